@@ -1,0 +1,43 @@
+# The two commands of a newcomer: `make demo` and `make test`.
+
+CARGO ?= cargo
+# Real collections for the larger tests and benches; without them those tests say that they are skipped.
+QUARRY_SHARED ?= $(abspath ../shared)
+ifneq ($(wildcard $(QUARRY_SHARED)/data),)
+export QUARRY_SHARED
+endif
+
+.PHONY: help build demo test check bench runtime fmt clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+runtime: ## Fetch ONNX Runtime's shared library into .onnxruntime/
+	@encoders/scripts/fetch-onnxruntime.sh
+
+build: runtime ## Build the binary quarry
+	$(CARGO) build --release --locked --bin quarry
+
+demo: build ## Index, search and evaluate the bundled sample collection
+	target/release/quarry demo
+
+test: runtime ## Run all tests
+	$(CARGO) test --release --locked --workspace
+
+check: runtime ## Format, lints, documentation, licences and versions of dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+
+bench: build ## Micro-benchmarks
+	$(CARGO) bench --locked -p quarry-benches
+
+
+fmt: ## Format
+	$(CARGO) fmt --all
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf .onnxruntime quarry-demo

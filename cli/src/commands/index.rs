@@ -1,0 +1,423 @@
+//! `quarry index INPUT --out DIR`
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use quarry_datasets::{
+    CollectionFormat, CollectionOptions, CollectionReader, DatasetError, open_collection,
+    read_vocabulary,
+};
+use quarry_encoders::{DocumentOptions, Model};
+use quarry_indexer::{
+    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_seismic,
+};
+use quarry_vectors::Document;
+use serde_json::{Map, Value, json};
+
+use crate::model;
+use crate::output::{bytes, count, line, note};
+use crate::progress::Progress;
+
+/// Documents of a shard when a model encodes them: what a kill can cost.
+const ENCODED_SHARD: usize = 1024;
+/// Documents of a shard when vectors are given.
+const GIVEN_SHARD: usize = 1 << 16;
+
+/// Build an index from a collection
+///
+/// INPUT is a BEIR folder, MS MARCO's collection.tsv, JSONL with text or with sparse vectors (of
+/// Seismic or Anserini), Seismic's .bin, or BigANN's .csr; plain, .gz or .zst. Its format is found
+/// by looking. Text is encoded with a model and indexed for BM25 too; vectors are taken as they are.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// The collection: a file or a folder
+    pub(crate) input: PathBuf,
+    /// Folder of the index; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace the index that is there, or discard an unfinished build
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Continue an interrupted build; finished shards are not encoded again
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Model folder that encodes the texts [default: the bundled one]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    pub(crate) memory: u64,
+    /// What is built from texts: sparse (vectors and words) or bm25 (words only, no model)
+    #[arg(long, value_enum, default_value_t = crate::retrieve::Channel::Sparse)]
+    pub(crate) channel: crate::retrieve::Channel,
+    /// Lists that are built over the vectors; exact search needs none
+    #[arg(long, value_enum, default_value_t = ListsArg::Auto)]
+    pub(crate) lists: ListsArg,
+    /// How weights are stored; auto takes one byte where that loses nothing, else two
+    #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
+    pub(crate) levels: LevelsArg,
+    /// Format of INPUT [default: found by looking]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// Divide given weights by this: 100 for integer weights that are 100 times the real ones
+    #[arg(long, value_name = "X")]
+    pub(crate) scale: Option<f32>,
+    /// Names of term numbers, one token a line, for .bin and .csr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vocab: Option<PathBuf>,
+    /// Leave MS MARCO's doubly encoded UTF-8 as it is
+    #[arg(long)]
+    pub(crate) raw_encoding: bool,
+    /// Longest passage in tokens; the rest is cut [default: the model's]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u32>,
+    /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
+    #[arg(long, value_name = "N")]
+    pub(crate) top_k: Option<u32>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) seismic: SeismicArgs,
+    /// Print a report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How Seismic's lists are built.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SeismicArgs {
+    /// Seismic: postings kept, as an average a term
+    #[arg(long, value_name = "N", default_value_t = default_seismic().n_postings)]
+    pub(crate) n_postings: u32,
+    /// Seismic: no list keeps more than n-postings times this
+    #[arg(long, value_name = "X", default_value_t = default_seismic().max_fraction)]
+    pub(crate) max_fraction: f32,
+    /// Seismic: a document's heaviest postings that are always kept
+    #[arg(long, value_name = "N", default_value_t = default_seismic().min_per_document)]
+    pub(crate) min_per_document: u32,
+    /// Seismic: blocks of a list, as a share of its postings
+    #[arg(long, value_name = "SHARE", default_value_t = default_seismic().centroid_fraction)]
+    pub(crate) centroid_fraction: f32,
+    /// Seismic: share of a summary's mass that is kept
+    #[arg(long, value_name = "SHARE", default_value_t = default_seismic().summary_energy)]
+    pub(crate) summary_energy: f32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListsArg {
+    /// Seismic for more than 10,000 documents.
+    Auto,
+    /// Blocked lists with summaries.
+    Seismic,
+    /// None: searches are exact.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelsArg {
+    /// One byte where that loses nothing, else two.
+    Auto,
+    /// One byte.
+    U8,
+    /// Two bytes.
+    U16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// A BEIR folder.
+    Beir,
+    /// MS MARCO's collection.tsv.
+    Msmarco,
+    /// One JSON object a line.
+    Jsonl,
+    /// Seismic's inner binary format.
+    Bin,
+    /// BigANN's sparse matrix.
+    Csr,
+}
+
+impl From<FormatArg> for CollectionFormat {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Beir => Self::Beir,
+            FormatArg::Msmarco => Self::MsMarco,
+            FormatArg::Jsonl => Self::JsonLines,
+            FormatArg::Bin => Self::SeismicBin,
+            FormatArg::Csr => Self::BigAnnCsr,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    let report = index(args, threads, false)?;
+    if args.json {
+        return crate::output::json(&report);
+    }
+    if report.already_complete {
+        line(format!(
+            "{}: complete already: {} documents",
+            args.out.display(),
+            count(report.documents)
+        ))?;
+        return Ok(());
+    }
+    line(format!(
+        "{}: generation {}, {} documents, {:.1} components a document, {}",
+        args.out.display(),
+        report.generation,
+        count(report.documents),
+        report.mean_components,
+        bytes(report.bytes)
+    ))?;
+    Ok(())
+}
+
+/// Builds the index; what is worth knowing goes to standard error.
+pub(crate) fn index(
+    args: &Args,
+    threads: Option<NonZeroUsize>,
+    quiet: bool,
+) -> anyhow::Result<BuildReport> {
+    let options = CollectionOptions {
+        format: args.format.map(Into::into),
+        repair_encoding: !args.raw_encoding,
+        scale: args.scale,
+    };
+    let reader = open_collection(&args.input, &options)?;
+    let format = reader.format();
+    let seen = Arc::new(Seen { total: reader.bytes_total(), ..Seen::default() });
+    let documents_total = reader.documents_total();
+    let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
+    let has_vectors = match documents.peek() {
+        Some(Ok(document)) => document.vector.is_some(),
+        _ => false,
+    };
+    let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
+    let model = if encode { Some(model::open(args.model.as_deref())?) } else { None };
+    if args.model.is_some() && !encode {
+        bail!(
+            "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
+        );
+    }
+    let document_options =
+        DocumentOptions { sessions: threads, max_tokens: args.max_tokens, top_k: args.top_k };
+    let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
+    let setup = match (&model, &encoder) {
+        (Some(model), Some(encoder)) => Some(setup(model, encoder.as_ref(), &document_options)?),
+        _ => None,
+    };
+    let ordinals = matches!(format, CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr);
+    let build_options = BuildOptions {
+        out: args.out.clone(),
+        overwrite: args.overwrite,
+        resume: args.resume,
+        memory: args.memory,
+        seed: args.seed,
+        levels: match args.levels {
+            LevelsArg::Auto => Levels::Auto,
+            LevelsArg::U8 => Levels::U8,
+            LevelsArg::U16 => Levels::U16,
+        },
+        lists: match args.lists {
+            ListsArg::Auto => Lists::Auto,
+            ListsArg::Seismic => Lists::Seismic,
+            ListsArg::None => Lists::None,
+        },
+        seismic: args.seismic.params(),
+        shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
+        description: describe(args, format),
+        source: source(args, seen.total)?,
+        ids_are_unique: ordinals,
+        vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
+    };
+    let progress = Progress::new(quiet);
+    let on_event = |event: Event| show(event, &progress, &seen, documents_total, encode);
+    progress.stage(if encode { "encoding" } else { "reading" }, 0);
+    let result = build(documents, setup.as_ref(), &build_options, &on_event);
+    progress.finish();
+    let report = result.with_context(|| format!("indexing {}", args.input.display()))?;
+    tell(&report, &seen);
+    Ok(report)
+}
+
+impl SeismicArgs {
+    fn params(&self) -> quarry_index::seismic::SeismicParams {
+        quarry_index::seismic::SeismicParams {
+            n_postings: self.n_postings,
+            max_fraction: self.max_fraction,
+            min_per_document: self.min_per_document,
+            centroid_fraction: self.centroid_fraction,
+            summary_energy: self.summary_energy,
+            ..default_seismic()
+        }
+    }
+}
+
+fn setup<'a>(
+    model: &Model,
+    encoder: &'a dyn quarry_vectors::EncodeDocument,
+    options: &DocumentOptions,
+) -> anyhow::Result<EncoderSetup<'a>> {
+    Ok(EncoderSetup {
+        encoder,
+        identity: serde_json::to_value(model.identity(options))?,
+        tokens: model.vocabulary().tokens().to_vec(),
+        tokenizer: Some(model.tokenizer_json().to_vec()),
+        query_table: Some(model.query_table().to_vec()),
+    })
+}
+
+/// Things a user should know, besides the result.
+fn tell(report: &BuildReport, seen: &Seen) {
+    if report.resumed_documents > 0 {
+        note(format!(
+            "note: {} documents were taken from the interrupted build",
+            count(report.resumed_documents)
+        ));
+    }
+    if report.truncated > 0 {
+        note(format!(
+            "note: {} passages were cut at the model's longest input",
+            count(report.truncated)
+        ));
+    }
+    if report.empty_vectors > 0 && report.mean_components > 0.0 {
+        note(format!(
+            "note: {} documents have empty vectors; only BM25 finds them",
+            count(report.empty_vectors)
+        ));
+    }
+    let repairs = seen.repairs.load(Ordering::Relaxed);
+    if repairs > 0 {
+        note(format!("note: doubly encoded UTF-8 was repaired in {} documents", count(repairs)));
+    }
+}
+
+fn describe(args: &Args, format: CollectionFormat) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("input".into(), json!(args.input.display().to_string()));
+    out.insert("format".into(), json!(format!("{format:?}")));
+    out.insert("memory".into(), json!(args.memory));
+    out.insert("scale".into(), json!(args.scale));
+    out.insert("repair_double_encoding".into(), json!(!args.raw_encoding));
+    out
+}
+
+/// What tells this input from another, for resuming: where it is, how large, and how it is read.
+fn source(args: &Args, bytes_total: u64) -> anyhow::Result<Value> {
+    let input = args.input.canonicalize().with_context(|| args.input.display().to_string())?;
+    Ok(json!({
+        "input": input.display().to_string(),
+        "bytes": bytes_total,
+        "format": args.format.map(|f| format!("{f:?}")),
+        "scale": args.scale,
+        "raw_encoding": args.raw_encoding,
+        "channel": args.channel.name(),
+        "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
+    }))
+}
+
+/// How much of the input was read, across threads.
+#[derive(Debug, Default)]
+struct Seen {
+    total: u64,
+    bytes: AtomicU64,
+    documents: AtomicU64,
+    repairs: AtomicU64,
+}
+
+struct Watched {
+    reader: CollectionReader,
+    seen: Arc<Seen>,
+}
+
+impl Iterator for Watched {
+    type Item = Result<Document, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.reader.next();
+        self.seen.bytes.store(self.reader.bytes_read(), Ordering::Relaxed);
+        self.seen.repairs.store(self.reader.repairs(), Ordering::Relaxed);
+        if next.is_some() {
+            self.seen.documents.fetch_add(1, Ordering::Relaxed);
+        }
+        next
+    }
+}
+
+impl Seen {
+    /// Documents that the collection will turn out to have, judged by the bytes read so far.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
+    fn estimate(&self) -> Option<u64> {
+        let (bytes, documents) =
+            (self.bytes.load(Ordering::Relaxed), self.documents.load(Ordering::Relaxed));
+        if bytes == 0 || self.total == 0 {
+            return None;
+        }
+        Some((documents as f64 * self.total as f64 / bytes as f64).round() as u64)
+    }
+}
+
+fn show(event: Event, progress: &Progress, seen: &Seen, total: Option<u64>, encoding: bool) {
+    match event {
+        Event::Resumed { documents } => {
+            progress.stage(if encoding { "encoding" } else { "reading" }, documents)
+        }
+        Event::Documents { documents, components, this_run } => {
+            #[expect(clippy::cast_precision_loss, reason = "a mean")]
+            let mean = components as f64 / this_run.max(1) as f64;
+            let total = total.or_else(|| seen.estimate()).map(|t| t.max(documents));
+            progress.set(documents, total, "documents", &format!("{mean:.1} components"));
+        }
+        Event::Stage { name, total } => {
+            progress.stage(name, 0);
+            progress.set(0, Some(total), "", "");
+        }
+        Event::Step { done } => progress.set(done, None, "", ""),
+    }
+}
+
+/// `512MiB`, `2GB`, `1073741824`.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "kb" => 1_000,
+        "m" | "mib" => 1 << 20,
+        "mb" => 1_000_000,
+        "g" | "gib" => 1 << 30,
+        "gb" => 1_000_000_000,
+        other => return Err(format!("`{other}` is no unit of bytes; use MiB, GiB, MB or GB")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no number of bytes"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_bytes;
+
+    #[test]
+    fn bytes_with_units() {
+        assert_eq!(parse_bytes("1GiB"), Ok(1 << 30));
+        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_bytes("2GB"), Ok(2_000_000_000));
+        assert_eq!(parse_bytes("77"), Ok(77));
+        assert!(parse_bytes("1.5GiB").is_err());
+        assert!(parse_bytes("many").is_err());
+        assert!(parse_bytes("99999999999999999999").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! `quarry inspect DIR`
+
+use std::path::PathBuf;
+
+use quarry_index::{Index, Verify};
+use serde_json::json;
+
+use crate::output::{bytes, count, line, table};
+
+/// Show what an index holds; succeeds only if every byte of it is readable
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Check only the files' envelopes, not every byte
+    #[arg(long)]
+    no_verify: bool,
+    /// Print JSON: the manifest and the parts' own descriptions
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    let index = Index::open(&args.dir, verify)?;
+    let manifest = index.manifest();
+    if args.json {
+        let segments: Vec<_> = index
+            .segments()
+            .iter()
+            .map(|s| {
+                json!({
+                    "id": s.entry().id,
+                    "rows": s.entry().rows,
+                    "forward": s.forward().map(quarry_index::forward::ForwardIndex::meta),
+                    "seismic": s.seismic().map(quarry_index::seismic::SeismicLists::meta),
+                    "text": s.text().is_some(),
+                })
+            })
+            .collect();
+        return crate::output::json(&json!({
+            "manifest": manifest,
+            "terms": index.lexicon().map(quarry_index::lexicon::Lexicon::len),
+            "segments": segments,
+        }));
+    }
+    let total: u64 = manifest.parts().map(|p| p.bytes).sum();
+    line(format!("index       {}", manifest.uuid))?;
+    line(format!(
+        "generation  {} (format {}, {})",
+        manifest.generation, manifest.format, manifest.written_by
+    ))?;
+    line(format!("documents   {}", count(manifest.documents())))?;
+    line(format!("segments    {}", manifest.segments.len()))?;
+    if let Some(lexicon) = index.lexicon() {
+        let names = if lexicon.is_named() { "" } else { ", without names" };
+        line(format!("terms       {}{names}", count(u64::from(lexicon.len()))))?;
+    }
+    if let Some(name) = manifest.encoders.get("sparse").and_then(|e| e.get("model_name")) {
+        line(format!("encoder     {}", name.as_str().unwrap_or("?")))?;
+    }
+    for segment in index.segments() {
+        if let Some(forward) = segment.forward() {
+            let meta = forward.meta();
+            let how = if meta.quantization.lossless { "lossless" } else { "rounded" };
+            line(format!(
+                "weights     {} components; {:?} levels x {:.6}, {how}; largest error {:.2e}, rms {:.2e}",
+                count(meta.components),
+                meta.quantization.levels,
+                meta.quantization.scale,
+                meta.max_error,
+                meta.mean_square_error.sqrt()
+            ))?;
+        }
+        if let Some(lists) = segment.seismic() {
+            let meta = lists.meta();
+            let (postings, summaries) = lists.sizes()?;
+            line(format!(
+                "seismic     {} postings ({}) in {} blocks, {} summary components ({})",
+                count(meta.postings),
+                bytes(postings),
+                count(meta.blocks),
+                count(meta.summary_components),
+                bytes(summaries)
+            ))?;
+        }
+    }
+    let mut rows =
+        vec![vec!["part".to_owned(), "bytes".to_owned(), "size".to_owned(), "file".to_owned()]];
+    for part in manifest.parts() {
+        rows.push(vec![part.kind.clone(), count(part.bytes), bytes(part.bytes), part.file.clone()]);
+    }
+    rows.push(vec!["all".to_owned(), count(total), bytes(total), String::new()]);
+    line("")?;
+    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! One file a subcommand.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod encode;
+pub(crate) mod eval;
+pub(crate) mod index;
+pub(crate) mod inspect;
+pub(crate) mod search;
+pub(crate) mod serve;

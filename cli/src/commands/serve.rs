@@ -1,0 +1,79 @@
+//! `quarry serve DIR`
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use quarry_index::{Index, Verify};
+use quarry_server::{Engine, Key, ServerConfig};
+
+use crate::model;
+use crate::output::line;
+
+/// Serve an index over HTTP
+///
+/// Prints the address on standard output once it is bound; GET /readyz answers 200 once the index is
+/// loaded. SIGTERM lets running searches end, for at most 10 seconds. The routes are described by
+/// GET /openapi.json.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Name of the collection in routes [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
+    listen: SocketAddr,
+    /// Key that callers must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`
+    #[arg(long, value_name = "KEY", env = "QUARRY_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Serve other machines without a key
+    #[arg(long, conflicts_with = "key")]
+    no_auth: bool,
+    /// Searches that may wait; further ones are answered 429 [default: 4 a core]
+    #[arg(long, value_name = "N")]
+    queue: Option<usize>,
+    /// Searches that run at once [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    in_flight: Option<NonZeroUsize>,
+    /// Model folder for questions [default: the index's own copies]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Check only the files' envelopes when opening, not every byte
+    #[arg(long)]
+    no_verify: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => folder_name(&args.dir)?,
+    };
+    let mut config = ServerConfig::new(args.listen, name.clone());
+    config.key = args.key.as_ref().map(Key::new);
+    config.no_auth = args.no_auth;
+    config.queue = args.queue.unwrap_or(config.queue);
+    config.in_flight = args.in_flight.unwrap_or(config.in_flight);
+    let (dir, model_folder) = (args.dir.clone(), args.model.clone());
+    let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    let load = move || -> anyhow::Result<Engine> {
+        let index = Arc::new(Index::open(&dir, verify)?);
+        let encoder = model::query_encoder(&index, model_folder.as_deref())?;
+        Ok(Engine::new(index, encoder))
+    };
+    let bound = |address: SocketAddr| {
+        // Whoever started us with port 0 reads the address here; nobody need listen, though.
+        let _ = line(format!("http://{address}/v1/collections/{name}"));
+    };
+    quarry_server::run(config, load, bound).context("serving")
+}
+
+fn folder_name(dir: &std::path::Path) -> anyhow::Result<String> {
+    let whole = dir.canonicalize().with_context(|| dir.display().to_string())?;
+    let name = whole.file_name().and_then(|n| n.to_str()).unwrap_or("index");
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    Ok(name.chars().map(plain).collect())
+}

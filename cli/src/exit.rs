@@ -1,0 +1,81 @@
+//! Exit codes that scripts can use, and how an error is told.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use quarry_datasets::DatasetError;
+use quarry_index::IndexError;
+use quarry_indexer::BuildError;
+use quarry_searcher::SearchError;
+
+const FAILED: u8 = 1;
+const NO_INDEX: u8 = 3;
+const BAD_INPUT: u8 = 4;
+const REFUSED: u8 = 5;
+
+/// Prints the error, if any, with its causes, and gives the process its code.
+pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if is_broken_pipe(&error) {
+        // Whoever read our output has seen enough (`quarry search ... | head`).
+        return ExitCode::SUCCESS;
+    }
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    // Nothing is left to do when stderr is closed too.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+    ExitCode::from(kind(&error))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn kind(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(of_cause).unwrap_or(FAILED)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<BuildError>() {
+        return of_build(error);
+    }
+    if let Some(SearchError::Index(error)) = cause.downcast_ref::<SearchError>() {
+        return of_index(error);
+    }
+    if let Some(error) = cause.downcast_ref::<IndexError>() {
+        return of_index(error);
+    }
+    cause.is::<DatasetError>().then_some(BAD_INPUT)
+}
+
+fn of_build(error: &BuildError) -> Option<u8> {
+    match error {
+        BuildError::Exists { .. }
+        | BuildError::Interrupted { .. }
+        | BuildError::ResumeMismatch { .. } => Some(REFUSED),
+        BuildError::DuplicateId { .. }
+        | BuildError::Document { .. }
+        | BuildError::Vector { .. }
+        | BuildError::InputShrank { .. }
+        | BuildError::Input(_) => Some(BAD_INPUT),
+        BuildError::Index(error) => of_index(error),
+        _ => None,
+    }
+}
+
+fn of_index(error: &IndexError) -> Option<u8> {
+    match error {
+        IndexError::Io { .. } | IndexError::Limit { .. } | IndexError::Text { .. } => None,
+        IndexError::Locked { .. } | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
+        _ => Some(NO_INDEX),
+    }
+}

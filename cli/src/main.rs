@@ -1,0 +1,65 @@
+//! The binary `quarry`: one subcommand a file, results on stdout, progress and messages on stderr.
+
+mod commands;
+mod exit;
+mod model;
+mod output;
+mod progress;
+mod queries;
+mod retrieve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// A search engine for learned sparse retrieval.
+///
+/// Results go to standard output, progress and messages to standard error.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no readable index; 4 bad input data;
+/// 5 refused, because an index or an unfinished build is there (see --overwrite, --resume).
+#[derive(Debug, Parser)]
+#[command(name = "quarry", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Worker threads for encoding, building and batches of queries [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Index(commands::index::Args),
+    Search(commands::search::Args),
+    Eval(commands::eval::Args),
+    Encode(commands::encode::Args),
+    Inspect(commands::inspect::Args),
+    Serve(commands::serve::Args),
+    Demo(commands::demo::Args),
+    Completions(commands::completions::Args),
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,quarry_server=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads
+        && let Err(error) =
+            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()
+    {
+        tracing::warn!(%error, "--threads has no effect");
+    }
+    let result = match cli.command {
+        Command::Index(args) => commands::index::run(&args, cli.threads),
+        Command::Search(args) => commands::search::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Encode(args) => commands::encode::run(&args, cli.threads),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::Demo(args) => commands::demo::run(&args, cli.threads),
+        Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
+    };
+    exit::code(result)
+}

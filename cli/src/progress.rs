@@ -1,0 +1,112 @@
+//! Progress of long work on standard error: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::output::{count, note};
+
+/// Seconds between two lines where there is no terminal.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Shows how far a stage is, at which rate, and when it will end.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    name: String,
+    begun: Instant,
+    base: u64,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    /// `quiet` shows nothing at all.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::no_length();
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        let told = quiet.then(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
+        Self {
+            bar,
+            state: Mutex::new(State { name: String::new(), begun: Instant::now(), base: 0, told }),
+        }
+    }
+
+    /// Begins a stage that starts at `base` (work done by an earlier run does not count in rates).
+    pub(crate) fn stage(&self, name: &str, base: u64) {
+        if let Ok(mut state) = self.state.lock() {
+            state.name = name.to_owned();
+            state.begun = Instant::now();
+            state.base = base;
+        }
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_position(base);
+            bar.set_message(name.to_owned());
+        }
+    }
+
+    /// Tells how far the stage is; `total` may be an estimate or unknown.
+    #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
+    pub(crate) fn set(&self, done: u64, total: Option<u64>, unit: &str, extra: &str) {
+        let Ok(mut state) = self.state.lock() else { return };
+        let seconds = state.begun.elapsed().as_secs_f64();
+        let rate =
+            if seconds > 0.0 { done.saturating_sub(state.base) as f64 / seconds } else { 0.0 };
+        let left = total.filter(|_| rate > 0.0).map(|t| t.saturating_sub(done) as f64 / rate);
+        if let Some(bar) = &self.bar {
+            let style = if total.is_some() {
+                "{msg} [{bar:30}] {pos}/{len} {prefix}"
+            } else {
+                "{spinner} {msg} {pos} {prefix}"
+            };
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+            bar.set_prefix(describe(rate, unit, left, extra));
+            return;
+        }
+        if state
+            .told
+            .is_none_or(|t| Instant::now().checked_duration_since(t).is_some_and(|d| d >= QUIET))
+        {
+            state.told = Some(Instant::now());
+            let of = total.map_or(String::new(), |t| format!(" of {}", count(t)));
+            note(format!(
+                "{}: {}{of} {}",
+                state.name,
+                count(done),
+                describe(rate, unit, left, extra)
+            ));
+        }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn describe(rate: f64, unit: &str, left: Option<f64>, extra: &str) -> String {
+    let eta = left.filter(|s| s.is_finite() && *s < 1e9).map_or(String::new(), |s| {
+        format!(", ETA {}", HumanDuration(Duration::from_secs_f64(s.max(0.0))))
+    });
+    let extra = if extra.is_empty() { String::new() } else { format!(", {extra}") };
+    let digits = if rate < 10.0 { 1 } else { 0 };
+    format!("({rate:.digits$} {unit}/s{extra}{eta})")
+}

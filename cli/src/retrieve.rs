@@ -1,0 +1,184 @@
+//! What `search` and `eval` share: opening an index, options of a search, and a run of queries.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use quarry_datasets::Run;
+use quarry_index::{Index, Verify};
+use quarry_searcher::{Bm25Params, Method, Outcome, Searcher, SparseParams};
+use quarry_vectors::{EncodeQuery, Query, SparseVector};
+
+use crate::{model, queries};
+
+/// BM25's defaults, the field's usual values for passages.
+pub(crate) const K1: f32 = 0.9;
+pub(crate) const B: f32 = 0.4;
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Channel {
+    /// Learned sparse vectors.
+    Sparse,
+    /// Words, by BM25.
+    Bm25,
+}
+
+impl Channel {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Bm25 => "bm25",
+        }
+    }
+}
+
+/// How vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodArg {
+    /// Exact for small indexes, Seismic for others.
+    Auto,
+    /// Blocked lists with summaries; approximate.
+    Seismic,
+    /// Every document scored.
+    Exact,
+}
+
+impl From<MethodArg> for Method {
+    fn from(arg: MethodArg) -> Self {
+        match arg {
+            MethodArg::Auto => Self::Auto,
+            MethodArg::Seismic => Self::Seismic,
+            MethodArg::Exact => Self::Exact,
+        }
+    }
+}
+
+/// Options of a search.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SearchArgs {
+    /// What is searched: learned sparse vectors, or words by BM25
+    #[arg(long, value_enum, default_value_t = Channel::Sparse)]
+    pub(crate) channel: Channel,
+    /// How vectors are searched
+    #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
+    pub(crate) method: MethodArg,
+    /// Seismic: query terms whose lists are visited, heaviest first [default: 10]
+    #[arg(long, value_name = "N")]
+    pub(crate) query_cut: Option<NonZeroUsize>,
+    /// Seismic: skip blocks that promise less than this share of the k-th score, above 0 and at
+    /// most 1; less is slower and more accurate [default: 0.7]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) heap_factor: Option<f32>,
+    /// BM25: saturation of term frequency
+    #[arg(long, value_name = "X", default_value_t = K1)]
+    pub(crate) k1: f32,
+    /// BM25: share of length normalisation, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = B)]
+    pub(crate) b: f32,
+    /// Model folder for questions [default: the index's own copies]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Check only the files' envelopes when opening, not every byte
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}
+
+impl Default for SearchArgs {
+    fn default() -> Self {
+        Self {
+            channel: Channel::Sparse,
+            method: MethodArg::Auto,
+            query_cut: None,
+            heap_factor: None,
+            k1: K1,
+            b: B,
+            model: None,
+            no_verify: false,
+        }
+    }
+}
+
+impl SearchArgs {
+    pub(crate) fn sparse_params(&self, k: NonZeroUsize) -> SparseParams {
+        let mut params = SparseParams::new(k);
+        params.method = self.method.into();
+        params.query_cut = self.query_cut.unwrap_or(params.query_cut);
+        params.heap_factor = self.heap_factor.unwrap_or(params.heap_factor);
+        params
+    }
+
+    fn bm25_params(&self, k: NonZeroUsize) -> Bm25Params {
+        Bm25Params { k1: self.k1, b: self.b, ..Bm25Params::new(k) }
+    }
+
+    pub(crate) fn verify(&self) -> Verify {
+        if self.no_verify { Verify::Envelope } else { Verify::Full }
+    }
+}
+
+/// An open index and what turns questions into its vectors.
+pub(crate) struct Opened {
+    pub(crate) searcher: Searcher,
+    pub(crate) encoder: Option<Arc<dyn EncodeQuery>>,
+}
+
+/// Opens the index in `folder`.
+pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
+    let index = Arc::new(Index::open(folder, args.verify())?);
+    let encoder = match args.channel {
+        Channel::Sparse => model::query_encoder(&index, args.model.as_deref())?,
+        Channel::Bm25 => None,
+    };
+    Ok(Opened { searcher: Searcher::new(index), encoder })
+}
+
+impl Opened {
+    /// The vectors of queries, in order.
+    pub(crate) fn vectors(&self, queries: &[Query]) -> anyhow::Result<Vec<SparseVector>> {
+        queries::vectors(self.searcher.index(), self.encoder.as_deref(), queries)
+    }
+
+    /// Searches all queries over all cores.
+    pub(crate) fn batch(
+        &self,
+        queries: &[Query],
+        args: &SearchArgs,
+        k: NonZeroUsize,
+    ) -> anyhow::Result<Vec<Outcome>> {
+        match args.channel {
+            Channel::Sparse => {
+                let vectors = self.vectors(queries)?;
+                Ok(self.searcher.sparse_batch(&vectors, &args.sparse_params(k))?)
+            }
+            Channel::Bm25 => {
+                let texts: Vec<&str> = queries.iter().map(|q| q.text.as_str()).collect();
+                Ok(self.searcher.bm25_batch(&texts, &args.bm25_params(k))?)
+            }
+        }
+    }
+
+    /// Searches all queries and makes a run of the hits. With `drop_self`, a document with the
+    /// query's own id is left out before the cut at k.
+    pub(crate) fn run(
+        &self,
+        queries: &[Query],
+        args: &SearchArgs,
+        k: NonZeroUsize,
+        drop_self: bool,
+    ) -> anyhow::Result<Run> {
+        let wanted = if drop_self { k.saturating_add(1) } else { k };
+        let outcomes = self.batch(queries, args, wanted)?;
+        let mut run = Run::new(&format!("quarry-{}", args.channel.name()));
+        for (query, outcome) in queries.iter().zip(&outcomes) {
+            let mut ranking = self.searcher.ranking(outcome);
+            if drop_self {
+                ranking.retain(|hit| hit.id != query.id);
+            }
+            ranking.truncate(k.get());
+            run.insert(&query.id, ranking)?;
+        }
+        Ok(run)
+    }
+}

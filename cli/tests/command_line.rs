@@ -1,0 +1,165 @@
+//! The command line as a user meets it: results, messages and exit codes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod common;
+
+use std::fs;
+
+use common::{fails, ok, quarry, queries, text, vectors};
+
+#[test]
+fn index_search_and_inspect() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("docs.jsonl"), 500, 1);
+    queries(&at("queries.jsonl"));
+    let (input, index, queries) = (at("docs.jsonl"), at("index"), at("queries.jsonl"));
+    let message = ok(&["index", text(&input), "--out", text(&index)]);
+    assert!(message.contains("generation 1, 500 documents"), "{message}");
+    let inspected = ok(&["inspect", text(&index)]);
+    assert!(inspected.contains("documents   500") && inspected.contains("forward"), "{inspected}");
+    let json: serde_json::Value =
+        serde_json::from_str(&ok(&["inspect", text(&index), "--json"])).unwrap();
+    assert_eq!(json["manifest"]["segments"][0]["documents"], 500);
+
+    let run = ok(&["search", text(&index), "--queries", text(&queries), "-k", "7"]);
+    assert_eq!(run.lines().count(), 20 * 7);
+    let first: Vec<&str> = run.lines().next().unwrap().split(' ').collect();
+    assert_eq!((first[0], first[1], first[3], first[5]), ("q0", "Q0", "1", "quarry-sparse"));
+    let words = ok(&["search", text(&index), "text 33", "--channel", "bm25", "-k", "3"]);
+    assert!(words.starts_with("  1. "), "{words}");
+
+    let again = fails(&["index", text(&input), "--out", text(&index)], 5);
+    assert!(again.contains("--overwrite"), "{again}");
+    ok(&["index", text(&input), "--out", text(&index), "--overwrite"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&ok(&["inspect", text(&index), "--json"])).unwrap();
+    assert_eq!(json["manifest"]["generation"], 2);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let nowhere = at("nowhere");
+    let message = fails(&["inspect", text(&nowhere)], 3);
+    assert!(message.contains("no index here"), "{message}");
+    fails(&["search", text(&nowhere), "a question"], 3);
+    fails(&["index", text(&nowhere), "--out", text(&at("index"))], 4);
+    fails(&["search"], 2);
+    fails(&["frobnicate"], 2);
+
+    fs::create_dir(at("home")).unwrap();
+    fs::write(at("home/precious.txt"), "mine").unwrap();
+    vectors(&at("docs.jsonl"), 10, 1);
+    let message =
+        fails(&["index", text(&at("docs.jsonl")), "--out", text(&at("home")), "--overwrite"], 5);
+    assert!(message.contains("holds no index"), "{message}");
+    assert_eq!(fs::read_to_string(at("home/precious.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn bad_records_are_named_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let index = at("index");
+    let refused = |lines: &str| {
+        fs::write(at("docs.jsonl"), lines).unwrap();
+        fails(&["index", text(&at("docs.jsonl")), "--out", text(&index), "--overwrite"], 4)
+    };
+    let good = "{\"id\":\"a\",\"vector\":{\"x\":1}}\n";
+    let message = refused(&format!("{good}{{\"id\":\"b\",\"vector\":{{\"x\":-1}}}}\n"));
+    assert!(message.contains("docs.jsonl") && message.contains('2'), "{message}");
+    let message = refused(&format!("{good}{good}"));
+    assert!(
+        message.contains("line 2") && message.contains("line 1") && message.contains("`a`"),
+        "{message}"
+    );
+    let message = refused(&format!("{good}not json\n"));
+    assert!(message.contains('2'), "{message}");
+    let message = refused(&format!("{good}{{\"id\":\"b\",\"text\":\"no vector\"}}\n"));
+    assert!(message.contains("has no vector"), "{message}");
+}
+
+#[test]
+fn evaluation_of_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("run"), "q1 Q0 a 1 2.0 t\nq1 Q0 b 2 1.0 t\n").unwrap();
+    fs::write(at("other"), "q1 Q0 b 1 2.0 t\nq2 Q0 c 1 1.0 t\n").unwrap();
+    fs::write(at("qrels"), "q1 0 b 1\nq2 0 c 1\n").unwrap();
+    let (run, other, qrels) = (at("run"), at("other"), at("qrels"));
+    let args = ["eval", "--run", text(&run), "--qrels", text(&qrels), "--measures", "RR@10,R@10"];
+    let out = ok(&args);
+    assert!(out.contains("RR@10    0.2500") && out.contains("R@10     0.5000"), "{out}");
+    let json = ok(&[args.as_slice(), &["--json", "--compare", text(&other)]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json.as_object().unwrap().keys().next().unwrap(), "RR@10");
+    assert_eq!((json["RR@10"].as_f64(), json["unanswered"].as_u64()), (Some(0.25), Some(1)));
+    assert_eq!(json["compared"]["RR@10"]["mean"], 1.0);
+}
+
+#[test]
+fn json_answers_and_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    let shown = ok(&["demo", "--out", text(&demo)]);
+    assert!(shown.contains("learned sparse") && shown.contains("matched:"), "{shown}");
+    let index = demo.join("index");
+    let answer =
+        ok(&["search", text(&index), "why does bread go stale", "--json", "--explain", "-k", "2"]);
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let hit = &answer["hits"][0];
+    assert_eq!(hit["id"], "bread-05");
+    let sum: f64 = hit["matched"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["contribution"].as_f64().unwrap())
+        .sum();
+    assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-6, "{answer}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(ok(&["completions", shell]).contains("quarry"));
+    }
+}
+
+#[test]
+fn encoded_vectors_can_be_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(
+        at("corpus.jsonl"),
+        "{\"_id\":\"1\",\"title\":\"Bees\",\"text\":\"make honey\"}\n{\"_id\":\"2\",\"text\":\"\"}\n\
+         {\"_id\":\"3\",\"text\":\"glaciers move slowly\"}\n",
+    )
+    .unwrap();
+    let (corpus, encoded, index) = (at("corpus.jsonl"), at("vectors.jsonl"), at("index"));
+    ok(&["encode", text(&corpus), "--out", text(&encoded)]);
+    assert_eq!(fs::read_to_string(&encoded).unwrap().lines().count(), 3);
+    fails(&["encode", text(&corpus), "--out", text(&encoded)], 1);
+    ok(&["index", text(&encoded), "--out", text(&index)]);
+    fs::write(at("q.tsv"), "q\twhat moves slowly\n").unwrap();
+    let (q, vectors) = (at("q.tsv"), at("q.jsonl"));
+    ok(&["encode", text(&q), "--out", text(&vectors), "--queries"]);
+    let run = ok(&["search", text(&index), "--queries", text(&vectors)]);
+    assert!(run.starts_with("q Q0 3 1 "), "{run}");
+    let message = fails(&["search", text(&index), "what moves"], 1);
+    assert!(message.contains("no query encoder"), "{message}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("docs.jsonl"), 2_000, 1);
+    queries(&at("queries.jsonl"));
+    let index = at("index");
+    ok(&["index", text(&at("docs.jsonl")), "--out", text(&index)]);
+    let queries = at("queries.jsonl");
+    let mut child = quarry(&["search", text(&index), "--queries", text(&queries), "-k", "1000"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,151 @@
+//! The real server process: its answers are the command line's, overload is refused politely, and
+//! SIGTERM lets a request end.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{fails, ok, quarry, text};
+use serde_json::{Value, json};
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(index: &Path, more: &[&str]) -> Server {
+    let mut child = quarry(
+        &[&["serve", text(index), "--name", "demo", "--listen", "127.0.0.1:0"], more].concat(),
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address =
+        line.trim().strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    let server = Server { child, address };
+    while server.get("/readyz").0 != 200 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+impl Server {
+    fn send(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        (status, answer.split_once("\r\n\r\n").map(|a| a.1.to_owned()).unwrap_or_default())
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+    }
+
+    fn search(&self, body: &Value) -> (u16, Value) {
+        let (status, answer) = self.send(&search_request(body));
+        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+    }
+}
+
+fn search_request(body: &Value) -> String {
+    let body = body.to_string();
+    format!(
+        "POST /v1/collections/demo/search HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn answers_equal_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    ok(&["demo", "--out", text(&demo)]);
+    let index = demo.join("index");
+    let server = serve(&index, &[]);
+    for (channel, question) in
+        [("sparse", "why does bread go stale"), ("bm25", "bread and salt"), ("sparse", "zzqx")]
+    {
+        let (status, over_http) = server.search(
+            &json!({"query": {"text": question}, "k": 7, "channels": [channel], "fields": ["title"], "explain": channel == "sparse"}),
+        );
+        assert_eq!(status, 200, "{over_http}");
+        let explain: &[&str] = if channel == "sparse" { &["--explain"] } else { &[] };
+        let command = ["search", text(&index), question, "-k", "7", "--channel", channel, "--json"];
+        let line = ok(&[command.as_slice(), explain].concat());
+        let line: Value = serde_json::from_str(&line).unwrap();
+        for part in ["index", "method", "partial", "warnings", "hits"] {
+            assert_eq!(over_http[part], line[part], "{question}: {part}");
+        }
+    }
+    let (status, document) = server.get("/v1/collections/demo/documents/bread-05");
+    assert!(status == 200 && document.contains("stale"), "{document}");
+    assert_eq!(server.search(&json!({"query": {"text": "x"}, "rerank": {}})).0, 422);
+    assert_eq!(server.search(&json!({"query": {"text": "x"}, "colour": 1})).0, 400);
+    assert_eq!(server.get("/metrics").0, 200);
+}
+
+#[test]
+fn a_burst_is_refused_and_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    ok(&["demo", "--out", text(&demo)]);
+    let server = serve(&demo.join("index"), &["--queue", "0", "--in-flight", "1"]);
+    // Long questions, so that searches overlap.
+    let question = "bread ".repeat(5_000);
+    let body = json!({"query": {"text": question}, "timeout_ms": 30_000});
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..32).map(|_| scope.spawn(|| server.search(&body).0)).collect();
+        workers.into_iter().map(|w| w.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().all(|s| matches!(s, 200 | 429)), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
+    assert_eq!(server.search(&json!({"query": {"text": "bread"}})).0, 200, "the server lives on");
+}
+
+#[test]
+fn sigterm_lets_a_request_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    ok(&["demo", "--out", text(&demo)]);
+    let mut server = serve(&demo.join("index"), &[]);
+    let request = search_request(&json!({"query": {"text": "why does bread go stale"}}));
+    let (head, rest) = request.split_at(request.len() - 5);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(300));
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "the request that had begun is answered: {answer}");
+    assert!(server.child.wait().unwrap().success(), "and the process ends well");
+}
+
+#[test]
+fn an_open_address_needs_a_decision() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = fails(&["serve", text(folder.path()), "--name", "x", "--listen", "0.0.0.0:0"], 1);
+    assert!(message.contains("key"), "{message}");
+}

@@ -1,0 +1,273 @@
+//! A collection as a stream of documents, whatever its format.
+//!
+//! 1. a folder is a BEIR folder, or one of JSON parts; a file's format is seen by its head
+//! 2. one record at a time is read, checked and handed on; nothing is kept
+//! 3. the first error ends the stream, since what follows damage cannot be trusted
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use quarry_vectors::{Document, InputVector, SparseVector};
+
+use crate::bigann_csr::BigAnnCsr;
+use crate::detect::{Looks, look};
+use crate::error::{DatasetError, Position};
+use crate::input::{Input, Progress};
+use crate::lines::{Lines, is_blank};
+use crate::options::{CollectionFormat, CollectionOptions};
+use crate::seismic_bin::{SeismicBin, refuse};
+use crate::{folder, json_record, tab_separated};
+
+/// Opens a file or folder for reading once through.
+///
+/// # Errors
+/// When it cannot be opened, is in no known format, or its head is damaged; when
+/// [`CollectionOptions::scale`] is not a finite number above 0.
+pub fn open_collection(
+    path: &Path,
+    options: &CollectionOptions,
+) -> Result<CollectionReader, DatasetError> {
+    check_scale(options.scale)?;
+    let (format, mut parts) = if path.is_dir() {
+        let format = options
+            .format
+            .or_else(|| folder::find(path, "corpus.jsonl").map(|_| CollectionFormat::Beir));
+        match format {
+            Some(CollectionFormat::Beir) => {
+                (Some(CollectionFormat::JsonLines), vec![folder::require(path, "corpus.jsonl")?])
+            }
+            None | Some(CollectionFormat::JsonLines) => {
+                (Some(CollectionFormat::JsonLines), folder::json_parts(path)?)
+            }
+            Some(other) => (Some(other), vec![path.to_owned()]),
+        }
+    } else {
+        (options.format, vec![path.to_owned()])
+    };
+    if parts.is_empty() {
+        return Err(DatasetError::UnknownFormat {
+            path: path.to_owned(),
+            expected: "a folder with corpus.jsonl or other JSON lines files",
+        });
+    }
+    let mut bytes_total = 0;
+    for part in &parts {
+        bytes_total += part.metadata().map_err(|e| DatasetError::open(part, e))?.len();
+    }
+    let first = parts.remove(0);
+    let source = Source::open(&first, format)?;
+    Ok(CollectionReader {
+        format: source.format(),
+        documents_total: source.documents(),
+        source: Some(source),
+        path: first,
+        parts: parts.into(),
+        options: options.clone(),
+        bytes_total,
+        bytes_before: 0,
+        repairs: 0,
+    })
+}
+
+pub(crate) fn check_scale(scale: Option<f32>) -> Result<(), DatasetError> {
+    match scale {
+        Some(scale) if !(scale.is_finite() && scale > 0.0) => Err(DatasetError::Scale(scale)),
+        _ => Ok(()),
+    }
+}
+
+/// The documents of a collection in file order: an iterator of `Result<Document, DatasetError>`.
+///
+/// Memory is that of one record and some buffers, whatever the size of the file. After an error
+/// the iterator ends. Ids are not checked for repetition.
+#[derive(Debug)]
+pub struct CollectionReader {
+    source: Option<Source>,
+    path: PathBuf,
+    parts: VecDeque<PathBuf>,
+    options: CollectionOptions,
+    format: CollectionFormat,
+    documents_total: Option<u64>,
+    bytes_total: u64,
+    bytes_before: u64,
+    repairs: u64,
+}
+
+impl CollectionReader {
+    /// The format, as it was found or asked for; a BEIR folder reads as JSON lines.
+    #[must_use]
+    pub fn format(&self) -> CollectionFormat {
+        self.format
+    }
+
+    /// Size in bytes on disk of all files that are read, compressed if they are.
+    #[must_use]
+    pub fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    /// Bytes of these files read so far. Runs ahead of the documents by a buffer. Cost: O(1).
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_before + self.source.as_ref().map_or(0, Source::bytes_read)
+    }
+
+    /// The number of documents, where the format tells it beforehand (`.bin`, `.csr`).
+    #[must_use]
+    pub fn documents_total(&self) -> Option<u64> {
+        self.documents_total
+    }
+
+    /// Documents so far whose text was repaired (see [`CollectionOptions::repair_encoding`]).
+    #[must_use]
+    pub fn repairs(&self) -> u64 {
+        self.repairs
+    }
+
+    fn read(&mut self) -> Result<Option<Document>, DatasetError> {
+        loop {
+            let Some(source) = &mut self.source else { return Ok(None) };
+            if let Some(document) = source.next(&self.path, &self.options, &mut self.repairs)? {
+                return Ok(Some(document));
+            }
+            self.bytes_before += source.bytes_read();
+            self.source = match self.parts.pop_front() {
+                Some(part) => {
+                    let next = Source::open(&part, Some(self.format))?;
+                    self.path = part;
+                    Some(next)
+                }
+                None => None,
+            };
+        }
+    }
+}
+
+impl Iterator for CollectionReader {
+    type Item = Result<Document, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.read().transpose();
+        if matches!(item, Some(Err(_))) {
+            self.bytes_before = self.bytes_read();
+            self.source = None;
+        }
+        item
+    }
+}
+
+impl std::iter::FusedIterator for CollectionReader {}
+
+#[derive(Debug)]
+enum Source {
+    Json(Lines, Progress),
+    MsMarco(Lines, Progress),
+    Bin(SeismicBin, Progress),
+    Csr(BigAnnCsr),
+}
+
+impl Source {
+    pub(crate) fn open(
+        path: &Path,
+        format: Option<CollectionFormat>,
+    ) -> Result<Self, DatasetError> {
+        let input = Input::open(path)?;
+        let format = match format {
+            Some(format) => format,
+            None => match look(&input)? {
+                Looks::JsonLines => CollectionFormat::JsonLines,
+                Looks::TabSeparated => CollectionFormat::MsMarco,
+                Looks::SeismicBin => CollectionFormat::SeismicBin,
+                Looks::BigAnnCsr => CollectionFormat::BigAnnCsr,
+            },
+        };
+        let progress = input.progress();
+        Ok(match format {
+            CollectionFormat::Beir | CollectionFormat::JsonLines => {
+                Self::Json(Lines::new(input), progress)
+            }
+            CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress),
+            CollectionFormat::SeismicBin => Self::Bin(SeismicBin::new(input)?, progress),
+            CollectionFormat::BigAnnCsr => Self::Csr(BigAnnCsr::new(input)?),
+        })
+    }
+
+    fn format(&self) -> CollectionFormat {
+        match self {
+            Self::Json(..) => CollectionFormat::JsonLines,
+            Self::MsMarco(..) => CollectionFormat::MsMarco,
+            Self::Bin(..) => CollectionFormat::SeismicBin,
+            Self::Csr(_) => CollectionFormat::BigAnnCsr,
+        }
+    }
+
+    fn documents(&self) -> Option<u64> {
+        match self {
+            Self::Json(..) | Self::MsMarco(..) => None,
+            Self::Bin(bin, _) => Some(bin.documents()),
+            Self::Csr(csr) => Some(csr.documents()),
+        }
+    }
+
+    fn bytes_read(&self) -> u64 {
+        match self {
+            Self::Json(_, progress) | Self::MsMarco(_, progress) | Self::Bin(_, progress) => {
+                progress.read()
+            }
+            Self::Csr(csr) => csr.bytes_read(),
+        }
+    }
+
+    fn next(
+        &mut self,
+        path: &Path,
+        options: &CollectionOptions,
+        repairs: &mut u64,
+    ) -> Result<Option<Document>, DatasetError> {
+        match self {
+            Self::Json(lines, _) => {
+                while let Some(line) = lines.next()? {
+                    if !is_blank(line.text) {
+                        return json_record::document(line, options.scale).map(Some);
+                    }
+                }
+                Ok(None)
+            }
+            Self::MsMarco(lines, _) => {
+                while let Some(line) = lines.next()? {
+                    if !is_blank(line.text) {
+                        let (document, changed) =
+                            tab_separated::document(line, options.repair_encoding)?;
+                        *repairs += u64::from(changed);
+                        return Ok(Some(document));
+                    }
+                }
+                Ok(None)
+            }
+            Self::Bin(bin, _) => bin.next()?.map(|v| numbered(path, v, options.scale)).transpose(),
+            Self::Csr(csr) => csr.next()?.map(|v| numbered(path, v, options.scale)).transpose(),
+        }
+    }
+}
+
+/// A vector without a name: its ordinal becomes its id.
+fn numbered(
+    path: &Path,
+    (ordinal, vector): (u64, SparseVector),
+    scale: Option<f32>,
+) -> Result<Document, DatasetError> {
+    let vector = match scale {
+        None => vector,
+        Some(scale) => {
+            let weights = vector.weights().iter().map(|w| w / scale).collect();
+            SparseVector::new(vector.terms().to_vec(), weights)
+                .map_err(|e| refuse(path, Position::Ordinal(ordinal), &e))?
+        }
+    };
+    Ok(Document {
+        id: ordinal.to_string(),
+        vector: Some(InputVector::Terms(vector)),
+        line: ordinal,
+        ..Document::default()
+    })
+}

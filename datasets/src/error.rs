@@ -1,0 +1,220 @@
+//! The crate's one error: which file, where in it, what was expected and what stood there.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Line, from 1.
+    Line(u64),
+    /// Record of a binary file, from 0.
+    Ordinal(u64),
+    /// The file's head, or the file as a whole.
+    Start,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(n) => write!(f, "line {n}"),
+            Self::Ordinal(n) => write!(f, "vector {n}"),
+            Self::Start => f.write_str("start"),
+        }
+    }
+}
+
+/// Why a data set could not be read, written or judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// A file or folder could not be opened, listed or created.
+    #[error("{path}: {source}")]
+    Open {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Reading failed part way: a disk error, or compressed data that are cut short or damaged.
+    #[error("{path}, {at}: cannot read on: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What was being read.
+        at: Position,
+        /// What the system or the decompressor said.
+        source: io::Error,
+    },
+    /// Writing failed.
+    #[error("cannot write: {0}")]
+    Write(#[source] io::Error),
+    /// The file ends inside a record.
+    #[error("{path}, {at}: the file ends before {expected}")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What was being read.
+        at: Position,
+        /// What is missing.
+        expected: &'static str,
+    },
+    /// A line is no UTF-8.
+    #[error("{path}, line {line}: byte {byte} of the line is not UTF-8")]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Offset of the first bad byte in the line, from 0.
+        byte: usize,
+    },
+    /// A line is longer than this crate reads.
+    #[error("{path}, line {line}: longer than {limit} bytes")]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A line is not the JSON record that was expected.
+    #[error("{path}, line {line}, column {column}: {reason}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column in bytes, from 1; 0 when the record as a whole is meant.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record is not of the expected shape.
+    #[error("{path}, {at}: expected {expected}, found {found}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: Position,
+        /// What should stand there.
+        expected: &'static str,
+        /// What stands there, shortened.
+        found: String,
+    },
+    /// A record's id is the empty string.
+    #[error("{path}, {at}: the id is empty")]
+    EmptyId {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: Position,
+    },
+    /// A weight is NaN, infinite or negative.
+    #[error("{path}, {at}: weight {found} of {term:?} is not a finite number of at least 0")]
+    Weight {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: Position,
+        /// The token, or the number of the term.
+        term: String,
+        /// The offending weight.
+        found: f32,
+    },
+    /// A query and document pair stands twice in a run or in judgements.
+    #[error("{path}, line {line}: document {document:?} stands twice for query {query:?}")]
+    RepeatedPair {
+        /// The file.
+        path: PathBuf,
+        /// Line of the second, from 1.
+        line: u64,
+        /// The query.
+        query: String,
+        /// The document.
+        document: String,
+    },
+    /// A name that has to be unique in its file stands there twice.
+    #[error("{path}, line {line}: {name:?} stands there a second time")]
+    RepeatedName {
+        /// The file.
+        path: PathBuf,
+        /// Line of the second, from 1.
+        line: u64,
+        /// The name.
+        name: String,
+    },
+    /// The file or folder is in none of the formats that were possible.
+    #[error("{path}: cannot tell the format: expected {expected}")]
+    UnknownFormat {
+        /// The file or folder.
+        path: PathBuf,
+        /// What would have been recognised.
+        expected: &'static str,
+    },
+    /// A folder lacks a file, plain or compressed.
+    #[error("{path}: no such file, neither plain nor as .gz or .zst{hint}")]
+    Missing {
+        /// The plain name of the file.
+        path: PathBuf,
+        /// What there is instead; empty or starting with `; `.
+        hint: String,
+    },
+    /// A scale is not a finite number above 0.
+    #[error("scale {0} is not a finite number above 0")]
+    Scale(f32),
+    /// A ranking offered to a run is not one.
+    #[error("query {query:?}: {reason}")]
+    Ranking {
+        /// The query.
+        query: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name cannot be written to a run: it is empty, or contains white space.
+    #[error("{0:?} cannot stand in a run file: it is empty or contains white space")]
+    Unwritable(String),
+    /// A measure's name cannot be parsed.
+    #[error("measure {name:?}: {reason}")]
+    Measure {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A paired test was given samples that are not pairs, or fewer than two, or not finite.
+    #[error(
+        "a paired test needs two equally long lists of at least 2 finite values, not {left} and {right}"
+    )]
+    Pairs {
+        /// Length of the first sample.
+        left: usize,
+        /// Length of the second sample.
+        right: usize,
+    },
+}
+
+impl DatasetError {
+    pub(crate) fn open(path: &Path, source: io::Error) -> Self {
+        Self::Open { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn malformed(
+        path: &Path,
+        at: Position,
+        expected: &'static str,
+        found: &str,
+    ) -> Self {
+        Self::Malformed { path: path.to_owned(), at, expected, found: excerpt(found) }
+    }
+}
+
+/// At most 60 characters of `text`, quoted.
+pub(crate) fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?} and more", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,63 @@
+//! Finding files in folders.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::DatasetError;
+
+/// `folder/name`, plain or compressed.
+pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    ["", ".gz", ".zst"].iter().map(|end| folder.join(format!("{name}{end}"))).find(|p| p.is_file())
+}
+
+/// As [`find`], with an error that names the file.
+pub(crate) fn require(folder: &Path, name: &str) -> Result<PathBuf, DatasetError> {
+    find(folder, name)
+        .ok_or_else(|| DatasetError::Missing { path: folder.join(name), hint: String::new() })
+}
+
+/// The judgements of one split of a BEIR folder; the error names the splits there are.
+pub(crate) fn split(folder: &Path, split: &str) -> Result<PathBuf, DatasetError> {
+    let qrels = folder.join("qrels");
+    let name = format!("{split}.tsv");
+    if let Some(found) = find(&qrels, &name) {
+        return Ok(found);
+    }
+    let splits: Vec<String> = list(&qrels)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|file| Some(stem(file)?.strip_suffix(".tsv")?.to_owned()))
+        .collect();
+    let hint =
+        if splits.is_empty() { String::new() } else { format!("; there is {}", splits.join(", ")) };
+    Err(DatasetError::Missing { path: qrels.join(name), hint })
+}
+
+/// The JSON files of a folder, plain or compressed, in order of their names.
+pub(crate) fn json_parts(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut files = list(folder)?;
+    files.retain(|file| {
+        stem(file).is_some_and(|stem| {
+            Path::new(stem).extension().is_some_and(|end| end == "jsonl" || end == "json")
+        })
+    });
+    Ok(files)
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let fail = |e| DatasetError::open(folder, e);
+    let mut files = Vec::new();
+    for entry in folder.read_dir().map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A file's name without the suffix of a compression.
+fn stem(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    Some(name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name))
+}

@@ -1,0 +1,108 @@
+//! Measures over all judged queries.
+
+use super::{Judged, Measure, number};
+use crate::qrels::Qrels;
+use crate::run::Run;
+
+/// How [`evaluate`] reads a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EvaluateOptions {
+    /// Drops a result whose id is the query's own, for sets where a query is itself a document.
+    pub drop_self: bool,
+}
+
+/// The values of some measures for every judged query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    measures: Vec<Measure>,
+    queries: Vec<String>,
+    values: Vec<Vec<f64>>,
+    unanswered: usize,
+}
+
+impl Evaluation {
+    /// The measures, as they were given.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// The queries judged, in the order of the judgements.
+    #[must_use]
+    pub fn queries(&self) -> &[String] {
+        &self.queries
+    }
+
+    /// The values of the measure at `index` of [`Self::measures`], in the order of
+    /// [`Self::queries`]; `None` past the last measure.
+    #[must_use]
+    pub fn values(&self, index: usize) -> Option<&[f64]> {
+        self.values.get(index).map(Vec::as_slice)
+    }
+
+    /// Each measure with its mean over all judged queries; zero if nothing is judged.
+    pub fn means(&self) -> impl Iterator<Item = (Measure, f64)> + '_ {
+        self.measures.iter().zip(&self.values).map(|(measure, values)| {
+            let sum: f64 = values.iter().sum();
+            (*measure, if values.is_empty() { 0.0 } else { sum / number(values.len()) })
+        })
+    }
+
+    /// How many judged queries had no ranking in the run, and so count zero.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+}
+
+/// Measures a run by all queries that have judgements: one without a ranking counts zero, and
+/// rankings of queries without judgements are not looked at.
+#[must_use]
+pub fn evaluate(
+    run: &Run,
+    qrels: &Qrels,
+    measures: &[Measure],
+    options: EvaluateOptions,
+) -> Evaluation {
+    let queries = qrels.queries().to_vec();
+    let mut values = vec![Vec::with_capacity(queries.len()); measures.len()];
+    let mut unanswered = 0;
+    for query in &queries {
+        let ranking = run.ranking(query).unwrap_or_else(|| {
+            unanswered += 1;
+            &[]
+        });
+        let ids = ranking
+            .iter()
+            .map(|hit| hit.id.as_str())
+            .filter(|id| !(options.drop_self && id == query));
+        let Some(grades) = qrels.judged(query) else { continue };
+        let judged = Judged::new(ids, grades);
+        for (measure, values) in measures.iter().zip(&mut values) {
+            values.push(measure.value(&judged));
+        }
+    }
+    Evaluation { measures: measures.to_vec(), queries, values, unanswered }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarry_vectors::ScoredDoc;
+
+    #[test]
+    fn a_query_can_be_dropped_from_its_own_ranking() {
+        let mut qrels = Qrels::default();
+        qrels.insert("q", "d", 1);
+        let mut run = Run::new("t");
+        let hit = |id: &str, score| ScoredDoc { id: id.to_owned(), score };
+        run.insert("q", vec![hit("q", 2.0), hit("d", 1.0)]).unwrap();
+        let measures = ["RR@1".parse().unwrap(), "RR".parse().unwrap()];
+        let means = |drop_self| -> Vec<f64> {
+            let evaluation = evaluate(&run, &qrels, &measures, EvaluateOptions { drop_self });
+            evaluation.means().map(|m| m.1).collect()
+        };
+        assert_eq!(means(false), [0.0, 0.5]);
+        assert_eq!(means(true), [1.0, 1.0]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What a caller may set about reading.
+
+/// How a collection is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectionFormat {
+    /// A BEIR folder: `corpus.jsonl` (or `.gz`, `.zst`).
+    Beir,
+    /// MS MARCO's `pid TAB text`.
+    MsMarco,
+    /// One JSON object a line, with text, a vector, or both; also a folder of such files.
+    JsonLines,
+    /// Seismic's inner binary format (`.bin`).
+    SeismicBin,
+    /// The sparse matrix of the `BigANN` benchmark (`.csr`).
+    BigAnnCsr,
+}
+
+/// How [`open_collection`](crate::open_collection) reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionOptions {
+    /// The format; `None` finds it by looking at the content.
+    pub format: Option<CollectionFormat>,
+    /// Whether UTF-8 that was encoded twice is repaired in MS MARCO's TSV. Default: yes.
+    pub repair_encoding: bool,
+    /// Divides all weights: 100 for integer weights that are 100 times the real ones. `None`
+    /// (default) keeps them as they are.
+    pub scale: Option<f32>,
+}
+
+impl Default for CollectionOptions {
+    fn default() -> Self {
+        Self { format: None, repair_encoding: true, scale: None }
+    }
+}
+
+/// How queries are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueryFormat {
+    /// By looking at the content; a file of `qid TAB ...` is taken for text.
+    #[default]
+    Auto,
+    /// A BEIR folder: `queries.jsonl` (or `.gz`, `.zst`).
+    Beir,
+    /// One JSON object a line, with text, a vector, or both.
+    JsonLines,
+    /// `qid TAB text`.
+    Text,
+    /// Anserini's encoded queries, `qid TAB token token ...`: a token stands there as often as
+    /// it weighs.
+    Anserini,
+    /// Seismic's inner binary format (`.bin`).
+    SeismicBin,
+    /// The sparse matrix of the `BigANN` benchmark (`.csr`).
+    BigAnnCsr,
+}
+
+/// How [`open_queries`](crate::open_queries) reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryOptions {
+    /// The format.
+    pub format: QueryFormat,
+    /// Divides all weights, as [`CollectionOptions::scale`] does.
+    pub scale: Option<f32>,
+    /// In a BEIR folder with a `qrels` folder: keep the queries that `qrels/SPLIT.tsv` judges.
+    /// `None` keeps all. Default: `test`.
+    pub split: Option<String>,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self { format: QueryFormat::Auto, scale: None, split: Some("test".to_owned()) }
+    }
+}

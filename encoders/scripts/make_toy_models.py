@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Writes encoders/tests/toy/: a tokenizer of eight words, its query table, and graphs of a few
+hundred bytes, for tests of what the bundled model cannot show.
+
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install onnx numpy
+    /tmp/venv/bin/python encoders/scripts/make_toy_models.py
+
+The weight of word v in a passage is (v + 1) / 8 if it occurs in it, else 0.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+TOY = Path(__file__).resolve().parents[1] / "tests" / "toy"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "marble", "slate", "chalk", "flint"]
+
+
+def tokenizer():
+    special = [{"id": i, "content": w, "single_word": False, "lstrip": False, "rstrip": False,
+                "normalized": False, "special": True} for i, w in enumerate(WORDS[:4])]
+    return {
+        "version": "1.0",
+        # Wrong on purpose: the loader has to override both.
+        "truncation": {"direction": "Left", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
+        "padding": {"strategy": {"Fixed": 12}, "direction": "Left", "pad_to_multiple_of": None,
+                    "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
+        "added_tokens": special, "normalizer": None, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(WORDS)}, "unk_token": "[UNK]"},
+    }
+
+
+def graph(name, weights, declared, types):
+    """presence(v) * weights(v); `declared` is the output's width as the graph states it. One that
+    is left open is computed from the input, so that the runtime cannot infer it either."""
+    width = len(weights)
+    nodes = [] if isinstance(declared, int) else [
+        helper.make_node("ReduceMax", ["input_ids"], ["some"], keepdims=0),
+        helper.make_node("Sub", ["some", "some"], ["zero"]),
+        helper.make_node("Add", ["zero", "width"], ["depth"]),
+    ]
+    nodes += [
+        helper.make_node("OneHot", ["input_ids", "depth", "off_on"], ["hot"], axis=-1),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+        helper.make_node("Mul", ["hot", "column"], ["seen"]),
+        helper.make_node("ReduceMax", ["seen"], ["present"], axes=[1], keepdims=0),
+    ]
+    if isinstance(declared, int):
+        nodes.append(helper.make_node("Mul", ["present", "weights"], ["vector"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["present"], ["vector"]))
+    inputs = ["input_ids", "attention_mask"]
+    if types:
+        inputs.append("token_type_ids")
+        # Adds nothing as long as the segments are 0.
+        nodes += [
+            helper.make_node("ReduceMax", ["token_type_ids"], ["segment"], axes=[1], keepdims=1),
+            helper.make_node("Cast", ["segment"], ["extra"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["vector", "extra"], ["out"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Identity", ["vector"], ["out"]))
+    constants = {
+        "depth" if isinstance(declared, int) else "width": np.array(width, np.int64), "off_on": np.array([0, 1], np.float32),
+        "last": np.array([-1], np.int64),
+    }
+    if isinstance(declared, int):
+        constants["weights"] = np.array(weights, np.float32)
+    tensor = lambda n: helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "length"])
+    made = helper.make_graph(
+        nodes, name, [tensor(n) for n in inputs],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", declared])],
+        [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    save(model, TOY / f"{name}.onnx")
+
+
+def main():
+    TOY.mkdir(parents=True, exist_ok=True)
+    (TOY / "tokenizer.json").write_text(json.dumps(tokenizer(), indent=1) + "\n")
+    table = {"marble": 2.0, "slate": 1.0, "chalk": 0.0, "[CLS]": 5.0}
+    (TOY / "query_table.json").write_text(json.dumps(table) + "\n")
+    weights = [(v + 1) / 8 for v in range(len(WORDS))]
+    graph("good", weights, len(WORDS), types=True)
+    graph("nan", weights[:6] + [float("nan")] + weights[7:], len(WORDS), types=False)
+    graph("wide", weights + [1.0], len(WORDS) + 1, types=False)
+    graph("lying", weights + [1.0], "words", types=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+//! Everything that can go wrong between a model folder and a vector, with the facts to act on.
+
+use std::path::PathBuf;
+
+use quarry_vectors::EncodeError;
+
+/// A failure of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// A file of the model cannot be read.
+    #[error(
+        "{path}: cannot be read: {source}; a model folder holds quarry-model.json and the files it names"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The manifest is not the JSON it should be.
+    #[error("{path}: not a model manifest: {source}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The manifest is of another format version.
+    #[error(
+        "{path}: manifest format {found}, this build reads {expected}; use a model made for this version of Quarry"
+    )]
+    ManifestFormat {
+        /// The manifest.
+        path: PathBuf,
+        /// The version this build reads.
+        expected: u32,
+        /// The version in the file.
+        found: u64,
+    },
+    /// A field of the manifest has a value that cannot be used.
+    #[error("{path}: field {field}: {reason}")]
+    ManifestField {
+        /// The manifest.
+        path: PathBuf,
+        /// The field, with dots.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the model is not the one the manifest was written for.
+    #[error(
+        "{path}: sha256 {found}, the manifest says {expected}: the file was changed, cut short, or belongs to another model; restore it"
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// By the manifest.
+        expected: String,
+        /// Of the file.
+        found: String,
+    },
+    /// The bytes are no tokenizer.
+    #[error("the tokenizer cannot be read: {reason}")]
+    Tokenizer {
+        /// The tokenizer library's words.
+        reason: String,
+    },
+    /// The tokenizer has another number of tokens than the model has dimensions.
+    #[error(
+        "the tokenizer has {found} tokens, the model {expected} dimensions: they do not belong together"
+    )]
+    VocabularySize {
+        /// Dimensions of the model.
+        expected: u32,
+        /// Tokens of the tokenizer.
+        found: usize,
+    },
+    /// The tokenizer's ids are not 0, 1, 2, … each once.
+    #[error("the tokenizer's {tokens} ids are not dense: id {id} is missing or taken twice")]
+    VocabularyGap {
+        /// Number of tokens.
+        tokens: usize,
+        /// The first offending id.
+        id: u32,
+    },
+    /// A token named in the model's parameters is not in the tokenizer.
+    #[error("{role} names the token {token:?}, which the tokenizer does not have")]
+    UnknownToken {
+        /// What names it.
+        role: &'static str,
+        /// The token.
+        token: String,
+    },
+    /// A number in the parameters is out of its range.
+    #[error("{parameter} is {found}, expected {expected}")]
+    Parameter {
+        /// Its name.
+        parameter: &'static str,
+        /// The range.
+        expected: String,
+        /// The value.
+        found: u32,
+    },
+    /// The bytes are no query table.
+    #[error("the query table cannot be read: {source}; expected a JSON object of token to weight")]
+    QueryTable {
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The query table is of another vocabulary.
+    #[error(
+        "the query table has {unknown} tokens that the tokenizer lacks, such as {example:?}: they do not belong together"
+    )]
+    QueryTableVocabulary {
+        /// How many.
+        unknown: usize,
+        /// One of them, the smallest.
+        example: String,
+    },
+    /// A weight of the query table is not finite, or none is above zero.
+    #[error("the query table {reason}: no question could be answered by it")]
+    QueryTableWeights {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Text could not be split into tokens.
+    #[error("text cannot be tokenised: {reason}")]
+    Tokenise {
+        /// The tokenizer library's words.
+        reason: String,
+    },
+    /// No ONNX Runtime library was found.
+    #[error(
+        "ONNX Runtime was not found (looked at {looked}): run `make build` in the project's folder, which fetches it, or set ORT_DYLIB_PATH to its shared library"
+    )]
+    RuntimeMissing {
+        /// The places looked at, for the message.
+        looked: String,
+    },
+    /// A library was found and is not ONNX Runtime, or is too old.
+    #[error(
+        "{path}: {found}; expected ONNX Runtime 1.{expected} or later: run `make build` in the project's folder, which fetches one, or set ORT_DYLIB_PATH to another"
+    )]
+    RuntimeUnusable {
+        /// The library.
+        path: PathBuf,
+        /// The oldest minor version that serves.
+        expected: u32,
+        /// What it is.
+        found: String,
+    },
+    /// ONNX Runtime failed.
+    #[error("ONNX Runtime, while {doing}: {source}")]
+    Runtime {
+        /// The step.
+        doing: &'static str,
+        /// Its words.
+        source: ort::Error,
+    },
+    /// The runtime refused the graph.
+    #[error("{path}: not an ONNX graph that the runtime can load: {source}")]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// Its words.
+        source: ort::Error,
+    },
+    /// The graph's inputs or outputs are not those of the manifest.
+    #[error(
+        "{path}: the graph's {what}: expected {expected}, found {found}; correct quarry-model.json or the graph"
+    )]
+    GraphSignature {
+        /// The file.
+        path: PathBuf,
+        /// Which part.
+        what: &'static str,
+        /// By the manifest.
+        expected: String,
+        /// In the graph.
+        found: String,
+    },
+    /// The graph gave a tensor of another shape than promised.
+    #[error("the model gave an output of shape {found:?}, expected {expected:?}")]
+    OutputShape {
+        /// Batch size and dimensions.
+        expected: Vec<usize>,
+        /// The tensor's shape.
+        found: Vec<i64>,
+    },
+    /// The graph gave a weight that is not a finite number.
+    #[error(
+        "passage {passage} of the slice: the model gave the weight {found} for term {term}; the vector is refused"
+    )]
+    OutputValue {
+        /// Position in the slice.
+        passage: usize,
+        /// The term.
+        term: u32,
+        /// The value.
+        found: f32,
+    },
+    /// The components form no vector.
+    #[error("the components form no sparse vector: {0}")]
+    Vector(#[from] quarry_vectors::VectorError),
+    /// The threads of the encoder cannot be started.
+    #[error("the encoder's {threads} threads cannot be started: {source}")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+impl From<EncoderError> for EncodeError {
+    fn from(error: EncoderError) -> Self {
+        Self(Box::new(error))
+    }
+}

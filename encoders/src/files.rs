@@ -1,0 +1,39 @@
+//! Reading a model's files and checking that they are the ones the manifest means.
+
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::EncoderError;
+
+/// The whole file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, EncoderError> {
+    fs::read(path).map_err(|source| EncoderError::Read { path: path.to_owned(), source })
+}
+
+/// The whole file, refused unless it has the checksum `expected` (hexadecimal).
+pub(crate) fn read_verified(path: &Path, expected: &str) -> Result<Vec<u8>, EncoderError> {
+    let bytes = read(path)?;
+    let found = sha256(&bytes);
+    if found == expected {
+        return Ok(bytes);
+    }
+    Err(EncoderError::Checksum { path: path.to_owned(), expected: expected.to_owned(), found })
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sha256_of_nothing() {
+        assert_eq!(
+            super::sha256(b""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+    }
+}

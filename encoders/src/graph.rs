@@ -1,0 +1,183 @@
+//! One ONNX Runtime session of one thread, its inputs and output checked against the manifest.
+//!
+//! Dynamically quantised graphs take one scale for the whole activation tensor of a batch, padding
+//! and batch-mates included: a passage's weights depend, in their last digits, on its company.
+//! So a batch's make-up is part of the result; `batches` fixes it from the slice alone.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+
+use crate::{EncoderError, OnnxDocuments, Pooling, runtime};
+
+/// What feeds an input.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    TokenIds,
+    AttentionMask,
+    TokenTypes,
+}
+
+/// A session with its names.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    session: Session,
+    inputs: Vec<(Role, String)>,
+    output: String,
+    dimension: usize,
+}
+
+/// The rows of a batch as tensors `[rows, length]`; the space is reused from batch to batch.
+#[derive(Debug, Default)]
+pub(crate) struct Tensors {
+    rows: usize,
+    length: usize,
+    ids: Vec<i64>,
+    mask: Vec<i64>,
+    types: Vec<i64>,
+}
+
+impl Tensors {
+    /// Fills in `rows`, each padded with `pad` to `length`.
+    pub(crate) fn fill<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a [u32]>,
+        length: usize,
+        pad: u32,
+    ) {
+        self.ids.clear();
+        self.mask.clear();
+        (self.rows, self.length) = (0, length);
+        for row in rows {
+            self.rows += 1;
+            self.ids.extend(row.iter().map(|id| i64::from(*id)));
+            self.ids.resize(self.rows * length, i64::from(pad));
+            self.mask.resize(self.mask.len() + row.len(), 1);
+            self.mask.resize(self.rows * length, 0);
+        }
+        self.types.clear();
+        self.types.resize(self.rows * length, 0);
+    }
+}
+
+impl Graph {
+    /// Opens a session on the bytes of a graph; `path` is for messages.
+    pub(crate) fn open(
+        onnx: &[u8],
+        path: &Path,
+        side: &OnnxDocuments,
+        dimension: usize,
+    ) -> Result<Self, EncoderError> {
+        let environment = runtime::environment()?;
+        let session = open_session(&environment, onnx)
+            .map_err(|source| EncoderError::Graph { path: path.to_owned(), source })?;
+        let inputs = check_inputs(&session, side, path)?;
+        check_output(&session, side, dimension, path)?;
+        Ok(Self { session, inputs, output: side.output.clone(), dimension })
+    }
+
+    /// Runs a batch and hands the output, `rows * dimension` values, to `read` without a copy.
+    pub(crate) fn run<T>(
+        &mut self,
+        batch: &Tensors,
+        read: impl FnOnce(&[f32]) -> Result<T, EncoderError>,
+    ) -> Result<T, EncoderError> {
+        let failed = |source| EncoderError::Runtime { doing: "running the model", source };
+        let mut feed: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        for (role, name) in &self.inputs {
+            let data = match role {
+                Role::TokenIds => &batch.ids,
+                Role::AttentionMask => &batch.mask,
+                Role::TokenTypes => &batch.types,
+            };
+            let shape = [batch.rows, batch.length];
+            let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?;
+            feed.push((Cow::Borrowed(name), tensor.into()));
+        }
+        let outputs = self.session.run(feed).map_err(failed)?;
+        let (shape, values) = outputs[self.output.as_str()].try_extract_tensor().map_err(failed)?;
+        let expected = vec![batch.rows, self.dimension];
+        let same = shape.len() == expected.len()
+            && shape.iter().zip(&expected).all(|(a, b)| usize::try_from(*a).is_ok_and(|a| a == *b));
+        if !same {
+            return Err(EncoderError::OutputShape { expected, found: shape.to_vec() });
+        }
+        read(values)
+    }
+}
+
+fn open_session(environment: &ort::environment::Environment, onnx: &[u8]) -> ort::Result<Session> {
+    Session::builder(environment)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        // Batches come in hundreds of shapes, and a pattern is kept for each.
+        .with_memory_pattern(false)?
+        .commit_from_memory(onnx)
+}
+
+/// Every input of the graph must be named by the manifest, and the other way round.
+fn check_inputs(
+    session: &Session,
+    side: &OnnxDocuments,
+    path: &Path,
+) -> Result<Vec<(Role, String)>, EncoderError> {
+    let names = &side.inputs;
+    let mut inputs = vec![
+        (Role::TokenIds, names.token_ids.clone()),
+        (Role::AttentionMask, names.attention_mask.clone()),
+    ];
+    inputs.extend(names.token_types.clone().map(|name| (Role::TokenTypes, name)));
+    let (mut expected, mut found): (Vec<&str>, Vec<&str>) = (
+        inputs.iter().map(|i| i.1.as_str()).collect(),
+        session.inputs().iter().map(Outlet::name).collect(),
+    );
+    expected.sort_unstable();
+    found.sort_unstable();
+    if expected != found {
+        return Err(EncoderError::GraphSignature {
+            path: path.to_owned(),
+            what: "inputs",
+            expected: expected.join(", "),
+            found: found.join(", "),
+        });
+    }
+    Ok(inputs)
+}
+
+/// The output must be there, float32, `[batch, dimension]` (a dimension left open is let through:
+/// it is checked at each run).
+fn check_output(
+    session: &Session,
+    side: &OnnxDocuments,
+    dimension: usize,
+    path: &Path,
+) -> Result<(), EncoderError> {
+    let Pooling::InGraph = side.pooling;
+    let output = session.outputs().iter().find(|o| o.name() == side.output);
+    let fits = output.is_some_and(|o| match o.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
+            let last = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
+            shape.len() == 2 && last.is_none_or(|last| last == dimension)
+        }
+        _ => false,
+    });
+    if fits {
+        return Ok(());
+    }
+    let all = session.outputs().iter().map(|o| format!("{}: {:?}", o.name(), o.dtype()));
+    Err(EncoderError::GraphSignature {
+        path: path.to_owned(),
+        what: "output",
+        expected: format!("{}: float32 [batch, {dimension}]", side.output),
+        found: output.map_or_else(
+            || all.collect::<Vec<_>>().join(", "),
+            |o| format!("{}: {:?}", o.name(), o.dtype()),
+        ),
+    })
+}

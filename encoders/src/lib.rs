@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod batches;
+mod components;
+mod error;
+mod files;
+mod graph;
+mod identity;
+mod manifest;
+mod model;
+mod onnx_documents;
+mod runtime;
+mod token_table;
+mod vocabulary;
+
+pub use error::EncoderError;
+pub use identity::{DocumentParameters, EncoderIdentity, QueryParameters, TermFrequency};
+pub use manifest::{
+    DocumentSide, MANIFEST_FILE, MANIFEST_FORMAT, ModelManifest, OnnxDocuments, OnnxInputs,
+    Pooling, QuerySide, TokenTable, TokenizerFile,
+};
+pub use model::Model;
+pub use onnx_documents::{DocumentOptions, OnnxDocumentEncoder};
+pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
+pub use token_table::TokenTableQuery;
+pub use vocabulary::Vocabulary;

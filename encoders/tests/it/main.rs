@@ -1,0 +1,9 @@
+//! The crate's tests through its public interface. They need ONNX Runtime, which `make build` puts
+//! where it is found; without it they fail and say so.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+mod golden;
+mod refusals;
+mod slices;

@@ -1,0 +1,159 @@
+//! Everything that can be wrong with an index folder, each case with its facts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why an index could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder has no `CURRENT`: nothing was ever committed there.
+    #[error("{path}: no index here{}", if *.interrupted {
+        " (a build was interrupted: run the same `quarry index` command again with --resume)"
+    } else {
+        " (`quarry index INPUT --out DIR` builds one)"
+    })]
+    NoIndex {
+        /// The folder.
+        path: PathBuf,
+        /// Whether an unfinished build lies there.
+        interrupted: bool,
+    },
+    /// The file does not begin and end as a file of Quarry's does.
+    #[error("{path}: not a Quarry file: expected {expected}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What should have stood there.
+        expected: String,
+    },
+    /// Written by a newer or long gone version.
+    #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Which of its versions.
+        what: String,
+        /// What the file says.
+        found: u32,
+        /// Oldest that can be read.
+        oldest: u32,
+        /// Newest that can be read.
+        newest: u32,
+    },
+    /// The file is not as long as it was when written.
+    #[error("{path}: {found} bytes, {expected} were written: the file was cut or grew")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Length on disk.
+        found: u64,
+        /// Length when written.
+        expected: u64,
+    },
+    /// The bytes are not those that were written.
+    #[error("{path}: checksum {found}, {expected} was written: the file is damaged")]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// Checksum of the bytes on disk.
+        found: String,
+        /// Checksum when written.
+        expected: String,
+    },
+    /// A whole file of Quarry's, but not the one that the manifest names.
+    #[error("{path}: holds {found}, the manifest expects {expected}")]
+    Swapped {
+        /// The file.
+        path: PathBuf,
+        /// What the file says it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The bytes are as written, yet make no sense.
+    #[error("{path}: {what}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A part that must be understood is of a kind this build does not know.
+    #[error(
+        "{path}: part kind `{kind}` (version {version}) is required and unknown to this build; a newer quarry reads it"
+    )]
+    UnknownPart {
+        /// The manifest.
+        path: PathBuf,
+        /// The kind.
+        kind: String,
+        /// Its version.
+        version: u32,
+    },
+    /// Another process is writing.
+    #[error("{path}: another process is writing to this index; wait for it to end")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds something else.
+    #[error("{path}: the folder is not empty and holds no index; choose another --out")]
+    NotAnIndexFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A limit of the format.
+    #[error("{what}: {found} exceeds the format's limit of {limit}")]
+    Limit {
+        /// Which limit.
+        what: String,
+        /// What was asked.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Tantivy refused.
+    #[error("{path}: text part: {source}")]
+    Text {
+        /// The file or folder.
+        path: PathBuf,
+        /// What tantivy said.
+        source: Box<tantivy::TantivyError>,
+    },
+    /// The index has no such part.
+    #[error("{path}: this index has no {part}; {hint}")]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        part: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl IndexError {
+    /// Wraps an error of the system with the path it is about.
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_path_buf(), source }
+    }
+
+    /// The bytes at `path` make no sense.
+    #[must_use]
+    pub fn corrupt(path: &Path, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_path_buf(), what: what.into() }
+    }
+
+    /// Wraps an error of tantivy.
+    pub fn text(path: &Path) -> impl FnOnce(tantivy::TantivyError) -> Self + '_ {
+        move |source| Self::Text { path: path.to_path_buf(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Memory-mapped files as shared, read-only bytes.
+#![expect(unsafe_code, reason = "mapping a file and promising that its address is stable")]
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use stable_deref_trait::StableDeref;
+
+use crate::IndexError;
+
+/// A file's bytes, mapped read-only. Clones share the mapping.
+#[derive(Debug, Clone)]
+pub struct MappedFile {
+    path: Arc<PathBuf>,
+    map: Arc<Mmap>,
+}
+
+impl MappedFile {
+    /// Maps the file.
+    ///
+    /// # Errors
+    /// When it cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
+        let file = File::open(path).map_err(IndexError::io(path))?;
+        // SAFETY: files of an index are created once, never rewritten and never truncated (they
+        // are only unlinked, which leaves mappings intact), so the bytes stay put while mapped.
+        // Someone who cuts a file from outside meanwhile ends the process by SIGBUS; that cannot
+        // be checked from here.
+        let map = unsafe { Mmap::map(&file) }.map_err(IndexError::io(path))?;
+        Ok(Self { path: Arc::new(path.to_path_buf()), map: Arc::new(map) })
+    }
+
+    /// Where the file lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells the system that pages will be read in no order, so that it does not read ahead.
+    pub fn advise_random(&self) {
+        #[cfg(unix)]
+        if let Err(error) = self.map.advise(memmap2::Advice::Random) {
+            tracing::debug!(path = %self.path.display(), %error, "madvise refused");
+        }
+    }
+}
+
+impl Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+// SAFETY: the bytes belong to the mapping behind the `Arc`; moving or cloning the `Arc` moves
+// neither the mapping nor the bytes, and nothing hands out `&mut`.
+unsafe impl StableDeref for MappedFile {}

@@ -1,0 +1,294 @@
+//! An open index: one generation, its parts mapped and checked.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::IndexError;
+use crate::container::{Part, Verify, hex};
+use crate::doctable::{self, DocTable};
+use crate::folder::{self, Lease};
+use crate::forward::{self, ForwardIndex};
+use crate::lexicon::{self, Lexicon};
+use crate::manifest::{Manifest, PartEntry, SegmentEntry};
+use crate::seismic::{self, SeismicLists};
+use crate::text::{self, TextIndex};
+
+/// Asset kind: the encoder's tokenizer file, as it was.
+pub const TOKENIZER: &str = "tokenizer";
+/// Asset kind: the encoder's table of query token weights, as it was.
+pub const QUERY_TABLE: &str = "query-table";
+
+/// A sealed segment.
+#[derive(Debug)]
+pub struct Segment {
+    entry: SegmentEntry,
+    documents: DocTable,
+    forward: Option<ForwardIndex>,
+    seismic: Option<SeismicLists>,
+    text: Option<TextIndex>,
+}
+
+impl Segment {
+    /// Its line in the manifest.
+    #[must_use]
+    pub fn entry(&self) -> &SegmentEntry {
+        &self.entry
+    }
+
+    /// Rows and ids.
+    #[must_use]
+    pub fn documents(&self) -> &DocTable {
+        &self.documents
+    }
+
+    /// The exact vectors, when the index has a sparse channel.
+    #[must_use]
+    pub fn forward(&self) -> Option<&ForwardIndex> {
+        self.forward.as_ref()
+    }
+
+    /// Blocked lists, when they were built.
+    #[must_use]
+    pub fn seismic(&self) -> Option<&SeismicLists> {
+        self.seismic.as_ref()
+    }
+
+    /// Text, when the collection had any.
+    #[must_use]
+    pub fn text(&self) -> Option<&TextIndex> {
+        self.text.as_ref()
+    }
+}
+
+/// One generation of an index, open for reading.
+#[derive(Debug)]
+pub struct Index {
+    folder: PathBuf,
+    manifest: Manifest,
+    lexicon: Option<Lexicon>,
+    assets: Vec<(PartEntry, Vec<u8>)>,
+    segments: Vec<Segment>,
+    _lease: Lease,
+}
+
+impl Index {
+    /// Opens the current generation of the index in `folder`.
+    ///
+    /// # Errors
+    /// When there is none, or any file of it is missing, cut, damaged, foreign or too new.
+    /// Cost: [`Verify::Full`] reads every byte once, files in parallel.
+    pub fn open(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
+        let (manifest, lease) = folder::read_current(folder)?;
+        let known = [
+            doctable::KIND,
+            forward::KIND,
+            seismic::KIND,
+            text::KIND,
+            lexicon::KIND,
+            TOKENIZER,
+            QUERY_TABLE,
+        ];
+        for part in manifest.parts() {
+            if !known.contains(&part.kind.as_str()) {
+                if part.required {
+                    return Err(IndexError::UnknownPart {
+                        path: folder.join(format!("manifest-{}.json", manifest.generation)),
+                        kind: part.kind.clone(),
+                        version: part.version,
+                    });
+                }
+                tracing::debug!(
+                    kind = part.kind,
+                    file = part.file,
+                    "optional part of an unknown kind is skipped"
+                );
+            }
+            check_length(folder, part)?;
+        }
+        let mut lexicon = None;
+        let mut assets = Vec::new();
+        for part in &manifest.assets {
+            let path = folder.join(&part.file);
+            if part.kind == lexicon::KIND {
+                let (opened, envelope) = Lexicon::open(&path, verify)?;
+                check_identity(part, &envelope)?;
+                lexicon = Some(opened);
+            } else if known.contains(&part.kind.as_str()) {
+                assets.push((part.clone(), read_asset(&path, part)?));
+            }
+        }
+        let segments = manifest
+            .segments
+            .par_iter()
+            .map(|entry| open_segment(folder, entry, verify))
+            .collect::<Result<Vec<_>, _>>()?;
+        let index = Self {
+            folder: folder.to_path_buf(),
+            manifest,
+            lexicon,
+            assets,
+            segments,
+            _lease: lease,
+        };
+        index.check_together()?;
+        Ok(index)
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The generation's manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Tokens and terms, when the index has a sparse channel.
+    #[must_use]
+    pub fn lexicon(&self) -> Option<&Lexicon> {
+        self.lexicon.as_ref()
+    }
+
+    /// The bytes of an asset such as [`TOKENIZER`].
+    #[must_use]
+    pub fn asset(&self, kind: &str) -> Option<&[u8]> {
+        self.assets.iter().find(|(p, _)| p.kind == kind).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Segments in order.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether every segment has vectors.
+    #[must_use]
+    pub fn has_sparse(&self) -> bool {
+        self.lexicon.is_some() && self.segments.iter().all(|s| s.forward.is_some())
+    }
+
+    /// Whether every segment has text.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        self.segments.iter().all(|s| s.text.is_some())
+    }
+
+    fn check_together(&self) -> Result<(), IndexError> {
+        for segment in &self.segments {
+            let rows = segment.documents.len() as u64;
+            let fits = rows == segment.entry.rows
+                && segment.forward.as_ref().is_none_or(|f| f.len() as u64 == rows)
+                && segment.seismic.as_ref().is_none_or(|s| s.documents() == rows)
+                && segment.text.as_ref().is_none_or(|t| u64::from(t.reader().max_doc()) == rows);
+            if !fits {
+                return Err(IndexError::corrupt(
+                    &self.folder,
+                    format!(
+                        "the parts of segment {} differ in their number of documents",
+                        segment.entry.id
+                    ),
+                ));
+            }
+            if let Some(forward) = &segment.forward {
+                let terms = self.lexicon.as_ref().map_or(0, Lexicon::len);
+                let lists = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
+                if forward.meta().dimension > terms || lists > terms {
+                    return Err(IndexError::corrupt(
+                        &self.folder,
+                        format!("segment {} uses terms that the lexicon lacks", segment.entry.id),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_segment(
+    folder: &Path,
+    entry: &SegmentEntry,
+    verify: Verify,
+) -> Result<Segment, IndexError> {
+    let find =
+        |kind: &str| entry.parts.iter().find(|p| p.kind == kind).map(|p| (p, folder.join(&p.file)));
+    let check = |kind: &str| -> Result<Option<PathBuf>, IndexError> {
+        let Some((part, path)) = find(kind) else {
+            return Ok(None);
+        };
+        // The envelope's own checks come with the part; here only that it is the right file.
+        let envelope = Part::open(&path, kind, 0..u32::MAX, Verify::Envelope)?;
+        check_identity(part, &envelope)?;
+        Ok(Some(path))
+    };
+    let documents = check(doctable::KIND)?.ok_or_else(|| {
+        IndexError::corrupt(folder, format!("segment {} has no document table", entry.id))
+    })?;
+    let (forward, seismic, text) =
+        (check(forward::KIND)?, check(seismic::KIND)?, check(text::KIND)?);
+    let ((documents, forward), (seismic, text)) = rayon::join(
+        || {
+            rayon::join(
+                || DocTable::open(&documents, verify),
+                || forward.map(|p| ForwardIndex::open(&p, verify)).transpose(),
+            )
+        },
+        || {
+            rayon::join(
+                || seismic.map(|p| SeismicLists::open(&p, verify)).transpose(),
+                || text.map(|p| TextIndex::open(&p, verify)).transpose(),
+            )
+        },
+    );
+    let segment = Segment {
+        entry: entry.clone(),
+        documents: documents?,
+        forward: forward?,
+        seismic: seismic?,
+        text: text?,
+    };
+    if let Some(forward) = &segment.forward {
+        forward.advise_random();
+    }
+    if let Some(lists) = &segment.seismic {
+        lists.advise_random();
+    }
+    Ok(segment)
+}
+
+fn check_length(folder: &Path, part: &PartEntry) -> Result<(), IndexError> {
+    let path = folder.join(&part.file);
+    let found = std::fs::metadata(&path).map_err(IndexError::io(&path))?.len();
+    if found != part.bytes {
+        return Err(IndexError::Length { path, found, expected: part.bytes });
+    }
+    Ok(())
+}
+
+fn check_identity(part: &PartEntry, envelope: &Part) -> Result<(), IndexError> {
+    let found = hex(envelope.checksum());
+    if found != part.checksum {
+        return Err(IndexError::Swapped {
+            path: envelope.path().to_path_buf(),
+            found: format!("checksum {found}"),
+            expected: part.checksum.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn read_asset(path: &Path, part: &PartEntry) -> Result<Vec<u8>, IndexError> {
+    let bytes = std::fs::read(path).map_err(IndexError::io(path))?;
+    let found = hex(xxhash_rust::xxh3::xxh3_64(&bytes));
+    if found != part.checksum {
+        return Err(IndexError::Checksum {
+            path: path.to_path_buf(),
+            found,
+            expected: part.checksum.clone(),
+        });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,338 @@
+//! The text part: one tantivy index of one segment, all its files in one file of ours.
+//!
+//! tantivy's document numbers are the segment's own (the same documents in the same order). It
+//! holds the postings and field norms that BM25 needs, and the stored documents. Packing its files
+//! into one part keeps one commit point and one checksum, and lets object storage fetch it whole.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quarry_vectors::DocId;
+use serde::{Deserialize, Serialize};
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
+};
+use tantivy::schema::{
+    Field, IndexRecordOption, JsonObjectOptions, STORED, Schema, TextFieldIndexing, TextOptions,
+    Value,
+};
+use tantivy::tokenizer::{
+    LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer,
+    TokenizerManager,
+};
+use tantivy::{Directory, Index, SegmentReader, TantivyDocument};
+
+use crate::container::{Part, PartWriter, Verify, Written};
+use crate::{IndexError, MappedFile};
+
+/// Name of the part kind.
+pub const KIND: &str = "text";
+/// Version written.
+pub const VERSION: u32 = 1;
+
+/// Name under which the analyser is registered and written into the schema.
+const ANALYZER: &str = "quarry_english";
+/// Longer words are not indexed; tantivy refuses terms beyond 65,530 bytes.
+const LONGEST_WORD: usize = 255;
+
+/// A document as it was read, for showing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoredDocument {
+    /// Title; empty when there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Body; empty when there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// All other fields.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The fields of the tantivy index.
+#[derive(Debug, Clone, Copy)]
+pub struct TextFields {
+    /// Title and text, analysed: what BM25 scores.
+    pub contents: Field,
+    /// The stored document, as JSON text.
+    pub stored: Field,
+    /// The document's other fields, indexed for filters.
+    pub fields: Field,
+}
+
+/// The schema of the text part.
+#[must_use]
+pub fn schema() -> (Schema, TextFields) {
+    let mut builder = Schema::builder();
+    let contents = builder.add_text_field(
+        "contents",
+        TextOptions::default().set_indexing_options(
+            TextFieldIndexing::default()
+                .set_tokenizer(ANALYZER)
+                .set_fieldnorms(true)
+                .set_index_option(IndexRecordOption::WithFreqs),
+        ),
+    );
+    let stored = builder.add_bytes_field("stored", STORED);
+    let fields = builder.add_json_field(
+        "fields",
+        JsonObjectOptions::default().set_indexing_options(
+            TextFieldIndexing::default()
+                .set_tokenizer("raw")
+                .set_index_option(IndexRecordOption::Basic),
+        ),
+    );
+    (builder.build(), TextFields { contents, stored, fields })
+}
+
+/// English analysis: words, lower case, stop words out, Porter2 stems.
+#[must_use]
+pub fn analyzer() -> TextAnalyzer {
+    let words = TextAnalyzer::builder(SimpleTokenizer::default())
+        .filter(RemoveLongFilter::limit(LONGEST_WORD))
+        .filter(LowerCaser)
+        .filter_dynamic(StopWordFilter::remove(STOP_WORDS.iter().map(|w| (*w).to_owned())));
+    words.filter_dynamic(Stemmer::new(tantivy::tokenizer::Language::English)).build()
+}
+
+/// Lucene's default English stop words, so that figures compare with those of the field's tools.
+const STOP_WORDS: [&str; 33] = [
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it",
+    "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these",
+    "they", "this", "to", "was", "will", "with",
+];
+
+/// tantivy's analysers and ours.
+#[must_use]
+pub fn tokenizers() -> TokenizerManager {
+    let manager = TokenizerManager::default();
+    manager.register(ANALYZER, analyzer());
+    manager
+}
+
+/// Packs the files of a finished tantivy index (one segment, in `folder`) into one part.
+///
+/// # Errors
+/// When a file cannot be read or the disk refuses.
+pub fn pack(folder: &Path, path: &Path, documents: u64) -> Result<Written, IndexError> {
+    let mut names: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(IndexError::io(folder))? {
+        let name = PathBuf::from(entry.map_err(IndexError::io(folder))?.file_name());
+        // Locks and tantivy's own list of files to collect are of no use to a reader.
+        if !name.to_string_lossy().starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let mut part = PartWriter::create(path, KIND, VERSION)?;
+    let mut files = Vec::new();
+    part.section("files")?;
+    let mut buffer = vec![0u8; 1 << 18];
+    for name in names {
+        let source = folder.join(&name);
+        let start = part.section_len();
+        let mut file = File::open(&source).map_err(IndexError::io(&source))?;
+        loop {
+            let n = file.read(&mut buffer).map_err(IndexError::io(&source))?;
+            if n == 0 {
+                break;
+            }
+            part.write(&buffer[..n])?;
+        }
+        let bytes = part.section_len() - start;
+        files.push(PackedFile { name: name.to_string_lossy().into_owned(), offset: start, bytes });
+        // tantivy's columns are read as words; keep every file aligned.
+        let over = part.section_len() % crate::container::ALIGN as u64;
+        if over > 0 {
+            part.write(&vec![0u8; crate::container::ALIGN - usize::try_from(over).unwrap_or(0)])?;
+        }
+    }
+    part.put_json("meta", &Meta { files })?;
+    part.finish(documents)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    files: Vec<PackedFile>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedFile {
+    name: String,
+    offset: u64,
+    bytes: u64,
+}
+
+/// The text part of an open segment.
+#[derive(Clone)]
+pub struct TextIndex {
+    path: PathBuf,
+    reader: SegmentReader,
+    fields: TextFields,
+    store: Arc<tantivy::store::StoreReader>,
+}
+
+impl fmt::Debug for TextIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TextIndex").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl TextIndex {
+    /// Opens the part.
+    ///
+    /// # Errors
+    /// As [`Part::open`]; when tantivy refuses its files; when it does not hold exactly one segment
+    /// of the part's number of documents with our schema.
+    pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
+        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
+        let meta: Meta = part.json("meta")?;
+        let base = part
+            .section_range("files")
+            .ok_or_else(|| IndexError::corrupt(path, "section `files` is missing"))?;
+        let mut files = BTreeMap::new();
+        for file in meta.files {
+            let range = usize::try_from(file.offset)
+                .ok()
+                .zip(usize::try_from(file.bytes).ok())
+                .and_then(|(at, n)| at.checked_add(n).map(|end| at..end))
+                .filter(|r| r.end <= base.len())
+                .map(|r| base.start + r.start..base.start + r.end)
+                .ok_or_else(|| {
+                    IndexError::corrupt(path, format!("file `{}` lies outside the part", file.name))
+                })?;
+            files.insert(PathBuf::from(file.name), range);
+        }
+        let packed = Packed { file: part.file().clone(), files: Arc::new(files) };
+        let mut index = Index::open(packed).map_err(IndexError::text(path))?;
+        index.set_tokenizers(tokenizers());
+        let (wanted, fields) = schema();
+        if index.schema() != wanted {
+            return Err(IndexError::corrupt(
+                path,
+                "the text part's schema is not the one this build writes",
+            ));
+        }
+        let segments = index.searchable_segments().map_err(IndexError::text(path))?;
+        let [segment] = segments.as_slice() else {
+            return Err(IndexError::corrupt(
+                path,
+                format!("{} tantivy segments, 1 expected", segments.len()),
+            ));
+        };
+        let reader = SegmentReader::open(segment).map_err(IndexError::text(path))?;
+        if u64::from(reader.max_doc()) != part.documents() {
+            return Err(IndexError::corrupt(
+                path,
+                format!("{} documents in tantivy, {} expected", reader.max_doc(), part.documents()),
+            ));
+        }
+        let store = Arc::new(reader.get_store_reader(64).map_err(IndexError::io(path))?);
+        Ok(Self { path: path.to_path_buf(), reader, fields, store })
+    }
+
+    /// tantivy's reader of the one segment.
+    #[must_use]
+    pub fn reader(&self) -> &SegmentReader {
+        &self.reader
+    }
+
+    /// The fields of its schema.
+    #[must_use]
+    pub fn fields(&self) -> TextFields {
+        self.fields
+    }
+
+    /// The part's path, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A stored document. Cost: decompresses its block, unless that was read lately.
+    ///
+    /// # Errors
+    /// When the block cannot be read or holds no document of ours.
+    pub fn stored(&self, doc: DocId) -> Result<StoredDocument, IndexError> {
+        let found: TantivyDocument = self.store.get(doc.0).map_err(IndexError::text(&self.path))?;
+        let bytes =
+            found.get_first(self.fields.stored).and_then(|v| v.as_bytes()).ok_or_else(|| {
+                IndexError::corrupt(&self.path, format!("row {} has no stored document", doc.0))
+            })?;
+        serde_json::from_slice(bytes).map_err(|e| {
+            IndexError::corrupt(&self.path, format!("row {}: stored document: {e}", doc.0))
+        })
+    }
+}
+
+/// tantivy's view of the packed files: read-only.
+#[derive(Clone)]
+struct Packed {
+    file: MappedFile,
+    files: Arc<BTreeMap<PathBuf, Range<usize>>>,
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packed").field("file", &self.file.path()).finish_non_exhaustive()
+    }
+}
+
+impl Packed {
+    fn bytes(&self, path: &Path) -> Result<OwnedBytes, OpenReadError> {
+        let range = self
+            .files
+            .get(path)
+            .ok_or_else(|| OpenReadError::FileDoesNotExist(path.to_path_buf()))?;
+        Ok(OwnedBytes::new(self.file.clone()).slice(range.clone()))
+    }
+}
+
+fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "a sealed text part is read-only")
+}
+
+impl Directory for Packed {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        Ok(Arc::new(self.bytes(path)?))
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        Err(DeleteError::IoError { io_error: Arc::new(read_only()), filepath: path.to_path_buf() })
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        Ok(self.files.contains_key(path))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        Err(OpenWriteError::wrap_io_error(read_only(), path.to_path_buf()))
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        Ok(self.bytes(path)?.as_slice().to_vec())
+    }
+
+    fn atomic_write(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        Err(read_only())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn acquire_lock(&self, _: &Lock) -> Result<DirectoryLock, LockError> {
+        // Sealed files need no lock; tantivy asks for one when it opens readers.
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}

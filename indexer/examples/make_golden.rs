@@ -1,0 +1,150 @@
+//! Writes the golden index of the format: `index/testdata/golden-v1`, or the folder given. Run once
+//! for each version of the format; what it wrote is committed and never written again.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use quarry_index::folder::FolderWriter;
+use quarry_index::seismic::SeismicParams;
+use quarry_index::{QUERY_TABLE, TOKENIZER};
+use quarry_indexer::{BuildOptions, LEAST_MEMORY, Levels, Lists, build};
+use quarry_vectors::{Document, InputVector};
+use serde_json::{Map, Value, json};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../index/testdata/golden-v1");
+    let out = std::env::args_os().nth(1).map_or(default, PathBuf::from);
+    let options = BuildOptions {
+        out: out.clone(),
+        overwrite: false,
+        resume: false,
+        memory: LEAST_MEMORY,
+        seed: 42,
+        levels: Levels::Auto,
+        lists: Lists::Seismic,
+        seismic: SeismicParams {
+            n_postings: 4,
+            max_fraction: 2.0,
+            min_per_document: 2,
+            centroid_fraction: 0.5,
+            min_cluster_size: 0,
+            document_cut: 4,
+            summary_energy: 0.75,
+        },
+        shard_documents: 5,
+        description: object(json!({"purpose": "golden index of format 1"})),
+        source: json!("indexer/examples/make_golden.rs"),
+        ids_are_unique: false,
+        vocabulary: None,
+    };
+    build(documents().into_iter().map(Ok::<_, Infallible>), None, &options, &|_| {})?;
+    // A second generation adds what a build with a model keeps of it.
+    let mut folder = FolderWriter::open(&out)?;
+    let mut manifest = folder.current().cloned().ok_or("nothing was committed")?;
+    manifest.encoders = object(json!({"sparse": {"name": "none", "purpose": "golden"}}));
+    let id = manifest.segments[0].id.simple();
+    for (kind, text) in [(TOKENIZER, "{\"tokenizer\": true}\n"), (QUERY_TABLE, "{\"rock\": 1.5}\n")]
+    {
+        let name = format!("{id}-{kind}.json");
+        manifest.assets.push(folder.write_asset(kind, &name, text.as_bytes(), true)?);
+    }
+    folder.commit(manifest)?;
+    folder.collect()?;
+    Ok(())
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn document(id: &str, title: &str, text: &str, fields: Value, vector: &[(&str, f32)]) -> Document {
+    Document {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        text: text.to_owned(),
+        fields: object(fields),
+        vector: Some(InputVector::Tokens(
+            vector.iter().map(|(token, weight)| ((*token).to_owned(), *weight)).collect(),
+        )),
+        line: 0,
+    }
+}
+
+/// Weights are whole multiples of 0.25, so one byte a level keeps them exactly.
+fn documents() -> Vec<Document> {
+    let mut documents = vec![
+        document(
+            "d01",
+            "Marble",
+            "Marble is a metamorphic rock of recrystallised carbonate minerals.",
+            json!({"url": "https://example.org/marble", "year": 1998}),
+            &[("marble", 2.5), ("rock", 1.25), ("metamorphic", 2.0), ("carbonate", 1.0)],
+        ),
+        document(
+            "d02",
+            "Granite",
+            "Granite is a coarse-grained igneous rock of quartz and feldspar.",
+            json!({"url": "https://example.org/granite", "weight": 0.1}),
+            &[("granite", 2.5), ("rock", 1.25), ("igneous", 2.0), ("quartz", 0.75)],
+        ),
+        document(
+            "d03",
+            "",
+            "Slate splits into thin plates; it is a metamorphic rock.",
+            json!({}),
+            &[("slate", 2.25), ("rock", 1.0), ("metamorphic", 1.5)],
+        ),
+        document(
+            "d04",
+            "Basalt",
+            "",
+            json!({}),
+            &[("basalt", 2.5), ("rock", 1.25), ("igneous", 1.75)],
+        ),
+        document("d05", "", "An empty vector: only words find this rock.", json!({}), &[]),
+        document(
+            "d06",
+            "",
+            "",
+            json!({}),
+            &[("limestone", 2.0), ("rock", 1.0), ("carbonate", 1.5)],
+        ),
+        document(
+            "d07",
+            "Chalk",
+            "Chalk is a soft limestone.",
+            json!({"tags": ["soft", "white", null, true, -1.5], "place": {"cliff": "Dover"}}),
+            &[("chalk", 2.0), ("carbonate", 1.5), ("rock", 0.5), ("limestone", 1.0)],
+        ),
+        document(
+            "d08",
+            "Gneiss",
+            "Gneiss is a banded rock, a rock of bands.",
+            json!({"note": "tabs\tand \"quotes\""}),
+            &[("gneiss", 2.25), ("metamorphic", 1.75), ("rock", 1.0), ("quartz", 0.5)],
+        ),
+        document(
+            "\u{fc}-09",
+            "\u{d6}lschiefer",
+            "\u{d6}lschiefer hei\u{df}t auf Englisch oil shale.",
+            json!({"sprache": "Deutsch"}),
+            &[("shale", 1.5), ("\u{f6}l", 0.25)],
+        ),
+        document("d10", "Pumice", "Pumice floats.", json!({}), &[("pumice", 2.0), ("glass", 1.0)]),
+        document("d11", "Pumice", "Pumice floats.", json!({}), &[("pumice", 2.0), ("glass", 1.0)]),
+        document(
+            "d12",
+            "Obsidian",
+            &"Obsidian is volcanic glass. ".repeat(40),
+            json!({}),
+            &[("obsidian", 63.75), ("glass", 2.0), ("igneous", 1.0)],
+        ),
+    ];
+    for (line, document) in (1..).zip(&mut documents) {
+        document.line = line;
+    }
+    documents
+}

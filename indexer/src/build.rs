@@ -1,0 +1,182 @@
+//! The whole build: shards, segment, commit.
+//!
+//! 1. take the folder for writing; refuse, resume or start afresh  2. ingest  3. seal
+//! 4. commit: from here on readers see the new generation  5. clean up
+//!
+//! A crash before the commit leaves the old generation (or none) and the finished shards; a crash
+//! after it leaves files that the next writer collects.
+
+use std::fs;
+use std::path::Path;
+
+use quarry_index::folder::{BUILD, FolderWriter};
+use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest};
+use quarry_index::{IndexError, QUERY_TABLE, TOKENIZER};
+use quarry_vectors::Document;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::BuildError;
+use crate::ingest::ingest;
+use crate::job::Job;
+use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event};
+use crate::seal::{SealJob, seal};
+use crate::spool::{Shard, shard_path};
+
+/// Key of the manifest's build description under which the identity of the build stands.
+const JOB: &str = "job";
+
+/// Builds an index of `documents` in `options.out`.
+///
+/// With `encoder`, passages are encoded; without, documents bring their vectors or have none (then
+/// only BM25 searches them). Progress is reported from whatever thread works.
+///
+/// # Errors
+/// When the folder holds an index or an unfinished build and the options do not say what to do
+/// with it; when another process writes there; when an input is bad (with its line); when the
+/// encoder or the disk fails. Finished shards stay, so that `resume` can continue.
+pub fn build<I, E>(
+    documents: I,
+    encoder: Option<&EncoderSetup<'_>>,
+    options: &BuildOptions,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<BuildReport, BuildError>
+where
+    I: IntoIterator<Item = Result<Document, E>>,
+    I::IntoIter: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    options.check()?;
+    let mut folder = FolderWriter::open(&options.out)?;
+    let job = Job::new(options, encoder);
+    if let Some(report) = prepare(&folder, &job, options)? {
+        return Ok(report);
+    }
+    // Leftovers of crashed builds go first, so that they cannot pile up.
+    folder.collect()?;
+    let build = options.out.join(BUILD);
+    fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+    job.write(&build)?;
+    let ingested = ingest(documents, encoder, options, &build, progress)?;
+    let seal_job =
+        SealJob { folder: folder.path(), build: &build, shards: ingested.shards, options, encoder };
+    let sealed = seal(seal_job, progress)?;
+    let mut assets = Vec::from_iter(sealed.lexicon);
+    let mut encoders = Map::new();
+    if let Some(setup) = encoder {
+        encoders.insert("sparse".into(), setup.identity.clone());
+        let id = sealed.segment.id.simple();
+        for (kind, bytes) in [(TOKENIZER, &setup.tokenizer), (QUERY_TABLE, &setup.query_table)] {
+            if let Some(bytes) = bytes {
+                assets.push(folder.write_asset(kind, &format!("{id}-{kind}.json"), bytes, true)?);
+            }
+        }
+    }
+    let mut description = options.description.clone();
+    description.insert(JOB.into(), Value::Object(job.facts().clone()));
+    let totals = sealed.totals;
+    let manifest = Manifest {
+        magic: MANIFEST_MAGIC.to_owned(),
+        format: FORMAT,
+        uuid: Uuid::new_v4(),
+        generation: 0,
+        applied_sequence: 0,
+        written_by: format!("quarry {}", env!("CARGO_PKG_VERSION")),
+        seed: options.seed,
+        build: description,
+        encoders,
+        assets,
+        segments: vec![sealed.segment],
+    };
+    let committed = folder.commit(manifest)?;
+    let mut report = BuildReport {
+        resumed_documents: ingested.resumed_documents,
+        empty_vectors: totals.empty_vectors,
+        truncated: ingested.truncated,
+        ..report_of(committed)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    if totals.documents > 0 {
+        report.mean_components = totals.components as f64 / totals.documents as f64;
+    }
+    remove_build(&build)?;
+    folder.collect()?;
+    Ok(report)
+}
+
+/// Decides what to do with what lies in the folder. A report when there is nothing left to do.
+fn prepare(
+    folder: &FolderWriter,
+    job: &Job,
+    options: &BuildOptions,
+) -> Result<Option<BuildReport>, BuildError> {
+    let build = options.out.join(BUILD);
+    let unfinished = Job::read(&build)?;
+    if options.resume {
+        if let Some(before) = &unfinished {
+            before.check_same(job, &options.out)?;
+            return Ok(None);
+        }
+        if let Some(current) = folder.current() {
+            if current.build.get(JOB).and_then(Value::as_object) == Some(job.facts()) {
+                return Ok(Some(BuildReport { already_complete: true, ..report_of(current) }));
+            }
+            if !options.overwrite {
+                return Err(exists(current, &options.out));
+            }
+        }
+    } else if !options.overwrite {
+        if let Some(current) = folder.current() {
+            return Err(exists(current, &options.out));
+        }
+        if unfinished.is_some() {
+            return Err(BuildError::Interrupted {
+                path: options.out.clone(),
+                documents: count_done(&build)?,
+            });
+        }
+    }
+    remove_build(&build)?;
+    Ok(None)
+}
+
+fn exists(current: &Manifest, path: &Path) -> BuildError {
+    BuildError::Exists {
+        path: path.to_path_buf(),
+        generation: current.generation,
+        documents: current.documents(),
+    }
+}
+
+fn count_done(build: &Path) -> Result<u64, BuildError> {
+    let mut documents = 0;
+    for number in 0.. {
+        let path = shard_path(build, number);
+        if !path.exists() {
+            break;
+        }
+        documents += Shard::open(&path)?.meta.documents;
+    }
+    Ok(documents)
+}
+
+fn remove_build(build: &Path) -> Result<(), BuildError> {
+    match fs::remove_dir_all(build) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IndexError::io(build)(e).into()),
+        _ => Ok(()),
+    }
+}
+
+fn report_of(manifest: &Manifest) -> BuildReport {
+    BuildReport {
+        generation: manifest.generation,
+        uuid: manifest.uuid.to_string(),
+        documents: manifest.documents(),
+        resumed_documents: 0,
+        empty_vectors: 0,
+        truncated: 0,
+        mean_components: 0.0,
+        bytes: manifest.parts().map(|p| p.bytes).sum(),
+        already_complete: false,
+    }
+}

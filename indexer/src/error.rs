@@ -1,0 +1,125 @@
+//! Why a build stopped.
+
+use std::path::PathBuf;
+
+use quarry_index::IndexError;
+use quarry_vectors::{EncodeError, VectorError};
+
+/// Any failure of a build. What was sealed before stays on disk and can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The index's files.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The encoder.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The collection could not be read.
+    #[error("{0}")]
+    Input(Box<dyn std::error::Error + Send + Sync>),
+    /// Two records have one id.
+    #[error("line {line}: the id `{id}` was seen before, on line {first}; ids must be unique")]
+    DuplicateId {
+        /// The id.
+        id: String,
+        /// Where it stood first.
+        first: u64,
+        /// Where it stands again.
+        line: u64,
+    },
+    /// A record is no document.
+    #[error("line {line}, document `{id}`: {what}")]
+    Document {
+        /// Its id.
+        id: String,
+        /// Where it stands.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A vector of a record is none.
+    #[error("line {line}, document `{id}`: {source}")]
+    Vector {
+        /// Its id.
+        id: String,
+        /// Where it stands.
+        line: u64,
+        /// What is wrong.
+        source: VectorError,
+    },
+    /// The encoder returned another number of vectors than passages.
+    #[error("the encoder gave {found} vectors for {expected} passages")]
+    EncoderCount {
+        /// Vectors.
+        found: usize,
+        /// Passages.
+        expected: usize,
+    },
+    /// There is an index already.
+    #[error(
+        "{path}: an index is there (generation {generation}, {documents} documents); --overwrite replaces it"
+    )]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+        /// Its generation.
+        generation: u64,
+        /// Its documents.
+        documents: u64,
+    },
+    /// An unfinished build lies there.
+    #[error(
+        "{path}: an interrupted build lies there ({documents} documents done); --resume continues it, --overwrite discards it"
+    )]
+    Interrupted {
+        /// The folder.
+        path: PathBuf,
+        /// Documents in finished shards.
+        documents: u64,
+    },
+    /// The unfinished build had other inputs.
+    #[error("{path}: cannot resume: `{what}` was {was}, now {now}; build with --overwrite instead")]
+    ResumeMismatch {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// As recorded.
+        was: String,
+        /// As given now.
+        now: String,
+    },
+    /// The collection ended before the point where the finished shards end.
+    #[error(
+        "{path}: cannot resume: the collection has {found} documents, {done} were done; it has changed"
+    )]
+    InputShrank {
+        /// The folder.
+        path: PathBuf,
+        /// Documents found.
+        found: u64,
+        /// Documents in finished shards.
+        done: u64,
+    },
+    /// The memory bound is too small to work with.
+    #[error("--memory {found} bytes: at least {least} are needed")]
+    Memory {
+        /// Bytes given.
+        found: u64,
+        /// Least bytes.
+        least: u64,
+    },
+    /// A parameter is out of range.
+    #[error("{name} = {found}: {expected}")]
+    Param {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A worker thread ended without a result.
+    #[error("a worker of the build ended unexpectedly: {0}")]
+    Worker(&'static str),
+}

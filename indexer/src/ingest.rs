@@ -1,0 +1,371 @@
+//! From a stream of documents to finished shards.
+//!
+//! 1. a thread reads documents and groups them into shards, refusing repeated ids
+//! 2. this thread encodes a shard (the encoder uses all cores) or takes the vectors given
+//! 3. a thread writes it
+//!
+//! At most four shards are in memory. Shards are cut by count and size alone, so the same input
+//! gives the same shards, and an encoder that is a function of its batch gives the same vectors in
+//! a resumed run.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use quarry_index::text::StoredDocument;
+use quarry_vectors::{Document, InputVector, Passage, SparseVector};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::BuildError;
+use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
+
+/// A shard ends when its texts and vectors take this much, however few documents it has.
+const SHARD_BYTES: usize = 16 << 20;
+
+/// What ingest leaves behind.
+#[derive(Debug, Default)]
+pub(crate) struct Ingested {
+    pub(crate) shards: usize,
+    pub(crate) documents: u64,
+    pub(crate) resumed_documents: u64,
+    pub(crate) truncated: u64,
+}
+
+/// Reads all of `documents` into shards under `build`, after those that are there already.
+pub(crate) fn ingest<I, E>(
+    documents: I,
+    encoder: Option<&EncoderSetup<'_>>,
+    options: &BuildOptions,
+    build: &Path,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Ingested, BuildError>
+where
+    I: IntoIterator<Item = Result<Document, E>>,
+    I::IntoIter: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut seen = Seen::new(build, options.ids_are_unique);
+    let mut terms = Terms::default();
+    let mut done = Ingested::default();
+    while shard_path(build, done.shards).exists() {
+        let shard = Shard::open(&shard_path(build, done.shards))?;
+        seen.take_shard(&shard)?;
+        terms.take_shard(&shard.meta);
+        done.documents += shard.meta.documents;
+        done.shards += 1;
+    }
+    done.resumed_documents = done.documents;
+    if done.documents > 0 {
+        progress(Event::Resumed { documents: done.documents });
+    }
+    let documents = documents.into_iter();
+    std::thread::scope(|scope| {
+        let (to_encode, from_reader) = bounded::<Result<Vec<Document>, BuildError>>(1);
+        let (to_write, from_encoder) = bounded::<(usize, Vec<SpoolDoc>, ShardMeta)>(1);
+        let skip = done.documents;
+        scope.spawn(move || read(documents, skip, seen, options, &to_encode));
+        let writer = scope.spawn(move || write_shards(&from_encoder, build));
+        let result =
+            encode(&from_reader, &to_write, encoder, (&mut terms, &mut done), options, progress);
+        drop((from_reader, to_write));
+        let written = writer.join().map_err(|_| BuildError::Worker("the shard writer"))?;
+        // A disk that refuses shows first as a closed channel; its own error says more.
+        written?;
+        result
+    })?;
+    done.truncated = encoder.map_or(0, |e| e.encoder.truncated());
+    Ok(done)
+}
+
+/// Groups documents into shards.
+fn read<E: std::error::Error + Send + Sync + 'static>(
+    documents: impl Iterator<Item = Result<Document, E>>,
+    skip: u64,
+    mut seen: Seen<'_>,
+    options: &BuildOptions,
+    out: &Sender<Result<Vec<Document>, BuildError>>,
+) {
+    let (mut shard, mut bytes, mut count) = (Vec::new(), 0, 0u64);
+    for document in documents {
+        let checked = document.map_err(|e| BuildError::Input(Box::new(e))).and_then(|document| {
+            count += 1;
+            if count > skip {
+                seen.check(&document, &shard)?;
+            }
+            Ok(document)
+        });
+        match checked {
+            Err(error) => {
+                // The receiver is gone only when it failed itself; its error counts then.
+                let _ = out.send(Err(error));
+                return;
+            }
+            Ok(_) if count <= skip => continue,
+            Ok(document) => {
+                bytes += size_of_document(&document);
+                shard.push(document);
+            }
+        }
+        if shard.len() >= options.shard_documents || bytes >= SHARD_BYTES {
+            bytes = 0;
+            if out.send(Ok(std::mem::take(&mut shard))).is_err() {
+                return;
+            }
+        }
+    }
+    let last = if count < skip {
+        Err(BuildError::InputShrank { path: options.out.clone(), found: count, done: skip })
+    } else if shard.is_empty() {
+        return;
+    } else {
+        Ok(shard)
+    };
+    let _ = out.send(last);
+}
+
+fn size_of_document(document: &Document) -> usize {
+    let vector = match &document.vector {
+        None => 0,
+        Some(InputVector::Terms(v)) => 8 * v.len(),
+        Some(InputVector::Tokens(t)) => t.iter().map(|(token, _)| 32 + token.len()).sum(),
+    };
+    let fields: usize =
+        document.fields.iter().map(|(k, v)| k.len() + 64 + v.as_str().map_or(0, str::len)).sum();
+    100 + document.id.len() + document.title.len() + document.text.len() + fields + vector
+}
+
+/// Turns shards of documents into shards of vectors.
+fn encode(
+    from_reader: &Receiver<Result<Vec<Document>, BuildError>>,
+    to_write: &Sender<(usize, Vec<SpoolDoc>, ShardMeta)>,
+    encoder: Option<&EncoderSetup<'_>>,
+    (terms, done): (&mut Terms, &mut Ingested),
+    options: &BuildOptions,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<(), BuildError> {
+    let mut components = 0;
+    for shard in from_reader {
+        let documents = shard?;
+        let mut meta = ShardMeta { documents: documents.len() as u64, ..ShardMeta::default() };
+        let vectors = match encoder {
+            Some(setup) => {
+                meta.has_vectors = true;
+                let passages: Vec<Passage<'_>> =
+                    documents.iter().map(|d| Passage { title: &d.title, text: &d.text }).collect();
+                let vectors = setup.encoder.encode_documents(&passages)?;
+                if vectors.len() != passages.len() {
+                    return Err(BuildError::EncoderCount {
+                        found: vectors.len(),
+                        expected: passages.len(),
+                    });
+                }
+                vectors
+            }
+            None => terms.vectors(&documents, options.vocabulary.as_deref(), &mut meta)?,
+        };
+        let mut docs = Vec::with_capacity(documents.len());
+        for (document, vector) in documents.into_iter().zip(vectors) {
+            meta.components += vector.len() as u64;
+            meta.empty_vectors += u64::from(vector.is_empty());
+            meta.dimension =
+                meta.dimension.max(vector.terms().last().map_or(0, |t| t.saturating_add(1)));
+            meta.weights.add(vector.weights());
+            let (id, line) = (document.id.clone(), document.line);
+            let stored = stored_json(document)?;
+            meta.has_text |= !stored.is_empty();
+            docs.push(SpoolDoc { id, line, stored, vector });
+        }
+        done.documents += meta.documents;
+        components += meta.components;
+        if to_write.send((done.shards, docs, meta)).is_err() {
+            return Err(BuildError::Worker("the shard writer"));
+        }
+        done.shards += 1;
+        let this_run = done.documents - done.resumed_documents;
+        progress(Event::Documents { documents: done.documents, components, this_run });
+    }
+    Ok(())
+}
+
+fn write_shards(
+    from_encoder: &Receiver<(usize, Vec<SpoolDoc>, ShardMeta)>,
+    build: &Path,
+) -> Result<(), BuildError> {
+    for (number, docs, meta) in from_encoder {
+        spool::write(&shard_path(build, number), &docs, &meta)?;
+    }
+    Ok(())
+}
+
+fn stored_json(document: Document) -> Result<String, BuildError> {
+    if document.title.is_empty() && document.text.is_empty() && document.fields.is_empty() {
+        return Ok(String::new());
+    }
+    let stored =
+        StoredDocument { title: document.title, text: document.text, fields: document.fields };
+    serde_json::to_string(&stored).map_err(|e| BuildError::Document {
+        id: document.id,
+        line: document.line,
+        what: format!("cannot be stored: {e}"),
+    })
+}
+
+/// Term ids of tokens, given in order of first appearance.
+#[derive(Debug, Default)]
+struct Terms {
+    ids: HashMap<String, u32>,
+    /// Whether vectors came with tokens (true), with numbers (false), or none so far.
+    by_token: Option<bool>,
+    /// Whether the documents so far had vectors at all.
+    any: Option<bool>,
+}
+
+impl Terms {
+    fn take_shard(&mut self, meta: &ShardMeta) {
+        for token in &meta.new_tokens {
+            self.add(token);
+        }
+        if meta.documents > 0 {
+            self.any = Some(meta.has_vectors);
+        }
+        if meta.has_vectors && meta.components > 0 {
+            self.by_token = Some(!self.ids.is_empty());
+        }
+    }
+
+    fn add(&mut self, token: &str) -> u32 {
+        let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        *self.ids.entry(token.to_owned()).or_insert(next)
+    }
+
+    /// The documents' own vectors; empty ones for a collection without any.
+    fn vectors(
+        &mut self,
+        documents: &[Document],
+        vocabulary: Option<&[String]>,
+        meta: &mut ShardMeta,
+    ) -> Result<Vec<SparseVector>, BuildError> {
+        let mut out = Vec::with_capacity(documents.len());
+        for document in documents {
+            let fail = |what: &str| BuildError::Document {
+                id: document.id.clone(),
+                line: document.line,
+                what: what.to_owned(),
+            };
+            let has = document.vector.is_some();
+            if *self.any.get_or_insert(has) != has {
+                return Err(fail(if has {
+                    "has a vector, earlier documents had none"
+                } else {
+                    "has no vector, earlier documents had one"
+                }));
+            }
+            meta.has_vectors = has;
+            let by_token = matches!(document.vector, Some(InputVector::Tokens(_)));
+            if has && *self.by_token.get_or_insert(by_token) != by_token {
+                return Err(fail("tokens and term numbers are mixed in one collection"));
+            }
+            let vector = match &document.vector {
+                None => SparseVector::default(),
+                Some(InputVector::Terms(vector)) => {
+                    let last = vector.terms().last().copied();
+                    if let (Some(vocabulary), Some(last)) = (vocabulary, last)
+                        && last as usize >= vocabulary.len()
+                    {
+                        return Err(fail(&format!(
+                            "term {last} lies beyond the vocabulary of {} tokens",
+                            vocabulary.len()
+                        )));
+                    }
+                    vector.clone()
+                }
+                Some(InputVector::Tokens(_)) if vocabulary.is_some() => {
+                    return Err(fail(
+                        "its vector is by token; a vocabulary names terms given by number",
+                    ));
+                }
+                Some(InputVector::Tokens(tokens)) => {
+                    let pairs: Vec<(u32, f32)> = tokens
+                        .iter()
+                        .map(|(token, weight)| {
+                            let before = self.ids.len();
+                            let id = self.add(token);
+                            if self.ids.len() > before {
+                                meta.new_tokens.push(token.clone());
+                            }
+                            (id, *weight)
+                        })
+                        .collect();
+                    SparseVector::from_pairs(pairs).map_err(|source| BuildError::Vector {
+                        id: document.id.clone(),
+                        line: document.line,
+                        source,
+                    })?
+                }
+            };
+            out.push(vector);
+        }
+        Ok(out)
+    }
+}
+
+/// Ids seen so far, by hash: 64 bits each. A hash met twice is looked up in full.
+#[derive(Debug)]
+struct Seen<'a> {
+    build: &'a Path,
+    hashes: HashSet<u64>,
+    unique: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn new(build: &'a Path, unique: bool) -> Self {
+        Self { build, hashes: HashSet::new(), unique }
+    }
+
+    fn take_shard(&mut self, shard: &Shard) -> Result<(), BuildError> {
+        if !self.unique {
+            self.hashes.extend(shard.view()?.iter().map(|(id, ..)| xxh3_64(id.as_bytes())));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, document: &Document, open_shard: &[Document]) -> Result<(), BuildError> {
+        if document.id.is_empty() {
+            return Err(BuildError::Document {
+                id: String::new(),
+                line: document.line,
+                what: "the id is empty".into(),
+            });
+        }
+        if self.unique || self.hashes.insert(xxh3_64(document.id.as_bytes())) {
+            return Ok(());
+        }
+        match self.first_line(&document.id, open_shard)? {
+            // Two ids with one hash, or a shard on its way: sealing decides.
+            None => Ok(()),
+            Some(first) => {
+                Err(BuildError::DuplicateId { id: document.id.clone(), first, line: document.line })
+            }
+        }
+    }
+
+    /// Where an id stood before, in the open shard or in a finished one. What is on its way between
+    /// the two is found when the document table is sealed.
+    fn first_line(&self, id: &str, open_shard: &[Document]) -> Result<Option<u64>, BuildError> {
+        if let Some(found) = open_shard.iter().find(|d| d.id == id) {
+            return Ok(Some(found.line));
+        }
+        for number in 0.. {
+            let path = shard_path(self.build, number);
+            if !path.exists() {
+                break;
+            }
+            let shard = Shard::open(&path)?;
+            if let Some((_, line, ..)) = shard.view()?.iter().find(|(found, ..)| *found == id) {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+}

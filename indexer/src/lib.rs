@@ -1,0 +1,21 @@
+//! A collection of documents becomes an index: spooled into shards, sealed into a segment,
+//! committed. Memory is bounded, work is resumable, and a crash leaves the old index or the new.
+
+mod build;
+mod error;
+mod ingest;
+mod job;
+mod options;
+mod quantize;
+mod seal;
+mod seismic;
+mod spool;
+#[cfg(test)]
+mod test_support;
+mod text;
+
+pub use build::build;
+pub use error::BuildError;
+pub use options::{
+    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_seismic,
+};

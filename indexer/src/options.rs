@@ -1,0 +1,209 @@
+//! What a build is told, and what it tells.
+
+use std::path::PathBuf;
+
+use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
+use quarry_vectors::EncodeDocument;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::BuildError;
+
+/// Least memory bound: three shards in flight, lists of one term, tantivy's least arena.
+pub const LEAST_MEMORY: u64 = 128 << 20;
+
+/// Which lists are built over the vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lists {
+    /// Blocked lists for segments of more than [`SMALL_SEGMENT`] rows.
+    #[default]
+    Auto,
+    /// Blocked lists.
+    Seismic,
+    /// None: searches are exact.
+    None,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Levels {
+    /// One byte where that loses nothing, else two.
+    #[default]
+    Auto,
+    /// One byte.
+    U8,
+    /// Two bytes.
+    U16,
+}
+
+/// Everything about a build but its documents.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The index folder.
+    pub out: PathBuf,
+    /// Replace an index that is there.
+    pub overwrite: bool,
+    /// Continue an interrupted build.
+    pub resume: bool,
+    /// Bytes that buffers and sorting may take together. Besides, the process needs the model (if
+    /// any), about 40 bytes a document for ids, and mapped pages that the system can drop.
+    pub memory: u64,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Storage of weights.
+    pub levels: Levels,
+    /// Which lists are built over the vectors.
+    pub lists: Lists,
+    /// How blocked lists are built.
+    pub seismic: SeismicParams,
+    /// Documents of a shard, the unit of resuming and of encoding.
+    pub shard_documents: usize,
+    /// For the manifest: the options as the user gave them.
+    pub description: Map<String, Value>,
+    /// What identifies the input; a resumed build must have the same.
+    pub source: Value,
+    /// Whether ids are known to be unique (ordinals of binary files), so that no check is needed.
+    pub ids_are_unique: bool,
+    /// Names of terms by number, for vectors given by term number.
+    pub vocabulary: Option<Vec<String>>,
+}
+
+impl BuildOptions {
+    /// Whether a segment of this many rows gets blocked lists.
+    pub(crate) fn wants_seismic(&self, rows: u64) -> bool {
+        match self.lists {
+            Lists::Auto => rows > SMALL_SEGMENT,
+            Lists::Seismic => true,
+            Lists::None => false,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if self.memory < LEAST_MEMORY {
+            return Err(BuildError::Memory { found: self.memory, least: LEAST_MEMORY });
+        }
+        if self.shard_documents == 0 {
+            let found = "0".to_owned();
+            return Err(BuildError::Param {
+                name: "shard documents",
+                found,
+                expected: "at least 1",
+            });
+        }
+        let params = &self.seismic;
+        let share = |name, value: f32| {
+            if value > 0.0 && value <= 1.0 {
+                return Ok(());
+            }
+            Err(BuildError::Param {
+                name,
+                found: value.to_string(),
+                expected: "a number above 0 and at most 1",
+            })
+        };
+        share("centroid fraction", params.centroid_fraction)?;
+        share("summary energy", params.summary_energy)?;
+        if !(params.max_fraction >= 1.0 && params.max_fraction.is_finite()) {
+            let found = params.max_fraction.to_string();
+            return Err(BuildError::Param {
+                name: "max fraction",
+                found,
+                expected: "a number of at least 1",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The defaults of Seismic's lists.
+///
+/// Chosen on wiki396k, queries 1,001 to 6,980, for overlap@10 of at least .97 with both query sets
+/// at the searcher's defaults (docs/REPRODUCE.md).
+#[must_use]
+pub fn default_seismic() -> SeismicParams {
+    SeismicParams {
+        n_postings: 400,
+        max_fraction: 6.0,
+        min_per_document: 16,
+        centroid_fraction: 0.1,
+        min_cluster_size: 2,
+        document_cut: 15,
+        summary_energy: 0.4,
+    }
+}
+
+/// An encoder and what the index keeps of it.
+pub struct EncoderSetup<'a> {
+    /// Turns passages into vectors.
+    pub encoder: &'a dyn EncodeDocument,
+    /// Its identity, for the manifest and for resuming.
+    pub identity: Value,
+    /// Its vocabulary by term id.
+    pub tokens: Vec<String>,
+    /// Its tokenizer file, and the name that the copy in the index ends with.
+    pub tokenizer: Option<Vec<u8>>,
+    /// Its table of query token weights.
+    pub query_table: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for EncoderSetup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncoderSetup").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// What a build is doing, for progress bars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    /// Documents found in finished shards of an earlier run.
+    Resumed {
+        /// How many.
+        documents: u64,
+    },
+    /// Documents read, encoded and written so far (earlier runs included).
+    Documents {
+        /// How many.
+        documents: u64,
+        /// Components of their vectors in this run.
+        components: u64,
+        /// Documents of this run.
+        this_run: u64,
+    },
+    /// The next stage begins.
+    Stage {
+        /// Its name.
+        name: &'static str,
+        /// Steps it has.
+        total: u64,
+    },
+    /// Steps of the stage done so far.
+    Step {
+        /// How many.
+        done: u64,
+    },
+}
+
+/// What a build did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BuildReport {
+    /// The generation committed.
+    pub generation: u64,
+    /// The index's identity.
+    pub uuid: String,
+    /// Documents.
+    pub documents: u64,
+    /// Documents taken from an interrupted run.
+    pub resumed_documents: u64,
+    /// Documents whose vector is empty: found by BM25 only.
+    pub empty_vectors: u64,
+    /// Passages cut at the encoder's longest input, in this run.
+    pub truncated: u64,
+    /// Components a document on average.
+    pub mean_components: f64,
+    /// Bytes of all parts.
+    pub bytes: u64,
+    /// Whether everything had been done before and nothing was left to do.
+    pub already_complete: bool,
+}

@@ -1,0 +1,222 @@
+//! From finished shards to a sealed segment.
+//!
+//! 1. read the shards' totals: dimension, quantisation, what the collection has
+//! 2. side by side: stored documents into tantivy; vectors into the forward index, ids into the
+//!    document table, then blocked lists from the forward index
+//! 3. hand over the entries for the manifest
+
+use std::path::{Path, PathBuf};
+
+use quarry_index::doctable::{self, DocTableBuilder};
+use quarry_index::folder::FolderWriter;
+use quarry_index::forward::{self, ForwardIndex, ForwardWriter};
+use quarry_index::lexicon;
+use quarry_index::manifest::{PartEntry, SegmentEntry};
+use quarry_index::strings::StringTableBuilder;
+use quarry_index::{IndexError, Verify};
+use uuid::Uuid;
+
+use crate::BuildError;
+use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::quantize::WeightStats;
+use crate::seismic::{self, ListsJob};
+use crate::spool::{Shard, ShardMeta, shard_path};
+use crate::text::TextBuilder;
+
+/// Totals of all shards.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) documents: u64,
+    pub(crate) components: u64,
+    pub(crate) empty_vectors: u64,
+    has_text: bool,
+    has_vectors: bool,
+    dimension: u32,
+    weights: WeightStats,
+    new_tokens: Vec<String>,
+}
+
+impl Totals {
+    fn add(&mut self, meta: ShardMeta) {
+        self.documents += meta.documents;
+        self.components += meta.components;
+        self.empty_vectors += meta.empty_vectors;
+        self.has_text |= meta.has_text;
+        self.has_vectors |= meta.has_vectors;
+        self.dimension = self.dimension.max(meta.dimension);
+        self.weights.merge(&meta.weights);
+        self.new_tokens.extend(meta.new_tokens);
+    }
+}
+
+/// A sealed segment with the index-wide lexicon.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) segment: SegmentEntry,
+    pub(crate) lexicon: Option<PartEntry>,
+    pub(crate) totals: Totals,
+}
+
+/// What sealing needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SealJob<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) build: &'a Path,
+    pub(crate) shards: usize,
+    pub(crate) options: &'a BuildOptions,
+    pub(crate) encoder: Option<&'a EncoderSetup<'a>>,
+}
+
+/// Seals all shards into one segment.
+pub(crate) fn seal(
+    job: SealJob<'_>,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Sealed, BuildError> {
+    let mut totals = Totals::default();
+    for number in 0..job.shards {
+        totals.add(Shard::open(&shard_path(job.build, number))?.meta);
+    }
+    let id = Uuid::new_v4();
+    let tokens = job.encoder.map(|e| &e.tokens).or(job.options.vocabulary.as_ref());
+    let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
+    let dimension = tokens.map_or(Ok(totals.dimension), |t| {
+        u32::try_from(t.len()).map_err(|_| too_many("tokens of a lexicon", t.len()))
+    })?;
+    if totals.dimension > dimension {
+        let (found, limit) =
+            (u64::from(totals.dimension - 1), u64::from(dimension.saturating_sub(1)));
+        return Err(IndexError::Limit {
+            what: "term id of the encoder's vocabulary".into(),
+            found,
+            limit,
+        }
+        .into());
+    }
+    let lexicon =
+        if totals.has_vectors { Some(write_lexicon(&job, id, dimension, tokens)?) } else { None };
+    let (text, others) = rayon::join(
+        || if totals.has_text { write_text(&job, id).map(Some) } else { Ok(None) },
+        || write_vectors(&job, id, dimension, &totals, progress),
+    );
+    let mut parts = others?;
+    parts.extend(text?);
+    let segment = SegmentEntry { id, rows: totals.documents, documents: totals.documents, parts };
+    Ok(Sealed { segment, lexicon, totals })
+}
+
+fn too_many(what: &str, found: usize) -> BuildError {
+    IndexError::Limit { what: what.into(), found: found as u64, limit: u64::from(u32::MAX) }.into()
+}
+
+fn write_lexicon(
+    job: &SealJob<'_>,
+    id: Uuid,
+    dimension: u32,
+    tokens: Option<&Vec<String>>,
+) -> Result<PartEntry, BuildError> {
+    let (name, path) = part_path(job.folder, id, lexicon::KIND);
+    let table = tokens
+        .map(|tokens| {
+            let mut table = StringTableBuilder::default();
+            tokens.iter().try_for_each(|t| table.push(t)).map(|()| table)
+        })
+        .transpose()?;
+    let written = lexicon::write(&path, dimension, table.as_ref())?;
+    Ok(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true))
+}
+
+fn write_text(job: &SealJob<'_>, id: Uuid) -> Result<PartEntry, BuildError> {
+    let mut builder = TextBuilder::create(&job.build.join("text"), job.options.memory / 4)?;
+    for number in 0..job.shards {
+        for stored in Shard::open(&shard_path(job.build, number))?.stored()? {
+            builder.add(&stored)?;
+        }
+    }
+    let (name, path) = part_path(job.folder, id, quarry_index::text::KIND);
+    let written = builder.finish(&path)?;
+    Ok(PartEntry::new(quarry_index::text::KIND, quarry_index::text::VERSION, &name, written, true))
+}
+
+fn write_vectors(
+    job: &SealJob<'_>,
+    id: Uuid,
+    dimension: u32,
+    totals: &Totals,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Vec<PartEntry>, BuildError> {
+    let mut ids = DocTableBuilder::default();
+    let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
+    let mut writer = if totals.has_vectors {
+        let quantization = totals.weights.choose(job.options.levels);
+        Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
+    } else {
+        None
+    };
+    progress(Event::Stage { name: "forward index", total: totals.documents });
+    for number in 0..job.shards {
+        let shard = Shard::open(&shard_path(job.build, number))?;
+        for (id, _, terms, weights) in shard.view()?.iter() {
+            ids.push(id, None)?;
+            if let Some(writer) = &mut writer {
+                writer.push(terms, weights)?;
+            }
+        }
+        progress(Event::Step { done: ids.len() as u64 });
+    }
+    if !job.options.ids_are_unique
+        && let Some((first, again)) = ids.repeated_id()
+    {
+        return Err(duplicate(job, first, again)?);
+    }
+    let (name, path) = part_path(job.folder, id, doctable::KIND);
+    let written = ids.write(&path)?;
+    drop(ids);
+    let mut parts = vec![PartEntry::new(doctable::KIND, doctable::VERSION, &name, written, true)];
+    if let Some(writer) = writer {
+        let (written, _) = writer.finish()?;
+        parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
+        if job.options.wants_seismic(totals.documents) {
+            let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
+            let (name, path) = part_path(job.folder, id, quarry_index::seismic::KIND);
+            let lists = ListsJob {
+                forward: &forward,
+                params: job.options.seismic,
+                seed: job.options.seed,
+                memory: job.options.memory / 2,
+            };
+            let (written, _) = seismic::build(lists, &path, progress)?;
+            // Lists only speed a search up: a reader that does not know them can do without.
+            parts.push(PartEntry::new(
+                quarry_index::seismic::KIND,
+                quarry_index::seismic::VERSION,
+                &name,
+                written,
+                false,
+            ));
+        }
+    }
+    Ok(parts)
+}
+
+fn part_path(folder: &Path, id: Uuid, kind: &str) -> (String, PathBuf) {
+    let name = FolderWriter::part_name(id, kind);
+    let path = folder.join(&name);
+    (name, path)
+}
+
+/// The error that names both lines of a repeated id.
+fn duplicate(job: &SealJob<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
+    let mut found = Vec::new();
+    let mut row = 0;
+    for number in 0..job.shards {
+        for (id, line, ..) in Shard::open(&shard_path(job.build, number))?.view()?.iter() {
+            if row == first || row == again {
+                found.push((id.to_owned(), line));
+            }
+            row += 1;
+        }
+    }
+    let line = |at: usize| found.get(at).map_or(0, |f| f.1);
+    let id = found.first().map_or_else(String::new, |f| f.0.clone());
+    Ok(BuildError::DuplicateId { id, first: line(0), line: line(1) })
+}

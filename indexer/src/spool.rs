@@ -1,0 +1,159 @@
+//! Shards: documents read and encoded, waiting to be sealed. A shard is written whole or not at
+//! all; after a crash the finished ones are used again.
+
+use std::path::{Path, PathBuf};
+
+use quarry_index::container::{Part, PartWriter};
+use quarry_index::{IndexError, Verify};
+use quarry_vectors::SparseVector;
+use serde::{Deserialize, Serialize};
+
+use crate::BuildError;
+use crate::quantize::WeightStats;
+
+const KIND: &str = "spool";
+const VERSION: u32 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+/// A document as a shard holds it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SpoolDoc {
+    pub(crate) id: String,
+    pub(crate) line: u64,
+    /// The stored document as JSON; empty when there is nothing to store.
+    pub(crate) stored: String,
+    pub(crate) vector: SparseVector,
+}
+
+/// Totals of a shard, kept so that a resumed build need not read the data again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct ShardMeta {
+    pub(crate) documents: u64,
+    pub(crate) components: u64,
+    pub(crate) empty_vectors: u64,
+    pub(crate) has_text: bool,
+    pub(crate) has_vectors: bool,
+    /// One more than the largest term id.
+    pub(crate) dimension: u32,
+    pub(crate) weights: WeightStats,
+    /// Tokens that this shard saw first, in order of their term ids.
+    pub(crate) new_tokens: Vec<String>,
+}
+
+/// Where shard `number` lies.
+pub(crate) fn shard_path(build: &Path, number: usize) -> PathBuf {
+    build.join(format!("shard-{number:06}.qry"))
+}
+
+/// Writes a shard.
+pub(crate) fn write(path: &Path, docs: &[SpoolDoc], meta: &ShardMeta) -> Result<(), BuildError> {
+    let mut part = PartWriter::create(path, KIND, VERSION)?;
+    part.put_json("meta", meta)?;
+    let mut ends: Vec<u64> = Vec::with_capacity(docs.len());
+    let mut bytes = Vec::new();
+    for doc in docs {
+        bytes.extend_from_slice(doc.id.as_bytes());
+        ends.push(bytes.len() as u64);
+    }
+    part.put_section("id.ends", &ends)?;
+    part.put_section("id.bytes", &bytes)?;
+    let lines: Vec<u64> = docs.iter().map(|d| d.line).collect();
+    part.put_section("lines", &lines)?;
+    ends.clear();
+    bytes.clear();
+    for doc in docs {
+        bytes.extend_from_slice(doc.stored.as_bytes());
+        ends.push(bytes.len() as u64);
+    }
+    part.put_section("stored.ends", &ends)?;
+    let packed = zstd::bulk::compress(&bytes, ZSTD_LEVEL).map_err(IndexError::io(path))?;
+    part.put_section("stored.zstd", &packed)?;
+    let counts: Vec<u64> = docs.iter().map(|d| d.vector.len() as u64).collect();
+    part.put_section("counts", &counts)?;
+    part.section("terms")?;
+    for doc in docs {
+        part.write(bytemuck::cast_slice(doc.vector.terms()))?;
+    }
+    part.section("weights")?;
+    for doc in docs {
+        part.write(bytemuck::cast_slice(doc.vector.weights()))?;
+    }
+    part.finish(docs.len() as u64)?;
+    Ok(())
+}
+
+/// A finished shard, open for reading. Opening checks every byte.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    part: Part,
+    pub(crate) meta: ShardMeta,
+}
+
+/// Borrowed arrays of a shard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShardView<'a> {
+    id_ends: &'a [u64],
+    id_bytes: &'a [u8],
+    lines: &'a [u64],
+    counts: &'a [u64],
+    terms: &'a [u32],
+    weights: &'a [f32],
+}
+
+impl Shard {
+    pub(crate) fn open(path: &Path) -> Result<Self, BuildError> {
+        let part = Part::open(path, KIND, VERSION..VERSION + 1, Verify::Full)?;
+        let meta = part.json("meta")?;
+        Ok(Self { part, meta })
+    }
+
+    pub(crate) fn view(&self) -> Result<ShardView<'_>, BuildError> {
+        Ok(ShardView {
+            id_ends: self.part.array("id.ends")?,
+            id_bytes: self.part.bytes("id.bytes")?,
+            lines: self.part.array("lines")?,
+            counts: self.part.array("counts")?,
+            terms: self.part.array("terms")?,
+            weights: self.part.array("weights")?,
+        })
+    }
+
+    /// The stored documents, in order.
+    pub(crate) fn stored(&self) -> Result<Vec<String>, BuildError> {
+        let corrupt = |what: &str| BuildError::Index(IndexError::corrupt(self.part.path(), what));
+        let ends: &[u64] = self.part.array("stored.ends")?;
+        let capacity =
+            usize::try_from(ends.last().copied().unwrap_or(0)).map_err(|_| corrupt("too long"))?;
+        let bytes = zstd::bulk::decompress(self.part.bytes("stored.zstd")?, capacity)
+            .map_err(IndexError::io(self.part.path()))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| corrupt("stored documents are not UTF-8"))?;
+        let mut start = 0;
+        let mut out = Vec::with_capacity(ends.len());
+        for end in ends {
+            let end = usize::try_from(*end).map_err(|_| corrupt("too long"))?;
+            let stored =
+                text.get(start..end).ok_or_else(|| corrupt("stored documents do not fit"))?;
+            out.push(stored.to_owned());
+            start = end;
+        }
+        Ok(out)
+    }
+}
+
+impl<'a> ShardView<'a> {
+    /// Id, line, terms and weights of each document.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, u64, &'a [u32], &'a [f32])> {
+        let view = *self;
+        let (mut id_start, mut start) = (0usize, 0usize);
+        (0..view.lines.len()).map(move |i| {
+            // The shard's checksum was checked: what was written fits together.
+            let id_end = usize::try_from(view.id_ends[i]).unwrap_or(usize::MAX);
+            let end = start + usize::try_from(view.counts[i]).unwrap_or(usize::MAX);
+            let id = std::str::from_utf8(&view.id_bytes[id_start..id_end]).unwrap_or("");
+            let item = (id, view.lines[i], &view.terms[start..end], &view.weights[start..end]);
+            (id_start, start) = (id_end, end);
+            item
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! The text part: stored documents and postings for BM25, built by tantivy within a memory bound.
+//!
+//! 1. fill one-segment indexes, each until its arena is full  2. merge them in order
+//! 3. pack the result into one file
+//!
+//! tantivy's merge concatenates segments in the order given, so its document numbers are ours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quarry_index::IndexError;
+use quarry_index::container::Written;
+use quarry_index::text::{StoredDocument, TextFields, pack, schema, tokenizers};
+use quarry_vectors::join_title_and_text;
+use tantivy::directory::MmapDirectory;
+use tantivy::indexer::{SingleSegmentIndexWriter, merge_indices};
+use tantivy::schema::OwnedValue;
+use tantivy::store::{Compressor, ZstdCompressor};
+use tantivy::{Index, IndexSettings, TantivyDocument};
+
+use crate::BuildError;
+
+/// Least arena that tantivy works with.
+const LEAST_ARENA: usize = 16 << 20;
+/// Stored documents are compressed together in blocks of this size.
+const STORE_BLOCK: usize = 16 << 10;
+
+/// Adds documents in order of row.
+pub(crate) struct TextBuilder {
+    folder: PathBuf,
+    arena: usize,
+    fields: TextFields,
+    full: Vec<Index>,
+    open: Option<SingleSegmentIndexWriter>,
+    documents: u64,
+}
+
+impl std::fmt::Debug for TextBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextBuilder")
+            .field("folder", &self.folder)
+            .field("documents", &self.documents)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TextBuilder {
+    /// Works under `folder`, which is emptied first.
+    pub(crate) fn create(folder: &Path, memory: u64) -> Result<Self, BuildError> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).map_err(IndexError::io(folder))?;
+        }
+        fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
+        let arena = usize::try_from(memory).unwrap_or(usize::MAX).max(LEAST_ARENA);
+        let (_, fields) = schema();
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            arena,
+            fields,
+            full: Vec::new(),
+            open: None,
+            documents: 0,
+        })
+    }
+
+    /// Adds the next document: its stored form as JSON, or nothing.
+    pub(crate) fn add(&mut self, stored: &str) -> Result<(), BuildError> {
+        let writer = match &mut self.open {
+            Some(writer) => writer,
+            None => self
+                .open
+                .insert(new_writer(&self.folder.join(self.full.len().to_string()), self.arena)?),
+        };
+        let mut document = TantivyDocument::default();
+        let bytes = if stored.is_empty() { "{}" } else { stored };
+        document.add_bytes(self.fields.stored, bytes.as_bytes());
+        if !stored.is_empty() {
+            let parsed: StoredDocument = serde_json::from_str(stored)
+                .map_err(|e| IndexError::corrupt(&self.folder, format!("stored document: {e}")))?;
+            document.add_text(
+                self.fields.contents,
+                join_title_and_text(&parsed.title, &parsed.text, " "),
+            );
+            if !parsed.fields.is_empty() {
+                let object =
+                    parsed.fields.into_iter().map(|(k, v)| (k, OwnedValue::from(v))).collect();
+                document.add_object(self.fields.fields, object);
+            }
+        }
+        writer.add_document(document).map_err(IndexError::text(&self.folder))?;
+        self.documents += 1;
+        if writer.mem_usage() >= self.arena {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), BuildError> {
+        if let Some(writer) = self.open.take() {
+            self.full.push(writer.finalize().map_err(IndexError::text(&self.folder))?);
+        }
+        Ok(())
+    }
+
+    /// Merges and packs into `path`; removes the working folder.
+    pub(crate) fn finish(mut self, path: &Path) -> Result<Written, BuildError> {
+        if self.open.is_none() && self.full.is_empty() {
+            // An empty collection still has a text part, with no document.
+            self.open = Some(new_writer(&self.folder.join("0"), self.arena)?);
+        }
+        self.close()?;
+        let merged = if self.full.len() == 1 {
+            self.folder.join("0")
+        } else {
+            let folder = self.folder.join("merged");
+            fs::create_dir_all(&folder).map_err(IndexError::io(&folder))?;
+            let directory =
+                MmapDirectory::open(&folder).map_err(|e| IndexError::text(&folder)(e.into()))?;
+            merge_indices(&self.full, directory).map_err(IndexError::text(&folder))?;
+            folder
+        };
+        let written = pack(&merged, path, self.documents)?;
+        self.full.clear();
+        fs::remove_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
+        Ok(written)
+    }
+}
+
+fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, BuildError> {
+    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
+    let directory = MmapDirectory::open(folder).map_err(|e| IndexError::text(folder)(e.into()))?;
+    let settings = IndexSettings {
+        docstore_compression: Compressor::Zstd(ZstdCompressor::default()),
+        docstore_blocksize: STORE_BLOCK,
+        ..IndexSettings::default()
+    };
+    let (schema, _) = schema();
+    Index::builder()
+        .schema(schema)
+        .settings(settings)
+        .tokenizers(tokenizers())
+        .single_segment_index_writer(directory, arena)
+        .map_err(|e| IndexError::text(folder)(e).into())
+}

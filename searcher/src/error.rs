@@ -1,0 +1,48 @@
+//! Why a search has no answer. A failed search is never an empty ranking.
+
+use quarry_index::IndexError;
+use quarry_vectors::VectorError;
+
+/// Any failure of a search.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The index's files.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The query is no vector.
+    #[error("query: {0}")]
+    Query(#[from] VectorError),
+    /// The index has no vectors.
+    #[error(
+        "this index has no sparse channel: it was built without an encoder and without vectors"
+    )]
+    NoSparse,
+    /// The index has no text.
+    #[error("this index has no text: BM25 and stored documents need a collection with texts")]
+    NoText,
+    /// The method needs lists that were not built.
+    #[error("this index has no {method} lists; search with --method exact or build it again")]
+    NoLists {
+        /// The method asked for.
+        method: &'static str,
+    },
+    /// A parameter is out of range.
+    #[error("{name} = {found}: {expected}")]
+    Param {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// The time given has passed.
+    #[error("the search did not end in the time given")]
+    Timeout,
+    /// tantivy could not read its postings.
+    #[error("text part: {0}")]
+    Text(#[from] Box<tantivy::TantivyError>),
+    /// The system refused to read the text part.
+    #[error("text part: {0}")]
+    TextIo(#[from] std::io::Error),
+}

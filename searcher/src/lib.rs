@@ -1,0 +1,14 @@
+//! An open index and a query become a ranking. One algorithm a file, one interface over all.
+
+mod bm25;
+mod collect;
+mod error;
+mod exact;
+mod overlap;
+mod query;
+mod searcher;
+mod seismic;
+
+pub use error::SearchError;
+pub use overlap::mean_overlap;
+pub use searcher::{Bm25Params, Hit, Matched, Method, Outcome, Searcher, SparseParams, Stats};

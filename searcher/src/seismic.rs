@@ -1,0 +1,161 @@
+//! Seismic's search (arXiv:2404.18812) over blocked lists with summaries.
+//!
+//! 1. take the `query_cut` heaviest query terms
+//! 2. estimate every block of their lists from its summary
+//! 3. visit blocks best first, over all lists together
+//! 4. stop at the first block with `estimate < heap_factor * threshold`
+//! 5. score each document of a visited block exactly, once
+//!
+//! The estimate is an upper bound on a block's documents only when summaries keep all their mass
+//! and `heap_factor` is 1. The paper visits list by list; one order for all lists visits no more
+//! documents and can stop instead of skipping.
+//! Cost: O(summary components of the lists + components of the documents scored).
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+use quarry_index::Segment;
+use quarry_index::forward::ForwardIndex;
+use quarry_index::seismic::{Lists, SeismicLists, SummaryTerms};
+use quarry_vectors::{DocId, TermId};
+
+use crate::SearchError;
+use crate::collect::Collector;
+use crate::query::{FixedQuery, QueryTable, to_score};
+use crate::searcher::{SparseParams, Stats};
+
+/// Blocks between two looks at the clock.
+const STRIDE: u64 = 64;
+
+/// Reused from query to query.
+#[derive(Debug, Default)]
+pub(crate) struct SeismicScratch {
+    blocks: Vec<Estimate>,
+    visited: Vec<u64>,
+    touched: Vec<u32>,
+}
+
+/// A block and the score that its summary promises, in integer units.
+#[derive(Debug, Clone, Copy)]
+struct Estimate {
+    score: f32,
+    block: u32,
+}
+
+impl PartialEq for Estimate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Estimate {}
+
+impl PartialOrd for Estimate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Estimate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.block.cmp(&self.block))
+    }
+}
+
+/// What a query is matched against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) segment: &'a Segment,
+    pub(crate) forward: &'a ForwardIndex,
+    pub(crate) lists: &'a SeismicLists,
+}
+
+pub(crate) fn search(
+    target: Target<'_>,
+    query: &FixedQuery,
+    table: &QueryTable,
+    params: &SparseParams,
+    scratch: &mut SeismicScratch,
+    stats: &mut Stats,
+) -> Result<Vec<(f32, DocId)>, SearchError> {
+    let Target { segment, forward, lists } = target;
+    let view = lists.view()?;
+    let meta = forward.meta();
+    let unit = query.unit(meta.quantization.scale);
+    let mut estimates = std::mem::take(&mut scratch.blocks);
+    estimates.clear();
+    for (term, _) in query.terms().iter().take(params.query_cut.get()) {
+        if expired(params) {
+            return Err(SearchError::Timeout);
+        }
+        for block in view.blocks(TermId(*term)) {
+            let score = summary_score(&view, block, table);
+            estimates.push(Estimate { score, block: u32::try_from(block).unwrap_or(u32::MAX) });
+        }
+    }
+    stats.blocks_estimated += estimates.len() as u64;
+    scratch.visited.resize(forward.len().div_ceil(64), 0);
+    let mut collector = Collector::new(params.k.get(), segment.documents());
+    let mut heap = BinaryHeap::from(estimates);
+    let mut visited_blocks = 0u64;
+    let outcome = loop {
+        let Some(best) = heap.pop() else { break Ok(()) };
+        let promised = f64::from(best.score) * unit;
+        let floor = collector.threshold().map(|t| f64::from(t) * f64::from(params.heap_factor));
+        if floor.is_some_and(|floor| promised < floor) {
+            break Ok(());
+        }
+        visited_blocks += 1;
+        if visited_blocks.is_multiple_of(STRIDE) && expired(params) {
+            break Err(SearchError::Timeout);
+        }
+        for &doc in view.docs(best.block as usize) {
+            let (word, bit) = (doc as usize / 64, 1u64 << (doc % 64));
+            if scratch.visited[word] & bit != 0 {
+                continue;
+            }
+            scratch.visited[word] |= bit;
+            scratch.touched.push(doc);
+            let record = forward.record(DocId(doc));
+            let sum = table.score(&record, meta.terms, meta.quantization.levels);
+            if sum > 0 {
+                collector.offer(to_score(sum, unit), DocId(doc));
+            }
+        }
+    };
+    stats.blocks_visited += visited_blocks;
+    stats.documents_scored += scratch.touched.len() as u64;
+    for doc in scratch.touched.drain(..) {
+        scratch.visited[doc as usize / 64] = 0;
+    }
+    scratch.blocks = heap.into_vec();
+    outcome.map(|()| collector.into_sorted())
+}
+
+fn expired(params: &SparseParams) -> bool {
+    params.deadline.is_some_and(|d| Instant::now() >= d)
+}
+
+/// A block's estimate in integer units: its summary's dot product with the query.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn summary_score(view: &Lists<'_>, block: usize, table: &QueryTable) -> f32 {
+    let range = view.summary(block);
+    let levels = &view.levels()[range.clone()];
+    let sum: i64 = match view.terms() {
+        SummaryTerms::U16(terms) => {
+            let weights = table.narrow();
+            terms[range]
+                .iter()
+                .zip(levels)
+                .map(|(t, l)| i64::from(weights[usize::from(*t)]) * i64::from(*l))
+                .sum()
+        }
+        SummaryTerms::U32(terms) => terms[range]
+            .iter()
+            .zip(levels)
+            .map(|(t, l)| i64::from(table.weight(*t)) * i64::from(*l))
+            .sum(),
+    };
+    sum as f32 * view.scale(block)
+}

@@ -1,0 +1,212 @@
+//! Errors as callers see them: a code for programs, a message for people, the parameter at fault.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use quarry_searcher::SearchError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What went wrong, for programs. Codes are never renamed; new ones may be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// 400: the body is no JSON.
+    InvalidJson,
+    /// 400: a field or parameter that is not known; `param` names it.
+    UnknownField,
+    /// 400: a value is missing or out of range; `param` names it.
+    InvalidValue,
+    /// 401: the key is missing or wrong.
+    Unauthorized,
+    /// 404: no such route.
+    RouteNotFound,
+    /// 404: no such collection.
+    CollectionNotFound,
+    /// 404: no such document.
+    DocumentNotFound,
+    /// 405: the route exists, not with this method.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    BodyTimeout,
+    /// 413: the body is too large.
+    BodyTooLarge,
+    /// 415: the body is not declared as JSON.
+    UnsupportedMediaType,
+    /// 422: understood, but this index has not what it takes.
+    NotSupported,
+    /// 422: a reserved name that does not work yet.
+    Reserved,
+    /// 429: too many searches are waiting; try again after `Retry-After` seconds.
+    Overloaded,
+    /// 500: a fault of the server or of the index files.
+    Internal,
+    /// 503: still loading, or shutting down.
+    NotReady,
+    /// 504: the search did not end within `timeout_ms`, waiting included.
+    Timeout,
+}
+
+impl ErrorCode {
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::InvalidJson | Self::UnknownField | Self::InvalidValue => 400,
+            Self::Unauthorized => 401,
+            Self::RouteNotFound | Self::CollectionNotFound | Self::DocumentNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::BodyTimeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::NotSupported | Self::Reserved => 422,
+            Self::Overloaded => 429,
+            Self::Internal => 500,
+            Self::NotReady => 503,
+            Self::Timeout => 504,
+        }
+    }
+}
+
+/// The body of every error.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+    /// The request's id, as in the header `X-Request-Id` and in the log.
+    pub request_id: String,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+    /// The parameter at fault, as a path: `query.sparse.weights[2]`.
+    pub param: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The fault behind an [`ErrorCode::Internal`].
+type Failure = Arc<dyn Error + Send + Sync>;
+
+/// Why there is no answer. Its source, if any, is for the log and never sent.
+#[derive(Clone)]
+pub struct ApiError {
+    detail: Box<ErrorDetail>,
+    source: Option<Failure>,
+}
+
+impl ApiError {
+    /// An error with a message.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let detail = ErrorDetail { code, message: message.into(), param: None, hint: None };
+        Self { detail: Box::new(detail), source: None }
+    }
+
+    /// A value that is missing or out of range.
+    #[must_use]
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidValue, message).param(param)
+    }
+
+    /// Understood, but this index has not what it takes.
+    #[must_use]
+    pub fn not_supported(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotSupported, message).param(param)
+    }
+
+    /// A fault of ours.
+    #[must_use]
+    pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
+        let mut error = Self::new(ErrorCode::Internal, "the search failed");
+        error.source = Some(Arc::new(source));
+        error.hint("the server's log has the cause under this request's id")
+    }
+
+    /// The time given has passed.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new(ErrorCode::Timeout, "the search did not end in the time given")
+            .param("timeout_ms")
+            .hint("raise timeout_ms or search with a smaller k")
+    }
+
+    /// Names the parameter at fault.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<String>) -> Self {
+        self.detail.param = Some(param.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.detail.hint = Some(hint.into());
+        self
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.detail.code
+    }
+
+    /// All that is sent of it.
+    #[must_use]
+    pub fn detail(&self) -> &ErrorDetail {
+        &self.detail
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiError")
+            .field("detail", &self.detail)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(param) = &self.detail.param {
+            write!(f, "{param}: ")?;
+        }
+        f.write_str(&self.detail.message)
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}
+
+impl From<SearchError> for ApiError {
+    fn from(error: SearchError) -> Self {
+        let message = error.to_string();
+        match error {
+            SearchError::Query(_) => Self::invalid("query", message),
+            SearchError::Param { name, .. } => Self::invalid(name, message),
+            SearchError::NoSparse => Self::not_supported("channels", message)
+                .hint("search the channel bm25, or build the index with an encoder or vectors"),
+            SearchError::NoText => Self::not_supported("channels", message)
+                .hint("search the channel sparse, or build the index from documents with text"),
+            SearchError::NoLists { method } => {
+                Self::not_supported("method", format!("this index has no {method} lists"))
+                    .hint("search with method exact or auto")
+            }
+            SearchError::Timeout => Self::timeout(),
+            SearchError::Index(_) | SearchError::Text(_) | SearchError::TextIo(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}

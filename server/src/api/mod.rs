@@ -1,0 +1,28 @@
+//! The contract: what is asked, what is answered, and every error, each with its schema. The
+//! command line's `--json` prints the same types.
+
+mod error;
+mod request;
+mod response;
+
+pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
+pub use request::{Channel, Method, QueryInput, SearchRequest, SparseInput, TokenWeights};
+pub use response::{
+    Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
+    Limits, MatchedToken, Scores, SearchResponse, Timings, Warning, WarningCode,
+};
+
+/// Most results of one search.
+pub const MAX_K: u32 = 1000;
+/// Most bytes of a question.
+pub const MAX_QUERY_BYTES: usize = 32 << 10;
+/// Most terms of a query vector.
+pub const MAX_QUERY_TERMS: usize = 4096;
+/// Most stored fields asked for at once.
+pub const MAX_FIELDS: usize = 64;
+/// Most bytes of a request's body.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// Time a search may take when the request does not say, in milliseconds.
+pub const DEFAULT_TIMEOUT_MS: u64 = 1000;
+/// Longest time that a request may give a search, in milliseconds.
+pub const MAX_TIMEOUT_MS: u64 = 60_000;

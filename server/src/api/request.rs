@@ -1,0 +1,262 @@
+//! What is asked. Unknown names are refused everywhere, so that a misspelt option is never lost.
+
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::{ApiError, ErrorCode};
+
+/// A search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// What is searched for.
+    pub query: QueryInput,
+    /// Results wanted.
+    #[serde(default = "default_k")]
+    #[schema(default = 10, minimum = 1, maximum = 1000)]
+    pub k: u32,
+    /// What is searched: exactly one channel for now.
+    #[serde(default = "default_channels")]
+    #[schema(default = json!(["sparse"]))]
+    pub channels: Vec<Channel>,
+    /// How vectors are searched.
+    #[serde(default)]
+    #[schema(inline, default = "auto")]
+    pub method: Method,
+    /// Stored fields wanted with each hit: `title`, `text` or any other field of the documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Whether each hit tells its matched tokens.
+    #[serde(default)]
+    pub explain: bool,
+    /// Milliseconds that the search may take, waiting included; 1000 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = 1000, minimum = 1, maximum = 60_000)]
+    pub timeout_ms: Option<u64>,
+    /// Seismic: query terms whose lists are visited, heaviest first; 10 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4096)]
+    pub query_cut: Option<u32>,
+    /// Seismic: blocks that promise less than this share of the k-th score are skipped; above 0
+    /// and at most 1, 0.8 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1)]
+    pub heap_factor: Option<f32>,
+    /// Reserved: refused with 422 until it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub filter: Option<serde_json::Value>,
+    /// Reserved: refused with 422 until it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub fusion: Option<serde_json::Value>,
+    /// Reserved: refused with 422 until it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub feedback: Option<serde_json::Value>,
+    /// Reserved: refused with 422 until it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub rerank: Option<serde_json::Value>,
+}
+
+/// What is searched for: exactly one of its fields.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryInput {
+    /// A question; at most 32 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "how do dogs sleep")]
+    pub text: Option<String>,
+    /// A query vector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SparseInput>,
+    /// Reserved: refused with 422 until it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub dense: Option<serde_json::Value>,
+}
+
+/// A query vector: `tokens`, or `term_ids` with `weights`. At most 4,096 terms; weights are finite
+/// and not negative; the weights of a repeated term are summed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SparseInput {
+    /// Weights by token of the index's lexicon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, f32>>)]
+    pub tokens: Option<TokenWeights>,
+    /// Term numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term_ids: Option<Vec<u32>>,
+    /// Weights, in the order of `term_ids`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f32>>,
+}
+
+/// Tokens with weights, in the order given; in JSON an object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenWeights(pub Vec<(String, f32)>);
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// Learned sparse vectors.
+    Sparse,
+    /// Words, by BM25.
+    Bm25,
+}
+
+/// How vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Exact for small indexes and where there are no lists, Seismic otherwise.
+    #[default]
+    Auto,
+    /// Blocked lists with summaries; approximate.
+    Seismic,
+    /// Every document scored.
+    Exact,
+}
+
+impl SearchRequest {
+    /// A question, with the defaults.
+    #[must_use]
+    pub fn text(question: impl Into<String>) -> Self {
+        Self::new(QueryInput { text: Some(question.into()), ..QueryInput::default() })
+    }
+
+    /// A search with the defaults.
+    #[must_use]
+    pub fn new(query: QueryInput) -> Self {
+        Self {
+            query,
+            k: default_k(),
+            channels: default_channels(),
+            method: Method::Auto,
+            fields: Vec::new(),
+            explain: false,
+            timeout_ms: None,
+            query_cut: None,
+            heap_factor: None,
+            filter: None,
+            fusion: None,
+            feedback: None,
+            rerank: None,
+        }
+    }
+
+    /// Reads a request. Values are checked later, by the engine.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidJson`], [`ErrorCode::UnknownField`] or [`ErrorCode::InvalidValue`], with
+    /// the path of the field at fault.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            describe(error.inner(), Some(path).filter(|p| p != "."))
+        })?;
+        json.end().map_err(|e| describe(&e, None))?;
+        Ok(request)
+    }
+}
+
+fn describe(error: &serde_json::Error, path: Option<String>) -> ApiError {
+    use serde_json::error::Category;
+    let message = error.to_string();
+    // serde_json takes a number too large for its type as one that cannot be written.
+    let too_large = message.starts_with("number out of range");
+    if !matches!(error.classify(), Category::Data) && !too_large {
+        return ApiError::new(ErrorCode::InvalidJson, format!("the body is no JSON: {message}"));
+    }
+    if message.starts_with("unknown field") {
+        let error = ApiError::new(ErrorCode::UnknownField, message);
+        return path.into_iter().fold(error, ApiError::param);
+    }
+    // serde's path ends at the object that lacks the field.
+    let missing = message.strip_prefix("missing field `").and_then(|m| m.split('`').next());
+    let param = match (path, missing) {
+        (Some(path), Some(field)) => Some(format!("{path}.{field}")),
+        (None, Some(field)) => Some(field.to_owned()),
+        (path, None) => path,
+    };
+    param.into_iter().fold(ApiError::new(ErrorCode::InvalidValue, message), ApiError::param)
+}
+
+fn default_k() -> u32 {
+    10
+}
+
+fn default_channels() -> Vec<Channel> {
+    vec![Channel::Sparse]
+}
+
+impl Channel {
+    /// Its name in requests and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Bm25 => "bm25",
+        }
+    }
+}
+
+impl From<Method> for quarry_searcher::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => Self::Auto,
+            Method::Seismic => Self::Seismic,
+            Method::Exact => Self::Exact,
+        }
+    }
+}
+
+impl From<quarry_searcher::Method> for Method {
+    fn from(method: quarry_searcher::Method) -> Self {
+        match method {
+            quarry_searcher::Method::Auto => Self::Auto,
+            quarry_searcher::Method::Seismic => Self::Seismic,
+            quarry_searcher::Method::Exact => Self::Exact,
+        }
+    }
+}
+
+impl Serialize for TokenWeights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (token, weight) in &self.0 {
+            map.serialize_entry(token, weight)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = TokenWeights;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tokens and their weights")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(TokenWeights(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}

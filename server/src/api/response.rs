@@ -1,0 +1,182 @@
+//! What is answered. Fields may be added, never renamed or removed.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Channel, Method};
+
+/// Which state of which index an answer is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct IndexVersion {
+    /// The index's own id (a UUID), kept over its generations.
+    pub id: String,
+    /// The generation searched.
+    pub generation: u64,
+}
+
+/// The answer to a search.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SearchResponse {
+    /// What was searched.
+    pub index: IndexVersion,
+    /// How it was searched: never `auto`.
+    #[schema(inline)]
+    pub method: Method,
+    /// Whether some part of the index gave no answer. Always false for now.
+    pub partial: bool,
+    /// Where the time went.
+    pub timings_us: Timings,
+    /// What the caller should know although there is an answer.
+    pub warnings: Vec<Warning>,
+    /// Hits, best first.
+    pub hits: Vec<Hit>,
+}
+
+/// Microseconds a stage took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Timings {
+    /// Question to vector; 0 without a question.
+    pub encode: u64,
+    /// Search, without stored fields and explanations.
+    pub search: u64,
+}
+
+/// Something that made the answer poorer than it might have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Warning {
+    /// For programs.
+    pub code: WarningCode,
+    /// For people.
+    pub message: String,
+    /// How many names it is about.
+    pub count: usize,
+    /// The first of them.
+    pub names: Vec<String>,
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WarningCode {
+    /// Tokens, term numbers or words of the query that the index does not know.
+    UnknownTokens,
+    /// Nothing of the query is known to the index, so there are no hits.
+    EmptyQuery,
+    /// Fields asked for that no hit has.
+    UnknownFields,
+}
+
+/// A document found.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Hit {
+    /// Its place, from 1.
+    pub rank: usize,
+    /// The collection's own name of the document.
+    pub id: String,
+    /// What it is ranked by; larger is better.
+    pub score: f32,
+    /// Its score on each channel searched.
+    pub scores: Scores,
+    /// The stored fields asked for, as far as the document has them.
+    #[schema(value_type = Object)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+    /// With `explain`: matched tokens, largest contribution first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Vec<MatchedToken>>,
+}
+
+/// Scores by channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
+pub struct Scores {
+    /// Dot product of the vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<f32>,
+    /// BM25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bm25: Option<f32>,
+}
+
+/// A token that query and document share.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct MatchedToken {
+    /// The token.
+    pub token: String,
+    /// Its weight in the query.
+    pub query_weight: f32,
+    /// Its weight in the document, as stored.
+    pub document_weight: f32,
+    /// Its share of the score; all shares sum to the score.
+    pub contribution: f64,
+}
+
+/// A stored document.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DocumentResponse {
+    /// Where it was read.
+    pub index: IndexVersion,
+    /// The collection's own name of the document.
+    pub id: String,
+    /// `title`, `text` and its other fields; empty ones are left out.
+    #[schema(value_type = Object)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Every collection served.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CollectionsResponse {
+    /// One for now.
+    pub collections: Vec<CollectionResponse>,
+}
+
+/// A collection and what can be asked of it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CollectionResponse {
+    /// Its name in routes.
+    pub name: String,
+    /// What is served.
+    pub index: IndexVersion,
+    /// Number of documents.
+    pub documents: u64,
+    /// The encoder's identity by channel, as the index recorded it.
+    #[schema(value_type = Object)]
+    pub encoders: serde_json::Map<String, serde_json::Value>,
+    /// What can be asked.
+    pub capabilities: Capabilities,
+}
+
+/// What can be asked of a collection.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Capabilities {
+    /// Channels that can be searched.
+    pub channels: Vec<Channel>,
+    /// Channels that take `query.text`.
+    pub text_queries: Vec<Channel>,
+    /// Methods of the sparse channel.
+    pub methods: Vec<Method>,
+    /// Channels that can explain hits.
+    pub explain: Vec<Channel>,
+    /// Whether documents' fields are stored.
+    pub stored_fields: bool,
+    /// Bounds of a request.
+    pub limits: Limits,
+}
+
+/// Bounds of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Limits {
+    /// Results.
+    pub k: u32,
+    /// Bytes of a question.
+    pub query_bytes: usize,
+    /// Terms of a query vector.
+    pub query_terms: usize,
+    /// Stored fields asked for.
+    pub fields: usize,
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Milliseconds of a search when the request does not say.
+    pub default_timeout_ms: u64,
+    /// Most milliseconds of a search.
+    pub max_timeout_ms: u64,
+}

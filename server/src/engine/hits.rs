@@ -1,0 +1,114 @@
+//! Hits as they are answered: scores by channel, stored fields, matched tokens.
+
+use std::time::Instant;
+
+use quarry_index::text::StoredDocument;
+use quarry_searcher::{Hit as Found, Searcher};
+use quarry_vectors::SparseVector;
+use serde_json::{Map, Value};
+
+use super::expire;
+use super::query::{Query, Warnings};
+use crate::api::{ApiError, Hit, MatchedToken, Scores, SearchRequest, WarningCode};
+
+/// What hits are made with.
+pub(crate) struct HitContext<'a> {
+    pub(crate) searcher: &'a Searcher,
+    pub(crate) request: &'a SearchRequest,
+    pub(crate) query: &'a Query<'a>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl HitContext<'_> {
+    pub(crate) fn hits(
+        &self,
+        found: &[Found],
+        warnings: &mut Warnings,
+    ) -> Result<Vec<Hit>, ApiError> {
+        let mut hits = Vec::with_capacity(found.len());
+        for (at, hit) in found.iter().enumerate() {
+            expire(self.deadline)?;
+            // JSON has no infinity; an overflowing score would become null.
+            if !hit.score.is_finite() {
+                return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
+            }
+            let (scores, matched) = match self.query {
+                Query::Vector(vector) => {
+                    let matched = self.request.explain.then(|| self.matched(vector, hit));
+                    let scores = Scores { sparse: Some(hit.score), bm25: None };
+                    (scores, matched.transpose()?)
+                }
+                Query::Question(_) => (Scores { sparse: None, bm25: Some(hit.score) }, None),
+            };
+            hits.push(Hit {
+                rank: at + 1,
+                id: self.searcher.id(hit).to_owned(),
+                score: hit.score,
+                scores,
+                fields: self.fields(hit)?,
+                matched,
+            });
+        }
+        self.warn_of_fields(&hits, warnings);
+        Ok(hits)
+    }
+
+    fn fields(&self, hit: &Found) -> Result<Map<String, Value>, ApiError> {
+        let mut fields = Map::new();
+        if self.request.fields.is_empty() {
+            return Ok(fields);
+        }
+        if let Some(stored) = self.searcher.stored(hit)? {
+            let mut all = all_fields(stored);
+            for name in &self.request.fields {
+                if let Some((name, value)) = all.remove_entry(name) {
+                    fields.insert(name, value);
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    fn matched(&self, vector: &SparseVector, hit: &Found) -> Result<Vec<MatchedToken>, ApiError> {
+        let matched = self.searcher.explain(vector, hit)?;
+        let answered = matched.into_iter().map(|m| MatchedToken {
+            token: m.token,
+            query_weight: m.query_weight,
+            document_weight: m.document_weight,
+            contribution: m.contribution,
+        });
+        Ok(answered.collect())
+    }
+
+    /// A field that no hit has may be misspelt. Titles and texts may well be empty.
+    fn warn_of_fields(&self, hits: &[Hit], warnings: &mut Warnings) {
+        let stored = self.searcher.index().has_text();
+        if hits.is_empty() {
+            return;
+        }
+        let fields = self.request.fields.iter();
+        let unknown: Vec<String> = fields
+            .filter(|name| !(stored && matches!(name.as_str(), "title" | "text")))
+            .filter(|name| !hits.iter().any(|h| h.fields.contains_key(*name)))
+            .cloned()
+            .collect();
+        let what = if stored {
+            "fields that no hit has"
+        } else {
+            "fields of an index that stores no documents"
+        };
+        warnings.names(WarningCode::UnknownFields, what, &unknown);
+    }
+}
+
+/// A document's fields in one object; empty titles and texts are left out.
+pub(crate) fn all_fields(stored: StoredDocument) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in [("title", stored.title), ("text", stored.text)] {
+        if !value.is_empty() {
+            fields.insert(name.to_owned(), Value::String(value));
+        }
+    }
+    fields.extend(stored.fields);
+    fields
+}

@@ -1,0 +1,142 @@
+//! An open index that answers requests: what HTTP and the command line's `--json` both call, so
+//! that their answers are the same.
+//!
+//! 1. check the request by itself (`request`)
+//! 2. turn its query into what the index can search (`query`)
+//! 3. search
+//! 4. fetch stored fields and explain hits (`hits`)
+//!
+//! Everything here is synchronous and may block on the disk or the encoder.
+
+mod describe;
+mod hits;
+mod query;
+mod request;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quarry_index::Index;
+use quarry_searcher::{Bm25Params, Searcher, SparseParams};
+use quarry_vectors::EncodeQuery;
+
+use crate::api::{
+    ApiError, Channel, DocumentResponse, ErrorCode, IndexVersion, SearchRequest, SearchResponse,
+    Timings, Warning,
+};
+use hits::HitContext;
+use query::{Query, Warnings};
+use request::Checked;
+pub(crate) use request::reserved_name;
+
+/// An open index with what turns questions into its vectors. Shared between threads in an `Arc`.
+pub struct Engine {
+    searcher: Searcher,
+    encoder: Option<Arc<dyn EncodeQuery>>,
+    version: IndexVersion,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over an open index. Without an encoder the sparse channel takes vectors only.
+    #[must_use]
+    pub fn new(index: Arc<Index>, encoder: Option<Arc<dyn EncodeQuery>>) -> Self {
+        let manifest = index.manifest();
+        let version =
+            IndexVersion { id: manifest.uuid.to_string(), generation: manifest.generation };
+        Self { searcher: Searcher::new(index), encoder, version }
+    }
+
+    /// The searcher, for callers who want more than requests can say.
+    #[must_use]
+    pub fn searcher(&self) -> &Searcher {
+        &self.searcher
+    }
+
+    /// The state of the index that is searched.
+    #[must_use]
+    pub fn version(&self) -> &IndexVersion {
+        &self.version
+    }
+
+    /// Answers a search. `deadline` is when to give up; without one the search runs to its end
+    /// (`timeout_ms` is checked, but counted by whoever sets the deadline).
+    ///
+    /// # Errors
+    /// When the request is out of bounds, asks what this index cannot do, or takes too long; when
+    /// the encoder or the index's files fail.
+    pub fn search(
+        &self,
+        request: &SearchRequest,
+        deadline: Option<Instant>,
+    ) -> Result<SearchResponse, ApiError> {
+        let checked = request::check(request)?;
+        let mut warnings = Warnings::default();
+        let started = Instant::now();
+        let query = self.query(request, &checked, &mut warnings)?;
+        let encode = match request.query.text {
+            Some(_) if checked.channel == Channel::Sparse => micros(started),
+            _ => 0,
+        };
+        expire(deadline)?;
+        let started = Instant::now();
+        let outcome = match &query {
+            Query::Vector(vector) => {
+                let mut params = SparseParams::new(checked.k);
+                params.method = request.method.into();
+                params.query_cut = checked.query_cut.unwrap_or(params.query_cut);
+                params.heap_factor = request.heap_factor.unwrap_or(params.heap_factor);
+                params.deadline = deadline;
+                self.searcher.sparse(vector, &params)?
+            }
+            Query::Question(text) => {
+                let params = Bm25Params { deadline, ..Bm25Params::new(checked.k) };
+                self.searcher.bm25(text, &params)?
+            }
+        };
+        let search = micros(started);
+        let context = HitContext { searcher: &self.searcher, request, query: &query, deadline };
+        let hits = context.hits(&outcome.hits, &mut warnings)?;
+        Ok(SearchResponse {
+            index: self.version.clone(),
+            method: outcome.method.into(),
+            partial: false,
+            timings_us: Timings { encode, search },
+            warnings: warnings.into_vec(),
+            hits,
+        })
+    }
+
+    /// A stored document by the collection's own name of it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DocumentNotFound`]; [`ErrorCode::NotSupported`] when the index stores no
+    /// documents; or when its files cannot be read.
+    pub fn document(&self, id: &str) -> Result<DocumentResponse, ApiError> {
+        let hit = self.searcher.find(id).ok_or_else(|| {
+            ApiError::new(ErrorCode::DocumentNotFound, format!("no document has the id `{id}`"))
+                .param("id")
+        })?;
+        let stored = self.searcher.stored(&hit)?.ok_or_else(|| {
+            ApiError::new(ErrorCode::NotSupported, "this index stores no documents")
+                .hint("build the index from documents with text")
+        })?;
+        let fields = hits::all_fields(stored);
+        Ok(DocumentResponse { index: self.version.clone(), id: id.to_owned(), fields })
+    }
+}
+
+/// An error once `deadline` has passed.
+fn expire(deadline: Option<Instant>) -> Result<(), ApiError> {
+    if deadline.is_some_and(|d| Instant::now() >= d) { Err(ApiError::timeout()) } else { Ok(()) }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,164 @@
+//! Checks of a request that need no index: reserved names, bounds, and options that contradict.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::api::{
+    ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
+    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, SearchRequest, SparseInput,
+};
+
+/// What checking found out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked {
+    pub(crate) channel: Channel,
+    pub(crate) k: NonZeroUsize,
+    pub(crate) query_cut: Option<NonZeroUsize>,
+}
+
+impl SearchRequest {
+    /// The time that the search may take, waiting included.
+    ///
+    /// # Errors
+    /// When `timeout_ms` is 0 or more than 60,000.
+    pub fn timeout(&self) -> Result<Duration, ApiError> {
+        let millis = self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
+        bounded("timeout_ms", millis, MAX_TIMEOUT_MS)?;
+        Ok(Duration::from_millis(millis))
+    }
+}
+
+pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
+    reserved(request)?;
+    query(request)?;
+    request.timeout()?;
+    let k = positive("k", request.k, MAX_K)?;
+    let cut_limit = u32::try_from(MAX_QUERY_TERMS).unwrap_or(u32::MAX);
+    let query_cut = request.query_cut.map(|n| positive("query_cut", n, cut_limit)).transpose()?;
+    if let Some(factor) = request.heap_factor
+        && !(factor > 0.0 && factor <= 1.0)
+    {
+        let message = format!("{factor} is not above 0 and at most 1");
+        return Err(ApiError::invalid("heap_factor", message));
+    }
+    if request.fields.len() > MAX_FIELDS {
+        let message = format!("{} fields, at most {MAX_FIELDS}", request.fields.len());
+        return Err(ApiError::invalid("fields", message));
+    }
+    let channel = channel(request)?;
+    if channel == Channel::Bm25 {
+        bm25(request)?;
+    }
+    Ok(Checked { channel, k, query_cut })
+}
+
+fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
+    let names = [
+        ("filter", request.filter.is_some()),
+        ("fusion", request.fusion.is_some()),
+        ("feedback", request.feedback.is_some()),
+        ("rerank", request.rerank.is_some()),
+        ("query.dense", request.query.dense.is_some()),
+    ];
+    match names.iter().find(|n| n.1) {
+        Some((name, _)) => Err(reserved_name(name)),
+        None => Ok(()),
+    }
+}
+
+/// The answer to a name that is kept for later.
+pub(crate) fn reserved_name(name: &str) -> ApiError {
+    ApiError::new(ErrorCode::Reserved, format!("`{name}` is reserved and does not work yet"))
+        .param(name)
+        .hint("leave it out")
+}
+
+fn channel(request: &SearchRequest) -> Result<Channel, ApiError> {
+    match request.channels.as_slice() {
+        [channel] => Ok(*channel),
+        [] => Err(ApiError::invalid("channels", "no channel; give `sparse` or `bm25`")),
+        _ => Err(ApiError::not_supported("channels", "more than one channel does not work yet")
+            .hint("give exactly one channel, `sparse` or `bm25`")),
+    }
+}
+
+fn query(request: &SearchRequest) -> Result<(), ApiError> {
+    match (&request.query.text, &request.query.sparse) {
+        (None, None) => Err(ApiError::invalid("query", "give `text` or `sparse`")),
+        (Some(_), Some(_)) => Err(ApiError::invalid("query", "give `text` or `sparse`, not both")),
+        (Some(text), None) if text.len() > MAX_QUERY_BYTES => {
+            let message = format!("{} bytes, at most {MAX_QUERY_BYTES}", text.len());
+            Err(ApiError::invalid("query.text", message))
+        }
+        (Some(_), None) => Ok(()),
+        (None, Some(sparse)) => vector(sparse),
+    }
+}
+
+fn vector(sparse: &SparseInput) -> Result<(), ApiError> {
+    let many = |param: &str, found: usize| {
+        Err(ApiError::invalid(param, format!("{found} terms, at most {MAX_QUERY_TERMS}")))
+    };
+    let weight = |weight: f32, param: String| {
+        if weight.is_finite() && weight >= 0.0 {
+            return Ok(());
+        }
+        let message = format!("weight {weight} is not a finite number of at least 0");
+        Err(ApiError::invalid(param, message))
+    };
+    match (&sparse.tokens, &sparse.term_ids, &sparse.weights) {
+        (Some(tokens), None, None) => {
+            if tokens.0.len() > MAX_QUERY_TERMS {
+                return many("query.sparse.tokens", tokens.0.len());
+            }
+            tokens.0.iter().try_for_each(|(t, w)| weight(*w, format!("query.sparse.tokens.{t}")))
+        }
+        (None, Some(terms), Some(weights)) => {
+            if terms.len() > MAX_QUERY_TERMS {
+                return many("query.sparse.term_ids", terms.len());
+            }
+            if terms.len() != weights.len() {
+                let message = format!("{} weights for {} term_ids", weights.len(), terms.len());
+                return Err(ApiError::invalid("query.sparse.weights", message));
+            }
+            let mut numbered = weights.iter().enumerate();
+            numbered.try_for_each(|(i, w)| weight(*w, format!("query.sparse.weights[{i}]")))
+        }
+        _ => {
+            let message = "give either `tokens`, or `term_ids` and `weights`";
+            Err(ApiError::invalid("query.sparse", message))
+        }
+    }
+}
+
+/// Options of other channels are refused, not ignored.
+fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
+    let unfit = [
+        ("query.sparse", request.query.sparse.is_some(), "takes `query.text`, not a vector"),
+        ("explain", request.explain, "cannot explain its hits yet"),
+        ("method", request.method == Method::Seismic, "has no method `seismic`"),
+        ("query_cut", request.query_cut.is_some(), "has no `query_cut`"),
+        ("heap_factor", request.heap_factor.is_some(), "has no `heap_factor`"),
+    ];
+    match unfit.iter().find(|u| u.1) {
+        Some((param, _, what)) => {
+            Err(ApiError::not_supported(*param, format!("the channel `bm25` {what}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn positive(param: &str, found: u32, most: u32) -> Result<NonZeroUsize, ApiError> {
+    bounded(param, u64::from(found), u64::from(most))?;
+    usize::try_from(found)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .ok_or_else(|| ApiError::invalid(param, format!("{found} does not fit")))
+}
+
+fn bounded(param: &str, found: u64, most: u64) -> Result<(), ApiError> {
+    if (1..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(param, format!("{found} is not between 1 and {most}")))
+}

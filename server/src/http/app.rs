@@ -1,0 +1,93 @@
+//! What all requests share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::admission::Admission;
+use super::config::ServerConfig;
+use super::metrics::Metrics;
+use crate::Engine;
+use crate::api::{ApiError, ErrorCode};
+
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: ServerConfig,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    /// Replaced as a whole when another generation is to be served.
+    engine: RwLock<Option<Arc<Engine>>>,
+    draining: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: ServerConfig, metrics: Metrics) -> Self {
+        let admission = Admission::new(config.in_flight, config.queue);
+        let (engine, draining) = (RwLock::new(None), AtomicBool::new(false));
+        Self { config, admission, metrics, engine, draining }
+    }
+
+    /// Serves `engine` from the next request on.
+    pub(crate) fn install(&self, engine: Engine) {
+        let engine = Some(Arc::new(engine));
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+
+    /// Refuses searches from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// The engine, as long as searches are taken. One request calls this once, so that it sees
+    /// one generation.
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>, ApiError> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(ApiError::new(ErrorCode::NotReady, "the server is shutting down"));
+        }
+        self.loaded().ok_or_else(|| {
+            ApiError::new(ErrorCode::NotReady, "the index is being loaded")
+                .hint("GET /readyz answers 200 once it is")
+        })
+    }
+
+    /// The engine whether or not searches are taken, for metrics.
+    pub(crate) fn loaded(&self) -> Option<Arc<Engine>> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether `name` is the collection served.
+    pub(crate) fn collection(&self, name: &str) -> Result<&str, ApiError> {
+        if name == self.config.collection {
+            return Ok(&self.config.collection);
+        }
+        let message = format!("no collection is named `{name}`");
+        Err(ApiError::new(ErrorCode::CollectionNotFound, message)
+            .hint("GET /v1/collections lists them"))
+    }
+
+    /// Runs `job` over `engine` on a blocking thread when its turn comes. Whatever happens, the caller has an
+    /// answer at the deadline; the job keeps its place among the running until it really ends.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        engine: Arc<Engine>,
+        time: Duration,
+        job: impl FnOnce(&Engine, std::time::Instant) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let arrived = Instant::now();
+        let deadline = arrived + time;
+        let pass = self.admission.enter(deadline).await?;
+        self.metrics.stage("queue", arrived.elapsed());
+        let task = tokio::task::spawn_blocking(move || {
+            let result = job(&engine, deadline.into_std());
+            drop(pass);
+            result
+        });
+        match timeout_at(deadline, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(ApiError::internal(panicked)),
+            Err(_) => Err(ApiError::timeout()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Reading a body: of the right type, within its bounds of size and time.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+use tokio::time::timeout;
+
+use crate::api::{ApiError, ErrorCode, MAX_BODY_BYTES};
+
+/// A body that is too large is still read up to this size, so that a caller who writes all of it
+/// before reading sees the answer.
+const MAX_DISCARDED: usize = 8 * MAX_BODY_BYTES;
+
+/// The whole body, declared as JSON.
+pub(crate) async fn json_body(
+    headers: &HeaderMap,
+    body: Body,
+    time: Duration,
+) -> Result<Bytes, ApiError> {
+    if !is_json(headers) {
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the body must be JSON")
+            .hint("send the header Content-Type: application/json"));
+    }
+    let read = async {
+        let mut body = Limited::new(body, MAX_DISCARDED);
+        let mut bytes = Vec::new();
+        let mut total = 0usize;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            total += data.len();
+            if total <= MAX_BODY_BYTES {
+                bytes.extend_from_slice(&data);
+            } else {
+                bytes = Vec::new();
+            }
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+            (total <= MAX_BODY_BYTES).then_some(bytes),
+        )
+    };
+    let too_large = || {
+        let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
+        ApiError::new(ErrorCode::BodyTooLarge, message)
+    };
+    match timeout(time, read).await {
+        Err(_) => Err(ApiError::new(
+            ErrorCode::BodyTimeout,
+            format!("the body did not arrive within {} ms", time.as_millis()),
+        )),
+        Ok(Ok(Some(bytes))) => Ok(bytes.into()),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(ApiError::new(ErrorCode::InvalidJson, "the body broke off")),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let essence = declared.and_then(|d| d.split(';').next()).map_or("", str::trim);
+    essence.eq_ignore_ascii_case("application/json")
+}

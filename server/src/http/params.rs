@@ -1,0 +1,76 @@
+//! A search in a URL: the same request as in a body, from `name=value` pairs.
+
+use std::str::FromStr;
+
+use axum::extract::Query;
+use axum::http::Uri;
+
+use crate::api::{ApiError, Channel, ErrorCode, Method, SearchRequest};
+use crate::engine::reserved_name;
+
+/// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
+pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
+    let mut request = SearchRequest::text("");
+    request.query.text = None;
+    let mut seen: Vec<&str> = Vec::new();
+    for (name, value) in &pairs {
+        // `channel` and `channels` are one parameter.
+        let canonical = if name == "channel" { "channels" } else { name };
+        if seen.contains(&canonical) {
+            return Err(ApiError::invalid(name, "given more than once"));
+        }
+        seen.push(canonical);
+        match canonical {
+            "q" => request.query.text = Some(value.clone()),
+            "k" => request.k = number(name, value)?,
+            "channels" => {
+                request.channels = list(value).map(channel).collect::<Result<_, _>>()?;
+            }
+            "method" => request.method = method(value)?,
+            "fields" => request.fields = list(value).map(str::to_owned).collect(),
+            "explain" => request.explain = number(name, value)?,
+            "timeout_ms" => request.timeout_ms = Some(number(name, value)?),
+            "query_cut" => request.query_cut = Some(number(name, value)?),
+            "heap_factor" => request.heap_factor = Some(number(name, value)?),
+            "filter" | "fusion" | "feedback" | "rerank" => return Err(reserved_name(name)),
+            _ => {
+                let message = format!("unknown parameter `{name}`");
+                return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
+            }
+        }
+    }
+    if request.query.text.is_none() {
+        return Err(ApiError::invalid("q", "give a question as `q`, or POST a query"));
+    }
+    Ok(request)
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn channel(name: &str) -> Result<Channel, ApiError> {
+    match name {
+        "sparse" => Ok(Channel::Sparse),
+        "bm25" => Ok(Channel::Bm25),
+        _ => Err(ApiError::invalid("channels", format!("`{name}` is neither sparse nor bm25"))),
+    }
+}
+
+fn method(name: &str) -> Result<Method, ApiError> {
+    match name {
+        "auto" => Ok(Method::Auto),
+        "seismic" => Ok(Method::Seismic),
+        "exact" => Ok(Method::Exact),
+        _ => {
+            let message = format!("`{name}` is neither auto nor seismic nor exact");
+            Err(ApiError::invalid("method", message))
+        }
+    }
+}
+
+fn number<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, ApiError> {
+    value.parse().map_err(|e| ApiError::invalid(name, format!("`{value}`: {e}")))
+}

@@ -1,0 +1,194 @@
+//! The routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::body::json_body;
+use super::observe::observe;
+use super::openapi::{OPENAPI_PATH, ReadErrors, SearchErrors, StateErrors, openapi};
+use super::params::search_request;
+use crate::Engine;
+use crate::api::{
+    ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, DocumentResponse,
+    ErrorCode, SearchRequest, SearchResponse,
+};
+
+type Shared = State<Arc<App>>;
+/// Parts of a path; a part that is no UTF-8 is refused.
+type Parts<T> = Result<Path<T>, PathRejection>;
+
+/// Whether the server works.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `live` or `ready`.
+    pub(crate) status: &'static str,
+}
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route(OPENAPI_PATH, get(openapi_json))
+        .route("/v1/collections", get(collections))
+        .route("/v1/collections/{collection}", get(collection))
+        .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
+        .route("/v1/collections/{collection}/documents/{id}", get(document))
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")
+        })
+        .fallback(|| async {
+            ApiError::new(ErrorCode::RouteNotFound, "no such route")
+                .hint(format!("GET {OPENAPI_PATH} lists them"))
+        })
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/livez", tag = "health", security(()),
+    responses((status = 200, description = "It runs.", body = Health)))]
+pub(crate) async fn livez() -> Json<Health> {
+    Json(Health { status: "live" })
+}
+
+/// Whether searches are taken: not while the index is loaded, nor while the server shuts down.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+    responses((status = 200, description = "They are.", body = Health), StateErrors))]
+pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError> {
+    app.engine().map(|_| Json(Health { status: "ready" }))
+}
+
+/// Figures in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Figures.", body = String), StateErrors))]
+pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
+    let text = app.metrics.render(&app);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "health",
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), StateErrors))]
+pub(crate) async fn openapi_json() -> impl IntoResponse {
+    Json(openapi())
+}
+
+/// Every collection served.
+#[utoipa::path(get, path = "/v1/collections", tag = "collections",
+    responses((status = 200, description = "The collections.", body = CollectionsResponse), StateErrors))]
+pub(crate) async fn collections(State(app): Shared) -> Result<Json<CollectionsResponse>, ApiError> {
+    let described = app.engine()?.describe(&app.config.collection);
+    Ok(Json(CollectionsResponse { collections: vec![described] }))
+}
+
+/// A collection and what can be asked of it.
+#[utoipa::path(get, path = "/v1/collections/{collection}", tag = "collections",
+    params(("collection" = String, Path, description = "Name of the collection.")),
+    responses((status = 200, description = "The collection.", body = CollectionResponse), StateErrors))]
+pub(crate) async fn collection(
+    State(app): Shared,
+    name: Parts<String>,
+) -> Result<Json<CollectionResponse>, ApiError> {
+    let name = parts(name)?;
+    let name = app.collection(&name)?;
+    Ok(Json(app.engine()?.describe(name)))
+}
+
+/// Search with a question in the URL.
+#[utoipa::path(get, path = "/v1/collections/{collection}/search", tag = "search",
+    params(
+        ("collection" = String, Path, description = "Name of the collection."),
+        ("q" = String, Query, description = "The question."),
+        ("k" = Option<u32>, Query, description = "Results wanted; 10 if absent."),
+        ("channels" = Option<String>, Query, description = "`sparse` (if absent) or `bm25`; also as `channel`."),
+        ("method" = Option<String>, Query, description = "`auto` (if absent), `seismic` or `exact`."),
+        ("fields" = Option<String>, Query, description = "Stored fields wanted, separated by commas."),
+        ("explain" = Option<bool>, Query, description = "Whether each hit tells its matched tokens."),
+        ("timeout_ms" = Option<u64>, Query, description = "Milliseconds the search may take; 1000 if absent."),
+        ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
+        ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
+    ),
+    responses((status = 200, description = "The hits.", body = SearchResponse), SearchErrors))]
+pub(crate) async fn search_get(
+    State(app): Shared,
+    name: Parts<String>,
+    request: Request,
+) -> Result<Json<SearchResponse>, ApiError> {
+    app.collection(&parts(name)?)?;
+    let engine = app.engine()?;
+    search(&app, engine, search_request(request.uri())?).await
+}
+
+/// Search.
+#[utoipa::path(post, path = "/v1/collections/{collection}/search", tag = "search",
+    params(("collection" = String, Path, description = "Name of the collection.")),
+    request_body = SearchRequest,
+    responses((status = 200, description = "The hits.", body = SearchResponse), SearchErrors))]
+pub(crate) async fn search_post(
+    State(app): Shared,
+    name: Parts<String>,
+    request: Request,
+) -> Result<Json<SearchResponse>, ApiError> {
+    app.collection(&parts(name)?)?;
+    if let Some(query) = request.uri().query().filter(|q| !q.is_empty()) {
+        let name = query.split(['=', '&']).next().unwrap_or(query).to_owned();
+        let message = "a search in a body has no parameters in its URL";
+        return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
+    }
+    // Taken before the body: a request that has begun is answered, even if the signal to stop comes
+    // while its body is on the way.
+    let engine = app.engine()?;
+    let (head, body) = request.into_parts();
+    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
+    search(&app, engine, SearchRequest::from_json(&body)?).await
+}
+
+async fn search(
+    app: &App,
+    engine: Arc<Engine>,
+    request: SearchRequest,
+) -> Result<Json<SearchResponse>, ApiError> {
+    let time = request.timeout()?;
+    let answer = app
+        .run(engine, time, move |engine, deadline| engine.search(&request, Some(deadline)))
+        .await?;
+    app.metrics.stage("encode", Duration::from_micros(answer.timings_us.encode));
+    app.metrics.stage("search", Duration::from_micros(answer.timings_us.search));
+    Ok(Json(answer))
+}
+
+/// A stored document.
+#[utoipa::path(get, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
+    params(
+        ("collection" = String, Path, description = "Name of the collection."),
+        ("id" = String, Path, description = "The collection's own name of the document, percent-encoded."),
+    ),
+    responses((status = 200, description = "The document.", body = DocumentResponse), ReadErrors))]
+pub(crate) async fn document(
+    State(app): Shared,
+    path: Parts<(String, String)>,
+) -> Result<Json<DocumentResponse>, ApiError> {
+    let (name, id) = parts(path)?;
+    app.collection(&name)?;
+    let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
+    app.run(app.engine()?, time, move |engine, _| engine.document(&id)).await.map(Json)
+}
+
+fn parts<T>(path: Parts<T>) -> Result<T, ApiError> {
+    match path {
+        Ok(Path(parts)) => Ok(parts),
+        Err(error) => Err(ApiError::new(ErrorCode::InvalidValue, error.body_text())),
+    }
+}

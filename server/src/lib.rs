@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+
+pub mod api;
+mod engine;
+mod http;
+
+pub use engine::Engine;
+pub use http::{ConfigError, Key, ServeError, ServerConfig, openapi, run, serve, terminated};

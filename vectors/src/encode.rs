@@ -1,0 +1,43 @@
+//! What an encoder does, as the pipeline and the search front ends see it.
+
+use crate::SparseVector;
+
+/// Any failure of an encoder; the encoder's own error is the source.
+#[derive(Debug, thiserror::Error)]
+#[error("encoding failed: {0}")]
+pub struct EncodeError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The parts of a document that an encoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage<'a> {
+    /// Title; may be empty.
+    pub title: &'a str,
+    /// Body; may be empty.
+    pub text: &'a str,
+}
+
+/// Turns passages into sparse vectors.
+///
+/// The result must be a function of the slice alone: the same passages in the same order give the
+/// same vectors to the bit, so that a resumed build equals an uninterrupted one.
+pub trait EncodeDocument: Send + Sync {
+    /// Encodes `passages`, one vector each, in their order. A passage may come out empty.
+    ///
+    /// # Errors
+    /// When the model cannot be run or gives something that is no vector.
+    fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError>;
+
+    /// How many of `passages` were cut at the model's longest input in the calls so far.
+    fn truncated(&self) -> u64 {
+        0
+    }
+}
+
+/// Turns a question into a sparse vector.
+pub trait EncodeQuery: Send + Sync {
+    /// Encodes one question.
+    ///
+    /// # Errors
+    /// When the model cannot be run or gives something that is no vector.
+    fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError>;
+}

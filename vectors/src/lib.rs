@@ -1,0 +1,38 @@
+//! The words that every other crate shares: term and document ids, sparse vectors, documents as
+//! they are read, rankings and their one total order, and the two encoder traits.
+//!
+//! Nothing here knows of files, models or networks.
+
+mod document;
+mod encode;
+mod ranking;
+mod sparse;
+mod topk;
+
+pub use document::{Document, InputVector, Query, join_title_and_text};
+pub use encode::{EncodeDocument, EncodeError, EncodeQuery, Passage};
+pub use ranking::{Ranking, ScoredDoc, better};
+pub use sparse::{SparseVector, VectorError};
+pub use topk::TopK;
+
+/// One dimension of the sparse space: a token of the encoder's vocabulary.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+#[repr(transparent)]
+pub struct TermId(pub u32);
+
+/// Position of a document (or of a passage of a split document) in one segment: dense, from 0.
+/// It is not the collection's own name of the document, which is a string (`id`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct DocId(pub u32);
+
+impl DocId {
+    /// The position as an index into per-document arrays.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
