@@ -13,7 +13,7 @@ fn searches(criterion: &mut Criterion) {
     let Some(k) = NonZeroUsize::new(10) else { return };
     let mut numbers = Numbers::new(2);
     let queries: Vec<_> = (0..64).map(|_| numbers.vector(20_000, 20)).collect();
-    for method in [Method::Exact, Method::Seismic] {
+    for method in [Method::Impact, Method::Seismic, Method::Exact, Method::Scan] {
         let params = SparseParams { method, ..SparseParams::new(k) };
         let mut next = queries.iter().cycle();
         criterion.bench_function(&format!("{} 20k k=10", method.name()), |b| {

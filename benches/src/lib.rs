@@ -70,7 +70,7 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
         memory: 512 << 20,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::Seismic,
+        lists: Lists::These { impact: true, seismic: true },
         seismic: default_seismic(),
         shard_documents: 1 << 16,
         description: serde_json::Map::new(),

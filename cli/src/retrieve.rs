@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use quarry_datasets::Run;
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Bm25Params, Method, Outcome, Searcher, SparseParams};
+use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
 use crate::{model, queries};
@@ -37,20 +37,26 @@ impl Channel {
 /// How vectors are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MethodArg {
-    /// Exact for small indexes, Seismic for others.
+    /// What costs least at the overlap wanted.
     Auto,
+    /// Impact-ordered lists; approximate.
+    Impact,
     /// Blocked lists with summaries; approximate.
     Seismic,
-    /// Every document scored.
+    /// The k best by proof.
     Exact,
+    /// Every document scored, one after another.
+    Scan,
 }
 
 impl From<MethodArg> for Method {
     fn from(arg: MethodArg) -> Self {
         match arg {
             MethodArg::Auto => Self::Auto,
+            MethodArg::Impact => Self::Impact,
             MethodArg::Seismic => Self::Seismic,
             MethodArg::Exact => Self::Exact,
+            MethodArg::Scan => Self::Scan,
         }
     }
 }
@@ -64,11 +70,21 @@ pub(crate) struct SearchArgs {
     /// How vectors are searched
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     pub(crate) method: MethodArg,
-    /// Seismic: query terms whose lists are visited, heaviest first [default: 10]
+    /// overlap@k with the exact search to aim at, above 0 and at most 1; 1 is exact
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_OVERLAP)]
+    pub(crate) overlap: f32,
+    /// Impact: postings added up [default: what the overlap needs]
+    #[arg(long, value_name = "N")]
+    pub(crate) postings: Option<NonZeroUsize>,
+    /// Impact: documents scored exactly [default: what the overlap needs]
+    #[arg(long, value_name = "N")]
+    pub(crate) candidates: Option<NonZeroUsize>,
+    /// Seismic: query terms whose lists are visited, heaviest first [default: what the overlap
+    /// needs]
     #[arg(long, value_name = "N")]
     pub(crate) query_cut: Option<NonZeroUsize>,
     /// Seismic: skip blocks that promise less than this share of the k-th score, above 0 and at
-    /// most 1; less is slower and more accurate [default: 0.7]
+    /// most 1; less is slower and more accurate [default: what the overlap needs]
     #[arg(long, value_name = "SHARE")]
     pub(crate) heap_factor: Option<f32>,
     /// BM25: saturation of term frequency
@@ -90,6 +106,9 @@ impl Default for SearchArgs {
         Self {
             channel: Channel::Sparse,
             method: MethodArg::Auto,
+            overlap: DEFAULT_OVERLAP,
+            postings: None,
+            candidates: None,
             query_cut: None,
             heap_factor: None,
             k1: K1,
@@ -104,8 +123,11 @@ impl SearchArgs {
     pub(crate) fn sparse_params(&self, k: NonZeroUsize) -> SparseParams {
         let mut params = SparseParams::new(k);
         params.method = self.method.into();
-        params.query_cut = self.query_cut.unwrap_or(params.query_cut);
-        params.heap_factor = self.heap_factor.unwrap_or(params.heap_factor);
+        params.overlap = self.overlap;
+        params.postings = self.postings;
+        params.candidates = self.candidates;
+        params.query_cut = self.query_cut;
+        params.heap_factor = self.heap_factor;
         params
     }
 

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use quarry_vectors::{DocId, SparseVector};
@@ -243,23 +244,54 @@ impl<'a> Record<'a> {
 
     /// Terms (ascending) with their levels.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u16)> + 'a {
-        let Self { terms, levels, term_width, level_width } = *self;
-        (0..self.len()).map(move |i| {
-            let term = match term_width {
-                TermWidth::U16 => u32::from(u16::from_le_bytes([terms[2 * i], terms[2 * i + 1]])),
-                TermWidth::U32 => u32::from_le_bytes([
-                    terms[4 * i],
-                    terms[4 * i + 1],
-                    terms[4 * i + 2],
-                    terms[4 * i + 3],
-                ]),
-            };
-            let level = match level_width {
-                LevelWidth::U8 => u16::from(levels[i]),
-                LevelWidth::U16 => u16::from_le_bytes([levels[2 * i], levels[2 * i + 1]]),
-            };
-            (term, level)
-        })
+        let this = *self;
+        (0..self.len()).map(move |i| (this.term(i), this.level(i)))
+    }
+
+    /// The components whose term lies in a range. Cost: O(log components) beside them.
+    pub fn range(&self, terms: &Range<u32>) -> impl Iterator<Item = (u32, u16)> + 'a {
+        let this = *self;
+        let (start, end) = (self.first_from(terms.start), self.first_from(terms.end));
+        (start..end).map(move |i| (this.term(i), this.level(i)))
+    }
+
+    /// Calls `each` with every term, ascending.
+    pub fn for_each_term(&self, mut each: impl FnMut(u32)) {
+        match self.term_width {
+            TermWidth::U16 => {
+                for t in self.terms.chunks_exact(2) {
+                    each(u32::from(u16::from_le_bytes([t[0], t[1]])));
+                }
+            }
+            TermWidth::U32 => (0..self.len()).for_each(|i| each(self.term(i))),
+        }
+    }
+
+    /// Number of components with terms below `term`.
+    fn first_from(&self, term: u32) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.term(middle) < term { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    fn term(&self, i: usize) -> u32 {
+        let t = self.terms;
+        match self.term_width {
+            TermWidth::U16 => u32::from(u16::from_le_bytes([t[2 * i], t[2 * i + 1]])),
+            TermWidth::U32 => {
+                u32::from_le_bytes([t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3]])
+            }
+        }
+    }
+
+    fn level(&self, i: usize) -> u16 {
+        match self.level_width {
+            LevelWidth::U8 => u16::from(self.levels[i]),
+            LevelWidth::U16 => u16::from_le_bytes([self.levels[2 * i], self.levels[2 * i + 1]]),
+        }
     }
 
     /// The raw terms and levels (little-endian), for kernels.
@@ -269,13 +301,88 @@ impl<'a> Record<'a> {
     }
 }
 
+/// All records of an open forward index.
+#[derive(Debug, Clone, Copy)]
+pub struct Records<'a> {
+    table: &'a [u64],
+    bytes: &'a [u8],
+    term_width: TermWidth,
+    level_width: LevelWidth,
+}
+
+impl<'a> Records<'a> {
+    /// Number of documents.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no document.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// A document's record.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    #[must_use]
+    pub fn record(&self, doc: DocId) -> Record<'a> {
+        let (start, count) = self.place(doc);
+        let term_bytes = count * if self.term_width == TermWidth::U16 { 2 } else { 4 };
+        let level_bytes = count * if self.level_width == LevelWidth::U8 { 1 } else { 2 };
+        let (terms, rest) = self.bytes[start..].split_at(term_bytes);
+        Record {
+            terms,
+            levels: &rest[..level_bytes],
+            term_width: self.term_width,
+            level_width: self.level_width,
+        }
+    }
+
+    /// Where a record begins in [`Self::bytes`], and its components. All of its bytes and
+    /// [`SLACK`] more lie inside; that was checked at opening.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    #[must_use]
+    pub fn place(&self, doc: DocId) -> (usize, usize) {
+        place(self.table[doc.index()])
+    }
+
+    /// A document's entry in the table of places, for prefetching.
+    #[must_use]
+    pub fn table(&self) -> &'a [u64] {
+        self.table
+    }
+
+    /// The bytes of all records: terms, then levels, of each.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Width of a term.
+    #[must_use]
+    pub fn term_width(&self) -> TermWidth {
+        self.term_width
+    }
+
+    /// Width of a level.
+    #[must_use]
+    pub fn level_width(&self) -> LevelWidth {
+        self.level_width
+    }
+}
+
 /// The forward index of an open segment.
 #[derive(Debug, Clone)]
 pub struct ForwardIndex {
     part: Part,
     meta: ForwardMeta,
-    table: std::ops::Range<usize>,
-    records: std::ops::Range<usize>,
+    table: Range<usize>,
+    records: Range<usize>,
 }
 
 impl ForwardIndex {
@@ -364,16 +471,15 @@ impl ForwardIndex {
     /// When the segment has no such document.
     #[must_use]
     pub fn record(&self, doc: DocId) -> Record<'_> {
-        let table: &[u64] = bytemuck::cast_slice(&self.part.file()[self.table.clone()]);
-        let (start, count) = place(table[doc.index()]);
-        let records = &self.part.file()[self.records.clone()];
-        let term_bytes = count * if self.meta.terms == TermWidth::U16 { 2 } else { 4 };
-        let level_bytes =
-            count * if self.meta.quantization.levels == LevelWidth::U8 { 1 } else { 2 };
-        let (terms, rest) = records[start..].split_at(term_bytes);
-        Record {
-            terms,
-            levels: &rest[..level_bytes],
+        self.records().record(doc)
+    }
+
+    /// The arrays, borrowed once for many documents.
+    #[must_use]
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            table: bytemuck::cast_slice(&self.part.file()[self.table.clone()]),
+            bytes: &self.part.file()[self.records.clone()],
             term_width: self.meta.terms,
             level_width: self.meta.quantization.levels,
         }

@@ -2,11 +2,13 @@
 //! stand side by side; what goes into a part is the `indexer`'s business, what is done with it the
 //! `searcher`'s. `FORMAT.md` in this folder specifies every byte.
 
+pub mod calibration;
 pub mod container;
 pub mod doctable;
 mod error;
 pub mod folder;
 pub mod forward;
+pub mod impact;
 pub mod lexicon;
 pub mod manifest;
 mod map;

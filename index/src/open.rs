@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::IndexError;
+use crate::calibration::{self, Calibration};
 use crate::container::{Part, Verify, hex};
 use crate::doctable::{self, DocTable};
 use crate::folder::{self, Lease};
 use crate::forward::{self, ForwardIndex};
+use crate::impact::{self, ImpactLists};
 use crate::lexicon::{self, Lexicon};
 use crate::manifest::{Manifest, PartEntry, SegmentEntry};
 use crate::seismic::{self, SeismicLists};
@@ -26,6 +28,8 @@ pub struct Segment {
     documents: DocTable,
     forward: Option<ForwardIndex>,
     seismic: Option<SeismicLists>,
+    impact: Option<ImpactLists>,
+    calibration: Option<Calibration>,
     text: Option<TextIndex>,
 }
 
@@ -52,6 +56,18 @@ impl Segment {
     #[must_use]
     pub fn seismic(&self) -> Option<&SeismicLists> {
         self.seismic.as_ref()
+    }
+
+    /// Impact-ordered lists, when they were built.
+    #[must_use]
+    pub fn impact(&self) -> Option<&ImpactLists> {
+        self.impact.as_ref()
+    }
+
+    /// What searches of the segment cost and find, when that was measured.
+    #[must_use]
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// Text, when the collection had any.
@@ -84,6 +100,8 @@ impl Index {
             doctable::KIND,
             forward::KIND,
             seismic::KIND,
+            impact::KIND,
+            calibration::KIND,
             text::KIND,
             lexicon::KIND,
             TOKENIZER,
@@ -183,6 +201,7 @@ impl Index {
             let fits = rows == segment.entry.rows
                 && segment.forward.as_ref().is_none_or(|f| f.len() as u64 == rows)
                 && segment.seismic.as_ref().is_none_or(|s| s.documents() == rows)
+                && segment.impact.as_ref().is_none_or(|i| i.documents() == rows)
                 && segment.text.as_ref().is_none_or(|t| u64::from(t.reader().max_doc()) == rows);
             if !fits {
                 return Err(IndexError::corrupt(
@@ -195,8 +214,9 @@ impl Index {
             }
             if let Some(forward) = &segment.forward {
                 let terms = self.lexicon.as_ref().map_or(0, Lexicon::len);
-                let lists = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
-                if forward.meta().dimension > terms || lists > terms {
+                let blocked = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
+                let impact = segment.impact.as_ref().map_or(0, |i| i.meta().lists);
+                if forward.meta().dimension.max(blocked).max(impact) > terms {
                     return Err(IndexError::corrupt(
                         &self.folder,
                         format!("segment {} uses terms that the lexicon lacks", segment.entry.id),
@@ -227,9 +247,9 @@ fn open_segment(
     let documents = check(doctable::KIND)?.ok_or_else(|| {
         IndexError::corrupt(folder, format!("segment {} has no document table", entry.id))
     })?;
-    let (forward, seismic, text) =
-        (check(forward::KIND)?, check(seismic::KIND)?, check(text::KIND)?);
-    let ((documents, forward), (seismic, text)) = rayon::join(
+    let (forward, seismic, impact, text) =
+        (check(forward::KIND)?, check(seismic::KIND)?, check(impact::KIND)?, check(text::KIND)?);
+    let ((documents, forward), ((seismic, impact), text)) = rayon::join(
         || {
             rayon::join(
                 || DocTable::open(&documents, verify),
@@ -238,22 +258,37 @@ fn open_segment(
         },
         || {
             rayon::join(
-                || seismic.map(|p| SeismicLists::open(&p, verify)).transpose(),
+                || {
+                    rayon::join(
+                        || seismic.map(|p| SeismicLists::open(&p, verify)).transpose(),
+                        || impact.map(|p| ImpactLists::open(&p, verify)).transpose(),
+                    )
+                },
                 || text.map(|p| TextIndex::open(&p, verify)).transpose(),
             )
         },
     );
+    let calibration = check(calibration::KIND)?
+        .map(|path| Calibration::open(&path, verify))
+        .transpose()?
+        // Measured on other rows, it says nothing of these.
+        .and_then(|(table, documents)| (documents == entry.rows).then_some(table));
     let segment = Segment {
         entry: entry.clone(),
         documents: documents?,
         forward: forward?,
         seismic: seismic?,
+        impact: impact?,
+        calibration,
         text: text?,
     };
     if let Some(forward) = &segment.forward {
         forward.advise_random();
     }
     if let Some(lists) = &segment.seismic {
+        lists.advise_random();
+    }
+    if let Some(lists) = &segment.impact {
         lists.advise_random();
     }
     Ok(segment)

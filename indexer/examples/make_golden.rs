@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: LEAST_MEMORY,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::Seismic,
+        lists: Lists::SEISMIC,
         seismic: SeismicParams {
             n_postings: 4,
             max_fraction: 2.0,

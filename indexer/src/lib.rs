@@ -3,6 +3,7 @@
 
 mod build;
 mod error;
+mod impact;
 mod ingest;
 mod job;
 mod options;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use quarry_index::impact::MOST_DOCUMENTS;
 use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
 use quarry_vectors::EncodeDocument;
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,41 @@ pub const LEAST_MEMORY: u64 = 128 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lists {
-    /// Blocked lists for segments of more than [`SMALL_SEGMENT`] rows.
+    /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows.
     #[default]
     Auto,
-    /// Blocked lists.
-    Seismic,
-    /// None: searches are exact.
-    None,
+    /// These, whatever the size; with neither, searches scan.
+    These {
+        /// Impact-ordered lists.
+        impact: bool,
+        /// Seismic's blocked lists with summaries.
+        seismic: bool,
+    },
+}
+
+impl Lists {
+    /// No lists: every search scans.
+    pub const NONE: Self = Self::These { impact: false, seismic: false };
+    /// Impact-ordered lists alone.
+    pub const IMPACT: Self = Self::These { impact: true, seismic: false };
+    /// Blocked lists alone.
+    pub const SEISMIC: Self = Self::These { impact: false, seismic: true };
+
+    /// Whether a segment of this many rows gets impact-ordered lists.
+    pub(crate) fn impact(self, rows: u64) -> bool {
+        match self {
+            Self::Auto => rows > SMALL_SEGMENT && rows <= MOST_DOCUMENTS,
+            Self::These { impact, .. } => impact,
+        }
+    }
+
+    /// Whether a segment gets blocked lists.
+    pub(crate) fn seismic(self, rows: u64) -> bool {
+        match self {
+            Self::Auto => rows > MOST_DOCUMENTS,
+            Self::These { seismic, .. } => seismic,
+        }
+    }
 }
 
 /// How weights are stored.
@@ -71,15 +100,6 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Whether a segment of this many rows gets blocked lists.
-    pub(crate) fn wants_seismic(&self, rows: u64) -> bool {
-        match self.lists {
-            Lists::Auto => rows > SMALL_SEGMENT,
-            Lists::Seismic => true,
-            Lists::None => false,
-        }
-    }
-
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.memory < LEAST_MEMORY {
             return Err(BuildError::Memory { found: self.memory, least: LEAST_MEMORY });

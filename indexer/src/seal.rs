@@ -17,6 +17,7 @@ use quarry_index::{IndexError, Verify};
 use uuid::Uuid;
 
 use crate::BuildError;
+use crate::impact;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
@@ -175,25 +176,38 @@ fn write_vectors(
     if let Some(writer) = writer {
         let (written, _) = writer.finish()?;
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
-        if job.options.wants_seismic(totals.documents) {
-            let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
-            let (name, path) = part_path(job.folder, id, quarry_index::seismic::KIND);
-            let lists = ListsJob {
-                forward: &forward,
-                params: job.options.seismic,
-                seed: job.options.seed,
-                memory: job.options.memory / 2,
-            };
-            let (written, _) = seismic::build(lists, &path, progress)?;
-            // Lists only speed a search up: a reader that does not know them can do without.
-            parts.push(PartEntry::new(
-                quarry_index::seismic::KIND,
-                quarry_index::seismic::VERSION,
-                &name,
-                written,
-                false,
-            ));
-        }
+        let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
+        parts.extend(write_lists(job, id, &forward, progress)?);
+    }
+    Ok(parts)
+}
+
+/// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do
+/// without.
+fn write_lists(
+    job: &SealJob<'_>,
+    id: Uuid,
+    forward: &ForwardIndex,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Vec<PartEntry>, BuildError> {
+    let options = job.options;
+    let memory = options.memory / 2;
+    let rows = forward.len() as u64;
+    let mut parts = Vec::new();
+    if options.lists.impact(rows) {
+        let kind = quarry_index::impact::KIND;
+        let (name, path) = part_path(job.folder, id, kind);
+        let (written, _) = impact::build(forward, &path, memory, progress)?;
+        let version = quarry_index::impact::VERSION;
+        parts.push(PartEntry::new(kind, version, &name, written, false));
+    }
+    if options.lists.seismic(rows) {
+        let kind = quarry_index::seismic::KIND;
+        let (name, path) = part_path(job.folder, id, kind);
+        let lists = ListsJob { forward, params: options.seismic, seed: options.seed, memory };
+        let (written, _) = seismic::build(lists, &path, progress)?;
+        let version = quarry_index::seismic::VERSION;
+        parts.push(PartEntry::new(kind, version, &name, written, false));
     }
     Ok(parts)
 }

@@ -181,7 +181,7 @@ fn a_document_of_100_000_components() {
     ];
     // Lists of such a document repeat it in every summary; they are tested with shorter ones.
     let options =
-        quarry_indexer::BuildOptions { lists: quarry_indexer::Lists::None, ..options(out.path()) };
+        quarry_indexer::BuildOptions { lists: quarry_indexer::Lists::NONE, ..options(out.path()) };
     build_all(documents, None, &options).unwrap();
     let index = open(out.path());
     let segment = &index.segments()[0];
@@ -314,10 +314,10 @@ fn lists_and_levels_as_asked() {
             .collect()
     };
     assert_eq!(build_with(Lists::Auto, Levels::Auto, floats()), (false, LevelWidth::U16, false));
-    assert_eq!(build_with(Lists::Seismic, Levels::U8, floats()), (true, LevelWidth::U8, false));
+    assert_eq!(build_with(Lists::SEISMIC, Levels::U8, floats()), (true, LevelWidth::U8, false));
     let whole = vec![with_terms(document("1", 0), &[(0, 7.0)])];
-    assert_eq!(build_with(Lists::None, Levels::U16, whole.clone()), (false, LevelWidth::U16, true));
-    assert_eq!(build_with(Lists::None, Levels::Auto, whole), (false, LevelWidth::U8, true));
+    assert_eq!(build_with(Lists::NONE, Levels::U16, whole.clone()), (false, LevelWidth::U16, true));
+    assert_eq!(build_with(Lists::NONE, Levels::Auto, whole), (false, LevelWidth::U8, true));
 }
 
 #[test]

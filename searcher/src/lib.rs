@@ -3,12 +3,18 @@
 mod bm25;
 mod collect;
 mod error;
-mod exact;
+mod impact;
+mod kernels;
 mod overlap;
+mod params;
+mod plan;
 mod query;
+mod scan;
 mod searcher;
 mod seismic;
 
 pub use error::SearchError;
+pub use kernels::Kernels;
 pub use overlap::mean_overlap;
-pub use searcher::{Bm25Params, Hit, Matched, Method, Outcome, Searcher, SparseParams, Stats};
+pub use params::{Bm25Params, DEFAULT_OVERLAP, Method, SparseParams};
+pub use searcher::{Hit, Matched, Outcome, Searcher, Stats};

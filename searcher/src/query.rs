@@ -59,11 +59,41 @@ impl FixedQuery {
 pub(crate) struct QueryTable {
     weights: Vec<i32>,
     set: Vec<u32>,
+    filter: Filter,
+}
+
+/// Small sets of the query's terms by their low bits, for kernels: a component outside cannot
+/// match.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Filter {
+    words: [u16; 64],
+    bytes: [u8; 32],
+}
+
+impl Filter {
+    const EMPTY: Self = Self { words: [0; 64], bytes: [0; 32] };
+
+    fn insert(&mut self, term: u32) {
+        self.words[(term >> 4) as usize % 64] |= 1 << (term % 16);
+        self.bytes[(term >> 3) as usize % 32] |= 1 << (term % 8);
+    }
+
+    /// 1,024 bits: the term's low ten.
+    pub(crate) fn words(&self) -> &[u16; 64] {
+        &self.words
+    }
+
+    /// 256 bits: the term's low eight.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
 }
 
 impl QueryTable {
     pub(crate) fn new(dimension: u32) -> Self {
-        Self { weights: vec![0; TABLE.max(dimension as usize)], set: Vec::new() }
+        let weights = vec![0; TABLE.max(dimension as usize)];
+        Self { weights, set: Vec::new(), filter: Filter::EMPTY }
     }
 
     /// Takes the query in; terms beyond the dimension match no document and are left out.
@@ -71,10 +101,12 @@ impl QueryTable {
         for term in self.set.drain(..) {
             self.weights[term as usize] = 0;
         }
+        self.filter = Filter::EMPTY;
         for &(term, weight) in query.terms() {
             if let Some(slot) = self.weights.get_mut(term as usize) {
                 *slot = weight;
                 self.set.push(term);
+                self.filter.insert(term);
             }
         }
     }
@@ -88,6 +120,11 @@ impl QueryTable {
     pub(crate) fn narrow(&self) -> &[i32; TABLE] {
         // The table never has fewer entries.
         self.weights.first_chunk().unwrap_or(&[0; TABLE])
+    }
+
+    /// The sets that kernels test components against.
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// The integer score of a document. Cost: one lookup a component.

@@ -1,117 +1,21 @@
 //! One interface over all methods and all segments of an open index.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use quarry_index::seismic::SMALL_SEGMENT;
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment};
 use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::bm25::{self, Bm25Query};
+use crate::impact::{self, ImpactScratch, approximate, exact};
+use crate::kernels::Kernels;
+use crate::params::{Bm25Params, Method, SparseParams};
+use crate::plan::{Plan, plan};
 use crate::query::{FixedQuery, QueryTable, to_score};
-use crate::seismic::{self, SeismicScratch, Target};
-use crate::{SearchError, exact};
-
-/// How vectors are searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Exact for small segments and where there are no lists, Seismic otherwise.
-    #[default]
-    Auto,
-    /// Blocked lists with summaries; approximate.
-    Seismic,
-    /// Every document scored; rank-safe.
-    Exact,
-}
-
-impl Method {
-    /// Its name in commands and answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Seismic => "seismic",
-            Self::Exact => "exact",
-        }
-    }
-}
-
-/// A search by vector.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SparseParams {
-    /// Results wanted.
-    pub k: NonZeroUsize,
-    /// How to search.
-    pub method: Method,
-    /// Seismic: query terms whose lists are visited, heaviest first.
-    pub query_cut: NonZeroUsize,
-    /// Seismic: stop at the first block with `estimate < heap_factor * threshold`; in (0, 1].
-    pub heap_factor: f32,
-    /// When to give up.
-    pub deadline: Option<Instant>,
-}
-
-impl SparseParams {
-    /// The defaults, for k results.
-    #[must_use]
-    pub fn new(k: NonZeroUsize) -> Self {
-        const CUT: NonZeroUsize = NonZeroUsize::new(10).unwrap();
-        Self { k, method: Method::Auto, query_cut: CUT, heap_factor: 0.7, deadline: None }
-    }
-
-    fn check(&self) -> Result<(), SearchError> {
-        if self.heap_factor > 0.0 && self.heap_factor <= 1.0 {
-            return Ok(());
-        }
-        Err(SearchError::Param {
-            name: "heap_factor",
-            found: self.heap_factor.to_string(),
-            expected: "a number above 0 and at most 1",
-        })
-    }
-}
-
-/// A search by words.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bm25Params {
-    /// Results wanted.
-    pub k: NonZeroUsize,
-    /// Saturation of term frequency.
-    pub k1: f32,
-    /// Share of length normalisation, in [0, 1].
-    pub b: f32,
-    /// When to give up.
-    pub deadline: Option<Instant>,
-}
-
-impl Bm25Params {
-    /// k1 0.9 and b 0.4, the field's usual values for passages.
-    #[must_use]
-    pub fn new(k: NonZeroUsize) -> Self {
-        Self { k, k1: 0.9, b: 0.4, deadline: None }
-    }
-
-    fn check(&self) -> Result<(), SearchError> {
-        if !(self.k1.is_finite() && self.k1 >= 0.0) {
-            let found = self.k1.to_string();
-            return Err(SearchError::Param {
-                name: "k1",
-                found,
-                expected: "a finite number of at least 0",
-            });
-        }
-        if !(0.0..=1.0).contains(&self.b) {
-            let found = self.b.to_string();
-            return Err(SearchError::Param { name: "b", found, expected: "a number from 0 to 1" });
-        }
-        Ok(())
-    }
-}
+use crate::seismic::{self, SeismicScratch};
+use crate::{SearchError, scan};
 
 /// A document found: its place and its score in original weight units.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,7 +37,7 @@ pub struct Stats {
     pub blocks_estimated: u64,
     /// Blocks whose documents were scored.
     pub blocks_visited: u64,
-    /// Postings added up (BM25).
+    /// Postings added up (BM25, impact-ordered lists).
     pub postings: u64,
 }
 
@@ -167,12 +71,14 @@ pub struct Matched {
 struct Scratch {
     table: QueryTable,
     seismic: Vec<SeismicScratch>,
+    impact: ImpactScratch,
 }
 
 /// Answers queries over one open generation. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Searcher {
     index: Arc<Index>,
+    kernels: Kernels,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -180,7 +86,20 @@ impl Searcher {
     /// A searcher over an open index.
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
-        Self { index, scratch: Mutex::new(Vec::new()) }
+        Self { index, kernels: Kernels::detect(), scratch: Mutex::new(Vec::new()) }
+    }
+
+    /// The same with other instructions than the best of this processor, to compare them. More than
+    /// it has is not used.
+    #[must_use]
+    pub fn with_kernels(self, kernels: Kernels) -> Self {
+        Self { kernels: kernels.min(Kernels::detect()), ..self }
+    }
+
+    /// The instructions of the inner loops.
+    #[must_use]
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     /// The index.
@@ -207,7 +126,10 @@ impl Searcher {
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&fixed);
         let result = self.sparse_with(&fixed, params, &mut scratch);
-        self.give_back(scratch);
+        // A search that failed may have left sums behind.
+        if result.is_ok() {
+            self.give_back(scratch);
+        }
         result
     }
 
@@ -219,34 +141,56 @@ impl Searcher {
     ) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
+        let mut method = (0, Method::Exact);
         for (number, segment) in self.index.segments().iter().enumerate() {
-            let forward = segment.forward().ok_or(SearchError::NoSparse)?;
-            let found = match resolve(params.method, segment) {
-                Method::Exact | Method::Auto => {
-                    exact::search((segment, forward), query, &scratch.table, params, &mut stats)?
-                }
-                Method::Seismic => {
-                    let lists =
-                        segment.seismic().ok_or(SearchError::NoLists { method: "seismic" })?;
-                    let target = Target { segment, forward, lists };
-                    if scratch.seismic.len() <= number {
-                        scratch.seismic.resize_with(number + 1, SeismicScratch::default);
-                    }
-                    seismic::search(
-                        target,
-                        query,
-                        &scratch.table,
-                        params,
-                        &mut scratch.seismic[number],
-                        &mut stats,
-                    )?
-                }
-            };
+            let plan = plan(segment, params, query.terms().len());
+            let rows = segment.entry().rows;
+            if rows >= method.0 {
+                method = (rows, plan.method());
+            }
+            let found =
+                self.segment((number, segment), plan, query, params, (scratch, &mut stats))?;
             hits.extend(found.into_iter().map(|(score, doc)| Hit { segment: number, doc, score }));
         }
-        let largest = self.index.segments().iter().max_by_key(|s| s.entry().rows);
-        let method = largest.map_or(Method::Exact, |s| resolve(params.method, s));
-        Ok(Outcome { hits: self.merge(hits, params.k.get()), method, stats })
+        Ok(Outcome { hits: self.merge(hits, params.k.get()), method: method.1, stats })
+    }
+
+    fn segment(
+        &self,
+        (number, segment): (usize, &Segment),
+        plan: Plan,
+        query: &FixedQuery,
+        params: &SparseParams,
+        (scratch, stats): (&mut Scratch, &mut Stats),
+    ) -> Result<Vec<(f32, DocId)>, SearchError> {
+        let forward = segment.forward().ok_or(SearchError::NoSparse)?;
+        let records = forward.records();
+        let unit = query.unit(forward.meta().quantization.scale);
+        let Scratch { table, seismic, impact } = scratch;
+        let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels);
+        let over = |lists| impact::Target { segment, records, lists, kernels, unit, deadline };
+        match plan {
+            Plan::Impact(setting) => {
+                let lists = segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
+                approximate::search(&over(lists), (query, table), (k, setting), impact, stats)
+            }
+            Plan::Seismic(setting) => {
+                let lists = segment.seismic().ok_or(SearchError::NoLists { method: "seismic" })?;
+                if seismic.len() <= number {
+                    seismic.resize_with(number + 1, SeismicScratch::default);
+                }
+                let target = seismic::Target { segment, records, lists, kernels, unit, deadline };
+                let scratch = &mut seismic[number];
+                seismic::search(target, (query, table), (k, setting), scratch, stats)
+            }
+            Plan::Exact => match segment.impact() {
+                Some(lists) if query.terms().len() <= exact::MOST_TERMS => {
+                    exact::search(&over(lists), (query, table), k, impact, stats)
+                }
+                _ => scan::search(segment, records, (table, unit), params, kernels, stats),
+            },
+            Plan::Scan => scan::search(segment, records, (table, unit), params, kernels, stats),
+        }
     }
 
     /// The k best documents for each vector, over all cores, in the order given.
@@ -391,21 +335,14 @@ impl Searcher {
 
     fn take_scratch(&self, dimension: u32) -> Scratch {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.pop()
-            .unwrap_or_else(|| Scratch { table: QueryTable::new(dimension), seismic: Vec::new() })
+        pool.pop().unwrap_or_else(|| Scratch {
+            table: QueryTable::new(dimension),
+            seismic: Vec::new(),
+            impact: ImpactScratch::default(),
+        })
     }
 
     fn give_back(&self, scratch: Scratch) {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-    }
-}
-
-fn resolve(method: Method, segment: &Segment) -> Method {
-    match method {
-        Method::Auto if segment.seismic().is_some() && segment.entry().rows > SMALL_SEGMENT => {
-            Method::Seismic
-        }
-        Method::Auto => Method::Exact,
-        chosen => chosen,
     }
 }

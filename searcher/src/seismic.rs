@@ -16,14 +16,15 @@ use std::collections::BinaryHeap;
 use std::time::Instant;
 
 use quarry_index::Segment;
-use quarry_index::forward::ForwardIndex;
+use quarry_index::forward::Records;
 use quarry_index::seismic::{Lists, SeismicLists, SummaryTerms};
 use quarry_vectors::{DocId, TermId};
 
 use crate::SearchError;
 use crate::collect::Collector;
+use crate::kernels::Kernels;
 use crate::query::{FixedQuery, QueryTable, to_score};
-use crate::searcher::{SparseParams, Stats};
+use crate::searcher::Stats;
 
 /// Blocks between two looks at the clock.
 const STRIDE: u64 = 64;
@@ -67,26 +68,37 @@ impl Ord for Estimate {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) segment: &'a Segment,
-    pub(crate) forward: &'a ForwardIndex,
+    pub(crate) records: Records<'a>,
     pub(crate) lists: &'a SeismicLists,
+    pub(crate) kernels: Kernels,
+    /// What one unit of an integer score is worth.
+    pub(crate) unit: f64,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Setting {
+    /// Query terms whose lists are visited, heaviest first.
+    pub(crate) query_cut: usize,
+    /// Stop at the first block with `estimate < heap_factor * threshold`.
+    pub(crate) heap_factor: f32,
 }
 
 pub(crate) fn search(
     target: Target<'_>,
-    query: &FixedQuery,
-    table: &QueryTable,
-    params: &SparseParams,
+    (query, table): (&FixedQuery, &QueryTable),
+    (k, setting): (usize, Setting),
     scratch: &mut SeismicScratch,
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
-    let Target { segment, forward, lists } = target;
-    let view = lists.view()?;
-    let meta = forward.meta();
-    let unit = query.unit(meta.quantization.scale);
+    let Target { segment, records, unit, .. } = target;
+    let expired = || target.deadline.is_some_and(|d| Instant::now() >= d);
+    let view = target.lists.view()?;
     let mut estimates = std::mem::take(&mut scratch.blocks);
     estimates.clear();
-    for (term, _) in query.terms().iter().take(params.query_cut.get()) {
-        if expired(params) {
+    for (term, _) in query.terms().iter().take(setting.query_cut) {
+        if expired() {
             return Err(SearchError::Timeout);
         }
         for block in view.blocks(TermId(*term)) {
@@ -95,19 +107,19 @@ pub(crate) fn search(
         }
     }
     stats.blocks_estimated += estimates.len() as u64;
-    scratch.visited.resize(forward.len().div_ceil(64), 0);
-    let mut collector = Collector::new(params.k.get(), segment.documents());
+    scratch.visited.resize(records.len().div_ceil(64), 0);
+    let mut collector = Collector::new(k, segment.documents());
     let mut heap = BinaryHeap::from(estimates);
     let mut visited_blocks = 0u64;
     let outcome = loop {
         let Some(best) = heap.pop() else { break Ok(()) };
         let promised = f64::from(best.score) * unit;
-        let floor = collector.threshold().map(|t| f64::from(t) * f64::from(params.heap_factor));
+        let floor = collector.threshold().map(|t| f64::from(t) * f64::from(setting.heap_factor));
         if floor.is_some_and(|floor| promised < floor) {
             break Ok(());
         }
         visited_blocks += 1;
-        if visited_blocks.is_multiple_of(STRIDE) && expired(params) {
+        if visited_blocks.is_multiple_of(STRIDE) && expired() {
             break Err(SearchError::Timeout);
         }
         for &doc in view.docs(best.block as usize) {
@@ -117,8 +129,7 @@ pub(crate) fn search(
             }
             scratch.visited[word] |= bit;
             scratch.touched.push(doc);
-            let record = forward.record(DocId(doc));
-            let sum = table.score(&record, meta.terms, meta.quantization.levels);
+            let sum = target.kernels.score(table, &records, DocId(doc));
             if sum > 0 {
                 collector.offer(to_score(sum, unit), DocId(doc));
             }
@@ -131,10 +142,6 @@ pub(crate) fn search(
     }
     scratch.blocks = heap.into_vec();
     outcome.map(|()| collector.into_sorted())
-}
-
-fn expired(params: &SparseParams) -> bool {
-    params.deadline.is_some_and(|d| Instant::now() >= d)
 }
 
 /// A block's estimate in integer units: its summary's dot product with the query.

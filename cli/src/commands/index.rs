@@ -54,9 +54,9 @@ pub(crate) struct Args {
     /// What is built from texts: sparse (vectors and words) or bm25 (words only, no model)
     #[arg(long, value_enum, default_value_t = crate::retrieve::Channel::Sparse)]
     pub(crate) channel: crate::retrieve::Channel,
-    /// Lists that are built over the vectors; exact search needs none
-    #[arg(long, value_enum, default_value_t = ListsArg::Auto)]
-    pub(crate) lists: ListsArg,
+    /// Lists that are built over the vectors, separated by commas; a search without any scans
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    pub(crate) lists: Vec<ListsArg>,
     /// How weights are stored; auto takes one byte where that loses nothing, else two
     #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
     pub(crate) levels: LevelsArg,
@@ -110,12 +110,29 @@ pub(crate) struct SeismicArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListsArg {
-    /// Seismic for more than 10,000 documents.
+    /// Impact for more than 10,000 documents.
     Auto,
+    /// Complete lists in order of impact; exact and approximate searches.
+    Impact,
     /// Blocked lists with summaries.
     Seismic,
-    /// None: searches are exact.
+    /// None: every search scans.
     None,
+}
+
+/// `auto` and `none` stand alone.
+fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
+    match wanted {
+        [ListsArg::Auto] => Ok(Lists::Auto),
+        [ListsArg::None] => Ok(Lists::NONE),
+        _ if wanted.iter().any(|l| matches!(l, ListsArg::Auto | ListsArg::None)) => {
+            bail!("--lists: auto and none stand alone")
+        }
+        _ => Ok(Lists::These {
+            impact: wanted.contains(&ListsArg::Impact),
+            seismic: wanted.contains(&ListsArg::Seismic),
+        }),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -224,11 +241,7 @@ pub(crate) fn index(
             LevelsArg::U8 => Levels::U8,
             LevelsArg::U16 => Levels::U16,
         },
-        lists: match args.lists {
-            ListsArg::Auto => Lists::Auto,
-            ListsArg::Seismic => Lists::Seismic,
-            ListsArg::None => Lists::None,
-        },
+        lists: lists(&args.lists)?,
         seismic: args.seismic.params(),
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),

@@ -34,6 +34,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                     "rows": s.entry().rows,
                     "forward": s.forward().map(quarry_index::forward::ForwardIndex::meta),
                     "seismic": s.seismic().map(quarry_index::seismic::SeismicLists::meta),
+                    "impact": s.impact().map(quarry_index::impact::ImpactLists::meta),
+                    "calibration": s.calibration(),
                     "text": s.text().is_some(),
                 })
             })
@@ -71,6 +73,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 meta.max_error,
                 meta.mean_square_error.sqrt()
             ))?;
+        }
+        if let Some(lists) = segment.impact() {
+            line(format!("impact      {} postings", count(lists.meta().postings)))?;
         }
         if let Some(lists) = segment.seismic() {
             let meta = lists.meta();

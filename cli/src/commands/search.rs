@@ -146,6 +146,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         Channel::Bm25 => api::Channel::Bm25,
     }];
     request.method = quarry_searcher::Method::from(search.method).into();
+    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
     request.query_cut = search.query_cut.map(|c| u32::try_from(c.get()).unwrap_or(u32::MAX));
     request.heap_factor = search.heap_factor;
     request.fields.clone_from(&args.fields);

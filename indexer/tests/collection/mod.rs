@@ -26,7 +26,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         memory: LEAST_MEMORY,
         seed: 7,
         levels: Levels::Auto,
-        lists: Lists::Seismic,
+        lists: Lists::SEISMIC,
         seismic: default_seismic(),
         shard_documents: 16,
         description: Map::new(),

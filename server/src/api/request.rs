@@ -37,12 +37,16 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = 1000, minimum = 1, maximum = 60_000)]
     pub timeout_ms: Option<u64>,
-    /// Seismic: query terms whose lists are visited, heaviest first; 10 if absent.
+    /// overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1)]
+    pub overlap: Option<f32>,
+    /// Seismic: query terms whose lists are visited, heaviest first; planned if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 4096)]
     pub query_cut: Option<u32>,
     /// Seismic: blocks that promise less than this share of the k-th score are skipped; above 0
-    /// and at most 1, 0.8 if absent.
+    /// and at most 1; planned if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1)]
     pub heap_factor: Option<f32>,
@@ -116,13 +120,17 @@ pub enum Channel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Exact for small indexes and where there are no lists, Seismic otherwise.
+    /// What costs least at the overlap wanted.
     #[default]
     Auto,
+    /// Impact-ordered lists, largest contributions first; approximate.
+    Impact,
     /// Blocked lists with summaries; approximate.
     Seismic,
-    /// Every document scored.
+    /// The k best by proof.
     Exact,
+    /// Every document scored, one after another.
+    Scan,
 }
 
 impl SearchRequest {
@@ -143,6 +151,7 @@ impl SearchRequest {
             fields: Vec::new(),
             explain: false,
             timeout_ms: None,
+            overlap: None,
             query_cut: None,
             heap_factor: None,
             filter: None,
@@ -213,8 +222,10 @@ impl From<Method> for quarry_searcher::Method {
     fn from(method: Method) -> Self {
         match method {
             Method::Auto => Self::Auto,
+            Method::Impact => Self::Impact,
             Method::Seismic => Self::Seismic,
             Method::Exact => Self::Exact,
+            Method::Scan => Self::Scan,
         }
     }
 }
@@ -223,8 +234,10 @@ impl From<quarry_searcher::Method> for Method {
     fn from(method: quarry_searcher::Method) -> Self {
         match method {
             quarry_searcher::Method::Auto => Self::Auto,
+            quarry_searcher::Method::Impact => Self::Impact,
             quarry_searcher::Method::Seismic => Self::Seismic,
             quarry_searcher::Method::Exact => Self::Exact,
+            quarry_searcher::Method::Scan => Self::Scan,
         }
     }
 }

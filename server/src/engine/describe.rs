@@ -25,17 +25,20 @@ impl Engine {
     fn capabilities(&self) -> Capabilities {
         let index = self.searcher.index();
         let (sparse, bm25) = (index.has_sparse(), index.has_text());
-        let lists = index.segments().iter().map(Segment::seismic).all(|s| s.is_some());
+        let all = |has: fn(&Segment) -> bool| index.segments().iter().all(has);
         let when = |has: bool, channel: Channel| has.then_some(channel).into_iter();
         let channels = when(sparse, Channel::Sparse).chain(when(bm25, Channel::Bm25)).collect();
         let encodes = sparse && self.encoder.is_some();
         let text_queries =
             when(encodes, Channel::Sparse).chain(when(bm25, Channel::Bm25)).collect();
-        let methods = match (sparse, lists) {
-            (false, _) => Vec::new(),
-            (true, false) => vec![Method::Auto, Method::Exact],
-            (true, true) => vec![Method::Auto, Method::Seismic, Method::Exact],
-        };
+        let methods = [
+            (Method::Auto, true),
+            (Method::Impact, all(|s| s.impact().is_some())),
+            (Method::Seismic, all(|s| s.seismic().is_some())),
+            (Method::Exact, true),
+            (Method::Scan, true),
+        ];
+        let methods = methods.into_iter().filter(|m| sparse && m.1).map(|m| m.0).collect();
         Capabilities {
             channels,
             text_queries,

@@ -90,8 +90,9 @@ impl Engine {
             Query::Vector(vector) => {
                 let mut params = SparseParams::new(checked.k);
                 params.method = request.method.into();
-                params.query_cut = checked.query_cut.unwrap_or(params.query_cut);
-                params.heap_factor = request.heap_factor.unwrap_or(params.heap_factor);
+                params.overlap = request.overlap.unwrap_or(params.overlap);
+                params.query_cut = checked.query_cut;
+                params.heap_factor = request.heap_factor;
                 params.deadline = deadline;
                 self.searcher.sparse(vector, &params)?
             }

@@ -35,12 +35,8 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     let k = positive("k", request.k, MAX_K)?;
     let cut_limit = u32::try_from(MAX_QUERY_TERMS).unwrap_or(u32::MAX);
     let query_cut = request.query_cut.map(|n| positive("query_cut", n, cut_limit)).transpose()?;
-    if let Some(factor) = request.heap_factor
-        && !(factor > 0.0 && factor <= 1.0)
-    {
-        let message = format!("{factor} is not above 0 and at most 1");
-        return Err(ApiError::invalid("heap_factor", message));
-    }
+    share("heap_factor", request.heap_factor)?;
+    share("overlap", request.overlap)?;
     if request.fields.len() > MAX_FIELDS {
         let message = format!("{} fields, at most {MAX_FIELDS}", request.fields.len());
         return Err(ApiError::invalid("fields", message));
@@ -50,6 +46,15 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         bm25(request)?;
     }
     Ok(Checked { channel, k, query_cut })
+}
+
+fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
+    match given {
+        Some(share) if !(share > 0.0 && share <= 1.0) => {
+            Err(ApiError::invalid(name, format!("{share} is not above 0 and at most 1")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
@@ -133,10 +138,12 @@ fn vector(sparse: &SparseInput) -> Result<(), ApiError> {
 
 /// Options of other channels are refused, not ignored.
 fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
+    let has_lists = |method| matches!(method, Method::Impact | Method::Seismic | Method::Scan);
     let unfit = [
         ("query.sparse", request.query.sparse.is_some(), "takes `query.text`, not a vector"),
         ("explain", request.explain, "cannot explain its hits yet"),
-        ("method", request.method == Method::Seismic, "has no method `seismic`"),
+        ("method", has_lists(request.method), "has no methods of its own"),
+        ("overlap", request.overlap.is_some(), "is exact and has no `overlap`"),
         ("query_cut", request.query_cut.is_some(), "has no `query_cut`"),
         ("heap_factor", request.heap_factor.is_some(), "has no `heap_factor`"),
     ];

@@ -32,6 +32,7 @@ pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "fields" => request.fields = list(value).map(str::to_owned).collect(),
             "explain" => request.explain = number(name, value)?,
             "timeout_ms" => request.timeout_ms = Some(number(name, value)?),
+            "overlap" => request.overlap = Some(number(name, value)?),
             "query_cut" => request.query_cut = Some(number(name, value)?),
             "heap_factor" => request.heap_factor = Some(number(name, value)?),
             "filter" | "fusion" | "feedback" | "rerank" => return Err(reserved_name(name)),
@@ -60,12 +61,10 @@ fn channel(name: &str) -> Result<Channel, ApiError> {
 }
 
 fn method(name: &str) -> Result<Method, ApiError> {
-    match name {
-        "auto" => Ok(Method::Auto),
-        "seismic" => Ok(Method::Seismic),
-        "exact" => Ok(Method::Exact),
-        _ => {
-            let message = format!("`{name}` is neither auto nor seismic nor exact");
+    match quarry_searcher::Method::named(name) {
+        Some(method) => Ok(method.into()),
+        None => {
+            let message = format!("`{name}` is none of auto, impact, seismic, exact, scan");
             Err(ApiError::invalid("method", message))
         }
     }

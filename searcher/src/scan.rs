@@ -1,4 +1,4 @@
-//! Exact search: every document is scored. Rank-safe by construction; the oracle for all else.
+//! The scan: every document is scored. Rank-safe by construction; the oracle for all else.
 //!
 //! 1. load the query's weights into a table  2. scan the forward index  3. keep the k best
 //!
@@ -7,34 +7,34 @@
 use std::time::Instant;
 
 use quarry_index::Segment;
-use quarry_index::forward::ForwardIndex;
+use quarry_index::forward::Records;
 use quarry_vectors::DocId;
 
 use crate::SearchError;
 use crate::collect::Collector;
-use crate::query::{FixedQuery, QueryTable, to_score};
-use crate::searcher::{SparseParams, Stats};
+use crate::kernels::Kernels;
+use crate::params::SparseParams;
+use crate::query::{QueryTable, to_score};
+use crate::searcher::Stats;
 
 /// Documents between two looks at the clock.
 const STRIDE: u32 = 4096;
 
 pub(crate) fn search(
-    (segment, forward): (&Segment, &ForwardIndex),
-    query: &FixedQuery,
-    table: &QueryTable,
+    segment: &Segment,
+    records: Records<'_>,
+    (table, unit): (&QueryTable, f64),
     params: &SparseParams,
+    kernels: Kernels,
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
-    let meta = forward.meta();
-    let unit = query.unit(meta.quantization.scale);
     let mut collector = Collector::new(params.k.get(), segment.documents());
-    let count = u32::try_from(forward.len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
     for doc in 0..count {
         if doc.is_multiple_of(STRIDE) && params.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(SearchError::Timeout);
         }
-        let record = forward.record(DocId(doc));
-        let sum = table.score(&record, meta.terms, meta.quantization.levels);
+        let sum = kernels.score(table, &records, DocId(doc));
         if sum > 0 {
             collector.offer(to_score(sum, unit), DocId(doc));
         }

@@ -1,0 +1,159 @@
+//! Overlap and time of search settings, one thread, one query at a time: one JSON line a point.
+//!
+//! 1. read the queries  2. the oracle: every query by a scan, on all cores  3. for each point, one
+//! pass for overlap and warmth, then `--passes` timed ones, the points taking turns within a pass
+//! 4. print overlap@k, the median of the passes' means, p50 and p99 of the last pass, the counts
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use quarry_datasets::{QueryOptions, open_queries};
+use quarry_index::{Index, Verify};
+use quarry_searcher::{Kernels, Method, Outcome, Searcher, SparseParams, Stats, mean_overlap};
+use quarry_vectors::{InputVector, SparseVector};
+use serde_json::json;
+
+/// Measure overlap and time of search settings.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Folder of the index
+    index: PathBuf,
+    /// Queries' vectors
+    #[arg(long)]
+    queries: PathBuf,
+    /// Queries used, by position from 1
+    #[arg(long, default_value = "1-1000")]
+    only: String,
+    /// Results wanted
+    #[arg(long, default_value = "10")]
+    k: NonZeroUsize,
+    /// METHOD[:KNOB=VALUE,...], for example impact:postings=20000,candidates=100 or auto:overlap=.95
+    #[arg(long = "point", required = true)]
+    points: Vec<String>,
+    /// Timed passes
+    #[arg(long, default_value_t = 5)]
+    passes: usize,
+    /// Inner loops: scalar, avx2 or avx512 [default: the best]
+    #[arg(long)]
+    kernels: Option<String>,
+    /// Also time all queries at once over all cores
+    #[arg(long)]
+    batch: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let index = Arc::new(Index::open(&args.index, Verify::Envelope)?);
+    let mut searcher = Searcher::new(index);
+    match args.kernels.as_deref() {
+        None => {}
+        Some("scalar") => searcher = searcher.with_kernels(Kernels::Scalar),
+        Some("avx2") => searcher = searcher.with_kernels(Kernels::Avx2),
+        Some("avx512") => searcher = searcher.with_kernels(Kernels::Avx512),
+        Some(other) => bail!("--kernels {other}: expected scalar, avx2 or avx512"),
+    }
+    let queries = read(&args)?;
+    let points: Vec<SparseParams> =
+        args.points.iter().map(|p| point(p, args.k)).collect::<anyhow::Result<_>>()?;
+    let scan = SparseParams { method: Method::Scan, ..SparseParams::new(args.k) };
+    let exact = searcher.sparse_batch(&queries, &scan)?;
+    let mut overlaps = Vec::new();
+    for params in &points {
+        let found: Vec<Outcome> =
+            queries.iter().map(|q| searcher.sparse(q, params)).collect::<Result<_, _>>()?;
+        overlaps.push((mean_overlap(&found, &exact), totals(&found), found[0].method));
+    }
+    let mut means = vec![Vec::new(); points.len()];
+    let mut each = vec![Vec::new(); points.len()];
+    for _ in 0..args.passes.max(1) {
+        for (at, params) in points.iter().enumerate() {
+            each[at].clear();
+            let started = Instant::now();
+            for query in &queries {
+                let one = Instant::now();
+                searcher.sparse(query, params)?;
+                each[at].push(one.elapsed().as_secs_f64() * 1e6);
+            }
+            means[at].push(started.elapsed().as_secs_f64() * 1e6 / per(queries.len()));
+        }
+    }
+    for (at, name) in args.points.iter().enumerate() {
+        means[at].sort_by(f64::total_cmp);
+        each[at].sort_by(f64::total_cmp);
+        let (overlap, stats, method) = &overlaps[at];
+        let n = per(queries.len());
+        let mean = |count: u64| (per(usize::try_from(count).unwrap_or(usize::MAX)) / n).round();
+        let mut line = json!({
+            "point": name, "method": method, "k": args.k, "overlap": overlap,
+            "us": means[at][means[at].len() / 2], "best_us": means[at][0],
+            "p50_us": each[at][each[at].len() / 2], "p99_us": each[at][each[at].len() * 99 / 100],
+            "kernels": format!("{:?}", searcher.kernels()).to_lowercase(),
+            "postings": mean(stats.postings), "documents_scored": mean(stats.documents_scored),
+            "blocks_estimated": mean(stats.blocks_estimated), "blocks_visited": mean(stats.blocks_visited),
+        });
+        if args.batch {
+            let mut rates: Vec<f64> = Vec::new();
+            for _ in 0..args.passes.max(1) {
+                let started = Instant::now();
+                searcher.sparse_batch(&queries, &points[at])?;
+                rates.push(n / started.elapsed().as_secs_f64());
+            }
+            rates.sort_by(f64::total_cmp);
+            line["batch_queries_per_s"] = json!(rates[rates.len() / 2].round());
+        }
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    Ok(())
+}
+
+fn read(args: &Args) -> anyhow::Result<Vec<SparseVector>> {
+    let (from, to) = args.only.split_once('-').context("--only FROM-TO")?;
+    let (from, to): (usize, usize) = (from.parse()?, to.parse()?);
+    let options = QueryOptions { split: None, ..QueryOptions::default() };
+    let all = open_queries(&args.queries, &options)?;
+    let vectors = all.into_iter().skip(from.saturating_sub(1)).take(to.saturating_sub(from) + 1);
+    let vectors: Vec<SparseVector> = vectors
+        .map(|q| match q.vector {
+            Some(InputVector::Terms(vector)) => Ok(vector),
+            _ => bail!("{}: query {} has no vector by term number", args.queries.display(), q.id),
+        })
+        .collect::<anyhow::Result<_>>()?;
+    if vectors.is_empty() { bail!("no queries") } else { Ok(vectors) }
+}
+
+fn point(text: &str, k: NonZeroUsize) -> anyhow::Result<SparseParams> {
+    let (method, knobs) = text.split_once(':').unwrap_or((text, ""));
+    let method = Method::named(method).with_context(|| format!("no method {method}"))?;
+    let mut params = SparseParams { method, ..SparseParams::new(k) };
+    for knob in knobs.split(',').filter(|k| !k.is_empty()) {
+        let (name, value) = knob.split_once('=').with_context(|| format!("{knob}: no ="))?;
+        match name {
+            "postings" => params.postings = Some(value.parse()?),
+            "candidates" => params.candidates = Some(value.parse()?),
+            "cut" => params.query_cut = Some(value.parse()?),
+            "heap" => params.heap_factor = Some(value.parse()?),
+            "overlap" => params.overlap = value.parse()?,
+            _ => bail!("{text}: no knob {name}"),
+        }
+    }
+    Ok(params)
+}
+
+fn totals(outcomes: &[Outcome]) -> Stats {
+    outcomes.iter().fold(Stats::default(), |sum, o| Stats {
+        documents_scored: sum.documents_scored + o.stats.documents_scored,
+        blocks_estimated: sum.blocks_estimated + o.stats.blocks_estimated,
+        blocks_visited: sum.blocks_visited + o.stats.blocks_visited,
+        postings: sum.postings + o.stats.postings,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of queries")]
+fn per(n: usize) -> f64 {
+    n as f64
+}

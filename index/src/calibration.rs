@@ -1,0 +1,97 @@
+//! What a segment's search methods cost and how well they agree with the exact search, as measured
+//! on the machine that measured: the planner's table. One JSON section; small, optional, replaced
+//! by a new measurement in a later generation.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::IndexError;
+use crate::container::{Part, PartWriter, Verify, Written};
+
+/// Name of the part kind.
+pub const KIND: &str = "calibration";
+/// Version written.
+pub const VERSION: u32 = 1;
+
+/// A search method's knobs; those that its method lacks are absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Impact, clusters: postings added up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postings: Option<u32>,
+    /// Impact: documents scored exactly. Clusters: clusters whose documents are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<u32>,
+    /// Seismic: query terms whose lists are visited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_cut: Option<u32>,
+    /// Seismic: share of the threshold that a block's estimate must reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heap_factor: Option<f32>,
+}
+
+/// One setting, measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The knobs.
+    pub setting: Setting,
+    /// overlap@k with the exact search, mean over the queries, in [0, 1].
+    pub overlap: f64,
+    /// Microseconds a query on one thread: the median of several passes' means.
+    pub micros: f64,
+}
+
+/// A method's points for one k and one kind of query, cheapest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// The method's name: `impact`, `seismic`, `clusters`, `exact`.
+    pub method: String,
+    /// Results asked for.
+    pub k: u32,
+    /// Mean number of terms of the queries measured.
+    pub query_terms: f64,
+    /// Its points; one of overlap 1 for `exact`.
+    pub points: Vec<Point>,
+}
+
+/// A segment's table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// What was asked: `documents` for queries made of the segment's own documents, otherwise the
+    /// name of the query file.
+    pub source: String,
+    /// Queries measured, of each kind.
+    pub queries: u32,
+    /// Instructions of the inner loops: `scalar`, `avx2` or `avx512`.
+    pub kernels: String,
+    /// All curves.
+    pub curves: Vec<Curve>,
+}
+
+impl Calibration {
+    /// Writes the part.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, path: &Path, documents: u64) -> Result<Written, IndexError> {
+        let mut part = PartWriter::create(path, KIND, VERSION)?;
+        part.put_json("table", self)?;
+        part.finish(documents)
+    }
+
+    /// Reads the part; with the number of documents of the segment measured.
+    ///
+    /// # Errors
+    /// As [`Part::open`]; and when a number is no number.
+    pub fn open(path: &Path, verify: Verify) -> Result<(Self, u64), IndexError> {
+        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
+        let table: Self = part.json("table")?;
+        let points = || table.curves.iter().flat_map(|c| &c.points);
+        if points().any(|p| !(p.overlap.is_finite() && p.micros.is_finite() && p.micros >= 0.0)) {
+            return Err(IndexError::corrupt(path, "a point is no number"));
+        }
+        let documents = part.documents();
+        Ok((table, documents))
+    }
+}

@@ -1,0 +1,170 @@
+//! AVX-512 forms (BW, VL, VBMI2).
+#![expect(unsafe_code, reason = "intrinsics; each caller's check stands at the call")]
+
+use std::arch::x86_64::{
+    __m512i, _mm256_loadu_si256, _mm256_maskz_compress_epi8, _mm256_storeu_si256, _mm512_and_si512,
+    _mm512_cmpge_epu8_mask, _mm512_cmpge_epu16_mask, _mm512_loadu_si512,
+    _mm512_mask_test_epi16_mask, _mm512_maskz_compress_epi16, _mm512_max_epu8, _mm512_max_epu16,
+    _mm512_permutex2var_epi16, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_setzero_si512,
+    _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_si512,
+};
+
+use super::{LANES, LINE};
+use crate::query::QueryTable;
+
+/// Components looked at before the matching ones are added up.
+const CHUNK: usize = 256;
+
+/// The score of a record of u16 terms and u8 levels.
+///
+/// A set of 1,024 bits over the low ten bits of the query's terms, held in two registers, picks
+/// the components that may match; only those look their weight up.
+pub(super) fn score(table: &QueryTable, bytes: &[u8], count: usize) -> i64 {
+    // Loads of 64 bytes may begin at the last component: that many more must be readable.
+    assert!(bytes.len() >= 3 * count + 64, "a record without its slack");
+    // SAFETY: `Kernels::available` saw AVX-512 BW, VL and VBMI2, and the length was just checked.
+    unsafe { score_unchecked(table, bytes.as_ptr(), count) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+unsafe fn score_unchecked(table: &QueryTable, record: *const u8, count: usize) -> i64 {
+    let filter = table.filter().words();
+    let weights = table.narrow();
+    let mut terms = [0u16; CHUNK + 32];
+    let mut levels = [0u8; CHUNK + 32];
+    let mut sum = 0i64;
+    // SAFETY (whole block): record[..3 * count + 64] is readable by the contract, so loads of 64
+    // bytes at terms and of 32 at levels below `count` stay inside; the filter has 128 bytes; a
+    // chunk keeps at most CHUNK components and each store writes 32 elements from there on.
+    unsafe {
+        let low: __m512i = _mm512_loadu_si512(filter.as_ptr().cast());
+        let high: __m512i = _mm512_loadu_si512(filter.as_ptr().add(32).cast());
+        let (one, fifteen) = (_mm512_set1_epi16(1), _mm512_set1_epi16(15));
+        let level_bytes = record.add(2 * count);
+        let mut at = 0;
+        while at < count {
+            let end = count.min(at + CHUNK);
+            let mut kept = 0;
+            while at < end {
+                let term = _mm512_loadu_si512(record.add(2 * at).cast());
+                let left = end - at;
+                let valid = if left >= 32 { u32::MAX } else { (1u32 << left) - 1 };
+                let word = _mm512_permutex2var_epi16(low, _mm512_srli_epi16::<4>(term), high);
+                let bit = _mm512_sllv_epi16(one, _mm512_and_si512(term, fifteen));
+                let hits = _mm512_mask_test_epi16_mask(valid, word, bit);
+                let level = _mm256_loadu_si256(level_bytes.add(at).cast());
+                _mm512_storeu_si512(
+                    terms.as_mut_ptr().add(kept).cast(),
+                    _mm512_maskz_compress_epi16(hits, term),
+                );
+                _mm256_storeu_si256(
+                    levels.as_mut_ptr().add(kept).cast(),
+                    _mm256_maskz_compress_epi8(hits, level),
+                );
+                kept += hits.count_ones() as usize;
+                at += 32;
+            }
+            at = end;
+            for (term, level) in terms[..kept].iter().zip(&levels[..kept]) {
+                sum += i64::from(weights[usize::from(*term)]) * i64::from(*level);
+            }
+        }
+    }
+    sum
+}
+
+pub(super) fn maxima_u8(acc: &[u8], stride: usize) -> [u8; LANES] {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { maxima_u8_avx512(acc, stride) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn maxima_u8_avx512(acc: &[u8], stride: usize) -> [u8; LANES] {
+    let lines = acc.as_chunks::<LINE>().0;
+    let mut best = [_mm512_setzero_si512(); 4];
+    let mut line = 0;
+    while line + 3 * stride < lines.len() {
+        for (side, best) in best.iter_mut().enumerate() {
+            let from: *const [u8; LINE] = &raw const lines[line + side * stride];
+            // SAFETY: a line has 64 bytes.
+            *best = _mm512_max_epu8(*best, unsafe { _mm512_loadu_si512(from.cast()) });
+        }
+        line += 4 * stride;
+    }
+    let mut out = [0u8; LANES];
+    for (lanes, best) in out.chunks_exact_mut(LINE).zip(best) {
+        // SAFETY: the chunk has 64 bytes.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), best) };
+    }
+    out
+}
+
+pub(super) fn maxima_u16(acc: &[u16], stride: usize) -> [u16; LANES] {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { maxima_u16_avx512(acc, stride) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn maxima_u16_avx512(acc: &[u16], stride: usize) -> [u16; LANES] {
+    let lines = acc.as_chunks::<{ LINE / 2 }>().0;
+    let mut best = [_mm512_setzero_si512(); 8];
+    let mut line = 0;
+    while line + 7 * stride < lines.len() {
+        for (side, best) in best.iter_mut().enumerate() {
+            let from: *const [u16; LINE / 2] = &raw const lines[line + side * stride];
+            // SAFETY: a line has 64 bytes.
+            *best = _mm512_max_epu16(*best, unsafe { _mm512_loadu_si512(from.cast()) });
+        }
+        line += 8 * stride;
+    }
+    let mut out = [0u16; LANES];
+    for (lanes, best) in out.chunks_exact_mut(LINE / 2).zip(best) {
+        // SAFETY: the chunk has 64 bytes.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), best) };
+    }
+    out
+}
+
+pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { sweep_u8_avx512(acc, threshold, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sweep_u8_avx512(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+    let floor = _mm512_set1_epi8(threshold.cast_signed());
+    for (at, line) in acc.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
+        // SAFETY: a line has 64 bytes.
+        let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+        let mut hits = _mm512_cmpge_epu8_mask(values, floor);
+        while hits != 0 {
+            let lane = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            out.push(u64::from(line[lane]) << 32 | (at * LINE + lane) as u64);
+        }
+        // SAFETY: a line has 64 bytes.
+        unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), _mm512_setzero_si512()) };
+    }
+}
+
+pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { sweep_u16_avx512(acc, threshold, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sweep_u16_avx512(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+    let floor = _mm512_set1_epi16(threshold.cast_signed());
+    for (at, line) in acc.as_chunks_mut::<{ LINE / 2 }>().0.iter_mut().enumerate() {
+        // SAFETY: a line has 64 bytes.
+        let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+        let mut hits = _mm512_cmpge_epu16_mask(values, floor);
+        while hits != 0 {
+            let lane = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            out.push(u64::from(line[lane]) << 32 | (at * (LINE / 2) + lane) as u64);
+        }
+        // SAFETY: a line has 64 bytes.
+        unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), _mm512_setzero_si512()) };
+    }
+}

@@ -1,0 +1,123 @@
+//! Which form of each inner loop runs.
+
+use quarry_index::forward::{LevelWidth, Records, SLACK, TermWidth};
+use quarry_vectors::DocId;
+
+use super::{LANES, scalar};
+use crate::query::QueryTable;
+
+/// The instructions that inner loops use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kernels {
+    /// Plain Rust.
+    Scalar,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 with BW, VL and VBMI2.
+    Avx512,
+}
+
+impl Kernels {
+    /// The best that this processor has, or what `QUARRY_KERNELS` lowers it to.
+    #[must_use]
+    pub fn detect() -> Self {
+        let best = Self::available();
+        let wanted = match std::env::var("QUARRY_KERNELS").as_deref() {
+            Ok("scalar") => Self::Scalar,
+            Ok("avx2") => Self::Avx2,
+            _ => best,
+        };
+        wanted.min(best)
+    }
+
+    fn available() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vbmi2")
+            {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") {
+                return Self::Avx2;
+            }
+        }
+        Self::Scalar
+    }
+
+    /// Every form that this processor can run.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let best = Self::available();
+        [Self::Scalar, Self::Avx2, Self::Avx512].into_iter().filter(|k| *k <= best).collect()
+    }
+
+    /// The integer score of a document.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    #[inline]
+    pub(crate) fn score(self, table: &QueryTable, records: &Records<'_>, doc: DocId) -> i64 {
+        #[cfg(target_arch = "x86_64")]
+        if self != Self::Scalar
+            && records.term_width() == TermWidth::U16
+            && records.level_width() == LevelWidth::U8
+        {
+            let (start, count) = records.place(doc);
+            if let Some(bytes) = records.bytes().get(start..start + 3 * count + SLACK) {
+                return match self {
+                    Self::Avx512 => super::avx512::score(table, bytes, count),
+                    _ => super::avx2::score(table, bytes, count),
+                };
+            }
+        }
+        table.score(&records.record(doc), records.term_width(), records.level_width())
+    }
+
+    /// The largest accumulator of each of 256 lanes, over every `stride`-th line; lane `l` of four
+    /// lines side by side.
+    pub(crate) fn maxima_u8(self, acc: &[u8], stride: usize) -> [u8; LANES] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::maxima_u8(acc, stride),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::maxima_u8(acc, stride),
+            _ => scalar::maxima_u8(acc, stride),
+        }
+    }
+
+    /// Appends `value << 32 | position` of every accumulator that reaches `threshold` (at least 1),
+    /// in order, and clears all of them. Whole lines.
+    pub(crate) fn sweep_u8(self, acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::sweep_u8(acc, threshold, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::sweep_u8(acc, threshold, out),
+            _ => scalar::sweep_u8(acc, threshold, out),
+        }
+    }
+
+    /// [`Self::maxima_u8`] for accumulators of two bytes: eight lines side by side.
+    pub(crate) fn maxima_u16(self, acc: &[u16], stride: usize) -> [u16; LANES] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::maxima_u16(acc, stride),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::maxima_u16(acc, stride),
+            _ => scalar::maxima_u16(acc, stride),
+        }
+    }
+
+    /// [`Self::sweep_u8`] for accumulators of two bytes.
+    pub(crate) fn sweep_u16(self, acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::sweep_u16(acc, threshold, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::sweep_u16(acc, threshold, out),
+            _ => scalar::sweep_u16(acc, threshold, out),
+        }
+    }
+}

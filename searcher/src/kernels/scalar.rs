@@ -1,0 +1,49 @@
+//! The plain forms. A document's plain score stands with the query's table.
+
+use super::{LANES, LINE};
+
+pub(super) fn maxima_u8(acc: &[u8], stride: usize) -> [u8; LANES] {
+    let mut out = [0; LANES];
+    let lines = acc.len() / LINE;
+    let mut line = 0;
+    while line + 3 * stride < lines {
+        for (side, lanes) in out.chunks_exact_mut(LINE).enumerate() {
+            let from = (line + side * stride) * LINE;
+            lanes.iter_mut().zip(&acc[from..]).for_each(|(lane, a)| *lane = (*lane).max(*a));
+        }
+        line += 4 * stride;
+    }
+    out
+}
+
+pub(super) fn maxima_u16(acc: &[u16], stride: usize) -> [u16; LANES] {
+    let mut out = [0; LANES];
+    let lines = acc.len() / (LINE / 2);
+    let mut line = 0;
+    while line + 7 * stride < lines {
+        for (side, lanes) in out.chunks_exact_mut(LINE / 2).enumerate() {
+            let from = (line + side * stride) * (LINE / 2);
+            lanes.iter_mut().zip(&acc[from..]).for_each(|(lane, a)| *lane = (*lane).max(*a));
+        }
+        line += 8 * stride;
+    }
+    out
+}
+
+pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+    for (at, value) in acc.iter_mut().enumerate() {
+        if *value >= threshold {
+            out.push(u64::from(*value) << 32 | at as u64);
+        }
+        *value = 0;
+    }
+}
+
+pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+    for (at, value) in acc.iter_mut().enumerate() {
+        if *value >= threshold {
+            out.push(u64::from(*value) << 32 | at as u64);
+        }
+        *value = 0;
+    }
+}

@@ -1,0 +1,87 @@
+//! Every form against the plain one.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by it")]
+
+use proptest::prelude::*;
+use quarry_index::Verify;
+use quarry_index::forward::{ForwardIndex, ForwardWriter, LevelWidth, Quantization};
+use quarry_vectors::{DocId, SparseVector};
+
+use super::Kernels;
+use crate::query::{FixedQuery, QueryTable};
+
+fn vector(most: usize) -> impl Strategy<Value = SparseVector> {
+    let term = prop_oneof![0u32..200, 0u32..65_536];
+    prop::collection::vec((term, 1u8..=255), 0..most).prop_map(|pairs| {
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(t, w)| (t, f32::from(w))).collect();
+        pairs.sort_by_key(|p| p.0);
+        pairs.dedup_by_key(|p| p.0);
+        SparseVector::from_pairs(pairs).unwrap()
+    })
+}
+
+fn forward(docs: &[SparseVector], levels: LevelWidth) -> (tempfile::TempDir, ForwardIndex) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forward");
+    let quantization = Quantization { levels, scale: 1.0, lossless: true };
+    let mut writer = ForwardWriter::create(&path, 65_536, quantization).unwrap();
+    for doc in docs {
+        writer.push(doc.terms(), doc.weights()).unwrap();
+    }
+    writer.finish().unwrap();
+    let index = ForwardIndex::open(&path, Verify::Full).unwrap();
+    (folder, index)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn scores_are_the_same(
+        docs in prop::collection::vec(prop_oneof![vector(40), vector(700)], 1..12),
+        query in vector(80),
+        levels in prop_oneof![Just(LevelWidth::U8), Just(LevelWidth::U16)],
+    ) {
+        let (_folder, index) = forward(&docs, levels);
+        let mut table = QueryTable::new(65_536);
+        table.load(&FixedQuery::new(&query));
+        let records = index.records();
+        for doc in (0..docs.len() as u32).map(DocId) {
+            let want = Kernels::Scalar.score(&table, &records, doc);
+            for kernels in Kernels::all() {
+                prop_assert_eq!(kernels.score(&table, &records, doc), want, "{:?}", kernels);
+            }
+        }
+    }
+
+    #[test]
+    fn sweeps_are_the_same(
+        values in prop::collection::vec(any::<u8>(), 0..40),
+        lines in 1usize..90,
+        stride in 1usize..5,
+        threshold in 1u8..=255,
+    ) {
+        let mut narrow = vec![0u8; 64 * lines];
+        let mut wide = vec![0u16; 32 * lines];
+        for (i, value) in values.iter().enumerate() {
+            let at = i * 7919 * (1 + usize::from(*value));
+            narrow[at % (64 * lines)] = *value;
+            wide[at % (32 * lines)] = u16::from(*value) * 257;
+        }
+        let wide_threshold = u16::from(threshold) * 256;
+        let scalar = Kernels::Scalar;
+        let (mut narrow_want, mut wide_want) = (Vec::new(), Vec::new());
+        scalar.sweep_u8(&mut narrow.clone(), threshold, &mut narrow_want);
+        scalar.sweep_u16(&mut wide.clone(), wide_threshold, &mut wide_want);
+        for kernels in Kernels::all() {
+            prop_assert_eq!(kernels.maxima_u8(&narrow, stride), scalar.maxima_u8(&narrow, stride));
+            prop_assert_eq!(kernels.maxima_u16(&wide, stride), scalar.maxima_u16(&wide, stride));
+            let (mut a, mut b) = (narrow.clone(), wide.clone());
+            let (mut narrow_found, mut wide_found) = (Vec::new(), Vec::new());
+            kernels.sweep_u8(&mut a, threshold, &mut narrow_found);
+            kernels.sweep_u16(&mut b, wide_threshold, &mut wide_found);
+            prop_assert_eq!(&narrow_found, &narrow_want);
+            prop_assert_eq!(&wide_found, &wide_want);
+            prop_assert!(a.iter().all(|v| *v == 0) && b.iter().all(|v| *v == 0));
+        }
+    }
+}

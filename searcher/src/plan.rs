@@ -1,0 +1,180 @@
+//! Which method, with which knobs, for a query over one segment.
+//!
+//! 1. exact, where the segment is small, where the target is 1, or where nothing was built
+//! 2. of the segment's own measurements, those of the nearest kind of query and the next larger k
+//! 3. of each method the cheapest point that meets the target (the impact lists' knobs are
+//!    interpolated between two points); of the methods the cheapest
+//!
+//! What the caller set stands; without measurements the defaults stand in.
+
+use std::num::NonZeroUsize;
+
+use quarry_index::Segment;
+use quarry_index::calibration::{Calibration, Curve, Point, Setting};
+use quarry_index::seismic::SMALL_SEGMENT;
+
+use crate::impact::approximate;
+use crate::params::{Method, SparseParams};
+use crate::seismic;
+
+/// Default knobs.
+const QUERY_CUT: u32 = 10;
+const HEAP_FACTOR: f32 = 0.7;
+/// Postings are a share of the segment's documents, but not fewer than this.
+const LEAST_POSTINGS: usize = 20_000;
+const DOCUMENTS_PER_POSTING: usize = 6;
+/// Candidates: so many for each result, but not fewer than the second.
+const CANDIDATES_PER_RESULT: usize = 4;
+const LEAST_CANDIDATES: usize = 100;
+
+/// What will be done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Plan {
+    /// Impact-ordered lists.
+    Impact(approximate::Setting),
+    /// Seismic.
+    Seismic(seismic::Setting),
+    /// Exactly: over impact-ordered lists where there are any.
+    Exact,
+    /// By a scan.
+    Scan,
+}
+
+impl Plan {
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Impact(_) => Method::Impact,
+            Self::Seismic(_) => Method::Seismic,
+            Self::Exact => Method::Exact,
+            Self::Scan => Method::Scan,
+        }
+    }
+}
+
+/// Plans a query of `terms` terms.
+pub(crate) fn plan(segment: &Segment, params: &SparseParams, terms: usize) -> Plan {
+    let table = segment.calibration();
+    let (method, measured) = match params.method {
+        Method::Auto => auto(segment, params, terms),
+        method => (method, table.and_then(|t| choose(t, params, terms, Some(method)))),
+    };
+    let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
+    match method {
+        Method::Exact | Method::Auto => Plan::Exact,
+        Method::Scan => Plan::Scan,
+        Method::Impact => {
+            let documents = segment.documents().len();
+            let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
+            let planned = |n: Option<u32>| n.map(|n| n as usize);
+            let k = params.k.get();
+            Plan::Impact(approximate::Setting {
+                postings: set(params.postings)
+                    .or(planned(knobs.postings))
+                    .unwrap_or((documents / DOCUMENTS_PER_POSTING).max(LEAST_POSTINGS)),
+                candidates: set(params.candidates)
+                    .or(planned(knobs.candidates))
+                    .unwrap_or((CANDIDATES_PER_RESULT * k).max(LEAST_CANDIDATES)),
+            })
+        }
+        Method::Seismic => Plan::Seismic(seismic::Setting {
+            query_cut: params
+                .query_cut
+                .map_or(knobs.query_cut.unwrap_or(QUERY_CUT) as usize, NonZeroUsize::get),
+            heap_factor: params.heap_factor.or(knobs.heap_factor).unwrap_or(HEAP_FACTOR),
+        }),
+    }
+}
+
+fn auto<'a>(
+    segment: &'a Segment,
+    params: &SparseParams,
+    terms: usize,
+) -> (Method, Option<(&'a Curve, Point)>) {
+    let lists = segment.impact().is_some() || segment.seismic().is_some();
+    if !lists || params.overlap >= 1.0 || segment.entry().rows <= SMALL_SEGMENT {
+        return (Method::Exact, None);
+    }
+    if let Some(table) = segment.calibration() {
+        let best = choose(table, params, terms, None);
+        // A table that promises nothing at this target leaves the exact search.
+        return match best.and_then(|b| Method::named(&b.0.method).map(|m| (m, b))) {
+            Some((method, best)) => (method, Some(best)),
+            None => (Method::Exact, None),
+        };
+    }
+    (if segment.impact().is_some() { Method::Impact } else { Method::Seismic }, None)
+}
+
+/// The cheapest point that meets the target, of one method or of all. When a single method has no
+/// such point, its most accurate one.
+fn choose<'a>(
+    table: &'a Calibration,
+    params: &SparseParams,
+    terms: usize,
+    only: Option<Method>,
+) -> Option<(&'a Curve, Point)> {
+    let curves = || {
+        table
+            .curves
+            .iter()
+            .filter(|c| !c.points.is_empty() && only.is_none_or(|m| m.name() == c.method))
+    };
+    let k = u32::try_from(params.k.get()).unwrap_or(u32::MAX);
+    // The next larger k that was measured, or the largest.
+    let k = curves().map(|c| c.k).filter(|measured| *measured >= k).min();
+    let k = k.or_else(|| curves().map(|c| c.k).max())?;
+    #[expect(clippy::cast_precision_loss, reason = "a distance")]
+    let distance = |c: &Curve| ((terms.max(1) as f64) / c.query_terms.max(1.0)).ln().abs();
+    let nearest = curves()
+        .filter(|c| c.k == k)
+        .min_by(|a, b| distance(a).total_cmp(&distance(b)))?
+        .query_terms;
+    let near = || curves().filter(|c| c.k == k && c.query_terms.total_cmp(&nearest).is_eq());
+    let target = f64::from(params.overlap);
+    let cheapest = near()
+        .filter_map(|c| meet(c, target).map(|p| (c, p)))
+        .min_by(|a, b| a.1.micros.total_cmp(&b.1.micros));
+    cheapest.or_else(|| {
+        let most = |c: &'a Curve| c.points.iter().max_by(|a, b| a.overlap.total_cmp(&b.overlap));
+        only.and_then(|_| near().find_map(|c| most(c).map(|p| (c, *p))))
+    })
+}
+
+/// The cheapest point of a curve that meets the target.
+fn meet(curve: &Curve, target: f64) -> Option<Point> {
+    let at = curve
+        .points
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.overlap >= target)
+        .min_by(|a, b| a.1.micros.total_cmp(&b.1.micros))?;
+    let (at, above) = at;
+    let below = at.checked_sub(1).map(|before| curve.points[before]);
+    Some(match below {
+        Some(below) if below.overlap < target => between(below, *above, target),
+        _ => *above,
+    })
+}
+
+/// Postings between two points that differ only in them, as far as the target lies between.
+fn between(below: Point, above: Point, target: f64) -> Point {
+    let (Some(low), Some(high)) = (below.setting.postings, above.setting.postings) else {
+        return above;
+    };
+    if below.setting.candidates != above.setting.candidates || low >= high {
+        return above;
+    }
+    let share = (target - below.overlap) / (above.overlap - below.overlap);
+    let mix = |a: f64, b: f64| a + (b - a) * share;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between two numbers of 32 bits"
+    )]
+    let postings = mix(f64::from(low), f64::from(high)).ceil() as u32;
+    Point {
+        setting: Setting { postings: Some(postings), ..above.setting },
+        overlap: target,
+        micros: mix(below.micros, above.micros),
+    }
+}
