@@ -319,6 +319,15 @@ impl Part {
         Ok(Self { file, version, documents, checksum, sections })
     }
 
+    /// Copies the file into memory; see [`MappedFile::preloaded`].
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        self.file = self.file.preloaded()?;
+        Ok(())
+    }
+
     /// The file's path, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {

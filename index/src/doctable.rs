@@ -150,6 +150,7 @@ impl DocTable {
     /// # Panics
     /// When the segment has no such row.
     #[must_use]
+    #[inline]
     pub fn id(&self, doc: DocId) -> &str {
         self.ids.get(doc.index())
     }

@@ -229,6 +229,7 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Number of components.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         match self.term_width {
             TermWidth::U16 => self.terms.len() / 2,
@@ -243,6 +244,7 @@ impl<'a> Record<'a> {
     }
 
     /// Terms (ascending) with their levels.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u32, u16)> + 'a {
         let this = *self;
         (0..self.len()).map(move |i| (this.term(i), this.level(i)))
@@ -296,6 +298,7 @@ impl<'a> Record<'a> {
 
     /// The raw terms and levels (little-endian), for kernels.
     #[must_use]
+    #[inline]
     pub fn raw(&self) -> (&'a [u8], &'a [u8]) {
         (self.terms, self.levels)
     }
@@ -313,6 +316,7 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// Number of documents.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -328,6 +332,7 @@ impl<'a> Records<'a> {
     /// # Panics
     /// When the segment has no such document.
     #[must_use]
+    #[inline]
     pub fn record(&self, doc: DocId) -> Record<'a> {
         let (start, count) = self.place(doc);
         let term_bytes = count * if self.term_width == TermWidth::U16 { 2 } else { 4 };
@@ -347,30 +352,35 @@ impl<'a> Records<'a> {
     /// # Panics
     /// When the segment has no such document.
     #[must_use]
+    #[inline]
     pub fn place(&self, doc: DocId) -> (usize, usize) {
         place(self.table[doc.index()])
     }
 
     /// A document's entry in the table of places, for prefetching.
     #[must_use]
+    #[inline]
     pub fn table(&self) -> &'a [u64] {
         self.table
     }
 
     /// The bytes of all records: terms, then levels, of each.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Width of a term.
     #[must_use]
+    #[inline]
     pub fn term_width(&self) -> TermWidth {
         self.term_width
     }
 
     /// Width of a level.
     #[must_use]
+    #[inline]
     pub fn level_width(&self) -> LevelWidth {
         self.level_width
     }
@@ -450,6 +460,7 @@ impl ForwardIndex {
 
     /// Number of documents.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.table.len() / 8
     }
@@ -458,6 +469,14 @@ impl ForwardIndex {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        self.part.preload()
     }
 
     /// Tells the system to expect random reads.
@@ -470,12 +489,14 @@ impl ForwardIndex {
     /// # Panics
     /// When the segment has no such document.
     #[must_use]
+    #[inline]
     pub fn record(&self, doc: DocId) -> Record<'_> {
         self.records().record(doc)
     }
 
     /// The arrays, borrowed once for many documents.
     #[must_use]
+    #[inline]
     pub fn records(&self) -> Records<'_> {
         Records {
             table: bytemuck::cast_slice(&self.part.file()[self.table.clone()]),
@@ -532,7 +553,7 @@ impl ForwardIndex {
         Ok(())
     }
 }
-
+#[inline]
 fn place(entry: u64) -> (usize, usize) {
     let start = usize::try_from(entry >> COUNT_BITS).unwrap_or(usize::MAX).saturating_mul(UNIT);
     let count = usize::try_from(entry & ((1 << COUNT_BITS) - 1)).unwrap_or(usize::MAX);

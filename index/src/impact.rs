@@ -28,7 +28,7 @@ pub const WINDOW: usize = 1 << 16;
 /// Bytes after the last posting that kernels may read but never use.
 pub const SLACK: usize = 64;
 /// Postings that a band needs for each window of the segment before windows pay.
-const PER_WINDOW: u64 = 32;
+const PER_WINDOW: u64 = 1000000;
 
 /// What the part says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,7 @@ impl ImpactMeta {
 
     /// Bytes that a band of `count` postings takes.
     #[must_use]
+    #[inline]
     pub fn band_bytes(&self, count: u32) -> u64 {
         if self.is_windowed(count) {
             4 * u64::from(self.windows) + 2 * u64::from(count)
@@ -67,6 +68,7 @@ impl ImpactMeta {
 
     /// Whether a band of `count` postings is stored by windows.
     #[must_use]
+    #[inline]
     pub fn is_windowed(&self, count: u32) -> bool {
         count >= self.windowed_from
     }
@@ -81,30 +83,35 @@ pub struct Directory<'a>(&'a [u32; 2 * BANDS]);
 impl Directory<'_> {
     /// Postings of the bands up to `band`, inclusive.
     #[must_use]
+    #[inline]
     pub fn end(&self, band: usize) -> u32 {
         self.0[band]
     }
 
     /// The largest level of a band; 0 when it is not used.
     #[must_use]
+    #[inline]
     pub fn high(&self, band: usize) -> u16 {
         (self.0[BANDS + band] & 0xffff) as u16
     }
 
     /// The mean level of a band's postings, rounded.
     #[must_use]
+    #[inline]
     pub fn typical(&self, band: usize) -> u16 {
         (self.0[BANDS + band] >> 16) as u16
     }
 
     /// Postings of the list.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> u32 {
         self.0[BANDS - 1]
     }
 
     /// Whether the list has no posting.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -160,6 +167,7 @@ impl ImpactWriter {
 
     /// The layout, for [`encode`].
     #[must_use]
+    #[inline]
     pub fn meta(&self) -> &ImpactMeta {
         &self.meta
     }
@@ -243,6 +251,7 @@ pub struct Lists<'a> {
 impl<'a> Lists<'a> {
     /// A term's directory; `None` for a term beyond the dimension.
     #[must_use]
+    #[inline]
     pub fn directory(&self, term: TermId) -> Option<Directory<'a>> {
         self.directories.get(term.0 as usize).map(Directory)
     }
@@ -250,6 +259,7 @@ impl<'a> Lists<'a> {
     /// A list's encoded bands, one after another, followed by at least [`SLACK`] readable bytes.
     /// Empty for a term beyond the dimension.
     #[must_use]
+    #[inline]
     pub fn bytes(&self, term: TermId) -> &'a [u8] {
         let at = term.0 as usize;
         match (self.places.get(at), self.places.get(at + 1)) {
@@ -268,12 +278,14 @@ impl<'a> Lists<'a> {
 
     /// All directories by term, for prefetching.
     #[must_use]
+    #[inline]
     pub fn directories(&self) -> &'a [[u32; 2 * BANDS]] {
         self.directories
     }
 
     /// The layout.
     #[must_use]
+    #[inline]
     pub fn meta(&self) -> &'a ImpactMeta {
         self.meta
     }
@@ -338,6 +350,7 @@ impl ImpactLists {
 
     /// What the part says of itself.
     #[must_use]
+    #[inline]
     pub fn meta(&self) -> &ImpactMeta {
         &self.meta
     }
@@ -346,6 +359,14 @@ impl ImpactLists {
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.part.documents()
+    }
+
+    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        self.part.preload()
     }
 
     /// Tells the system to expect random reads.

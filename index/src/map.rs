@@ -9,13 +9,19 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use stable_deref_trait::StableDeref;
 
-use crate::IndexError;
+use crate::{IndexError, Pages};
 
-/// A file's bytes, mapped read-only. Clones share the mapping.
+/// A file's bytes, mapped read-only or copied into memory. Clones share them.
 #[derive(Debug, Clone)]
 pub struct MappedFile {
     path: Arc<PathBuf>,
-    map: Arc<Mmap>,
+    bytes: Arc<Bytes>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(Mmap),
+    Copied(Pages),
 }
 
 impl MappedFile {
@@ -30,7 +36,19 @@ impl MappedFile {
         // Someone who cuts a file from outside meanwhile ends the process by SIGBUS; that cannot
         // be checked from here.
         let map = unsafe { Mmap::map(&file) }.map_err(IndexError::io(path))?;
-        Ok(Self { path: Arc::new(path.to_path_buf()), map: Arc::new(map) })
+        Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Mapped(map)) })
+    }
+
+    /// A copy of the bytes in memory, on huge pages where the system gives them: no page of it is
+    /// ever dropped, and reads in no order miss fewer address translations. The file is not needed
+    /// any more.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preloaded(&self) -> Result<Self, IndexError> {
+        let mut copy = Pages::zeroed(self.len()).map_err(IndexError::io(&self.path))?;
+        copy.copy_from_slice(self);
+        Ok(Self { path: Arc::clone(&self.path), bytes: Arc::new(Bytes::Copied(copy)) })
     }
 
     /// Where the file lies.
@@ -42,7 +60,9 @@ impl MappedFile {
     /// Tells the system that pages will be read in no order, so that it does not read ahead.
     pub fn advise_random(&self) {
         #[cfg(unix)]
-        if let Err(error) = self.map.advise(memmap2::Advice::Random) {
+        if let Bytes::Mapped(map) = &*self.bytes
+            && let Err(error) = map.advise(memmap2::Advice::Random)
+        {
             tracing::debug!(path = %self.path.display(), %error, "madvise refused");
         }
     }
@@ -52,10 +72,13 @@ impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.map
+        match &*self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Copied(pages) => pages,
+        }
     }
 }
 
-// SAFETY: the bytes belong to the mapping behind the `Arc`; moving or cloning the `Arc` moves
+// SAFETY: the bytes belong to a mapping behind the `Arc`; moving or cloning the `Arc` moves
 // neither the mapping nor the bytes, and nothing hands out `&mut`.
 unsafe impl StableDeref for MappedFile {}

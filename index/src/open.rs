@@ -153,6 +153,20 @@ impl Index {
         Ok(index)
     }
 
+    /// Copies vectors and lists into memory, on huge pages where the system gives them, so that no
+    /// query waits for a disk. Takes their size in memory, and the time to read them once.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        for segment in &mut self.segments {
+            segment.forward.as_mut().map_or(Ok(()), ForwardIndex::preload)?;
+            segment.impact.as_mut().map_or(Ok(()), ImpactLists::preload)?;
+            segment.seismic.as_mut().map_or(Ok(()), SeismicLists::preload)?;
+        }
+        Ok(())
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -244,6 +244,7 @@ pub struct Lists<'a> {
 impl<'a> Lists<'a> {
     /// The blocks of a term's list; none for a term beyond the dimension.
     #[must_use]
+    #[inline]
     pub fn blocks(&self, term: TermId) -> Range<usize> {
         let at = term.0 as usize;
         match self.list_ends.get(at) {
@@ -254,30 +255,35 @@ impl<'a> Lists<'a> {
 
     /// A block's documents, ascending.
     #[must_use]
+    #[inline]
     pub fn docs(&self, block: usize) -> &'a [u32] {
         &self.postings[start_of(self.posting_ends, block)..self.posting_ends[block] as usize]
     }
 
     /// Where a block's summary lies in the arrays of terms and levels.
     #[must_use]
+    #[inline]
     pub fn summary(&self, block: usize) -> Range<usize> {
         start_of(self.summary_ends, block)..self.summary_ends[block] as usize
     }
 
     /// What one level of a block's summary is worth, in levels of the forward index.
     #[must_use]
+    #[inline]
     pub fn scale(&self, block: usize) -> f32 {
         self.scales[block]
     }
 
     /// All summaries' levels.
     #[must_use]
+    #[inline]
     pub fn levels(&self) -> &'a [u8] {
         self.levels
     }
 
     /// All summaries' terms.
     #[must_use]
+    #[inline]
     pub fn terms(&self) -> SummaryTerms<'a> {
         self.terms
     }
@@ -341,6 +347,14 @@ impl SeismicLists {
         self.part.documents()
     }
 
+    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        self.part.preload()
+    }
+
     /// Tells the system to expect random reads.
     pub fn advise_random(&self) {
         self.part.file().advise_random();
@@ -381,7 +395,7 @@ impl SeismicLists {
         })
     }
 }
-
+#[inline]
 fn start_of(ends: &[u32], at: usize) -> usize {
     if at == 0 { 0 } else { ends[at - 1] as usize }
 }

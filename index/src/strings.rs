@@ -51,6 +51,7 @@ impl StringTableBuilder {
 
     /// The string with a number.
     #[must_use]
+    #[inline]
     pub fn get(&self, number: usize) -> &[u8] {
         let start = if number == 0 { 0 } else { self.ends[number - 1] as usize };
         &self.bytes[start..self.ends[number] as usize]
@@ -147,6 +148,7 @@ impl StringTable {
     /// # Panics
     /// When there is no such number.
     #[must_use]
+    #[inline]
     pub fn get(&self, number: usize) -> &str {
         let ends: &[u32] = bytemuck::cast_slice(&self.file[self.ends.clone()]);
         let start = if number == 0 { 0 } else { ends[number - 1] as usize };

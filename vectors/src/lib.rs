@@ -32,6 +32,7 @@ pub struct DocId(pub u32);
 impl DocId {
     /// The position as an index into per-document arrays.
     #[must_use]
+    #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
     }

@@ -25,6 +25,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> TopK<T, F> {
     }
 
     /// The worst item kept, once `k` are held: what a newcomer has to beat.
+    #[inline]
     pub fn worst(&self) -> Option<&T> {
         if self.heap.len() == self.k { self.heap.first() } else { None }
     }

@@ -41,6 +41,12 @@ struct Args {
     /// Inner loops: scalar, avx2 or avx512 [default: the best]
     #[arg(long)]
     kernels: Option<String>,
+    /// What overlap is measured against: scan, or exact (quicker)
+    #[arg(long, default_value = "scan")]
+    oracle: String,
+    /// Copy vectors and lists into memory first
+    #[arg(long)]
+    preload: bool,
     /// Also time all queries at once over all cores
     #[arg(long)]
     batch: bool,
@@ -48,8 +54,11 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let index = Arc::new(Index::open(&args.index, Verify::Envelope)?);
-    let mut searcher = Searcher::new(index);
+    let mut index = Index::open(&args.index, Verify::Envelope)?;
+    if args.preload {
+        index.preload()?;
+    }
+    let mut searcher = Searcher::new(Arc::new(index));
     match args.kernels.as_deref() {
         None => {}
         Some("scalar") => searcher = searcher.with_kernels(Kernels::Scalar),
@@ -60,8 +69,10 @@ fn main() -> anyhow::Result<()> {
     let queries = read(&args)?;
     let points: Vec<SparseParams> =
         args.points.iter().map(|p| point(p, args.k)).collect::<anyhow::Result<_>>()?;
-    let scan = SparseParams { method: Method::Scan, ..SparseParams::new(args.k) };
-    let exact = searcher.sparse_batch(&queries, &scan)?;
+    let oracle = Method::named(&args.oracle).filter(|m| matches!(m, Method::Scan | Method::Exact));
+    let oracle = oracle.with_context(|| format!("--oracle {}", args.oracle))?;
+    let oracle = SparseParams { method: oracle, ..SparseParams::new(args.k) };
+    let exact = searcher.sparse_batch(&queries, &oracle)?;
     let mut overlaps = Vec::new();
     for params in &points {
         let found: Vec<Outcome> =

@@ -4,8 +4,12 @@
 //! reach beyond them, and no id is checked. Pages that no document of the segment uses are never
 //! touched and take no memory.
 
+use std::marker::PhantomData;
+
+use quarry_index::Pages;
 use quarry_index::impact::{ImpactMeta, MOST_DOCUMENTS, WINDOW};
 
+use crate::SearchError;
 use crate::kernels::{LINE, prefetch};
 
 /// Every id that three bytes can name.
@@ -13,12 +17,12 @@ const IDS: usize = MOST_DOCUMENTS as usize;
 /// Bytes ahead of the posting being added that are asked for.
 const AHEAD: usize = 768;
 
-/// A sum of contributions for every document.
+/// A sum of contributions for every document, on huge pages: sums are touched in no order.
 #[derive(Debug)]
-pub(super) struct Accumulators<T>(Box<[T; IDS]>);
+pub(super) struct Accumulators<T>(Pages, PhantomData<T>);
 
 /// A number that contributions are added up in.
-pub(super) trait Sum: Copy + Default + std::fmt::Debug + bytemuck::Zeroable {
+pub(super) trait Sum: bytemuck::Pod {
     /// `self + other`; callers scale contributions so that no sum of theirs wraps.
     fn plus(self, other: Self) -> Self;
 }
@@ -39,14 +43,24 @@ impl Sum for u16 {
 
 impl<T: Sum> Accumulators<T> {
     /// All zero.
-    pub(super) fn new() -> Self {
-        Self(bytemuck::zeroed_box())
+    ///
+    /// # Errors
+    /// When the system has no addresses left.
+    pub(super) fn new() -> Result<Self, SearchError> {
+        let pages = Pages::zeroed(IDS * size_of::<T>()).map_err(SearchError::Memory)?;
+        Ok(Self(pages, PhantomData))
+    }
+
+    /// The memory begins at a page, so the cast never fails; and it has exactly `IDS` sums.
+    fn all(&mut self) -> &mut [T; IDS] {
+        let sums: &mut [T] = bytemuck::cast_slice_mut(&mut self.0);
+        sums.first_chunk_mut().unwrap_or_else(|| unreachable!("mapped for {IDS} sums"))
     }
 
     /// The sums of the first `documents`, up to a whole line.
     pub(super) fn lines(&mut self, documents: usize) -> &mut [T] {
         let lanes = LINE / size_of::<T>();
-        &mut self.0[..documents.next_multiple_of(lanes).min(IDS)]
+        &mut self.all()[..documents.next_multiple_of(lanes).min(IDS)]
     }
 
     /// Adds `contribution` for each of a band's `count` documents; returns the bytes after it.
@@ -67,16 +81,19 @@ impl<T: Sum> Accumulators<T> {
 
     fn add_plain<'a>(&mut self, bytes: &'a [u8], count: usize, contribution: T) -> &'a [u8] {
         let (band, rest) = bytes.split_at((3 * count).min(bytes.len()));
+        let sums = self.all();
         let mut one = |id: u64| {
-            let sum = &mut self.0[(id & 0xff_ffff) as usize];
+            let sum = &mut sums[(id & 0xff_ffff) as usize];
             *sum = sum.plus(contribution);
         };
         let (four, last) = band.as_chunks::<12>();
-        for (at, ids) in four.iter().enumerate() {
-            prefetch(bytes, 12 * at + AHEAD);
-            let [a, b, c, d, e, f, g, h, i, j, k, l] = *ids;
-            let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-            let high = u64::from_le_bytes([e, f, g, h, i, j, k, l]);
+        for ids in four {
+            prefetch(ids, AHEAD);
+            // Two loads for four ids.
+            let (Some(low), Some(high)) = (ids.first_chunk::<8>(), ids.last_chunk::<8>()) else {
+                continue;
+            };
+            let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
             one(low);
             one(low >> 24);
             one(high >> 16);
@@ -98,7 +115,7 @@ impl<T: Sum> Accumulators<T> {
         let (head, ids) = bytes.split_at((4 * windows).min(bytes.len()));
         let (ids, rest) = ids.split_at((2 * count).min(ids.len()));
         let mut ids = ids.as_chunks::<2>().0;
-        let sums = self.0.as_chunks_mut::<WINDOW>().0;
+        let sums = self.all().as_chunks_mut::<WINDOW>().0;
         for (sums, in_window) in sums.iter_mut().zip(head.as_chunks::<4>().0) {
             let in_window = (u32::from_le_bytes(*in_window) as usize).min(ids.len());
             let (now, later) = ids.split_at(in_window);
@@ -108,12 +125,22 @@ impl<T: Sum> Accumulators<T> {
             };
             let (eight, last) = now.as_chunks::<8>();
             for group in eight {
-                prefetch(group.as_slice(), AHEAD / 2);
+                prefetch(group.as_flattened(), AHEAD);
                 group.iter().for_each(|id| one(*id));
             }
             last.iter().for_each(|id| one(*id));
             ids = later;
         }
         rest
+    }
+}
+
+/// The accumulators, made when they are first needed.
+pub(super) fn ready<T: Sum>(
+    slot: &mut Option<Accumulators<T>>,
+) -> Result<&mut Accumulators<T>, SearchError> {
+    match slot {
+        Some(sums) => Ok(sums),
+        None => Ok(slot.insert(Accumulators::new()?)),
     }
 }

@@ -11,7 +11,7 @@
 
 use quarry_vectors::DocId;
 
-use super::accumulate::Accumulators;
+use super::accumulate::ready;
 use super::rescore::rescore;
 use super::{ImpactScratch, Target, terms};
 use crate::SearchError;
@@ -68,7 +68,7 @@ pub(crate) fn search(
         }
     }
     let least = least_contribution(&postings_at, setting.postings);
-    let sums = scratch.narrow.get_or_insert_with(Accumulators::new);
+    let sums = ready(&mut scratch.narrow)?;
     for (term, contributions) in terms.iter().zip(&contributions) {
         let mut bytes = term.bytes;
         for band in term.bands().take_while(|b| contributions[*b] >= least) {
@@ -94,8 +94,8 @@ pub(crate) fn search(
 /// The least contribution (at least 1) such that those from it on have `wanted` postings.
 fn least_contribution(postings_at: &[u32; 256], wanted: usize) -> u8 {
     let mut sum = 0usize;
-    for (contribution, postings) in (0..=u8::MAX).zip(postings_at).skip(1).rev() {
-        sum += *postings as usize;
+    for contribution in (2..=u8::MAX).rev() {
+        sum += postings_at[usize::from(contribution)] as usize;
         if sum >= wanted {
             return contribution;
         }

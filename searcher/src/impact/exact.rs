@@ -15,7 +15,7 @@
 use quarry_index::impact::BANDS;
 use quarry_vectors::DocId;
 
-use super::accumulate::Accumulators;
+use super::accumulate::ready;
 use super::rescore::rescore;
 use super::{ImpactScratch, Target, terms};
 use crate::SearchError;
@@ -47,7 +47,7 @@ pub(crate) fn search(
     let scale = (FULL - terms.len() as f64) / highest;
     let documents = target.records.len();
     let ImpactScratch { wide, collected, chosen, .. } = scratch;
-    let sums = wide.get_or_insert_with(Accumulators::new);
+    let sums = ready(wide)?;
     let mut forced = None;
     loop {
         target.in_time()?;
