@@ -21,5 +21,5 @@ pub mod text;
 pub use container::Verify;
 pub use error::IndexError;
 pub use map::MappedFile;
-pub use pages::Pages;
 pub use open::{Index, QUERY_TABLE, Segment, TOKENIZER};
+pub use pages::Pages;

@@ -36,9 +36,6 @@ pub enum SearchError {
         /// What is allowed.
         expected: &'static str,
     },
-    /// No memory to work in.
-    #[error("no memory for a search: {0}")]
-    Memory(#[source] std::io::Error),
     /// The time given has passed.
     #[error("the search did not end in the time given")]
     Timeout,

@@ -127,9 +127,10 @@ impl Searcher {
         scratch.table.load(&fixed);
         let result = self.sparse_with(&fixed, params, &mut scratch);
         // A search that failed may have left sums behind.
-        if result.is_ok() {
-            self.give_back(scratch);
+        if result.is_err() {
+            scratch.impact = ImpactScratch::default();
         }
+        self.give_back(scratch);
         result
     }
 

@@ -1,25 +1,22 @@
-//! Adding a contribution to the accumulator of each document of a band.
+//! Adding contributions to a window's sums, one for each of its documents.
 //!
-//! The accumulators cover every id that three bytes can name, so no posting, however damaged, can
-//! reach beyond them, and no id is checked. Pages that no document of the segment uses are never
-//! touched and take no memory.
+//! A window's sums stay in the nearest caches and are used again for the next one. Positions have
+//! two bytes and there is a sum for every such number, so no posting, however damaged, reaches
+//! beyond them.
 
-use std::marker::PhantomData;
+use quarry_index::impact::BANDS;
 
-use quarry_index::Pages;
-use quarry_index::impact::{ImpactMeta, MOST_DOCUMENTS, WINDOW};
-
-use crate::SearchError;
-use crate::kernels::{LINE, prefetch};
-
-/// Every id that three bytes can name.
-const IDS: usize = MOST_DOCUMENTS as usize;
-/// Bytes ahead of the posting being added that are asked for.
-const AHEAD: usize = 768;
-
-/// A sum of contributions for every document, on huge pages: sums are touched in no order.
-#[derive(Debug)]
-pub(super) struct Accumulators<T>(Pages, PhantomData<T>);
+/// Sums: one for every number of two bytes.
+const SUMS: usize = 1 << 16;
+/// Postings whose contributions are laid out before they are added: one loop over several bands is
+/// better predicted than a loop for each.
+const CHUNK: usize = 1024;
+/// Contributions of a band that are laid out at once.
+const SPLAT: usize = 64;
+/// Longer bands are added by a loop of their own.
+const LONG: usize = 512;
+/// Postings that the loops add at once.
+const GROUP: usize = 8;
 
 /// A number that contributions are added up in.
 pub(super) trait Sum: bytemuck::Pod {
@@ -41,106 +38,122 @@ impl Sum for u16 {
     }
 }
 
-impl<T: Sum> Accumulators<T> {
-    /// All zero.
-    ///
-    /// # Errors
-    /// When the system has no addresses left.
-    pub(super) fn new() -> Result<Self, SearchError> {
-        let pages = Pages::zeroed(IDS * size_of::<T>()).map_err(SearchError::Memory)?;
-        Ok(Self(pages, PhantomData))
-    }
+/// The sums of one window; zero between windows.
+#[derive(Debug)]
+pub(super) struct Sums<T> {
+    sums: Box<[T; SUMS]>,
+    chunk: Box<[T; CHUNK + LONG + SPLAT]>,
+}
 
-    /// The memory begins at a page, so the cast never fails; and it has exactly `IDS` sums.
-    fn all(&mut self) -> &mut [T; IDS] {
-        let sums: &mut [T] = bytemuck::cast_slice_mut(&mut self.0);
-        sums.first_chunk_mut().unwrap_or_else(|| unreachable!("mapped for {IDS} sums"))
-    }
-
-    /// The sums of the first `documents`, up to a whole line.
-    pub(super) fn lines(&mut self, documents: usize) -> &mut [T] {
-        let lanes = LINE / size_of::<T>();
-        &mut self.all()[..documents.next_multiple_of(lanes).min(IDS)]
-    }
-
-    /// Adds `contribution` for each of a band's `count` documents; returns the bytes after it.
-    pub(super) fn add<'a>(
-        &mut self,
-        layout: &ImpactMeta,
-        bytes: &'a [u8],
-        count: u32,
-        contribution: T,
-    ) -> &'a [u8] {
-        let count = count as usize;
-        if layout.is_windowed(u32::try_from(count).unwrap_or(u32::MAX)) {
-            self.add_windows(layout.windows as usize, bytes, count, contribution)
-        } else {
-            self.add_plain(bytes, count, contribution)
-        }
-    }
-
-    fn add_plain<'a>(&mut self, bytes: &'a [u8], count: usize, contribution: T) -> &'a [u8] {
-        let (band, rest) = bytes.split_at((3 * count).min(bytes.len()));
-        let sums = self.all();
-        let mut one = |id: u64| {
-            let sum = &mut sums[(id & 0xff_ffff) as usize];
-            *sum = sum.plus(contribution);
-        };
-        let (four, last) = band.as_chunks::<12>();
-        for ids in four {
-            prefetch(ids, AHEAD);
-            // Two loads for four ids.
-            let (Some(low), Some(high)) = (ids.first_chunk::<8>(), ids.last_chunk::<8>()) else {
-                continue;
-            };
-            let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-            one(low);
-            one(low >> 24);
-            one(high >> 16);
-            one(high >> 40);
-        }
-        for id in last.as_chunks::<3>().0 {
-            one(u64::from(u32::from_le_bytes([id[0], id[1], id[2], 0])));
-        }
-        rest
-    }
-
-    fn add_windows<'a>(
-        &mut self,
-        windows: usize,
-        bytes: &'a [u8],
-        count: usize,
-        contribution: T,
-    ) -> &'a [u8] {
-        let (head, ids) = bytes.split_at((4 * windows).min(bytes.len()));
-        let (ids, rest) = ids.split_at((2 * count).min(ids.len()));
-        let mut ids = ids.as_chunks::<2>().0;
-        let sums = self.all().as_chunks_mut::<WINDOW>().0;
-        for (sums, in_window) in sums.iter_mut().zip(head.as_chunks::<4>().0) {
-            let in_window = (u32::from_le_bytes(*in_window) as usize).min(ids.len());
-            let (now, later) = ids.split_at(in_window);
-            let mut one = |id: [u8; 2]| {
-                let sum = &mut sums[usize::from(u16::from_le_bytes(id))];
-                *sum = sum.plus(contribution);
-            };
-            let (eight, last) = now.as_chunks::<8>();
-            for group in eight {
-                prefetch(group.as_flattened(), AHEAD);
-                group.iter().for_each(|id| one(*id));
-            }
-            last.iter().for_each(|id| one(*id));
-            ids = later;
-        }
-        rest
+impl<T: Sum> Default for Sums<T> {
+    fn default() -> Self {
+        Self { sums: bytemuck::zeroed_box(), chunk: bytemuck::zeroed_box() }
     }
 }
 
-/// The accumulators, made when they are first needed.
-pub(super) fn ready<T: Sum>(
-    slot: &mut Option<Accumulators<T>>,
-) -> Result<&mut Accumulators<T>, SearchError> {
-    match slot {
-        Some(sums) => Ok(sums),
-        None => Ok(slot.insert(Accumulators::new()?)),
+impl<T: Sum> Sums<T> {
+    /// The sums of the first `documents` of the window, up to a whole line of 64 bytes.
+    pub(super) fn lines(&mut self, documents: usize) -> &mut [T] {
+        let lanes = 64 / size_of::<T>();
+        &mut self.sums[..documents.next_multiple_of(lanes).min(SUMS)]
     }
+
+    /// Adds the first `bands` bands of a run; says how many postings they had.
+    pub(super) fn add_run(
+        &mut self,
+        (ends, positions): (&[u16; BANDS], &[u16]),
+        contributions: &[T; BANDS],
+        bands: usize,
+    ) -> usize {
+        let Self { sums, chunk } = self;
+        // Laid out but not added: positions[from..at].
+        let (mut from, mut at) = (0, 0);
+        for (end, contribution) in ends.iter().zip(contributions).take(bands) {
+            let end = usize::from(*end).min(positions.len()).max(at);
+            if end - at <= LONG {
+                loop {
+                    if let Some(slot) = chunk[at - from..].first_chunk_mut::<SPLAT>() {
+                        *slot = [*contribution; SPLAT];
+                    }
+                    if end - at <= SPLAT {
+                        break;
+                    }
+                    at += SPLAT;
+                }
+                at = end;
+                if at - from < CHUNK {
+                    continue;
+                }
+                spread(sums, &positions[from..], at - from, &mut chunk[..]);
+            } else {
+                spread(sums, &positions[from..], at - from, &mut chunk[..]);
+                repeat(sums, &positions[at..end], *contribution);
+                at = end;
+            }
+            from = at;
+        }
+        spread(sums, &positions[from..], at - from, &mut chunk[..]);
+        at
+    }
+
+    /// Adds the entries of the window that begins at document `base`, which `entries` begins with;
+    /// says how many they were.
+    pub(super) fn add_entries(
+        &mut self,
+        entries: &[u32],
+        (base, documents): (usize, usize),
+        contributions: &[T; BANDS],
+    ) -> usize {
+        let mut added = 0;
+        for entry in entries {
+            let position = (*entry as usize & 0xff_ffff).wrapping_sub(base);
+            if position >= documents {
+                break;
+            }
+            let sum = &mut self.sums[position % SUMS];
+            *sum = sum.plus(contributions[(entry >> 24) as usize % BANDS]);
+            added += 1;
+        }
+        added
+    }
+}
+
+/// Adds a contribution of its own for each of the first `count` positions. Those after them, to a
+/// whole group, get zero added where the list has them, so that no loop is left for the rest.
+#[inline(always)]
+fn spread<T: Sum>(sums: &mut [T; SUMS], positions: &[u16], count: usize, contributions: &mut [T]) {
+    if let Some(slot) = contributions[count..].first_chunk_mut::<GROUP>() {
+        *slot = [T::zeroed(); GROUP];
+    }
+    let groups = positions.as_chunks::<GROUP>().0;
+    let whole = groups.len().min(count.div_ceil(GROUP));
+    let (of_groups, _) = contributions.as_chunks::<GROUP>();
+    for (positions, contributions) in groups[..whole].iter().zip(of_groups) {
+        for (position, contribution) in positions.iter().zip(contributions) {
+            let sum = &mut sums[usize::from(*position)];
+            *sum = sum.plus(*contribution);
+        }
+    }
+    // The end of the list.
+    let done = whole * GROUP;
+    if done < count {
+        for (position, contribution) in positions[done..].iter().zip(&contributions[done..count]) {
+            let sum = &mut sums[usize::from(*position)];
+            *sum = sum.plus(*contribution);
+        }
+    }
+}
+
+/// Adds the same contribution for each position.
+#[inline(always)]
+fn repeat<T: Sum>(sums: &mut [T; SUMS], positions: &[u16], contribution: T) {
+    let mut one = |position: u16| {
+        let sum = &mut sums[usize::from(position)];
+        *sum = sum.plus(contribution);
+    };
+    let (groups, last) = positions.as_chunks::<GROUP>();
+    for positions in groups {
+        positions.iter().for_each(|p| one(*p));
+    }
+    last.iter().for_each(|p| one(*p));
 }

@@ -2,29 +2,29 @@
 //!
 //! 1. a band's contribution is query weight x typical level, scaled so that no document's sum
 //!    passes 255  2. find the least contribution such that bands of at least that have about
-//!    `postings` postings  3. add those bands, largest of each list first
-//! 4. `candidates` documents with the largest sums: a threshold from sampled maxima, one sweep,
-//!    then an exact cut (ties at the cut come along)  5. score them exactly, keep the k best
+//!    `postings` postings  3. window by window: add these bands (of sparse lists all), collect the
+//!    documents whose sum reaches the cut: the sum that `candidates` documents have reached so far
+//!    (in the first window guessed from a sample)  4. score the collected that reach the last cut
+//!    exactly, keep the k best
 //!
 //! Setting: `postings` moves overlap and time; `candidates` is several times k.
-//! Cost: O(postings + documents / 64 + components of the candidates).
+//! Cost: O(postings + documents / 64 + windows x terms + components of the candidates).
 
+use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::accumulate::ready;
 use super::rescore::rescore;
-use super::{ImpactScratch, Target, terms};
+use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::{LANES, LINE};
 use crate::query::{FixedQuery, QueryTable};
 use crate::searcher::Stats;
-use quarry_index::impact::BANDS;
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.
 const MOST_TERMS: usize = 255;
-/// Lines between two sampled ones, where there are many.
-const STRIDE: usize = 16;
+/// Of so many documents wanted, every line of the window is sampled; of more, fewer lines.
+const WHOLE: usize = 128;
 /// Of ties at the cut, so many times the candidates wanted are scored at most.
 const MOST_TIES: usize = 8;
 
@@ -44,9 +44,42 @@ pub(crate) fn search(
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
-    target.in_time()?;
     let view = target.lists.view()?;
-    let mut terms = terms(query, table, &view);
+    let windows = view.meta().windows as usize;
+    let ImpactScratch { narrow: sums, collected, chosen, .. } = scratch;
+    let wanted = setting.candidates.max(k);
+    // Twice the first window's share of the candidates, as a guess. Where the best documents stand
+    // together in it, too few reach what it says; then all of them, were they there.
+    for share in [(2 * wanted).div_ceil(windows.max(1)).min(wanted), wanted] {
+        target.in_time()?;
+        let mut plan = plan(query, &view, setting.postings);
+        collected.clear();
+        chosen.clear();
+        let mut cut = None;
+        for window in 0..windows {
+            stats.postings += plan.add(window, sums) as u64;
+            let lines = sums.lines(target.documents_of(window));
+            let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
+            let before = collected.len();
+            target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
+            cut.take(&collected[before..]);
+        }
+        let Some(cut) = cut else { break };
+        cut.choose(collected, target.records.len(), chosen);
+        if cut.reached >= wanted || cut.least == 1 {
+            break;
+        }
+    }
+    target.in_time()?;
+    let mut collector = Collector::new(k, target.segment.documents());
+    rescore(target, table, chosen, &mut collector);
+    stats.documents_scored += chosen.len() as u64;
+    Ok(collector.into_sorted())
+}
+
+/// Contributions of all bands, and which are added.
+fn plan<'a>(query: &FixedQuery, view: &Lists<'a>, postings: usize) -> Plan<'a, u8> {
+    let mut terms = terms(query, view);
     terms.truncate(MOST_TERMS);
     let mut contributions = vec![[0u8; BANDS]; terms.len()];
     let mut postings_at = [0u32; 256];
@@ -54,41 +87,31 @@ pub(crate) fn search(
     #[expect(clippy::cast_precision_loss, reason = "at most 255 terms")]
     let scale = (255.0 - 0.5 * terms.len() as f64) / highest;
     for (term, contributions) in terms.iter().zip(&mut contributions) {
-        let weight = term.weight * scale;
-        for band in term.bands() {
+        #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
+        let weight = (term.weight * scale) as f32;
+        let mut before = 0;
+        for (band, contribution) in contributions.iter_mut().enumerate() {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "at most 255 by the choice of scale"
             )]
-            let contribution = (weight * f64::from(term.directory.typical(band)) + 0.5) as u8;
-            contributions[band] = contribution;
-            let sum = &mut postings_at[usize::from(contribution)];
-            *sum = sum.saturating_add(term.count(band));
+            let rounded = (weight * f32::from(term.directory.typical(band)) + 0.5) as u8;
+            *contribution = rounded;
+            let end = term.directory.end(band);
+            let sum = &mut postings_at[usize::from(rounded)];
+            *sum = sum.wrapping_add(end.wrapping_sub(before));
+            before = end;
         }
     }
-    let least = least_contribution(&postings_at, setting.postings);
-    let sums = ready(&mut scratch.narrow)?;
-    for (term, contributions) in terms.iter().zip(&contributions) {
-        let mut bytes = term.bytes;
-        for band in term.bands().take_while(|b| contributions[*b] >= least) {
-            let count = term.count(band);
-            bytes = sums.add(view.meta(), bytes, count, contributions[band]);
-            stats.postings += u64::from(count);
-        }
+    let least = least_contribution(&postings_at, postings);
+    let mut plan = Plan::new(terms.len());
+    for (term, contributions) in terms.iter().zip(contributions) {
+        let bands = contributions.iter().take_while(|c| **c >= least).count();
+        plan.push(term, (bands, view.meta().windows as usize), contributions);
     }
-    let documents = target.records.len();
-    let lines = sums.lines(documents);
-    let wanted = setting.candidates.max(k);
-    let threshold = sampled_threshold(target, lines, wanted);
-    scratch.collected.clear();
-    target.kernels.sweep_u8(lines, threshold, &mut scratch.collected);
-    choose(&mut scratch.collected, wanted, documents, &mut scratch.chosen);
-    target.in_time()?;
-    let mut collector = Collector::new(k, target.segment.documents());
-    rescore(target, table, &scratch.chosen, &mut collector);
-    stats.documents_scored += scratch.chosen.len() as u64;
-    Ok(collector.into_sorted())
+    plan.arrange();
+    plan
 }
 
 /// The least contribution (at least 1) such that those from it on have `wanted` postings.
@@ -103,10 +126,10 @@ fn least_contribution(postings_at: &[u32; 256], wanted: usize) -> u8 {
     1
 }
 
-/// A threshold that about `wanted` sums reach, rather more than fewer: the larger of 256 lanes'
-/// maxima over a sample of lines, of which a share like that of the sample is above it.
-fn sampled_threshold(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
-    let stride = STRIDE.max(wanted.div_ceil(128));
+/// A sum that about `wanted` documents of the window reach, rather more than fewer: as many of 256
+/// lanes' maxima over a sample of its lines as the sample's share of them.
+fn sampled(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
+    let stride = wanted.div_ceil(WHOLE).max(1);
     if lines.len() / LINE < 16 * stride {
         return 1;
     }
@@ -114,8 +137,7 @@ fn sampled_threshold(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
     for most in target.kernels.maxima_u8(lines, stride) {
         counts[usize::from(most)] += 1;
     }
-    let mut need = (wanted + wanted / 2).div_ceil(stride) + 3;
-    debug_assert!(need < LANES);
+    let mut need = (wanted.div_ceil(stride) + 1).min(LANES);
     for threshold in (2..=u8::MAX).rev() {
         let lanes = usize::from(counts[usize::from(threshold)]);
         if lanes >= need {
@@ -126,37 +148,55 @@ fn sampled_threshold(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
     1
 }
 
-/// The documents with the `wanted` largest sums, ascending, with those tied at the cut as long as
-/// these are not too many.
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is a document's number")]
-fn choose(collected: &mut Vec<u64>, wanted: usize, documents: usize, chosen: &mut Vec<u32>) {
-    collected.retain(|c| ((*c & 0xffff_ffff) as usize) < documents);
-    let mut counts = [0usize; 256];
-    for c in collected.iter() {
-        counts[(c >> 32) as usize & 0xff] += 1;
+/// The sum that a document has to reach to be a candidate.
+#[derive(Debug)]
+struct Cut {
+    least: u8,
+    wanted: usize,
+    counts: [usize; 256],
+    /// Documents collected that reach `least`.
+    reached: usize,
+}
+
+impl Cut {
+    fn new(least: u8, wanted: usize) -> Self {
+        Self { least, wanted, counts: [0; 256], reached: 0 }
     }
-    let (mut sum, mut cut) = (0, 1);
-    for value in (1..256).rev() {
-        sum += counts[value];
-        if sum >= wanted {
-            cut = value;
-            break;
+
+    /// Counts what was collected, and raises the cut as far as enough documents reach it.
+    fn take(&mut self, collected: &[u64]) {
+        for c in collected {
+            self.counts[(c >> 32) as usize & 0xff] += 1;
+        }
+        self.reached += collected.len();
+        loop {
+            let above = self.reached - self.counts[usize::from(self.least)];
+            if above < self.wanted || self.least == u8::MAX {
+                return;
+            }
+            self.reached = above;
+            self.least += 1;
         }
     }
-    let above = sum - counts[cut].min(sum);
-    let mut ties = (MOST_TIES * wanted).saturating_sub(above).max(wanted.saturating_sub(above));
-    chosen.clear();
-    for c in collected.iter() {
-        let value = (c >> 32) as usize & 0xff;
-        if value < cut {
-            continue;
-        }
-        if value == cut {
-            if ties == 0 {
+
+    /// The documents that reach the cut, ascending; of those that just reach it not too many.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is a document's number")]
+    fn choose(&self, collected: &[u64], documents: usize, chosen: &mut Vec<u32>) {
+        let above = self.reached - self.counts[usize::from(self.least)];
+        let mut ties = (MOST_TIES * self.wanted).saturating_sub(above);
+        chosen.clear();
+        for c in collected {
+            let (value, doc) = ((c >> 32) as u8, *c as u32);
+            if value < self.least || doc as usize >= documents {
                 continue;
             }
-            ties -= 1;
+            if value == self.least {
+                if ties == 0 {
+                    continue;
+                }
+                ties -= 1;
+            }
+            chosen.push(doc);
         }
-        chosen.push(*c as u32);
     }
 }

@@ -1,23 +1,23 @@
 //! The rank-safe search.
 //!
 //! 1. a band's contribution is query weight x largest level, scaled and rounded up, so that a
-//!    document's sum is an upper bound of its score  2. add all bands of all lists
-//! 3. documents whose bound reaches a threshold guessed from sampled maxima
-//! 4. score the few with the best bounds: the k-th score is what every other has to reach
-//! 5. score every document whose bound reaches it. If the guess of 3 lay above, once more from 2
-//!    with the bound as threshold
+//!    document's sum is an upper bound of its score
+//! 2. window by window: add all bands of all lists, collect the documents whose bound reaches a
+//!    guess: what several times k documents have reached so far
+//! 3. score the few with the best bounds: the k-th score is what every other has to reach
+//! 4. score every document whose bound reaches it. If a guess of 2 lay above, once more from 2
+//!    with the bound in the guess's place
 //!
 //! Bounds are whole numbers; what floats lose on the way is given back by a margin of one in a
 //! million, which also covers scores that differ before and not after they become f32 (of those
 //! the id decides).
 //! Cost: O(postings of the query's lists + documents / 32 + components of what is scored).
 
-use quarry_index::impact::BANDS;
+use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::accumulate::ready;
 use super::rescore::rescore;
-use super::{ImpactScratch, Target, terms};
+use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::{LANES, LINE};
@@ -41,40 +41,12 @@ pub(crate) fn search(
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let view = target.lists.view()?;
-    let terms = terms(query, table, &view);
-    let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
-    #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]
-    let scale = (FULL - terms.len() as f64) / highest;
     let documents = target.records.len();
-    let ImpactScratch { wide, collected, chosen, .. } = scratch;
-    let sums = ready(wide)?;
     let mut forced = None;
     loop {
-        target.in_time()?;
-        for term in &terms {
-            let mut bytes = term.bytes;
-            let weight = term.weight * scale;
-            for band in 0..BANDS {
-                let high = term.directory.high(band);
-                if high == 0 {
-                    break;
-                }
-                let count = term.count(band);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "at most 65,000 by the choice of scale"
-                )]
-                let contribution = (weight * f64::from(high)).ceil() as u16;
-                bytes = sums.add(view.meta(), bytes, count, contribution);
-                stats.postings += u64::from(count);
-            }
-        }
-        let lines = sums.lines(documents);
-        let threshold = forced.unwrap_or_else(|| sampled_threshold(target, lines, k));
-        collected.clear();
-        target.kernels.sweep_u16(lines, threshold, collected);
-        target.in_time()?;
+        let (mut plan, scale) = plan(query, &view);
+        let guess = collect(target, &mut plan, (k, forced), scratch, stats)?;
+        let ImpactScratch { collected, chosen, .. } = scratch;
         collected.retain(|c| ((*c & 0xffff_ffff) as usize) < documents);
         let first = (k + k / 2 + 10).min(collected.len());
         if first < collected.len() {
@@ -83,6 +55,7 @@ pub(crate) fn search(
         let mut collector = Collector::new(k, target.segment.documents());
         take(&collected[..first], chosen);
         rescore(target, table, chosen, &mut collector);
+        stats.documents_scored += first as u64;
         // In units of a sum: bounds below this belong to documents that cannot enter.
         let reach = collector.threshold().map_or(0.0, |score| f64::from(score) / target.unit);
         #[expect(
@@ -91,11 +64,10 @@ pub(crate) fn search(
             reason = "a bound, at most 65,535"
         )]
         let bound = ((reach * scale * (1.0 - MARGIN)).floor() as u16).max(1);
-        if bound < threshold && forced.is_none() {
+        if bound < guess && forced.is_none() {
             forced = Some(bound);
             continue;
         }
-        stats.documents_scored += first as u64;
         collected.drain(..first);
         collected.retain(|c| c >> 32 >= u64::from(bound));
         take(collected, chosen);
@@ -103,6 +75,58 @@ pub(crate) fn search(
         stats.documents_scored += chosen.len() as u64;
         return Ok(collector.into_sorted());
     }
+}
+
+/// Upper bounds of all bands; and what one unit of a score is in units of a sum.
+fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
+    let terms = terms(query, view);
+    let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
+    #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]
+    let scale = (FULL - terms.len() as f64) / highest;
+    let mut plan = Plan::new(terms.len());
+    for term in &terms {
+        let mut contributions = [0u16; BANDS];
+        for (band, contribution) in contributions.iter_mut().enumerate() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "at most 65,000 by the choice of scale"
+            )]
+            let bound = (term.weight * scale * f64::from(term.directory.high(band))).ceil() as u16;
+            *contribution = bound;
+        }
+        plan.push(term, (BANDS, view.meta().windows as usize), contributions);
+    }
+    (plan, scale)
+}
+
+/// Collects `bound << 32 | document` of the documents whose bound reaches a guess that rises from
+/// window to window; returns the highest. `forced` takes the guess's place.
+fn collect(
+    target: &Target<'_>,
+    plan: &mut Plan<'_, u16>,
+    (k, forced): (usize, Option<u16>),
+    scratch: &mut ImpactScratch,
+    stats: &mut Stats,
+) -> Result<u16, SearchError> {
+    let ImpactScratch { wide: sums, collected, .. } = scratch;
+    collected.clear();
+    let wanted = 4 * k + 60;
+    let mut guess = forced;
+    for window in 0..target.lists.meta().windows as usize {
+        target.in_time()?;
+        stats.postings += plan.add(window, sums) as u64;
+        let lines = sums.lines(target.documents_of(window));
+        let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
+        target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
+        if forced.is_none() && collected.len() >= 2 * wanted {
+            let (_, nth, _) = collected.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
+            let reached = u16::try_from(*nth >> 32).unwrap_or(u16::MAX).max(1);
+            collected.retain(|c| c >> 32 >= u64::from(reached));
+            guess = Some(reached.max(least));
+        }
+    }
+    Ok(guess.unwrap_or(1))
 }
 
 /// The documents' numbers, ascending, so that records are read in order.
@@ -113,14 +137,14 @@ fn take(collected: &[u64], chosen: &mut Vec<u32>) {
     chosen.sort_unstable();
 }
 
-/// A threshold that the bounds of the k best rather reach; a wrong guess costs time only.
-fn sampled_threshold(target: &Target<'_>, lines: &[u16], k: usize) -> u16 {
-    let stride = STRIDE.max(k.div_ceil(24));
+/// A bound that about `wanted` documents of the window reach; a wrong guess costs time only.
+fn sampled(target: &Target<'_>, lines: &[u16], wanted: usize) -> u16 {
+    let stride = STRIDE.max(wanted.div_ceil(128));
     if lines.len() / (LINE / 2) < 32 * stride {
         return 1;
     }
     let mut most = target.kernels.maxima_u16(lines, stride);
-    let rank = ((4 * k + 60) / stride + 3).min(LANES - 1);
-    let (_, threshold, _) = most.select_nth_unstable_by(rank, |a, b| b.cmp(a));
-    (*threshold).max(1)
+    let rank = ((wanted + wanted / 2).div_ceil(stride) + 3).min(LANES - 1);
+    let (_, least, _) = most.select_nth_unstable_by(rank, |a, b| b.cmp(a));
+    (*least).max(1)
 }

@@ -124,13 +124,13 @@ fn maxima_u16_avx2(acc: &[u16], stride: usize) -> [u16; LANES] {
     out
 }
 
-pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
     // SAFETY: `Kernels::available` saw AVX2.
-    unsafe { sweep_u8_avx2(acc, threshold, out) }
+    unsafe { sweep_u8_avx2(acc, threshold, base, out) }
 }
 
 #[target_feature(enable = "avx2")]
-fn sweep_u8_avx2(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+fn sweep_u8_avx2(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
     let floor = _mm256_set1_epi8(threshold.cast_signed());
     for (at, half) in acc.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         // SAFETY: the chunk has 32 bytes.
@@ -140,20 +140,20 @@ fn sweep_u8_avx2(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
         while hits != 0 {
             let lane = hits.trailing_zeros() as usize;
             hits &= hits - 1;
-            out.push(u64::from(half[lane]) << 32 | (at * 32 + lane) as u64);
+            out.push(u64::from(half[lane]) << 32 | (base + at * 32 + lane) as u64);
         }
         // SAFETY: the chunk has 32 bytes.
         unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm256_setzero_si256()) };
     }
 }
 
-pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
     // SAFETY: `Kernels::available` saw AVX2.
-    unsafe { sweep_u16_avx2(acc, threshold, out) }
+    unsafe { sweep_u16_avx2(acc, threshold, base, out) }
 }
 
 #[target_feature(enable = "avx2")]
-fn sweep_u16_avx2(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+fn sweep_u16_avx2(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
     let floor = _mm256_set1_epi16(threshold.cast_signed());
     for (at, half) in acc.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         // SAFETY: the chunk has 32 bytes.
@@ -164,7 +164,7 @@ fn sweep_u16_avx2(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
         while hits != 0 {
             let lane = hits.trailing_zeros() as usize / 2;
             hits &= hits - 1;
-            out.push(u64::from(half[lane]) << 32 | (at * 16 + lane) as u64);
+            out.push(u64::from(half[lane]) << 32 | (base + at * 16 + lane) as u64);
         }
         // SAFETY: the chunk has 32 bytes.
         unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm256_setzero_si256()) };

@@ -125,46 +125,70 @@ fn maxima_u16_avx512(acc: &[u16], stride: usize) -> [u16; LANES] {
     out
 }
 
-pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
     // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { sweep_u8_avx512(acc, threshold, out) }
+    unsafe { sweep_u8_avx512(acc, threshold, base, out) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn sweep_u8_avx512(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+fn sweep_u8_avx512(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
+    const OF_LINE: usize = LINE / size_of::<u8>();
     let floor = _mm512_set1_epi8(threshold.cast_signed());
-    for (at, line) in acc.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
-        // SAFETY: a line has 64 bytes.
+    let (lines, rest) = acc.as_chunks_mut::<OF_LINE>();
+    for (at, line) in lines.iter_mut().enumerate() {
+        let mut copy = [0u8; OF_LINE];
+        // SAFETY: a line has 64 bytes, and so has the copy.
         let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+        *line = [0; OF_LINE];
         let mut hits = _mm512_cmpge_epu8_mask(values, floor);
-        while hits != 0 {
-            let lane = hits.trailing_zeros() as usize;
-            hits &= hits - 1;
-            out.push(u64::from(line[lane]) << 32 | (at * LINE + lane) as u64);
+        if hits != 0 {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_si512(copy.as_mut_ptr().cast(), values) };
+            // Most lines with a hit have one: the loop's end is predicted.
+            loop {
+                let lane = hits.trailing_zeros() as usize;
+                out.push(u64::from(copy[lane]) << 32 | (base + at * OF_LINE + lane) as u64);
+                hits &= hits - 1;
+                if hits == 0 {
+                    break;
+                }
+            }
         }
-        // SAFETY: a line has 64 bytes.
-        unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), _mm512_setzero_si512()) };
     }
+    let done = base + lines.len() * OF_LINE;
+    super::scalar::sweep_u8(rest, threshold, done, out);
 }
 
-pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
     // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { sweep_u16_avx512(acc, threshold, out) }
+    unsafe { sweep_u16_avx512(acc, threshold, base, out) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn sweep_u16_avx512(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+fn sweep_u16_avx512(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
+    const OF_LINE: usize = LINE / size_of::<u16>();
     let floor = _mm512_set1_epi16(threshold.cast_signed());
-    for (at, line) in acc.as_chunks_mut::<{ LINE / 2 }>().0.iter_mut().enumerate() {
-        // SAFETY: a line has 64 bytes.
+    let (lines, rest) = acc.as_chunks_mut::<OF_LINE>();
+    for (at, line) in lines.iter_mut().enumerate() {
+        let mut copy = [0u16; OF_LINE];
+        // SAFETY: a line has 64 bytes, and so has the copy.
         let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+        *line = [0; OF_LINE];
         let mut hits = _mm512_cmpge_epu16_mask(values, floor);
-        while hits != 0 {
-            let lane = hits.trailing_zeros() as usize;
-            hits &= hits - 1;
-            out.push(u64::from(line[lane]) << 32 | (at * (LINE / 2) + lane) as u64);
+        if hits != 0 {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_si512(copy.as_mut_ptr().cast(), values) };
+            // Most lines with a hit have one: the loop's end is predicted.
+            loop {
+                let lane = hits.trailing_zeros() as usize;
+                out.push(u64::from(copy[lane]) << 32 | (base + at * OF_LINE + lane) as u64);
+                hits &= hits - 1;
+                if hits == 0 {
+                    break;
+                }
+            }
         }
-        // SAFETY: a line has 64 bytes.
-        unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), _mm512_setzero_si512()) };
     }
+    let done = base + lines.len() * OF_LINE;
+    super::scalar::sweep_u16(rest, threshold, done, out);
 }

@@ -87,15 +87,15 @@ impl Kernels {
         }
     }
 
-    /// Appends `value << 32 | position` of every accumulator that reaches `threshold` (at least 1),
+    /// Appends `value << 32 | base + position` of every accumulator that reaches `threshold` (at least 1),
     /// in order, and clears all of them. Whole lines.
-    pub(crate) fn sweep_u8(self, acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+    pub(crate) fn sweep_u8(self, acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => super::avx512::sweep_u8(acc, threshold, out),
+            Self::Avx512 => super::avx512::sweep_u8(acc, threshold, base, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => super::avx2::sweep_u8(acc, threshold, out),
-            _ => scalar::sweep_u8(acc, threshold, out),
+            Self::Avx2 => super::avx2::sweep_u8(acc, threshold, base, out),
+            _ => scalar::sweep_u8(acc, threshold, base, out),
         }
     }
 
@@ -111,13 +111,19 @@ impl Kernels {
     }
 
     /// [`Self::sweep_u8`] for accumulators of two bytes.
-    pub(crate) fn sweep_u16(self, acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+    pub(crate) fn sweep_u16(
+        self,
+        acc: &mut [u16],
+        threshold: u16,
+        base: usize,
+        out: &mut Vec<u64>,
+    ) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => super::avx512::sweep_u16(acc, threshold, out),
+            Self::Avx512 => super::avx512::sweep_u16(acc, threshold, base, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => super::avx2::sweep_u16(acc, threshold, out),
-            _ => scalar::sweep_u16(acc, threshold, out),
+            Self::Avx2 => super::avx2::sweep_u16(acc, threshold, base, out),
+            _ => scalar::sweep_u16(acc, threshold, base, out),
         }
     }
 }

@@ -30,19 +30,19 @@ pub(super) fn maxima_u16(acc: &[u16], stride: usize) -> [u16; LANES] {
     out
 }
 
-pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, out: &mut Vec<u64>) {
+pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
     for (at, value) in acc.iter_mut().enumerate() {
         if *value >= threshold {
-            out.push(u64::from(*value) << 32 | at as u64);
+            out.push(u64::from(*value) << 32 | (base + at) as u64);
         }
         *value = 0;
     }
 }
 
-pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, out: &mut Vec<u64>) {
+pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
     for (at, value) in acc.iter_mut().enumerate() {
         if *value >= threshold {
-            out.push(u64::from(*value) << 32 | at as u64);
+            out.push(u64::from(*value) << 32 | (base + at) as u64);
         }
         *value = 0;
     }

@@ -70,15 +70,15 @@ proptest! {
         let wide_threshold = u16::from(threshold) * 256;
         let scalar = Kernels::Scalar;
         let (mut narrow_want, mut wide_want) = (Vec::new(), Vec::new());
-        scalar.sweep_u8(&mut narrow.clone(), threshold, &mut narrow_want);
-        scalar.sweep_u16(&mut wide.clone(), wide_threshold, &mut wide_want);
+        scalar.sweep_u8(&mut narrow.clone(), threshold, 70_000, &mut narrow_want);
+        scalar.sweep_u16(&mut wide.clone(), wide_threshold, 70_000, &mut wide_want);
         for kernels in Kernels::all() {
             prop_assert_eq!(kernels.maxima_u8(&narrow, stride), scalar.maxima_u8(&narrow, stride));
             prop_assert_eq!(kernels.maxima_u16(&wide, stride), scalar.maxima_u16(&wide, stride));
             let (mut a, mut b) = (narrow.clone(), wide.clone());
             let (mut narrow_found, mut wide_found) = (Vec::new(), Vec::new());
-            kernels.sweep_u8(&mut a, threshold, &mut narrow_found);
-            kernels.sweep_u16(&mut b, wide_threshold, &mut wide_found);
+            kernels.sweep_u8(&mut a, threshold, 70_000, &mut narrow_found);
+            kernels.sweep_u16(&mut b, wide_threshold, 70_000, &mut wide_found);
             prop_assert_eq!(&narrow_found, &narrow_want);
             prop_assert_eq!(&wide_found, &wide_want);
             prop_assert!(a.iter().all(|v| *v == 0) && b.iter().all(|v| *v == 0));

@@ -204,10 +204,7 @@ impl From<SearchError> for ApiError {
                     .hint("search with method exact or auto")
             }
             SearchError::Timeout => Self::timeout(),
-            SearchError::Index(_)
-            | SearchError::Memory(_)
-            | SearchError::Text(_)
-            | SearchError::TextIo(_) => {
+            SearchError::Index(_) | SearchError::Text(_) | SearchError::TextIo(_) => {
                 Self::internal(error)
             }
         }
