@@ -35,7 +35,7 @@ bench: build ## Micro-benchmarks
 	$(CARGO) bench --locked -p quarry-benches
 
 bench-load: build ## Load test of the server: requests a second and latencies
-	$(CARGO) build --release --locked -p quarry-benches --bin load
+	$(CARGO) build --release --locked --bin load
 	benches/load.sh
 
 fmt: ## Format
