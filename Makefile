@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build demo test check bench runtime fmt clean
+.PHONY: help build demo test check bench bench-load runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ check: runtime ## Format, lints, documentation, licences and versions of depende
 bench: build ## Micro-benchmarks
 	$(CARGO) bench --locked -p quarry-benches
 
+bench-load: build ## Load test of the server: requests a second and latencies
+	$(CARGO) build --release --locked --bin load
+	benches/load.sh
 
 fmt: ## Format
 	$(CARGO) fmt --all

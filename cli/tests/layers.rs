@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("searcher", &["index", "vectors"]),
     ("indexer", &["index", "vectors"]),
     ("server", &["index", "searcher", "vectors"]),
-    ("benches", &["datasets", "encoders", "index", "indexer", "searcher", "vectors"]),
+    ("benches", &["datasets", "index", "indexer", "searcher", "vectors"]),
     ("cli", &["datasets", "encoders", "index", "indexer", "searcher", "server", "vectors"]),
 ];
 

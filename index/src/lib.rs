@@ -1,12 +1,12 @@
-//! The on-disk index: bytes become immutable structures and back. Writers and readers of each part
-//! stand side by side; what goes into a part is the `indexer`'s business, what is done with it the
-//! `searcher`'s. `FORMAT.md` in this folder specifies every byte.
+#![doc = include_str!("../README.md")]
 
 pub mod calibration;
 pub mod container;
 pub mod doctable;
 mod error;
 pub mod folder;
+#[doc = include_str!("../FORMAT.md")]
+pub mod format {}
 pub mod forward;
 pub mod impact;
 pub mod lexicon;

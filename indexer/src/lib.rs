@@ -1,5 +1,4 @@
-//! A collection of documents becomes an index: spooled into shards, sealed into a segment,
-//! committed. Memory is bounded, work is resumable, and a crash leaves the old index or the new.
+#![doc = include_str!("../README.md")]
 
 mod build;
 mod error;

@@ -142,3 +142,83 @@ fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, B
         .single_segment_index_writer(directory, arena)
         .map_err(|e| IndexError::text(folder)(e).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarry_index::Verify;
+    use quarry_index::text::TextIndex;
+    use quarry_vectors::DocId;
+    use tantivy::postings::Postings;
+    use tantivy::schema::IndexRecordOption;
+    use tantivy::{DocSet, TERMINATED, Term};
+
+    const WORDS: [&str; 7] = ["rock", "sea", "lava", "quartz", "granite", "river", "chalk"];
+
+    fn stored(number: usize) -> StoredDocument {
+        let text: Vec<&str> =
+            (0..number % 23).map(|at| WORDS[(number * 3 + at * at) % 7]).collect();
+        let fields = number.is_multiple_of(4).then(|| ("number".to_owned(), number.into()));
+        StoredDocument {
+            title: if number.is_multiple_of(5) { format!("title {number}") } else { String::new() },
+            text: text.join(" "),
+            fields: fields.into_iter().collect(),
+        }
+    }
+
+    /// An index of 100 documents, every ninth of them empty, with the arena full after each `each`.
+    fn built(each: usize) -> (tempfile::TempDir, TextIndex) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.qry");
+        let mut builder = TextBuilder::create(&folder.path().join("work"), 0).unwrap();
+        for number in 0..100 {
+            let json = serde_json::to_string(&stored(number)).unwrap();
+            builder.add(if number % 9 == 8 { "" } else { &json }).unwrap();
+            if number % each == each - 1 {
+                builder.close().unwrap();
+            }
+        }
+        assert_eq!(builder.full.len(), 100 / each);
+        builder.finish(&path).unwrap();
+        assert!(!folder.path().join("work").exists());
+        let index = TextIndex::open(&path, Verify::Full).unwrap();
+        (folder, index)
+    }
+
+    /// Documents, lengths and postings do not show how often the arena was full.
+    #[test]
+    fn merged_flushes_keep_the_order_of_documents() {
+        let (_folder, whole) = built(1000);
+        for each in [1, 7, 33, 99] {
+            let (_folder, merged) = built(each);
+            assert_eq!(merged.reader().max_doc(), 100);
+            let field = merged.fields().contents;
+            let lengths = |index: &TextIndex| -> Vec<u32> {
+                let norms = index.reader().get_fieldnorms_reader(field).unwrap();
+                (0..100).map(|doc| norms.fieldnorm(doc)).collect()
+            };
+            assert_eq!(lengths(&merged), lengths(&whole));
+            for doc in 0..100u32 {
+                let number = doc as usize;
+                let want = if number % 9 == 8 { StoredDocument::default() } else { stored(number) };
+                assert_eq!(merged.stored(DocId(doc)).unwrap(), want, "{doc}, each {each}");
+            }
+            let postings = |index: &TextIndex, word: &str| {
+                let inverted = index.reader().inverted_index(field).unwrap();
+                let term = Term::from_field_text(field, word);
+                let mut found = Vec::new();
+                let list = inverted.read_postings(&term, IndexRecordOption::WithFreqs).unwrap();
+                if let Some(mut list) = list {
+                    while list.doc() != TERMINATED {
+                        found.push((list.doc(), list.term_freq()));
+                        list.advance();
+                    }
+                }
+                (found, inverted.total_num_tokens())
+            };
+            for word in ["rock", "sea", "granit", "titl", "35", "absent"] {
+                assert_eq!(postings(&merged, word), postings(&whole, word), "{word}, each {each}");
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! An open index and a query become a ranking. One algorithm a file, one interface over all.
+#![doc = include_str!("../README.md")]
 
 mod bm25;
 mod collect;

@@ -26,6 +26,9 @@ use crate::kernels::Kernels;
 use crate::query::{FixedQuery, QueryTable, to_score};
 use crate::searcher::Stats;
 
+/// Estimates pass through four roundings to f32 (scale, level, sum, product) and thresholds through
+/// one, each of at most 2^-24: with this factor none of them costs a document at the threshold.
+const ROUNDING: f64 = 1.0 + 1.0 / (1u64 << 21) as f64;
 /// Blocks between two looks at the clock.
 const STRIDE: u64 = 64;
 
@@ -113,7 +116,7 @@ pub(crate) fn search(
     let mut visited_blocks = 0u64;
     let outcome = loop {
         let Some(best) = heap.pop() else { break Ok(()) };
-        let promised = f64::from(best.score) * unit;
+        let promised = f64::from(best.score) * unit * ROUNDING;
         let floor = collector.threshold().map(|t| f64::from(t) * f64::from(setting.heap_factor));
         if floor.is_some_and(|floor| promised < floor) {
             break Ok(());

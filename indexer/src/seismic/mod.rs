@@ -11,6 +11,8 @@
 mod block;
 mod prune;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
