@@ -11,6 +11,12 @@ pub enum BuildError {
     /// The index's files.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The index is not the one that was measured.
+    #[error("{}: the index has changed since it was measured; measure it again", path.display())]
+    Changed {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The encoder.
     #[error(transparent)]
     Encode(#[from] EncodeError),

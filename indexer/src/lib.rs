@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod build;
+mod calibration;
 mod error;
 mod impact;
 mod ingest;
@@ -15,6 +16,7 @@ mod test_support;
 mod text;
 
 pub use build::build;
+pub use calibration::store_calibration;
 pub use error::BuildError;
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_seismic,

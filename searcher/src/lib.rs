@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bm25;
+mod calibrate;
 mod collect;
 mod error;
 mod impact;
@@ -13,6 +14,7 @@ mod scan;
 mod searcher;
 mod seismic;
 
+pub use calibrate::calibrate;
 pub use error::SearchError;
 pub use kernels::Kernels;
 pub use overlap::mean_overlap;

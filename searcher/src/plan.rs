@@ -23,9 +23,6 @@ const HEAP_FACTOR: f32 = 0.7;
 /// Postings are a share of the segment's documents, but not fewer than this.
 const LEAST_POSTINGS: usize = 20_000;
 const DOCUMENTS_PER_POSTING: usize = 6;
-/// Candidates: so many for each result, but not fewer than the second.
-const CANDIDATES_PER_RESULT: usize = 4;
-const LEAST_CANDIDATES: usize = 100;
 
 /// What will be done.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,21 +56,30 @@ pub(crate) fn plan(segment: &Segment, params: &SparseParams, terms: usize) -> Pl
         method => (method, table.and_then(|t| choose(t, params, terms, Some(method)))),
     };
     let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
+    with(method, params, knobs, segment.documents().len())
+}
+
+/// A method with the knobs that the caller set, else those given, else the defaults for a segment
+/// of `documents`.
+pub(crate) fn with(
+    method: Method,
+    params: &SparseParams,
+    knobs: Setting,
+    documents: usize,
+) -> Plan {
     match method {
         Method::Exact | Method::Auto => Plan::Exact,
         Method::Scan => Plan::Scan,
         Method::Impact => {
-            let documents = segment.documents().len();
             let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
             let planned = |n: Option<u32>| n.map(|n| n as usize);
-            let k = params.k.get();
             Plan::Impact(approximate::Setting {
                 postings: set(params.postings)
                     .or(planned(knobs.postings))
                     .unwrap_or((documents / DOCUMENTS_PER_POSTING).max(LEAST_POSTINGS)),
                 candidates: set(params.candidates)
                     .or(planned(knobs.candidates))
-                    .unwrap_or((CANDIDATES_PER_RESULT * k).max(LEAST_CANDIDATES)),
+                    .unwrap_or_else(|| candidates(params.k.get())),
             })
         }
         Method::Seismic => Plan::Seismic(seismic::Setting {
@@ -83,6 +89,11 @@ pub(crate) fn plan(segment: &Segment, params: &SparseParams, terms: usize) -> Pl
             heap_factor: params.heap_factor.or(knobs.heap_factor).unwrap_or(HEAP_FACTOR),
         }),
     }
+}
+
+/// Documents scored exactly for k results: ten times as many for few, less for many.
+pub(crate) fn candidates(k: usize) -> usize {
+    (10 * k).min(200 + 5 * k / 2).max(50)
 }
 
 fn auto<'a>(

@@ -28,6 +28,9 @@ pub struct Hit {
     pub score: f32,
 }
 
+/// The hits of one segment, best first.
+pub(crate) type SegmentHits = Vec<(f32, DocId)>;
+
 /// What a search did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
@@ -156,6 +159,26 @@ impl Searcher {
         Ok(Outcome { hits: self.merge(hits, params.k.get()), method: method.1, stats })
     }
 
+    /// One segment by a plan: what calibration measures.
+    pub(crate) fn planned(
+        &self,
+        segment: (usize, &Segment),
+        plan: Plan,
+        query: &SparseVector,
+        params: &SparseParams,
+    ) -> Result<SegmentHits, SearchError> {
+        let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
+        let fixed = FixedQuery::new(query);
+        let mut scratch = self.take_scratch(lexicon.len());
+        scratch.table.load(&fixed);
+        let mut stats = Stats::default();
+        let found = self.segment(segment, plan, &fixed, params, (&mut scratch, &mut stats));
+        if found.is_ok() {
+            self.give_back(scratch);
+        }
+        found
+    }
+
     fn segment(
         &self,
         (number, segment): (usize, &Segment),
@@ -163,7 +186,7 @@ impl Searcher {
         query: &FixedQuery,
         params: &SparseParams,
         (scratch, stats): (&mut Scratch, &mut Stats),
-    ) -> Result<Vec<(f32, DocId)>, SearchError> {
+    ) -> Result<SegmentHits, SearchError> {
         let forward = segment.forward().ok_or(SearchError::NoSparse)?;
         let records = forward.records();
         let unit = query.unit(forward.meta().quantization.scale);

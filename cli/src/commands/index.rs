@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// Lists that are built over the vectors, separated by commas; a search without any scans
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     pub(crate) lists: Vec<ListsArg>,
+    /// Leave out measuring the search methods at the end; searches then take default settings, and
+    /// --overlap promises nothing
+    #[arg(long)]
+    pub(crate) no_tune: bool,
     /// How weights are stored; auto takes one byte where that loses nothing, else two
     #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
     pub(crate) levels: LevelsArg,
@@ -172,7 +176,18 @@ impl From<FormatArg> for CollectionFormat {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
-    let report = index(args, threads, false)?;
+    let mut report = index(args, threads, false)?;
+    if !report.already_complete && !args.no_tune {
+        // The index is whole without: searches then take default settings.
+        match super::tune::after_build(&args.out, false) {
+            Ok(Some(generation)) => report.generation = generation,
+            Ok(None) => {}
+            Err(error) => note(format!(
+                "note: the index is complete, but could not measure itself ({error:#}); \
+                 `quarry tune` tries again"
+            )),
+        }
+    }
     if args.json {
         return crate::output::json(&report);
     }

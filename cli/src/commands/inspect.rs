@@ -90,6 +90,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             ))?;
         }
     }
+    for table in index.segments().iter().filter_map(quarry_index::Segment::calibration) {
+        super::tune::show(table)?;
+    }
     let mut rows =
         vec![vec!["part".to_owned(), "bytes".to_owned(), "size".to_owned(), "file".to_owned()]];
     for part in manifest.parts() {

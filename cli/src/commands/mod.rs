@@ -8,3 +8,4 @@ pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod tune;

@@ -30,6 +30,16 @@ impl Kernels {
         wanted.min(best)
     }
 
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
     fn available() -> Self {
         #[cfg(target_arch = "x86_64")]
         {

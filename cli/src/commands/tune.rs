@@ -1,0 +1,122 @@
+//! `quarry tune`: an index measures its search methods and keeps the table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use quarry_datasets::{QueryOptions, open_queries};
+use quarry_index::calibration::Calibration;
+use quarry_index::{Index, Verify};
+use quarry_indexer::store_calibration;
+use quarry_searcher::{Searcher, calibrate};
+use quarry_vectors::{Query, SparseVector};
+
+use crate::output::{count, line, table};
+use crate::progress::Progress;
+
+/// Measure the index's search methods on this machine, for --overlap to plan by
+///
+/// The end of `quarry index` does the same with queries made of the index's own documents.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Queries like those that will be asked [default: made of the documents]
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// Of the queries, at most so many, spread over the file
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    most: usize,
+    /// Model folder for questions [default: the index's own copies]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Print the table as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let (tables, _) = tune(args, false)?;
+    if args.json {
+        return crate::output::json(&tables);
+    }
+    for table in tables.iter().flatten() {
+        show(table)?;
+    }
+    if tables.iter().all(Option::is_none) {
+        line("nothing to tune: segments this small, or without lists, are searched exactly")?;
+    }
+    Ok(())
+}
+
+/// What `quarry index` does at its end.
+pub(crate) fn after_build(dir: &Path, quiet: bool) -> anyhow::Result<Option<u64>> {
+    let dir = dir.to_path_buf();
+    let args = Args { dir, queries: None, most: 0, model: None, json: false };
+    Ok(tune(&args, quiet)?.1)
+}
+
+/// The tables, and the generation that holds them when there are any.
+fn tune(args: &Args, quiet: bool) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
+    let index = Arc::new(Index::open(&args.dir, Verify::Envelope)?);
+    if !index.has_sparse() {
+        return Ok((Vec::new(), None));
+    }
+    let given = args.queries.as_deref().map(|file| read(&index, args, file)).transpose()?;
+    let searcher = Searcher::new(Arc::clone(&index));
+    let progress = Progress::new(quiet);
+    progress.stage("tuning", 0);
+    let name = args.queries.as_ref().map(|p| {
+        p.file_name().map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into_owned())
+    });
+    let queries = name.as_deref().zip(given.as_deref());
+    let seed = index.manifest().seed;
+    let result = calibrate(&searcher, queries, seed, &|done, total| {
+        progress.set(done as u64, Some(total as u64), "curves", "");
+    });
+    progress.finish();
+    let tables = result?;
+    let stored = tables.iter().any(Option::is_some);
+    let store = || store_calibration(&args.dir, index.manifest(), &tables);
+    let generation = stored.then(store).transpose()?;
+    Ok((tables, generation))
+}
+
+fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
+    let options = QueryOptions { split: None, ..QueryOptions::default() };
+    let all: Vec<Query> = open_queries(file, &options)?.into_iter().collect();
+    let step = all.len().div_ceil(args.most.max(1)).max(1);
+    let some: Vec<Query> = all.into_iter().step_by(step).collect();
+    let encoder = crate::model::query_encoder(index, args.model.as_deref())?;
+    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some)?;
+    let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
+    if vectors.is_empty() {
+        bail!("{}: no query that could be measured", file.display());
+    }
+    Ok(vectors)
+}
+
+/// A table of what each overlap costs.
+pub(crate) fn show(calibration: &Calibration) -> anyhow::Result<()> {
+    let targets = [0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
+    line(format!(
+        "\nmicroseconds a query on one thread, by overlap@k ({} queries: {}; {})",
+        count(u64::from(calibration.queries)),
+        calibration.source,
+        calibration.kernels
+    ))?;
+    let mut head = vec!["k".to_owned(), "terms".to_owned(), "method".to_owned()];
+    head.extend(targets.iter().map(|t| format!("{t:.3}")));
+    let mut rows = vec![head];
+    for curve in &calibration.curves {
+        let mut row =
+            vec![curve.k.to_string(), format!("{:.1}", curve.query_terms), curve.method.clone()];
+        row.extend(targets.iter().map(|target| {
+            let meets = curve.points.iter().find(|p| p.overlap >= *target);
+            meets.map_or_else(|| "-".to_owned(), |p| format!("{:.0}", p.micros))
+        }));
+        rows.push(row);
+    }
+    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())
+        .context("standard output")
+}

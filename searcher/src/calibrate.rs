@@ -1,0 +1,329 @@
+//! The index measures itself: what each method's settings cost, and how well they agree with the
+//! exact search.
+//!
+//! 1. sample queries: a user's, or made of the segment's own documents, of several kinds
+//! 2. for each segment, kind and k: the exact search, on all cores
+//! 3. for each setting of each method: overlap on all cores, time on one thread over fewer queries
+//! 4. keep the settings that no other beats in both
+//!
+//! Cost: a few seconds for a segment of some 100,000 documents.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use quarry_index::Segment;
+use quarry_index::calibration::{Calibration, Curve, Point, Setting};
+use quarry_index::seismic::SMALL_SEGMENT;
+use quarry_vectors::{DocId, SparseVector};
+use rayon::prelude::*;
+
+use crate::plan::{self, Plan};
+use crate::searcher::{Searcher, SegmentHits};
+use crate::{Method, SearchError, SparseParams};
+
+/// Results asked for.
+const KS: [usize; 3] = [10, 100, 1000];
+/// Queries of each kind that are made of documents, for the smallest k; larger k need fewer for the
+/// same precision.
+const MADE: usize = 512;
+/// Fewest queries measured.
+const FEWEST: usize = 64;
+/// Queries whose time is taken, and how often.
+const TIMED: usize = 48;
+const PASSES: usize = 3;
+/// Larger overlaps need no further points.
+const ENOUGH: f64 = 0.998;
+/// From one number of postings to the next.
+const STEP: f64 = 1.4;
+/// Seismic's settings, cheap to dear.
+const SEISMIC: [(u32, f32); 10] = [
+    (2, 0.9),
+    (3, 0.9),
+    (4, 0.9),
+    (5, 0.9),
+    (6, 0.8),
+    (8, 0.8),
+    (10, 0.7),
+    (12, 0.7),
+    (20, 0.6),
+    (40, 0.5),
+];
+
+/// Queries of one kind.
+#[derive(Debug, Clone)]
+struct Kind {
+    queries: Vec<SparseVector>,
+    mean_terms: f64,
+}
+
+/// Measures every segment that is large enough to have a choice; `None` for the others. `queries`
+/// and the name of where they come from, or queries made of the documents themselves. `progress`
+/// hears of every curve done and of how many there are.
+///
+/// # Errors
+/// When the index has no vectors, or a search fails.
+pub fn calibrate(
+    searcher: &Searcher,
+    queries: Option<(&str, &[SparseVector])>,
+    seed: u64,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Vec<Option<Calibration>>, SearchError> {
+    let segments = searcher.index().segments();
+    let worth = |s: &Segment| {
+        s.entry().rows > SMALL_SEGMENT && (s.impact().is_some() || s.seismic().is_some())
+    };
+    let kinds_of = |segment: &Segment| match queries {
+        Some((_, given)) => Ok(vec![kind(given.to_vec())]),
+        None => made_of_documents(segment, seed),
+    };
+    let mut out = Vec::new();
+    for (number, segment) in segments.iter().enumerate() {
+        if !worth(segment) {
+            out.push(None);
+            continue;
+        }
+        let kinds: Vec<Kind> =
+            kinds_of(segment)?.into_iter().filter(|k| !k.queries.is_empty()).collect();
+        let total = kinds.len() * KS.len();
+        let mut curves = Vec::new();
+        for (done, (kind, k)) in kinds.iter().flat_map(|q| KS.map(|k| (q, k))).enumerate() {
+            curves.extend(measure(searcher, (number, segment), (kind, queries.is_none()), k)?);
+            progress(done + 1, total);
+        }
+        let count = kinds.iter().map(|k| k.queries.len()).max().unwrap_or(0);
+        out.push(Some(Calibration {
+            source: queries.map_or("documents", |q| q.0).to_owned(),
+            queries: u32::try_from(count).unwrap_or(u32::MAX),
+            kernels: searcher.kernels().name().to_owned(),
+            curves,
+        }));
+    }
+    Ok(out)
+}
+
+fn kind(queries: Vec<SparseVector>) -> Kind {
+    let terms: usize = queries.iter().map(SparseVector::len).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    let mean_terms = terms as f64 / queries.len().max(1) as f64;
+    Kind { queries, mean_terms }
+}
+
+/// A kind of query that is made of documents.
+struct Recipe {
+    /// Terms of a query: from, to.
+    terms: (usize, usize),
+    /// They are drawn from so many of a document's heaviest.
+    among: usize,
+    /// Weighted by how rare a term is, else by the document.
+    by_rarity: bool,
+}
+
+/// Questions' own words, and shorter and longer expansions. Chosen so that their overlaps come
+/// close to those of real questions (docs/REPRODUCE.md).
+const RECIPES: [Recipe; 3] = [
+    Recipe { terms: (4, 16), among: 48, by_rarity: true },
+    Recipe { terms: (24, 24), among: 64, by_rarity: false },
+    Recipe { terms: (48, 48), among: 96, by_rarity: false },
+];
+
+/// Queries by each of [`RECIPES`].
+fn made_of_documents(segment: &Segment, seed: u64) -> Result<Vec<Kind>, SearchError> {
+    let forward = segment.forward().ok_or(SearchError::NoSparse)?;
+    let mut random = Random(seed);
+    let rarity = Rarity::of(segment)?;
+    let mut query = |recipe: &Recipe| {
+        let doc = u32::try_from(random.below(forward.len())).unwrap_or(0);
+        let heaviest = forward.vector(DocId(doc)).heaviest(recipe.among);
+        let mut pairs: Vec<(u32, f32)> = heaviest.iter().collect();
+        let (from, to) = recipe.terms;
+        let terms = from + random.below(to - from + 1);
+        while pairs.len() > terms {
+            pairs.swap_remove(random.below(pairs.len()));
+        }
+        if recipe.by_rarity {
+            pairs.iter_mut().for_each(|pair| pair.1 = rarity.weight(pair.0));
+        }
+        SparseVector::from_pairs(pairs).unwrap_or_default()
+    };
+    let kinds = RECIPES.iter().map(|recipe| {
+        let queries = (0..MADE).map(|_| query(recipe)).filter(|q| !q.is_empty());
+        kind(queries.collect())
+    });
+    Ok(kinds.collect())
+}
+
+/// How rare terms are in a segment.
+struct Rarity {
+    documents: f32,
+    frequencies: Vec<u32>,
+}
+
+impl Rarity {
+    #[expect(clippy::cast_precision_loss, reason = "a weight")]
+    fn of(segment: &Segment) -> Result<Self, SearchError> {
+        let forward = segment.forward().ok_or(SearchError::NoSparse)?;
+        let mut frequencies = vec![0u32; forward.meta().dimension as usize];
+        let records = forward.records();
+        // A sample of the documents is enough to tell rare from common.
+        for doc in (0..forward.len()).step_by(forward.len().div_ceil(20_000).max(1)) {
+            let doc = DocId(u32::try_from(doc).unwrap_or(u32::MAX));
+            records.record(doc).for_each_term(|term| frequencies[term as usize] += 1);
+        }
+        Ok(Self { documents: forward.len().min(20_000) as f32, frequencies })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a weight")]
+    fn weight(&self, term: u32) -> f32 {
+        let frequency = self.frequencies.get(term as usize).copied().unwrap_or(0) as f32;
+        (1.0 + self.documents / (frequency + 1.0)).ln()
+    }
+}
+
+/// The curves of all methods for one kind of query and one k.
+fn measure(
+    searcher: &Searcher,
+    segment: (usize, &Segment),
+    (kind, made): (&Kind, bool),
+    k: usize,
+) -> Result<Vec<Curve>, SearchError> {
+    let Some(k) = NonZeroUsize::new(k.min(segment.1.documents().len())) else {
+        return Ok(Vec::new());
+    };
+    let params = SparseParams::new(k);
+    let bench = Bench { searcher, segment, kind, made, params };
+    let exact = bench.all(Plan::Exact)?;
+    let curve = |method: Method, points: Vec<Point>| Curve {
+        method: method.name().to_owned(),
+        k: u32::try_from(k.get()).unwrap_or(u32::MAX),
+        query_terms: kind.mean_terms,
+        points: front(points),
+    };
+    let micros = bench.time(Plan::Exact)?;
+    let exactly = Point { setting: Setting::default(), overlap: 1.0, micros };
+    let mut curves = vec![curve(Method::Exact, vec![exactly])];
+    if segment.1.impact().is_some() {
+        let mut points = Vec::new();
+        let candidates = plan::candidates(k.get());
+        let most = segment.1.documents().len() * 4;
+        let mut postings = (segment.1.documents().len() / 100).max(1000);
+        while postings < most {
+            let setting = Setting {
+                postings: u32::try_from(postings).ok(),
+                candidates: u32::try_from(candidates).ok(),
+                ..Setting::default()
+            };
+            let point = bench.point(Method::Impact, setting, &exact)?;
+            points.push(point);
+            if point.overlap >= ENOUGH {
+                break;
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a number of postings"
+            )]
+            let next = (postings as f64 * STEP) as usize;
+            postings = next;
+        }
+        curves.push(curve(Method::Impact, points));
+    }
+    if segment.1.seismic().is_some() {
+        let mut points = Vec::new();
+        for (query_cut, heap_factor) in SEISMIC {
+            let setting = Setting {
+                query_cut: Some(query_cut),
+                heap_factor: Some(heap_factor),
+                ..Setting::default()
+            };
+            points.push(bench.point(Method::Seismic, setting, &exact)?);
+        }
+        curves.push(curve(Method::Seismic, points));
+    }
+    Ok(curves)
+}
+
+/// The points that no other point beats in both time and overlap, cheapest first.
+fn front(mut points: Vec<Point>) -> Vec<Point> {
+    points.sort_by(|a, b| a.micros.total_cmp(&b.micros).then(b.overlap.total_cmp(&a.overlap)));
+    let mut best = f64::NEG_INFINITY;
+    points.retain(|p| {
+        let better = p.overlap > best;
+        best = best.max(p.overlap);
+        better
+    });
+    points
+}
+
+/// One segment, one kind of query, one k.
+struct Bench<'a> {
+    searcher: &'a Searcher,
+    segment: (usize, &'a Segment),
+    kind: &'a Kind,
+    made: bool,
+    params: SparseParams,
+}
+
+impl Bench<'_> {
+    fn all(&self, plan: Plan) -> Result<Vec<SegmentHits>, SearchError> {
+        let one = |q| self.searcher.planned(self.segment, plan, q, &self.params);
+        // Where queries were made, a larger k needs fewer of them.
+        let needed =
+            if self.made { (MADE * KS[0] / self.params.k).max(FEWEST) } else { usize::MAX };
+        self.kind.queries.par_iter().take(needed).map(one).collect()
+    }
+
+    fn time(&self, plan: Plan) -> Result<f64, SearchError> {
+        let timed = &self.kind.queries[..self.kind.queries.len().min(TIMED)];
+        let mut means = Vec::new();
+        for _ in 0..PASSES {
+            let started = Instant::now();
+            for query in timed {
+                self.searcher.planned(self.segment, plan, query, &self.params)?;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a mean")]
+            means.push(started.elapsed().as_secs_f64() * 1e6 / timed.len().max(1) as f64);
+        }
+        means.sort_by(f64::total_cmp);
+        Ok(means[PASSES / 2])
+    }
+
+    fn point(
+        &self,
+        method: Method,
+        setting: Setting,
+        exact: &[SegmentHits],
+    ) -> Result<Point, SearchError> {
+        let rows = self.segment.1.documents().len();
+        let plan = plan::with(method, &self.params, setting, rows);
+        let found = self.all(plan)?;
+        Ok(Point { setting, overlap: overlap(&found, exact), micros: self.time(plan)? })
+    }
+}
+
+/// As [`crate::mean_overlap`], of one segment.
+#[expect(clippy::cast_precision_loss, reason = "a mean of shares")]
+fn overlap(found: &[SegmentHits], exact: &[SegmentHits]) -> f64 {
+    let (mut sum, mut queries) = (0.0, 0u32);
+    for (found, exact) in found.iter().zip(exact) {
+        let Some(last) = exact.last() else { continue };
+        let good = found.iter().take(exact.len()).filter(|h| h.0 >= last.0).count();
+        sum += good as f64 / exact.len() as f64;
+        queries += 1;
+    }
+    if queries == 0 { 1.0 } else { sum / f64::from(queries) }
+}
+
+/// SplitMix64: a few draws from a seed, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        usize::try_from(z % limit.max(1) as u64).unwrap_or(0)
+    }
+}
