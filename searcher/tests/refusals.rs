@@ -13,7 +13,7 @@ use quarry_vectors::{DocId, Document};
 
 const METHODS: [Method; 4] = [Method::Exact, Method::Scan, Method::Auto, Method::Seismic];
 /// Methods that need lists, with the name that their error gives.
-const LISTS: [(Method, &str); 1] = [(Method::Seismic, "seismic")];
+const LISTS: [(Method, &str); 2] = [(Method::Impact, "impact"), (Method::Seismic, "seismic")];
 
 fn vectors_only(lists: Lists) -> Built {
     let documents =

@@ -1,0 +1,171 @@
+//! Impact-ordered lists over several windows: exact stays exact, approximate nears it, whatever the
+//! instructions.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod common;
+
+use std::num::NonZeroUsize;
+
+use common::{Built, built, thorough, top, vector, with_terms};
+use quarry_indexer::{Levels, Lists};
+use quarry_searcher::{Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
+use quarry_vectors::SparseVector;
+
+/// Two windows of 65,535 documents and some.
+const DOCUMENTS: u32 = 140_000;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u32 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from((self.0 >> 33) % limit).unwrap()
+    }
+}
+
+/// Common terms are dense lists, rare ones sparse; `sorted` puts the heaviest documents first, so
+/// that the best of a query stand together.
+fn collection(levels: Levels, sorted: bool) -> Built {
+    let mut random = Random(7);
+    let mut documents: Vec<Vec<(u32, f32)>> = (0..DOCUMENTS)
+        .map(|_| {
+            let mut terms: Vec<u32> = (0..6)
+                .map(|_| {
+                    if random.below(3) == 0 { random.below(20_000) + 50 } else { random.below(50) }
+                })
+                .collect();
+            terms.sort_unstable();
+            terms.dedup();
+            let unit = if levels == Levels::U16 { 0.37 } else { 1.0 };
+            terms.into_iter().map(|t| (t, (1 + random.below(255)) as f32 * unit)).collect()
+        })
+        .collect();
+    if sorted {
+        documents.sort_by(|a, b| {
+            let sum = |d: &[(u32, f32)]| d.iter().map(|p| p.1).sum::<f32>();
+            sum(b).total_cmp(&sum(a))
+        });
+    }
+    let documents = documents.iter().enumerate();
+    built(documents.map(|(n, d)| with_terms(&n.to_string(), &vector(d))).collect(), |o| {
+        o.lists = Lists::IMPACT;
+        o.levels = levels;
+    })
+}
+
+fn queries() -> Vec<SparseVector> {
+    let mut random = Random(11);
+    (0..40)
+        .map(|n| {
+            let pairs = (0..1 + n % 12).map(|_| {
+                let term =
+                    if random.below(4) == 0 { random.below(20_050) } else { random.below(50) };
+                (term, 0.05 + random.below(100) as f32 / 40.0)
+            });
+            SparseVector::from_pairs(pairs.collect::<Vec<_>>()).unwrap()
+        })
+        .collect()
+}
+
+fn kernels() -> impl Iterator<Item = Kernels> {
+    [Kernels::Scalar, Kernels::Avx2, Kernels::Avx512]
+        .into_iter()
+        .filter(|k| *k <= Kernels::detect())
+}
+
+#[test]
+fn exact_is_exact_over_windows() {
+    for (levels, sorted) in [(Levels::Auto, false), (Levels::Auto, true), (Levels::U16, false)] {
+        let built = collection(levels, sorted);
+        for kernels in kernels() {
+            let index = std::sync::Arc::clone(built.searcher.index());
+            let searcher = Searcher::new(index).with_kernels(kernels);
+            for query in queries() {
+                for k in [1, 10, 1000] {
+                    let scan = searcher.sparse(&query, &thorough(k, Method::Scan)).unwrap();
+                    let exact = searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+                    assert_eq!(exact.hits, scan.hits, "{kernels:?} {levels:?} k {k} {query:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn approximate_nears_exact() {
+    for sorted in [false, true] {
+        let built = collection(Levels::Auto, sorted);
+        let queries = queries();
+        let exact = built.searcher.sparse_batch(&queries, &thorough(10, Method::Exact)).unwrap();
+        let mut last = 0.0;
+        for postings in [2_000, 20_000, 10_000_000] {
+            let params = SparseParams {
+                method: Method::Impact,
+                postings: NonZeroUsize::new(postings),
+                candidates: NonZeroUsize::new(400),
+                ..SparseParams::new(top(10))
+            };
+            let found = built.searcher.sparse_batch(&queries, &params).unwrap();
+            for kernels in kernels() {
+                let index = std::sync::Arc::clone(built.searcher.index());
+                let searcher = Searcher::new(index).with_kernels(kernels);
+                assert_eq!(searcher.sparse_batch(&queries, &params).unwrap(), found, "{kernels:?}");
+            }
+            let overlap = mean_overlap(&found, &exact);
+            assert!(
+                overlap >= last,
+                "sorted {sorted}: {postings} postings give {overlap}, fewer {last}"
+            );
+            last = overlap;
+        }
+        assert!(last > 0.99, "sorted {sorted}: all postings give {last}");
+    }
+}
+
+#[test]
+fn edges() {
+    let built = collection(Levels::Auto, false);
+    for method in [Method::Impact, Method::Exact] {
+        let empty = built.searcher.sparse(&SparseVector::default(), &thorough(5, method)).unwrap();
+        assert!(empty.hits.is_empty());
+        let unknown = built.searcher.sparse(&vector(&[(4_000_000, 1.0)]), &thorough(5, method));
+        assert!(unknown.unwrap().hits.is_empty());
+        // As many terms as a request may have, and more than sums have room for.
+        for terms in [4_096, 20_000] {
+            let many: Vec<(u32, f32)> = (0..terms).map(|t| (t, 1.0 + t as f32 / 1e4)).collect();
+            let scan = built.searcher.sparse(&vector(&many), &thorough(10, Method::Scan)).unwrap();
+            let found = built.searcher.sparse(&vector(&many), &thorough(10, method)).unwrap();
+            assert_eq!(found.hits.len(), 10);
+            if method == Method::Exact {
+                assert_eq!(found.hits, scan.hits);
+            }
+        }
+        let all = thorough(DOCUMENTS as usize + 5, method);
+        let query = vector(&[(3, 1.0)]);
+        let matching = built.searcher.sparse(&query, &thorough(200_000, Method::Scan)).unwrap();
+        assert_eq!(built.searcher.sparse(&query, &all).unwrap().hits.len(), matching.hits.len());
+    }
+    for overlap in [0.0, -1.0, 1.5, f32::NAN] {
+        let params = SparseParams { overlap, ..thorough(3, Method::Auto) };
+        let error = built.searcher.sparse(&vector(&[(3, 1.0)]), &params).unwrap_err();
+        assert!(matches!(error, SearchError::Param { name: "overlap", .. }), "{error:?}");
+    }
+}
+
+/// With a table, the wanted overlap decides; without, and above all that was measured, exact.
+#[test]
+fn a_table_decides() {
+    let built = collection(Levels::Auto, false);
+    let tables = quarry_searcher::calibrate(&built.searcher, None, 3, &|_, _| {}).unwrap();
+    let table = tables[0].as_ref().unwrap();
+    assert_eq!(table.source, "documents");
+    for curve in &table.curves {
+        assert!(curve.points.windows(2).all(|w| w[0].micros <= w[1].micros));
+        assert!(curve.points.windows(2).all(|w| w[0].overlap < w[1].overlap));
+    }
+    assert!(["exact", "impact"].iter().all(|m| table.curves.iter().any(|c| c.method == *m)));
+    let params = SparseParams { overlap: 1.0, ..SparseParams::new(top(10)) };
+    let found = built.searcher.sparse(&queries()[7], &params).unwrap();
+    assert_eq!(found.method, Method::Exact);
+}
