@@ -248,7 +248,8 @@ fn dense(meta: &ImpactMeta, bands: &[BandData]) -> Vec<u8> {
             if let Some(docs) = left.get_mut(band) {
                 let here = docs.partition_point(|doc| (*doc as usize) < base + WINDOW);
                 let (now, later) = docs.split_at(here);
-                runs.extend(now.iter().map(|doc| (*doc as usize - base) as u16));
+                let position = |doc: &u32| u16::try_from(*doc as usize - base).unwrap_or(u16::MAX);
+                runs.extend(now.iter().map(position));
                 *docs = later;
             }
             // A document stands in one band only.

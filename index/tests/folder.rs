@@ -32,7 +32,7 @@ fn a_held_generation_is_kept_and_then_collected() {
     let reader = Index::open(folder.path(), Verify::Full).unwrap();
     let before = names(folder.path());
     let mut writer = FolderWriter::open(folder.path()).unwrap();
-    assert_eq!(commit_without_lists(&mut writer), 3);
+    assert_eq!(commit_without_lists(&mut writer), 4);
     writer.collect().unwrap();
     let held = names(folder.path());
     assert!(before.is_subset(&held));
@@ -41,7 +41,7 @@ fn a_held_generation_is_kept_and_then_collected() {
     drop(reader);
     writer.collect().unwrap();
     let after = names(folder.path());
-    assert!(!after.contains("manifest-2.json"));
+    assert!(!after.contains("manifest-3.json"));
     assert!(!after.iter().any(|n| n.ends_with("seismic.qry")));
     assert!(Index::open(folder.path(), Verify::Full).is_ok());
 }

@@ -45,12 +45,42 @@ fn only_segment(index: &Index) -> &Segment {
     &index.segments()[0]
 }
 
+/// Of every list, each posting once, in a band whose levels fit; and the table as it was stored.
+#[test]
+fn impact_lists_and_calibration() {
+    let index = open();
+    let segment = only_segment(&index);
+    let lists = segment.impact().unwrap();
+    let view = lists.view().unwrap();
+    let forward = segment.forward().unwrap();
+    let (mut postings, mut components) = (0, 0);
+    for doc in 0..12 {
+        components += forward.record(DocId(doc)).len();
+    }
+    for term in 0..17 {
+        let directory = view.directory(TermId(term)).unwrap();
+        let found = quarry_index::impact::decode(view.meta(), view.postings(TermId(term)));
+        assert_eq!(found.len(), directory.len() as usize);
+        postings += found.len();
+        for (doc, band) in found {
+            let level = forward.record(DocId(doc)).iter().find(|c| c.0 == term).unwrap().1;
+            let below = if band == 15 { 0 } else { directory.high(usize::from(band) + 1) };
+            assert!(level <= directory.high(usize::from(band)) && level > below, "{term} {doc}");
+        }
+    }
+    assert_eq!(postings, components);
+    let table = segment.calibration().unwrap();
+    assert_eq!((table.source.as_str(), table.queries), ("golden", 4));
+    assert_eq!((table.curves[0].k, table.curves[0].points.len()), (10, 2));
+    assert_eq!(table.curves[0].points[1].setting.postings, Some(2000));
+}
+
 #[test]
 fn manifest_and_assets() {
     let index = open();
     let manifest = index.manifest();
-    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 2, 42));
-    assert_eq!(manifest.uuid.to_string(), "058289a8-e4f1-4c20-9f06-be7c823f209d");
+    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 3, 42));
+    assert_eq!(manifest.uuid.to_string(), "71ba6bf5-076c-45c4-8537-959e3965869d");
     assert_eq!(manifest.written_by, "quarry 0.1.0");
     assert_eq!(manifest.documents(), 12);
     assert_eq!(manifest.build["purpose"], "golden index of format 1");

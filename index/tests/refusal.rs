@@ -23,8 +23,10 @@ use quarry_index::{Index, IndexError, Verify};
 use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
-const PARTS: [&str; 5] = ["lexicon", "documents", "forward", "seismic", "text"];
-const OWN_PARTS: [&str; 4] = ["lexicon", "documents", "forward", "seismic"];
+const PARTS: [&str; 7] =
+    ["lexicon", "documents", "forward", "seismic", "impact", "calibration", "text"];
+const OWN_PARTS: [&str; 6] =
+    ["lexicon", "documents", "forward", "seismic", "impact", "calibration"];
 const ASSETS: [&str; 2] = ["tokenizer", "query-table"];
 
 /// The variant's name: what the tests compare.
@@ -266,7 +268,7 @@ fn unknown_kinds_of_parts() {
         match refusal(folder.path()).unwrap() {
             IndexError::UnknownPart { kind, version, path } => {
                 assert_eq!((kind.as_str(), version), ("deletions", 3));
-                assert!(path.ends_with("manifest-2.json"));
+                assert!(path.ends_with("manifest-3.json"));
             }
             error => panic!("{error:?}"),
         }
@@ -321,7 +323,7 @@ fn current_of_something_else() {
         assert_refused(folder.path(), &["Foreign"], content);
     }
     let folder = copy();
-    fs::write(folder.path().join("manifest-2.json"), "{}").unwrap();
+    fs::write(folder.path().join("manifest-3.json"), "{}").unwrap();
     edit_manifest(folder.path(), |manifest| *manifest = json!({"format": 1}));
     assert_refused(folder.path(), &["Foreign"], "a manifest without magic");
     edit_manifest(folder.path(), |manifest| {
@@ -342,7 +344,7 @@ fn names_that_leave_the_folder() {
     let folder = copy();
     let path = folder.path().join("CURRENT");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("manifest-2", "../manifest-2")).unwrap();
+    fs::write(&path, text.replace("manifest-3", "../manifest-3")).unwrap();
     assert_refused(folder.path(), &["Foreign"], "CURRENT that names a path");
 }
 
@@ -391,6 +393,14 @@ fn walk(index: &Index) {
             }
             forward.scan::<IndexError>(|_, record| record.iter().try_for_each(|_| Ok(()))).unwrap();
         }
+        if let Some(lists) = segment.impact() {
+            let view = lists.view().unwrap();
+            for term in (0..lists.meta().lists.min(1000) + 1).map(TermId) {
+                let _ = view.directory(term).map(|d| (d.len(), d.high(15), d.typical(0)));
+                let _ = quarry_index::impact::decode(view.meta(), view.postings(term)).len();
+            }
+        }
+        let _ = segment.calibration().map(|c| c.curves.len());
         if let Some(lists) = segment.seismic() {
             let view = lists.view().unwrap();
             lists.sizes().unwrap();

@@ -4,10 +4,11 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
+use quarry_index::calibration::{Calibration, Curve, Point, Setting};
 use quarry_index::folder::FolderWriter;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{QUERY_TABLE, TOKENIZER};
-use quarry_indexer::{BuildOptions, LEAST_MEMORY, Levels, Lists, build};
+use quarry_indexer::{BuildOptions, LEAST_MEMORY, Levels, Lists, build, store_calibration};
 use quarry_vectors::{Document, InputVector};
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: LEAST_MEMORY,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::SEISMIC,
+        lists: Lists::These { impact: true, seismic: true },
         seismic: SeismicParams {
             n_postings: 4,
             max_fraction: 2.0,
@@ -48,8 +49,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = format!("{id}-{kind}.json");
         manifest.assets.push(folder.write_asset(kind, &name, text.as_bytes(), true)?);
     }
-    folder.commit(manifest)?;
+    let manifest = folder.commit(manifest)?.clone();
     folder.collect()?;
+    drop(folder);
+    // A third what a measurement adds.
+    let point = |postings, overlap, micros| Point {
+        setting: Setting { postings: Some(postings), candidates: Some(100), ..Setting::default() },
+        overlap,
+        micros,
+    };
+    let curve = Curve {
+        method: "impact".into(),
+        k: 10,
+        query_terms: 6.5,
+        points: vec![point(1000, 0.875, 12.5), point(2000, 0.9375, 25.0)],
+    };
+    let table = Calibration {
+        source: "golden".into(),
+        queries: 4,
+        kernels: "scalar".into(),
+        curves: vec![curve],
+    };
+    store_calibration(&out, &manifest, &[Some(table)])?;
     Ok(())
 }
 

@@ -169,3 +169,47 @@ fn a_table_decides() {
     let found = built.searcher.sparse(&queries()[7], &params).unwrap();
     assert_eq!(found.method, Method::Exact);
 }
+
+/// Postings that no checksum guards may give wrong answers, never a panic or a hit that is not there.
+#[test]
+fn damaged_postings_are_survived() {
+    let mut random = Random(5);
+    let documents: Vec<_> = (0..3000u32)
+        .map(|n| {
+            with_terms(
+                &n.to_string(),
+                &vector(&[(n % 3, 2.0), (3 + n % 400, 1.0 + (n % 5) as f32)]),
+            )
+        })
+        .collect();
+    let built = built(documents, |o| o.lists = Lists::IMPACT);
+    let folder = built.index().folder().to_path_buf();
+    let part = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.to_string_lossy().contains("-impact"))
+        .unwrap();
+    let whole = std::fs::read(&part).unwrap();
+    let mut opened = 0;
+    for _ in 0..300 {
+        let mut spoilt = whole.clone();
+        for _ in 0..20 {
+            let at = 64 + random.below(9_000) as usize;
+            spoilt[at] = random.below(256) as u8;
+        }
+        // A new file: the mapping of the old one is left alone.
+        std::fs::remove_file(&part).unwrap();
+        std::fs::write(&part, &spoilt).unwrap();
+        let Ok(index) = quarry_index::Index::open(&folder, quarry_index::Verify::Envelope) else {
+            continue;
+        };
+        opened += 1;
+        let searcher = Searcher::new(std::sync::Arc::new(index));
+        for method in [Method::Impact, Method::Exact] {
+            let query = vector(&[(0, 1.0), (1, 0.5), (2, 0.1), (7, 2.0), (100, 3.0)]);
+            let found = searcher.sparse(&query, &thorough(20, method)).unwrap();
+            assert!(found.hits.iter().all(|h| h.doc.0 < 3000));
+        }
+    }
+    assert!(opened > 100, "{opened} of 300 opened");
+}

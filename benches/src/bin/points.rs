@@ -1,8 +1,8 @@
 //! Overlap and time of search settings, one thread, one query at a time: one JSON line a point.
 //!
-//! 1. read the queries  2. the oracle: every query by a scan, on all cores  3. for each point, one
-//! pass for overlap and warmth, then `--passes` timed ones, the points taking turns within a pass
-//! 4. print overlap@k, the median of the passes' means, p50 and p99 of the last pass, the counts
+//! 1. read the queries  2. the oracle, on all cores  3. of each point overlap@k, which also warms it
+//! 4. `--passes` timed passes, in which the points take turns  5. print the median of the passes'
+//!    means, p50 and p99 of the last pass, and the counts
 
 use std::io::Write;
 use std::num::NonZeroUsize;

@@ -33,7 +33,7 @@ unsafe fn score_unchecked(table: &QueryTable, record: *const u8, count: usize) -
     let mut terms = [0u16; CHUNK + 32];
     let mut levels = [0u8; CHUNK + 32];
     let mut sum = 0i64;
-    // SAFETY (whole block): record[..3 * count + 64] is readable by the contract, so loads of 64
+    // SAFETY: record[..3 * count + 64] is readable by the contract, so loads of 64
     // bytes at terms and of 32 at levels below `count` stay inside; the filter has 128 bytes; a
     // chunk keeps at most CHUNK components and each store writes 32 elements from there on.
     unsafe {

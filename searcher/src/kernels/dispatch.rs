@@ -1,6 +1,8 @@
 //! Which form of each inner loop runs.
 
-use quarry_index::forward::{LevelWidth, Records, SLACK, TermWidth};
+use quarry_index::forward::Records;
+#[cfg(target_arch = "x86_64")]
+use quarry_index::forward::{LevelWidth, SLACK, TermWidth};
 use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
@@ -18,16 +20,10 @@ pub enum Kernels {
 }
 
 impl Kernels {
-    /// The best that this processor has, or what `QUARRY_KERNELS` lowers it to.
+    /// The best that this processor has.
     #[must_use]
     pub fn detect() -> Self {
-        let best = Self::available();
-        let wanted = match std::env::var("QUARRY_KERNELS").as_deref() {
-            Ok("scalar") => Self::Scalar,
-            Ok("avx2") => Self::Avx2,
-            _ => best,
-        };
-        wanted.min(best)
+        Self::available()
     }
 
     /// Its name in reports.
