@@ -4,6 +4,7 @@ mod commands;
 mod exit;
 mod model;
 mod output;
+mod plot;
 mod progress;
 mod queries;
 mod retrieve;

@@ -195,7 +195,7 @@ fn damaged_postings_are_survived() {
         let mut spoilt = whole.clone();
         for _ in 0..20 {
             let at = 64 + random.below(9_000) as usize;
-            spoilt[at] = random.below(256) as u8;
+            spoilt[at] = u8::try_from(random.below(256)).unwrap();
         }
         // A new file: the mapping of the old one is left alone.
         std::fs::remove_file(&part).unwrap();

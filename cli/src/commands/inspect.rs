@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use quarry_index::{Index, Verify};
 use serde_json::json;
 
-use crate::output::{bytes, count, line, table};
+use crate::output::{bytes, count, line, note, table};
 
 /// Show what an index holds; succeeds only if every byte of it is readable
 #[derive(Debug, clap::Args)]
@@ -18,12 +19,23 @@ pub(crate) struct Args {
     /// Print JSON: the manifest and the parts' own descriptions
     #[arg(long)]
     json: bool,
+    /// Draw what each overlap costs into an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
     let index = Index::open(&args.dir, verify)?;
     let manifest = index.manifest();
+    if let Some(file) = &args.plot {
+        let mut tables = index.segments().iter().filter_map(quarry_index::Segment::calibration);
+        let Some(table) = tables.next() else {
+            bail!("{}: nothing was measured; run `quarry tune` first", args.dir.display());
+        };
+        crate::plot::draw(table, file)?;
+        note(format!("wrote {}", file.display()));
+    }
     if args.json {
         let segments: Vec<_> = index
             .segments()
