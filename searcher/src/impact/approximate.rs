@@ -1,8 +1,8 @@
 //! The approximate search.
 //!
 //! 1. a band's contribution is query weight x typical level, scaled so that no document's sum
-//!    passes 255  2. find the least contribution such that bands of at least that have about
-//!    `postings` postings  3. window by window: add these bands (of sparse lists all), collect the
+//!    passes 255; its worth is the contribution x how rare the term is  2. find the least worth such
+//!    that bands of at least that have about `postings` postings  3. window by window: add these bands (of sparse lists all), collect the
 //!    documents whose sum reaches the cut: the sum that `candidates` documents have reached so far
 //!    (in the first window guessed from a sample)  4. score the collected that reach the last cut
 //!    exactly, keep the k best
@@ -52,7 +52,7 @@ pub(crate) fn search(
     // together in it, too few reach what it says; then all of them, were they there.
     for share in [(2 * wanted).div_ceil(windows.max(1)).min(wanted), wanted] {
         target.in_time()?;
-        let mut plan = plan(query, &view, setting.postings);
+        let mut plan = plan(query, &view, (target.records.len(), setting.postings));
         collected.clear();
         chosen.clear();
         let mut cut = None;
@@ -78,52 +78,75 @@ pub(crate) fn search(
 }
 
 /// Contributions of all bands, and which are added.
-fn plan<'a>(query: &FixedQuery, view: &Lists<'a>, postings: usize) -> Plan<'a, u8> {
+fn plan<'a>(
+    query: &FixedQuery,
+    view: &Lists<'a>,
+    (documents, postings): (usize, usize),
+) -> Plan<'a, u8> {
     let mut terms = terms(query, view);
     terms.truncate(MOST_TERMS);
     let mut contributions = vec![[0u8; BANDS]; terms.len()];
-    let mut postings_at = [0u32; 256];
+    let mut worths = vec![[0u16; BANDS]; terms.len()];
+    let mut postings_of = [0u32; WORTHS as usize];
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.typical(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most 255 terms")]
     let scale = (255.0 - 0.5 * terms.len() as f64) / highest;
-    for (term, contributions) in terms.iter().zip(&mut contributions) {
+    for ((term, contributions), worths) in terms.iter().zip(&mut contributions).zip(&mut worths) {
         #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
         let weight = (term.weight * scale) as f32;
+        let rarity = rarity(documents, term.directory.len());
         let mut before = 0;
-        for (band, contribution) in contributions.iter_mut().enumerate() {
+        for band in 0..BANDS {
+            let exact = weight * f32::from(term.directory.typical(band));
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "at most 255 by the choice of scale"
+                reason = "at most 255 by the choice of scale; a cast saturates"
             )]
-            let rounded = (weight * f32::from(term.directory.typical(band)) + 0.5) as u8;
-            *contribution = rounded;
+            let (rounded, worth) = ((exact + 0.5) as u8, (exact * rarity) as u16);
+            contributions[band] = rounded;
+            worths[band] = worth.min(WORTHS - 1);
             let end = term.directory.end(band);
-            let sum = &mut postings_at[usize::from(rounded)];
+            let sum = &mut postings_of[usize::from(worths[band])];
             *sum = sum.wrapping_add(end.wrapping_sub(before));
             before = end;
         }
     }
-    let least = least_contribution(&postings_at, postings);
+    let least = least_worth(&postings_of, postings);
     let mut plan = Plan::new(terms.len());
-    for (term, contributions) in terms.iter().zip(contributions) {
-        let bands = contributions.iter().take_while(|c| **c >= least).count();
+    for ((term, contributions), worths) in terms.iter().zip(contributions).zip(worths) {
+        let added = worths.iter().zip(&contributions).take_while(|(w, c)| **w >= least && **c > 0);
+        let bands = added.count();
         plan.push(term, (bands, view.meta().windows as usize), contributions);
     }
     plan.arrange();
     plan
 }
 
-/// The least contribution (at least 1) such that those from it on have `wanted` postings.
-fn least_contribution(postings_at: &[u32; 256], wanted: usize) -> u8 {
+/// Worths that are told apart.
+const WORTHS: u16 = 1024;
+
+/// What a unit of contribution of a list is worth: the logarithm of how rare its term is. A posting
+/// of a common term lifts many documents that are not among the best.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a factor between 0 and 50"
+)]
+fn rarity(documents: usize, postings: u32) -> f32 {
+    ((1.0 + documents as f64 / f64::from(postings.max(1))).log2()) as f32
+}
+
+/// The least worth (at least 1) such that those from it on have `wanted` postings.
+fn least_worth(postings_of: &[u32; WORTHS as usize], wanted: usize) -> u16 {
     let mut sum = 0usize;
-    for contribution in (2..=u8::MAX).rev() {
-        sum += postings_at[usize::from(contribution)] as usize;
+    for worth in (1..WORTHS).rev() {
+        sum += postings_of[usize::from(worth)] as usize;
         if sum >= wanted {
-            return contribution;
+            return worth;
         }
     }
-    1
+    0
 }
 
 /// A sum that about `wanted` documents of the window reach, rather more than fewer: as many of 256
