@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build demo test check bench bench-load runtime fmt clean
+.PHONY: help build demo test check bench bench-load bench-index bench-index-growth runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ bench: build ## Micro-benchmarks
 bench-load: build ## Load test of the server: requests a second and latencies
 	$(CARGO) build --release --locked --bin load
 	benches/load.sh
+
+bench-index: build ## The sparse index beside Seismic: time at equal overlap, bytes, builds
+	CARGO=$(CARGO) benches/index/run.sh bench $(ARGS)
+
+bench-index-growth: build ## The same from 25,000 to 1.6 million documents
+	CARGO=$(CARGO) benches/index/run.sh growth $(ARGS)
 
 fmt: ## Format
 	$(CARGO) fmt --all
