@@ -38,7 +38,7 @@ pub struct Point {
     pub setting: Setting,
     /// overlap@k with the exact search, mean over the queries, in [0, 1].
     pub overlap: f64,
-    /// Microseconds a query on one thread: the median of several passes' means.
+    /// Microseconds a query on one thread: the best of several passes' means.
     pub micros: f64,
 }
 
