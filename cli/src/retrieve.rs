@@ -99,6 +99,9 @@ pub(crate) struct SearchArgs {
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     pub(crate) no_verify: bool,
+    /// Copy vectors and lists into memory first, on huge pages where the system gives them
+    #[arg(long)]
+    pub(crate) preload: bool,
 }
 
 impl Default for SearchArgs {
@@ -115,6 +118,7 @@ impl Default for SearchArgs {
             b: B,
             model: None,
             no_verify: false,
+            preload: false,
         }
     }
 }
@@ -148,7 +152,11 @@ pub(crate) struct Opened {
 
 /// Opens the index in `folder`.
 pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
-    let index = Arc::new(Index::open(folder, args.verify())?);
+    let mut index = Index::open(folder, args.verify())?;
+    if args.preload {
+        index.preload()?;
+    }
+    let index = Arc::new(index);
     let encoder = match args.channel {
         Channel::Sparse => model::query_encoder(&index, args.model.as_deref())?,
         Channel::Bm25 => None,

@@ -105,6 +105,7 @@ fn seismic_agrees_with_exact_on_wiki396k() {
         text(&index),
         "--lists",
         "seismic",
+        "--no-tune",
         "--memory",
         "1GiB",
     ]);

@@ -65,7 +65,7 @@ where
         let (to_write, from_encoder) = bounded::<(usize, Vec<SpoolDoc>, ShardMeta)>(1);
         let skip = done.documents;
         scope.spawn(move || read(documents, skip, seen, options, &to_encode));
-        let writer = scope.spawn(move || write_shards(&from_encoder, build));
+        let writer = scope.spawn(move || write_shards(&from_encoder, build, encoder.is_some()));
         let result =
             encode(&from_reader, &to_write, encoder, (&mut terms, &mut done), options, progress);
         drop((from_reader, to_write));
@@ -191,9 +191,10 @@ fn encode(
 fn write_shards(
     from_encoder: &Receiver<(usize, Vec<SpoolDoc>, ShardMeta)>,
     build: &Path,
+    encoded: bool,
 ) -> Result<(), BuildError> {
     for (number, docs, meta) in from_encoder {
-        spool::write(&shard_path(build, number), &docs, &meta)?;
+        spool::write(&shard_path(build, number), &docs, &meta, encoded)?;
     }
     Ok(())
 }

@@ -45,9 +45,17 @@ pub(crate) fn shard_path(build: &Path, number: usize) -> PathBuf {
     build.join(format!("shard-{number:06}.qry"))
 }
 
-/// Writes a shard.
-pub(crate) fn write(path: &Path, docs: &[SpoolDoc], meta: &ShardMeta) -> Result<(), BuildError> {
+/// Writes a shard; one that took no encoding is not waited for until it is on the disk.
+pub(crate) fn write(
+    path: &Path,
+    docs: &[SpoolDoc],
+    meta: &ShardMeta,
+    encoded: bool,
+) -> Result<(), BuildError> {
     let mut part = PartWriter::create(path, KIND, VERSION)?;
+    if !encoded {
+        part = part.passing();
+    }
     part.put_json("meta", meta)?;
     let mut ends: Vec<u64> = Vec::with_capacity(docs.len());
     let mut bytes = Vec::new();

@@ -45,6 +45,10 @@ pub(crate) struct Args {
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     no_verify: bool,
+    /// Copy vectors and lists into memory before the first search, on huge pages where the system
+    /// gives them
+    #[arg(long)]
+    preload: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -59,8 +63,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.in_flight = args.in_flight.unwrap_or(config.in_flight);
     let (dir, model_folder) = (args.dir.clone(), args.model.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    let preload = args.preload;
     let load = move || -> anyhow::Result<Engine> {
-        let index = Arc::new(Index::open(&dir, verify)?);
+        let mut index = Index::open(&dir, verify)?;
+        if preload {
+            index.preload()?;
+        }
+        let index = Arc::new(index);
         let encoder = model::query_encoder(&index, model_folder.as_deref())?;
         Ok(Engine::new(index, encoder))
     };
