@@ -7,7 +7,8 @@ system before each  3. choose settings of ours: the front of a grid on queries f
 of the rounds are reported  5. batches over all cores, and exact mode checked with a scan
 
 Seismic gets the better of its builds at every overlap, linearly interpolated between its measured points.
-Ours is the cheapest measured setting of the chosen front that reaches the overlap; nothing is interpolated.
+Ours is the setting that was cheapest for the overlap on the other queries, reported with the overlap it then
+has; where that is lower, Seismic is read off at the lower one too. Nothing of ours is interpolated.
 """
 import argparse
 import json
@@ -99,7 +100,7 @@ def sizes(folder):
 
 
 def tune(indexes, data, ks, documents):
-    """Settings worth measuring: {(index, set, k): [setting, ...]}."""
+    """Settings worth measuring: {(index, set, k): {setting: its overlap and time on the other queries}}."""
     chosen = {}
     for name, folder in indexes.items():
         method = name.split("-")[0]
@@ -108,7 +109,8 @@ def tune(indexes, data, ks, documents):
             for query_set in SETS:
                 grid = common.METHODS[method]["grid"](k, documents)
                 curve, _ = points(folder, data / f"queries-{query_set}.bin", grid, only=only, k=k)
-                settings = [p["point"] for p in common.thinned(curve)]
+                kept = common.thinned(curve, step=.003 if k == 10 else .006)
+                settings = {p["point"]: {"overlap": p["overlap"], "us": p["us"]} for p in kept}
                 chosen[name, query_set, k] = settings
                 say(f"settings of {name}, {query_set}, k {k}: {len(settings)} of {len(grid)}")
     return chosen
@@ -157,11 +159,12 @@ def one_round(peers, indexes, data, chosen, overlaps, collected):
             extra = ["exact", *PLANNED] if main else []
             runs = [(name, None)] + ([(f"{name} avx2", "avx2")] if main and k == 10 else [])
             for curve, kernels in runs:
-                measured, _ = points(folder, queries, settings + (extra if kernels is None else []),
+                measured, _ = points(folder, queries, [*settings, *(extra if kernels is None else [])],
                                      only=QUERIES[k], k=k, kernels=kernels)
                 for p in measured:
                     kind = p["point"] if p["point"] in extra else None
-                    keep(curve if kind is None else kind.split(":")[0], p["point"], p["overlap"], p)
+                    times = {**p, "tuned": settings.get(p["point"])}
+                    keep(curve if kind is None else kind.split(":")[0], p["point"], p["overlap"], times)
 
 
 def summarised(collected):
@@ -174,7 +177,7 @@ def summarised(collected):
             for key in ("us", "p50_us", "p99_us"):
                 row[key] = median([run[key] for run in point["runs"]])
             last = point["runs"][-1]
-            row.update({key: last[key] for key in ("method", "kernels", "postings", "documents_scored",
+            row.update({key: last[key] for key in ("method", "kernels", "tuned", "postings", "documents_scored",
                                                    "blocks_estimated", "blocks_visited") if key in last})
             rows.append(row)
         out.setdefault(query_set, {}).setdefault(str(k), {})[curve] = rows
@@ -188,7 +191,7 @@ def batches(args, peers, indexes, data, curves):
         out[query_set] = {}
         queries = data / f"queries-{query_set}.bin"
         for name, folder in indexes.items():
-            best = common.reaching(curves[query_set]["10"][name], .95)
+            best = report.chosen(curves[query_set]["10"][name], .95)
             if best is None:
                 continue
             measured, peak = points(folder, queries, [best["point"]], passes=5, batch=True)
@@ -200,7 +203,7 @@ def batches(args, peers, indexes, data, curves):
         few.write_bytes(struct.pack("<I", 1000) + words[1:end].tobytes())
         for peer in peers:
             curve = curves[query_set]["10"][f"peer {peer.n_postings}"]
-            best = common.reaching(curve, .95)
+            best = next((p for p in common.front(curve) if p["overlap"] >= .95), None)
             if best is None:
                 continue
             cut, heap = (part.split("=")[1] for part in best["point"].split(","))
@@ -241,7 +244,7 @@ def main():
         took = time.monotonic() - began
         loads.append(os.getloadavg()[0])
         say(f"round {number + 1}: {took:.0f} s, load average {loads[-1]:.2f}")
-        if number and time.monotonic() + took + 40 - common.STARTED > 60 * args.minutes:
+        if number and time.monotonic() + took + 60 - common.STARTED > 60 * args.minutes:
             break
     results["rounds"], results["load_averages"] = len(loads), loads
     results["curves"] = summarised(collected)

@@ -253,8 +253,3 @@ def interpolated(curve, overlap):
             share = (overlap - below["overlap"]) / (above["overlap"] - below["overlap"])
             return below["us"] + share * (above["us"] - below["us"])
     return None
-
-
-def reaching(curve, overlap):
-    """The cheapest measured point that reaches an overlap, or none."""
-    return next((p for p in front(curve) if p["overlap"] >= overlap), None)
