@@ -33,11 +33,11 @@ def arguments():
     ap.add_argument("--work", type=Path, default=os.environ.get("WORK", common.ROOT / "target" / "bench-index"),
                     help="folder of vectors, indexes and results [default: target/bench-index]")
     ap.add_argument("--out", type=Path, help="results as JSON; the plots lie beside it [default: WORK/results.json]")
-    ap.add_argument("--rounds", type=int, default=5, help="rounds at most [default: 5]")
+    ap.add_argument("--rounds", type=int, default=3, help="rounds at most [default: 3]")
     ap.add_argument("--minutes", type=float, default=18,
                     help="no further round, after the second, that would end later than this [default: 18]")
     ap.add_argument("--peers", default="250,1000", help="n_postings of Seismic's builds [default: 250,1000]")
-    ap.add_argument("--seismic", default="250,1000", help="n_postings of our seismic lists [default: 250,1000]")
+    ap.add_argument("--seismic", default="250", help="n_postings of our seismic lists, as 250,1000 [default: 250]")
     ap.add_argument("--k", default="10,100,1000", help="numbers of results [default: 10,100,1000]")
     return ap.parse_args()
 
