@@ -93,7 +93,8 @@ pub(crate) fn with(
 
 /// Documents scored exactly for k results: ten times as many for few, less for many.
 pub(crate) fn candidates(k: usize) -> usize {
-    (10 * k).min(200 + 5 * k / 2).max(50)
+    let many = (k / 2).saturating_mul(5).saturating_add(200);
+    k.saturating_mul(10).min(many).max(50)
 }
 
 fn auto<'a>(

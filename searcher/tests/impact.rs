@@ -146,6 +146,27 @@ fn edges() {
         let matching = built.searcher.sparse(&query, &thorough(200_000, Method::Scan)).unwrap();
         assert_eq!(built.searcher.sparse(&query, &all).unwrap().hits.len(), matching.hits.len());
     }
+    // The largest numbers that can be asked for.
+    let most = SparseParams {
+        postings: Some(NonZeroUsize::MAX),
+        candidates: Some(NonZeroUsize::MAX),
+        k: NonZeroUsize::MAX,
+        ..thorough(1, Method::Impact)
+    };
+    for method in [Method::Impact, Method::Exact, Method::Auto] {
+        let params = SparseParams { method, ..most };
+        let scan = SparseParams { method: Method::Scan, ..most };
+        let query = vector(&[(3, 1.0), (9, 0.5)]);
+        let want = built.searcher.sparse(&query, &scan).unwrap();
+        assert_eq!(built.searcher.sparse(&query, &params).unwrap().hits, want.hits, "{method:?}");
+    }
+    // Scores that f32 holds only roughly.
+    for weight in [1e-41, 1e-44, 1e37] {
+        let query = vector(&[(3, weight), (9, weight / 2.0)]);
+        let want = built.searcher.sparse(&query, &thorough(10, Method::Scan)).unwrap();
+        let found = built.searcher.sparse(&query, &thorough(10, Method::Exact)).unwrap();
+        assert_eq!(found.hits, want.hits, "{weight}");
+    }
     for overlap in [0.0, -1.0, 1.5, f32::NAN] {
         let params = SparseParams { overlap, ..thorough(3, Method::Auto) };
         let error = built.searcher.sparse(&vector(&[(3, 1.0)]), &params).unwrap_err();

@@ -77,7 +77,10 @@ fn tune(args: &Args, quiet: bool) -> anyhow::Result<(Vec<Option<Calibration>>, O
     progress.finish();
     let tables = result?;
     let stored = tables.iter().any(Option::is_some);
-    let store = || store_calibration(&args.dir, index.manifest(), &tables);
+    let measured = index.manifest().clone();
+    // A generation that is open is kept: let go of it, so that its files can be collected.
+    drop((searcher, index));
+    let store = || store_calibration(&args.dir, &measured, &tables);
     let generation = stored.then(store).transpose()?;
     Ok((tables, generation))
 }

@@ -2,10 +2,10 @@
 //!
 //! 1. a band's contribution is query weight x typical level, scaled so that no document's sum
 //!    passes 255; its worth is the contribution x how rare the term is  2. find the least worth such
-//!    that bands of at least that have about `postings` postings  3. window by window: add these bands (of sparse lists all), collect the
-//!    documents whose sum reaches the cut: the sum that `candidates` documents have reached so far
-//!    (in the first window guessed from a sample)  4. score the collected that reach the last cut
-//!    exactly, keep the k best
+//!    that bands of at least that have about `postings` postings
+//! 3. window by window: add these bands (of sparse lists all), collect the documents whose sum
+//!    reaches the cut: the sum that `candidates` documents have reached so far (in the first window
+//!    guessed from a sample)  4. score the collected that reach the last cut exactly, keep the k best
 //!
 //! Setting: `postings` moves overlap and time; `candidates` is several times k.
 //! Cost: O(postings + documents / 64 + windows x terms + components of the candidates).
@@ -47,7 +47,7 @@ pub(crate) fn search(
     let view = target.lists.view()?;
     let windows = view.meta().windows as usize;
     let ImpactScratch { narrow: sums, collected, chosen, .. } = scratch;
-    let wanted = setting.candidates.max(k);
+    let wanted = setting.candidates.max(k).min(target.records.len()).max(1);
     // Twice the first window's share of the candidates, as a guess. Where the best documents stand
     // together in it, too few reach what it says; then all of them, were they there.
     for share in [(2 * wanted).div_ceil(windows.max(1)).min(wanted), wanted] {

@@ -42,6 +42,8 @@ pub(crate) fn search(
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let view = target.lists.view()?;
     let documents = target.records.len();
+    // More results than documents change nothing.
+    let k = k.min(documents).max(1);
     let mut forced = None;
     loop {
         let (mut plan, scale) = plan(query, &view);
@@ -57,7 +59,9 @@ pub(crate) fn search(
         rescore(target, table, chosen, &mut collector);
         stats.documents_scored += first as u64;
         // In units of a sum: bounds below this belong to documents that cannot enter.
-        let reach = collector.threshold().map_or(0.0, |score| f64::from(score) / target.unit);
+        // A score that f32 holds only roughly, or not at all, proves nothing.
+        let proof = collector.threshold().filter(|score| score.is_normal());
+        let reach = proof.map_or(0.0, |score| f64::from(score) / target.unit);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
