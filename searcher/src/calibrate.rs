@@ -18,6 +18,7 @@ use quarry_index::seismic::SMALL_SEGMENT;
 use quarry_vectors::{DocId, SparseVector};
 use rayon::prelude::*;
 
+use crate::overlap::mean_by;
 use crate::plan::{self, Plan};
 use crate::searcher::{Searcher, SegmentHits};
 use crate::{Method, SearchError, SparseParams};
@@ -308,21 +309,9 @@ impl Bench<'_> {
         let rows = self.segment.1.documents().len();
         let plan = plan::with(method, &self.params, setting, rows);
         let found = self.all(plan)?;
-        Ok(Point { setting, overlap: overlap(&found, exact), micros: self.time(plan)? })
+        let overlap = mean_by(&found, exact, |hits| hits.iter().map(|h| h.0).collect());
+        Ok(Point { setting, overlap, micros: self.time(plan)? })
     }
-}
-
-/// As [`crate::mean_overlap`], of one segment.
-#[expect(clippy::cast_precision_loss, reason = "a mean of shares")]
-fn overlap(found: &[SegmentHits], exact: &[SegmentHits]) -> f64 {
-    let (mut sum, mut queries) = (0.0, 0u32);
-    for (found, exact) in found.iter().zip(exact) {
-        let Some(last) = exact.last() else { continue };
-        let good = found.iter().take(exact.len()).filter(|h| h.0 >= last.0).count();
-        sum += good as f64 / exact.len() as f64;
-        queries += 1;
-    }
-    if queries == 0 { 1.0 } else { sum / f64::from(queries) }
 }
 
 /// SplitMix64: a few draws from a seed, the same everywhere.

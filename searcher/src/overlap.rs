@@ -6,14 +6,19 @@ use crate::searcher::Outcome;
 /// a hit of at least the k-th exact score. Ties at the cut count as found, whichever came. A query
 /// without exact hits does not count. Both slices are in the same order of queries.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a mean of shares")]
 pub fn mean_overlap(found: &[Outcome], exact: &[Outcome]) -> f64 {
+    mean_by(found, exact, |outcome| outcome.hits.iter().map(|h| h.score).collect())
+}
+
+/// [`mean_overlap`] of anything that has scores, best first.
+#[expect(clippy::cast_precision_loss, reason = "a mean of shares")]
+pub(crate) fn mean_by<T>(found: &[T], exact: &[T], scores: impl Fn(&T) -> Vec<f32>) -> f64 {
     let (mut sum, mut queries) = (0.0, 0u32);
     for (found, exact) in found.iter().zip(exact) {
-        let Some(last) = exact.hits.last() else { continue };
-        let good =
-            found.hits.iter().take(exact.hits.len()).filter(|h| h.score >= last.score).count();
-        sum += good as f64 / exact.hits.len() as f64;
+        let (found, exact) = (scores(found), scores(exact));
+        let Some(last) = exact.last() else { continue };
+        let good = found.iter().take(exact.len()).filter(|score| *score >= last).count();
+        sum += good as f64 / exact.len() as f64;
         queries += 1;
     }
     if queries == 0 { 1.0 } else { sum / f64::from(queries) }
