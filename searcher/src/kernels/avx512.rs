@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_si512,
 };
 
-use super::{LANES, LINE};
+use super::{BLOCK, LANES, LINE, keep};
 use crate::query::QueryTable;
 
 /// Components looked at before the matching ones are added up.
@@ -73,122 +73,72 @@ unsafe fn score_unchecked(table: &QueryTable, record: *const u8, count: usize) -
     sum
 }
 
-pub(super) fn maxima_u8(acc: &[u8], stride: usize) -> [u8; LANES] {
-    // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { maxima_u8_avx512(acc, stride) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn maxima_u8_avx512(acc: &[u8], stride: usize) -> [u8; LANES] {
-    let lines = acc.as_chunks::<LINE>().0;
-    let mut best = [_mm512_setzero_si512(); 4];
-    let mut line = 0;
-    while line + 3 * stride < lines.len() {
-        for (side, best) in best.iter_mut().enumerate() {
-            let from: *const [u8; LINE] = &raw const lines[line + side * stride];
-            // SAFETY: a line has 64 bytes.
-            *best = _mm512_max_epu8(*best, unsafe { _mm512_loadu_si512(from.cast()) });
+/// The two kernels over sums of one width; the operations of that width are given.
+macro_rules! over_sums {
+    ($sum:ty, $maxima:ident, $maxima_avx512:ident, $max:ident,
+     $sweep:ident, $sweep_avx512:ident, $splat:ident, $reaches:ident) => {
+        pub(super) fn $maxima(sums: &[$sum], stride: usize) -> [$sum; LANES] {
+            // SAFETY: `Kernels::available` saw AVX-512 BW.
+            unsafe { $maxima_avx512(sums, stride) }
         }
-        line += 4 * stride;
-    }
-    let mut out = [0u8; LANES];
-    for (lanes, best) in out.chunks_exact_mut(LINE).zip(best) {
-        // SAFETY: the chunk has 64 bytes.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), best) };
-    }
-    out
-}
 
-pub(super) fn maxima_u16(acc: &[u16], stride: usize) -> [u16; LANES] {
-    // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { maxima_u16_avx512(acc, stride) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn maxima_u16_avx512(acc: &[u16], stride: usize) -> [u16; LANES] {
-    let lines = acc.as_chunks::<{ LINE / 2 }>().0;
-    let mut best = [_mm512_setzero_si512(); 8];
-    let mut line = 0;
-    while line + 7 * stride < lines.len() {
-        for (side, best) in best.iter_mut().enumerate() {
-            let from: *const [u16; LINE / 2] = &raw const lines[line + side * stride];
-            // SAFETY: a line has 64 bytes.
-            *best = _mm512_max_epu16(*best, unsafe { _mm512_loadu_si512(from.cast()) });
-        }
-        line += 8 * stride;
-    }
-    let mut out = [0u16; LANES];
-    for (lanes, best) in out.chunks_exact_mut(LINE / 2).zip(best) {
-        // SAFETY: the chunk has 64 bytes.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), best) };
-    }
-    out
-}
-
-pub(super) fn sweep_u8(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
-    // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { sweep_u8_avx512(acc, threshold, base, out) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn sweep_u8_avx512(acc: &mut [u8], threshold: u8, base: usize, out: &mut Vec<u64>) {
-    const OF_LINE: usize = LINE / size_of::<u8>();
-    let floor = _mm512_set1_epi8(threshold.cast_signed());
-    let (lines, rest) = acc.as_chunks_mut::<OF_LINE>();
-    for (at, line) in lines.iter_mut().enumerate() {
-        let mut copy = [0u8; OF_LINE];
-        // SAFETY: a line has 64 bytes, and so has the copy.
-        let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
-        *line = [0; OF_LINE];
-        let mut hits = _mm512_cmpge_epu8_mask(values, floor);
-        if hits != 0 {
-            // SAFETY: as above.
-            unsafe { _mm512_storeu_si512(copy.as_mut_ptr().cast(), values) };
-            // Most lines with a hit have one: the loop's end is predicted.
-            loop {
-                let lane = hits.trailing_zeros() as usize;
-                out.push(u64::from(copy[lane]) << 32 | (base + at * OF_LINE + lane) as u64);
-                hits &= hits - 1;
-                if hits == 0 {
-                    break;
+        #[target_feature(enable = "avx512f,avx512bw")]
+        fn $maxima_avx512(sums: &[$sum], stride: usize) -> [$sum; LANES] {
+            const OF_LINE: usize = LINE / size_of::<$sum>();
+            const SIDES: usize = LANES / OF_LINE;
+            let lines = sums.as_chunks::<OF_LINE>().0;
+            let mut best = [_mm512_setzero_si512(); SIDES];
+            let mut line = 0;
+            while line + (SIDES - 1) * stride < lines.len() {
+                for (side, best) in best.iter_mut().enumerate() {
+                    let from: *const [$sum; OF_LINE] = &raw const lines[line + side * stride];
+                    // SAFETY: a line has 64 bytes.
+                    *best = $max(*best, unsafe { _mm512_loadu_si512(from.cast()) });
                 }
+                line += SIDES * stride;
             }
+            let mut out = [0; LANES];
+            for (lanes, best) in out.as_chunks_mut::<OF_LINE>().0.iter_mut().zip(best) {
+                // SAFETY: the chunk has 64 bytes.
+                unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), best) };
+            }
+            out
         }
-    }
-    let done = base + lines.len() * OF_LINE;
-    super::scalar::sweep_u8(rest, threshold, done, out);
-}
 
-pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
-    // SAFETY: `Kernels::available` saw AVX-512 BW.
-    unsafe { sweep_u16_avx512(acc, threshold, base, out) }
-}
+        pub(super) fn $sweep(sums: &mut [$sum], least: $sum, base: usize, out: &mut Vec<u64>) {
+            // SAFETY: `Kernels::available` saw AVX-512 BW.
+            unsafe { $sweep_avx512(sums, least, base, out) }
+        }
 
-#[target_feature(enable = "avx512f,avx512bw")]
-fn sweep_u16_avx512(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u64>) {
-    const OF_LINE: usize = LINE / size_of::<u16>();
-    let floor = _mm512_set1_epi16(threshold.cast_signed());
-    let (lines, rest) = acc.as_chunks_mut::<OF_LINE>();
-    for (at, line) in lines.iter_mut().enumerate() {
-        let mut copy = [0u16; OF_LINE];
-        // SAFETY: a line has 64 bytes, and so has the copy.
-        let values = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
-        *line = [0; OF_LINE];
-        let mut hits = _mm512_cmpge_epu16_mask(values, floor);
-        if hits != 0 {
-            // SAFETY: as above.
-            unsafe { _mm512_storeu_si512(copy.as_mut_ptr().cast(), values) };
-            // Most lines with a hit have one: the loop's end is predicted.
-            loop {
-                let lane = hits.trailing_zeros() as usize;
-                out.push(u64::from(copy[lane]) << 32 | (base + at * OF_LINE + lane) as u64);
-                hits &= hits - 1;
-                if hits == 0 {
-                    break;
+        #[target_feature(enable = "avx512f,avx512bw")]
+        fn $sweep_avx512(sums: &mut [$sum], least: $sum, base: usize, out: &mut Vec<u64>) {
+            const OF_LINE: usize = LINE / size_of::<$sum>();
+            let floor = $splat(least.cast_signed());
+            let (blocks, rest) = sums.as_chunks_mut::<{ BLOCK * OF_LINE }>();
+            for (at, block) in blocks.iter_mut().enumerate() {
+                let mut hits = [0u64; BLOCK];
+                for (line, hits) in hits.iter_mut().enumerate() {
+                    // SAFETY: a block has BLOCK lines of 64 bytes.
+                    let values =
+                        unsafe { _mm512_loadu_si512(block.as_ptr().add(line * OF_LINE).cast()) };
+                    *hits = u64::from($reaches(values, floor));
                 }
+                if hits.iter().fold(0, |all, hits| all | hits) != 0 {
+                    keep(block, &hits, base + at * BLOCK * OF_LINE, out);
+                }
+                *block = [0; BLOCK * OF_LINE];
             }
+            let done = base + blocks.len() * BLOCK * OF_LINE;
+            super::scalar::$sweep(rest, least, done, out);
         }
-    }
-    let done = base + lines.len() * OF_LINE;
-    super::scalar::sweep_u16(rest, threshold, done, out);
+    };
 }
+
+over_sums!(
+    u8, maxima_u8, maxima_u8_avx512, _mm512_max_epu8,
+    sweep_u8, sweep_u8_avx512, _mm512_set1_epi8, _mm512_cmpge_epu8_mask
+);
+over_sums!(
+    u16, maxima_u16, maxima_u16_avx512, _mm512_max_epu16,
+    sweep_u16, sweep_u16_avx512, _mm512_set1_epi16, _mm512_cmpge_epu16_mask
+);
