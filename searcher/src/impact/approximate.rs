@@ -14,7 +14,7 @@ use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
 use super::rescore::rescore;
-use super::{ImpactScratch, Plan, Target, terms};
+use super::{ImpactScratch, Plan, Summed, Target, terms};
 use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::{LANES, LINE};
@@ -33,7 +33,7 @@ const MOST_TIES: usize = 8;
 pub(crate) struct Setting {
     /// Postings added, about.
     pub(crate) postings: usize,
-    /// Documents scored exactly, about.
+    /// Rows chosen, about: documents scored exactly, or clusters whose documents are.
     pub(crate) candidates: usize,
 }
 
@@ -44,44 +44,56 @@ pub(crate) fn search(
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
+    let wanted = Setting { candidates: setting.candidates.max(k), ..setting };
+    choose(&target.summed(), query, wanted, scratch, stats)?;
+    let mut collector = Collector::new(k, target.segment.documents());
+    rescore(target, table, &scratch.chosen, &mut collector);
+    stats.documents_scored += scratch.chosen.len() as u64;
+    Ok(collector.into_sorted())
+}
+
+/// Steps 1 to 3: leaves the rows with the largest sums in `scratch.chosen`, ascending.
+pub(super) fn choose(
+    target: &Summed<'_>,
+    query: &FixedQuery,
+    setting: Setting,
+    scratch: &mut ImpactScratch,
+    stats: &mut Stats,
+) -> Result<(), SearchError> {
     let view = target.lists.view()?;
     let windows = view.meta().windows as usize;
     let ImpactScratch { narrow: sums, collected, chosen, .. } = scratch;
-    let wanted = setting.candidates.max(k).min(target.records.len()).max(1);
-    // Twice the first window's share of the candidates, as a guess. Where the best documents stand
+    let wanted = setting.candidates.min(target.rows).max(1);
+    // Twice the first window's share of the candidates, as a guess. Where the best rows stand
     // together in it, too few reach what it says; then all of them, were they there.
     for share in [(2 * wanted).div_ceil(windows.max(1)).min(wanted), wanted] {
         target.in_time()?;
-        let mut plan = plan(query, &view, (target.records.len(), setting.postings));
+        let mut plan = plan(query, &view, (target.rows, setting.postings));
         collected.clear();
         chosen.clear();
         let mut cut = None;
         for window in 0..windows {
             stats.postings += plan.add(window, sums) as u64;
-            let lines = sums.lines(target.documents_of(window));
+            let lines = sums.lines(target.rows_of(window));
             let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
             let before = collected.len();
             target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
             cut.take(&collected[before..]);
         }
         let Some(cut) = cut else { break };
-        cut.choose(collected, target.records.len(), chosen);
+        cut.choose(collected, target.rows, chosen);
         if cut.reached >= wanted || cut.least == 1 {
             break;
         }
     }
-    target.in_time()?;
-    let mut collector = Collector::new(k, target.segment.documents());
-    rescore(target, table, chosen, &mut collector);
-    stats.documents_scored += chosen.len() as u64;
-    Ok(collector.into_sorted())
+    target.in_time()
 }
 
 /// Contributions of all bands, and which are added.
 fn plan<'a>(
     query: &FixedQuery,
     view: &Lists<'a>,
-    (documents, postings): (usize, usize),
+    (rows, postings): (usize, usize),
 ) -> Plan<'a, u8> {
     let mut terms = terms(query, view);
     terms.truncate(MOST_TERMS);
@@ -94,7 +106,7 @@ fn plan<'a>(
     for ((term, contributions), worths) in terms.iter().zip(&mut contributions).zip(&mut worths) {
         #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
         let weight = (term.weight * scale) as f32;
-        let rarity = rarity(documents, term.directory.len());
+        let rarity = rarity(rows, term.directory.len());
         let mut before = 0;
         for band in 0..BANDS {
             let exact = weight * f32::from(term.directory.typical(band));
@@ -133,8 +145,8 @@ const WORTHS: u16 = 1024;
     clippy::cast_possible_truncation,
     reason = "a factor between 0 and 50"
 )]
-fn rarity(documents: usize, postings: u32) -> f32 {
-    ((1.0 + documents as f64 / f64::from(postings.max(1))).log2()) as f32
+fn rarity(rows: usize, postings: u32) -> f32 {
+    ((1.0 + rows as f64 / f64::from(postings.max(1))).log2()) as f32
 }
 
 /// The least worth (at least 1) such that those from it on have `wanted` postings.
@@ -151,7 +163,7 @@ fn least_worth(postings_of: &[u32; WORTHS as usize], wanted: usize) -> u16 {
 
 /// A sum that about `wanted` documents of the window reach, rather more than fewer: as many of 256
 /// lanes' maxima over a sample of its lines as the sample's share of them.
-fn sampled(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
+fn sampled(target: &Summed<'_>, lines: &[u8], wanted: usize) -> u8 {
     let stride = wanted.div_ceil(WHOLE).max(1);
     if lines.len() / LINE < 16 * stride {
         return 1;

@@ -34,6 +34,30 @@ pub(crate) struct ImpactScratch {
     chosen: Vec<u32>,
 }
 
+/// What sums are made for: the rows of lists, which are documents, or clusters of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Summed<'a> {
+    pub(crate) lists: &'a ImpactLists,
+    /// Rows that there are; a damaged posting may name others.
+    pub(crate) rows: usize,
+    pub(crate) kernels: Kernels,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Summed<'_> {
+    fn in_time(&self) -> Result<(), SearchError> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(SearchError::Timeout),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rows of a window.
+    fn rows_of(&self, window: usize) -> usize {
+        self.rows.saturating_sub(window * WINDOW).min(WINDOW)
+    }
+}
+
 /// What a query is matched against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
@@ -46,17 +70,11 @@ pub(crate) struct Target<'a> {
     pub(crate) deadline: Option<Instant>,
 }
 
-impl Target<'_> {
-    fn in_time(&self) -> Result<(), SearchError> {
-        match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(SearchError::Timeout),
-            _ => Ok(()),
-        }
-    }
-
-    /// Documents of a window.
-    fn documents_of(&self, window: usize) -> usize {
-        self.records.len().saturating_sub(window * WINDOW).min(WINDOW)
+impl<'a> Target<'a> {
+    /// The documents, as rows of the lists.
+    fn summed(&self) -> Summed<'a> {
+        let Self { lists, kernels, deadline, .. } = *self;
+        Summed { lists, rows: self.records.len(), kernels, deadline }
     }
 }
 
