@@ -7,6 +7,42 @@ use quarry_vectors::{DocId, TopK};
 
 type Order<'a> = Box<dyn Fn(&(f32, DocId), &(f32, DocId)) -> Ordering + 'a>;
 
+/// A score and its document as one number that orders by score: the bits of a float that is not
+/// negative order as it does.
+pub(crate) fn key(score: f32, doc: u32) -> u64 {
+    u64::from(score.to_bits()) << 32 | u64::from(doc)
+}
+
+fn score_of(key: u64) -> f32 {
+    f32::from_bits((key >> 32) as u32)
+}
+
+/// The k-th score of [`key`]s, if there are k. Cost: O(keys).
+pub(crate) fn kth(k: usize, keys: &mut [u64]) -> Option<f32> {
+    if keys.len() < k {
+        return None;
+    }
+    let (_, key, _) = keys.select_nth_unstable_by(k.checked_sub(1)?, |a, b| b.cmp(a));
+    Some(score_of(*key))
+}
+
+/// The k best of [`key`]s, best first; ids, which decide of equal scores, are looked up only then.
+/// Cheaper than a [`Collector`] where all scores are there at once. Cost: O(keys + k log k).
+pub(crate) fn best(k: usize, keys: &mut Vec<u64>, documents: &DocTable) -> Vec<(f32, DocId)> {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is a document's number")]
+    let doc_of = |key: u64| DocId(key as u32);
+    if let Some(least) = kth(k, keys) {
+        // All that reach the cut; ids decide which of those just at it stay.
+        keys.retain(|key| score_of(*key) >= least);
+    }
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    for equal in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32).filter(|equal| equal.len() > 1) {
+        equal.sort_unstable_by(|a, b| documents.id(doc_of(*b)).cmp(documents.id(doc_of(*a))));
+    }
+    keys.truncate(k);
+    keys.iter().map(|key| (score_of(*key), doc_of(*key))).collect()
+}
+
 /// Keeps the k best documents; equal scores are decided by id, which is looked up only then.
 pub(crate) struct Collector<'a> {
     top: TopK<(f32, DocId), Order<'a>>,

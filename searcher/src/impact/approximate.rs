@@ -13,10 +13,10 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::rescore::rescore;
+use super::accumulate::Sums;
 use super::{ImpactScratch, Plan, Summed, Target, terms};
 use crate::SearchError;
-use crate::collect::Collector;
+use crate::collect::best;
 use crate::kernels::{LANES, LINE};
 use crate::query::{FixedQuery, QueryTable};
 use crate::searcher::Stats;
@@ -46,10 +46,11 @@ pub(crate) fn search(
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let wanted = Setting { candidates: setting.candidates.max(k), ..setting };
     choose(&target.summed(), query, wanted, scratch, stats)?;
-    let mut collector = Collector::new(k, target.segment.documents());
-    rescore(target, table, &scratch.chosen, &mut collector);
-    stats.documents_scored += scratch.chosen.len() as u64;
-    Ok(collector.into_sorted())
+    let ImpactScratch { chosen, scored, .. } = scratch;
+    scored.clear();
+    target.kernels.score_all(table, &target.records, (chosen, target.unit), scored);
+    stats.documents_scored += chosen.len() as u64;
+    Ok(best(k, scored, target.segment.documents()))
 }
 
 /// Steps 1 to 3: leaves the rows with the largest sums in `scratch.chosen`, ascending.
@@ -73,8 +74,11 @@ pub(super) fn choose(
         chosen.clear();
         let mut cut = None;
         for window in 0..windows {
-            stats.postings += plan.add(window, sums) as u64;
-            let lines = sums.lines(target.rows_of(window));
+            let in_group = window % Sums::<u8>::WINDOWS;
+            if in_group == 0 {
+                stats.postings += plan.add(window, sums) as u64;
+            }
+            let lines = sums.lines(in_group, target.rows_of(window));
             let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
             let before = collected.len();
             target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
@@ -97,13 +101,12 @@ fn plan<'a>(
 ) -> Plan<'a, u8> {
     let mut terms = terms(query, view);
     terms.truncate(MOST_TERMS);
-    let mut contributions = vec![[0u8; BANDS]; terms.len()];
-    let mut worths = vec![[0u16; BANDS]; terms.len()];
+    let mut of_terms = vec![([0u8; BANDS], [0u16; BANDS]); terms.len()];
     let mut postings_of = [0u32; WORTHS as usize];
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.typical(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most 255 terms")]
     let scale = (255.0 - 0.5 * terms.len() as f64) / highest;
-    for ((term, contributions), worths) in terms.iter().zip(&mut contributions).zip(&mut worths) {
+    for (term, (contributions, worths)) in terms.iter().zip(&mut of_terms) {
         #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
         let weight = (term.weight * scale) as f32;
         let rarity = rarity(rows, term.directory.len());
@@ -116,6 +119,10 @@ fn plan<'a>(
                 reason = "at most 255 by the choice of scale; a cast saturates"
             )]
             let (rounded, worth) = ((exact + 0.5) as u8, (exact * rarity) as u16);
+            // Bands fall: the later ones contribute nothing either.
+            if rounded == 0 {
+                break;
+            }
             contributions[band] = rounded;
             worths[band] = worth.min(WORTHS - 1);
             let end = term.directory.end(band);
@@ -125,13 +132,12 @@ fn plan<'a>(
         }
     }
     let least = least_worth(&postings_of, postings);
-    let mut plan = Plan::new(terms.len());
-    for ((term, contributions), worths) in terms.iter().zip(contributions).zip(worths) {
+    let mut plan = Plan::new(view.meta().windows as usize, terms.len());
+    for (term, (contributions, worths)) in terms.iter().zip(of_terms) {
         let added = worths.iter().zip(&contributions).take_while(|(w, c)| **w >= least && **c > 0);
         let bands = added.count();
-        plan.push(term, (bands, view.meta().windows as usize), contributions);
+        plan.push(term, bands, contributions);
     }
-    plan.arrange();
     plan
 }
 
@@ -139,14 +145,12 @@ fn plan<'a>(
 const WORTHS: u16 = 1024;
 
 /// What a unit of contribution of a list is worth: the logarithm of how rare its term is. A posting
-/// of a common term lifts many documents that are not among the best.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "a factor between 0 and 50"
-)]
+/// of a common term lifts many rows that are not among the best. The logarithm's fraction is taken
+/// to be linear, which is off by less than a tenth.
+#[expect(clippy::cast_precision_loss, reason = "a factor between 0 and 50")]
 fn rarity(rows: usize, postings: u32) -> f32 {
-    ((1.0 + rows as f64 / f64::from(postings.max(1))).log2()) as f32
+    let ratio = 1.0 + rows as f32 / postings.max(1) as f32;
+    ratio.to_bits() as f32 / (1u32 << 23) as f32 - 127.0
 }
 
 /// The least worth (at least 1) such that those from it on have `wanted` postings.

@@ -16,10 +16,10 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::rescore::rescore;
+use super::accumulate::Sums;
 use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
-use crate::collect::Collector;
+use crate::collect::{best, kth};
 use crate::kernels::{LANES, LINE};
 use crate::query::{FixedQuery, QueryTable};
 use crate::searcher::Stats;
@@ -48,19 +48,22 @@ pub(crate) fn search(
     loop {
         let (mut plan, scale) = plan(query, &view);
         let guess = collect(target, &mut plan, (k, forced), scratch, stats)?;
-        let ImpactScratch { collected, chosen, .. } = scratch;
+        let ImpactScratch { collected, chosen, scored, .. } = scratch;
         collected.retain(|c| ((*c & 0xffff_ffff) as usize) < documents);
         let first = (k + k / 2 + 10).min(collected.len());
         if first < collected.len() {
             collected.select_nth_unstable_by(first, |a, b| b.cmp(a));
         }
-        let mut collector = Collector::new(k, target.segment.documents());
+        scored.clear();
         take(&collected[..first], chosen);
-        rescore(target, table, chosen, &mut collector);
+        let score = |docs: &[u32], scored: &mut Vec<u64>| {
+            target.kernels.score_all(table, &target.records, (docs, target.unit), scored);
+        };
+        score(chosen, scored);
         stats.documents_scored += first as u64;
         // In units of a sum: bounds below this belong to documents that cannot enter.
         // A score that f32 holds only roughly, or not at all, proves nothing.
-        let proof = collector.threshold().filter(|score| score.is_normal());
+        let proof = kth(k, scored).filter(|score| score.is_normal());
         let reach = proof.map_or(0.0, |score| f64::from(score) / target.unit);
         #[expect(
             clippy::cast_possible_truncation,
@@ -75,9 +78,9 @@ pub(crate) fn search(
         collected.drain(..first);
         collected.retain(|c| c >> 32 >= u64::from(bound));
         take(collected, chosen);
-        rescore(target, table, chosen, &mut collector);
+        score(chosen, scored);
         stats.documents_scored += chosen.len() as u64;
-        return Ok(collector.into_sorted());
+        return Ok(best(k, scored, target.segment.documents()));
     }
 }
 
@@ -87,7 +90,7 @@ fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]
     let scale = (FULL - terms.len() as f64) / highest;
-    let mut plan = Plan::new(terms.len());
+    let mut plan = Plan::new(view.meta().windows as usize, terms.len());
     for term in &terms {
         let mut contributions = [0u16; BANDS];
         for (band, contribution) in contributions.iter_mut().enumerate() {
@@ -99,7 +102,9 @@ fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
             let bound = (term.weight * scale * f64::from(term.directory.high(band))).ceil() as u16;
             *contribution = bound;
         }
-        plan.push(term, (BANDS, view.meta().windows as usize), contributions);
+        // Bands that are not used have no level.
+        let bands = contributions.iter().take_while(|c| **c > 0).count();
+        plan.push(term, bands, contributions);
     }
     (plan, scale)
 }
@@ -119,9 +124,12 @@ fn collect(
     let mut guess = forced;
     let rows = target.summed();
     for window in 0..target.lists.meta().windows as usize {
-        rows.in_time()?;
-        stats.postings += plan.add(window, sums) as u64;
-        let lines = sums.lines(rows.rows_of(window));
+        let in_group = window % Sums::<u16>::WINDOWS;
+        if in_group == 0 {
+            rows.in_time()?;
+            stats.postings += plan.add(window, sums) as u64;
+        }
+        let lines = sums.lines(in_group, rows.rows_of(window));
         let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
         target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
         if forced.is_none() && collected.len() >= 2 * wanted {

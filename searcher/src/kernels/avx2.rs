@@ -9,6 +9,8 @@ use std::arch::x86_64::{
     _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi8,
 };
 
+use quarry_index::forward::Records;
+
 use super::{LANES, LINE};
 use crate::query::QueryTable;
 
@@ -23,6 +25,32 @@ pub(super) fn score(table: &QueryTable, bytes: &[u8], count: usize) -> i64 {
     unsafe { score_unchecked(table, bytes, count) }
 }
 
+/// [`super::batch::score_all`] by this kernel.
+pub(super) fn score_all(
+    table: &QueryTable,
+    records: &Records<'_>,
+    docs: (&[u32], f64),
+    out: &mut Vec<u64>,
+) {
+    // SAFETY: `Kernels::available` saw AVX2.
+    unsafe { score_all_avx2(table, records, docs, out) }
+}
+
+#[target_feature(enable = "avx2")]
+fn score_all_avx2(
+    table: &QueryTable,
+    records: &Records<'_>,
+    docs: (&[u32], f64),
+    out: &mut Vec<u64>,
+) {
+    super::batch::score_all(records, docs, out, |bytes, count| {
+        assert!(bytes.len() >= 3 * count + 64, "a record without its slack");
+        // SAFETY: the features are this function's, and the length was just checked.
+        unsafe { score_unchecked(table, bytes, count) }
+    });
+}
+
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn score_unchecked(table: &QueryTable, bytes: &[u8], count: usize) -> i64 {
     let weights = table.narrow();

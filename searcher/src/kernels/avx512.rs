@@ -9,6 +9,8 @@ use std::arch::x86_64::{
     _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_si512,
 };
 
+use quarry_index::forward::Records;
+
 use super::{BLOCK, LANES, LINE, keep};
 use crate::query::QueryTable;
 
@@ -26,7 +28,33 @@ pub(super) fn score(table: &QueryTable, bytes: &[u8], count: usize) -> i64 {
     unsafe { score_unchecked(table, bytes.as_ptr(), count) }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+/// [`super::batch::score_all`] by this kernel.
+pub(super) fn score_all(
+    table: &QueryTable,
+    records: &Records<'_>,
+    docs: (&[u32], f64),
+    out: &mut Vec<u64>,
+) {
+    // SAFETY: `Kernels::available` saw AVX-512 BW, VL and VBMI2.
+    unsafe { score_all_avx512(table, records, docs, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
+fn score_all_avx512(
+    table: &QueryTable,
+    records: &Records<'_>,
+    docs: (&[u32], f64),
+    out: &mut Vec<u64>,
+) {
+    super::batch::score_all(records, docs, out, |bytes, count| {
+        assert!(bytes.len() >= 3 * count + 64, "a record without its slack");
+        // SAFETY: the features are this function's, and the length was just checked.
+        unsafe { score_unchecked(table, bytes.as_ptr(), count) }
+    });
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
 unsafe fn score_unchecked(table: &QueryTable, record: *const u8, count: usize) -> i64 {
     let filter = table.filter().words();
     let weights = table.narrow();
@@ -65,9 +93,7 @@ unsafe fn score_unchecked(table: &QueryTable, record: *const u8, count: usize) -
                 at += 32;
             }
             at = end;
-            for (term, level) in terms[..kept].iter().zip(&levels[..kept]) {
-                sum += i64::from(weights[usize::from(*term)]) * i64::from(*level);
-            }
+            sum += super::scalar::sum(weights, &terms[..kept], &levels[..kept]);
         }
     }
     sum

@@ -6,7 +6,8 @@ use quarry_index::forward::{LevelWidth, SLACK, TermWidth};
 use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
-use crate::query::QueryTable;
+use crate::collect::key;
+use crate::query::{QueryTable, to_score};
 
 /// The instructions that inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +43,7 @@ impl Kernels {
             if is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vbmi2")
+                && is_x86_feature_detected!("popcnt")
             {
                 return Self::Avx512;
             }
@@ -79,6 +81,34 @@ impl Kernels {
             }
         }
         table.score(&records.record(doc), records.term_width(), records.level_width())
+    }
+
+    /// The scores of many documents, as [`key`]s in the order of `docs`; of a document that matches
+    /// nothing, none. `unit` is what one unit of an integer score is worth.
+    ///
+    /// # Panics
+    /// When the segment lacks one of them.
+    pub(crate) fn score_all(
+        self,
+        table: &QueryTable,
+        records: &Records<'_>,
+        (docs, unit): (&[u32], f64),
+        out: &mut Vec<u64>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if records.term_width() == TermWidth::U16 && records.level_width() == LevelWidth::U8 {
+            match self {
+                Self::Avx512 => return super::avx512::score_all(table, records, (docs, unit), out),
+                Self::Avx2 => return super::avx2::score_all(table, records, (docs, unit), out),
+                Self::Scalar => {}
+            }
+        }
+        for doc in docs {
+            let sum = self.score(table, records, DocId(*doc));
+            if sum > 0 {
+                out.push(key(to_score(sum, unit), *doc));
+            }
+        }
     }
 
     /// The largest accumulator of each of 256 lanes, over every `stride`-th line; lane `l` of four

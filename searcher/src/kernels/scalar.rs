@@ -2,6 +2,17 @@
 
 use super::{LANES, LINE};
 
+/// What some components add to a score. Stands apart from kernels that pick the components: there
+/// the compiler would make gathers of it, of lines just written, which take several times as long.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+pub(super) fn sum(weights: &[i32; 1 << 16], terms: &[u16], levels: &[u8]) -> i64 {
+    let of = |(term, level): (&u16, &u8)| {
+        i64::from(weights[usize::from(*term)]) * i64::from(*level)
+    };
+    terms.iter().zip(levels).map(of).sum()
+}
+
 pub(super) fn maxima_u8(acc: &[u8], stride: usize) -> [u8; LANES] {
     let mut out = [0; LANES];
     let lines = acc.len() / LINE;

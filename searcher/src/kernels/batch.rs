@@ -1,25 +1,29 @@
-//! Exact scores of the documents chosen.
+//! Scoring many documents: the loop around a kernel, which asks for records ahead of use.
 
+use quarry_index::forward::{Records, SLACK};
 use quarry_vectors::DocId;
 
-use super::Target;
-use crate::collect::Collector;
-use crate::kernels::prefetch;
-use crate::query::{QueryTable, to_score};
+use super::prefetch;
+use crate::collect::key;
+use crate::query::to_score;
 
 /// Documents ahead of the one being scored whose record is asked for.
 const AHEAD: usize = 10;
 /// Documents ahead of those whose place in the table is asked for.
 const FURTHER: usize = 16;
 
-/// Scores every document and offers it. `docs` lie inside the segment.
-pub(super) fn rescore(
-    target: &Target<'_>,
-    table: &QueryTable,
-    docs: &[u32],
-    collector: &mut Collector<'_>,
+/// Scores documents of u16 terms and u8 levels by `score`, which takes a record's bytes with
+/// [`SLACK`] more behind them, and its components. Appends the [`key`]s of those that match.
+///
+/// # Panics
+/// When the segment lacks one of the documents.
+#[inline(always)]
+pub(super) fn score_all(
+    records: &Records<'_>,
+    (docs, unit): (&[u32], f64),
+    out: &mut Vec<u64>,
+    score: impl Fn(&[u8], usize) -> i64,
 ) {
-    let records = target.records;
     let ask = |doc: u32| {
         let (start, count) = records.place(DocId(doc));
         for line in (start..start + 3 * count).step_by(64) {
@@ -37,9 +41,10 @@ pub(super) fn rescore(
         if let Some(next) = docs.get(at + AHEAD) {
             ask(*next);
         }
-        let sum = target.kernels.score(table, &records, DocId(*doc));
+        let (start, count) = records.place(DocId(*doc));
+        let sum = score(&records.bytes()[start..start + 3 * count + SLACK], count);
         if sum > 0 {
-            collector.offer(to_score(sum, target.unit), DocId(*doc));
+            out.push(key(to_score(sum, unit), *doc));
         }
     }
 }
