@@ -1,13 +1,13 @@
-//! Complete inverted lists in order of impact.
+//! Complete inverted lists in order of impact, by windows of documents.
 //!
 //! A term's postings are cut into at most sixteen bands of levels, the band of the largest levels
-//! first. So a search reads of each list the best bands alone, one stretch of the file ("score at a
-//! time": Anh and Moffat, SIGIR 2006; JASS, ICTIR 2015). The segment is cut into windows of 65,535
-//! documents (SINDI, 2025), and within a band postings stand by window: a position in it takes two
-//! bytes, and the sums of some windows stay in the nearest caches.
+//! first. The segment is cut into windows of 65,535 documents, and within each window a list's
+//! postings stand band by band. So a search can go window by window, with sums that stay in the
+//! first-level cache, and read of each list the best bands alone ("score at a time": Anh and
+//! Moffat, SIGIR 2006; JASS, ICTIR 2015; windows: SINDI, 2025).
 //!
-//! A dense list has a count for each band and window, then the postings' positions, band by band. A
-//! sparse list has one entry of four bytes a posting, by document.
+//! A dense list has a run for each window: sixteen cumulative counts, then the postings' positions
+//! in the window, two bytes each. A sparse list has one entry of four bytes a posting, by document.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::container::{Part, PartWriter, Verify, Written};
 /// Name of the part kind.
 pub const KIND: &str = "impact";
 /// Version written.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 1;
 
 /// Bands of a list at most.
 pub const BANDS: usize = 16;
@@ -30,7 +30,7 @@ pub const MOST_DOCUMENTS: u64 = 1 << 24;
 pub const WINDOW: usize = 65_535;
 /// Postings that a list needs for each window of the segment to be dense: there both layouts take
 /// about the same room.
-const DENSE_FROM: u64 = 16;
+const DENSE_FROM: u64 = 18;
 
 /// What the part says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl ImpactMeta {
     #[must_use]
     pub fn list_bytes(&self, count: u32) -> u64 {
         if self.is_dense(count) {
-            u64::from(self.windows) * 2 * BANDS as u64 + 2 * u64::from(count)
+            u64::from(self.windows) * (4 + 2 * BANDS as u64) + 2 * u64::from(count)
         } else {
             4 * u64::from(count)
         }
@@ -234,18 +234,31 @@ pub fn encode(meta: &ImpactMeta, bands: &[BandData]) -> EncodedList {
     EncodedList { directory, bytes }
 }
 
-/// Counts by band and window, then positions by band.
+/// Starts of the runs, then the runs.
 fn dense(meta: &ImpactMeta, bands: &[BandData]) -> Vec<u8> {
-    let windows = meta.windows as usize;
-    let mut values = vec![0u16; BANDS * windows];
-    for (band, data) in bands.iter().enumerate() {
-        for doc in &data.docs {
-            // A document stands in a band once: a window's count fits.
-            values[band * windows + *doc as usize / WINDOW] += 1;
-            values.push(u16::try_from(*doc as usize % WINDOW).unwrap_or(u16::MAX));
+    let mut left: Vec<&[u32]> = bands.iter().map(|b| b.docs.as_slice()).collect();
+    let mut starts: Vec<u32> = Vec::with_capacity(meta.windows as usize);
+    let mut runs: Vec<u16> = Vec::new();
+    for window in 0..meta.windows {
+        starts.push(u32::try_from(runs.len()).unwrap_or(u32::MAX));
+        let header = runs.len();
+        let base = window as usize * WINDOW;
+        runs.resize(header + BANDS, 0);
+        for band in 0..BANDS {
+            if let Some(docs) = left.get_mut(band) {
+                let here = docs.partition_point(|doc| (*doc as usize) < base + WINDOW);
+                let (now, later) = docs.split_at(here);
+                let position = |doc: &u32| u16::try_from(*doc as usize - base).unwrap_or(u16::MAX);
+                runs.extend(now.iter().map(position));
+                *docs = later;
+            }
+            // A document stands in one band only.
+            runs[header + band] = u16::try_from(runs.len() - header - BANDS).unwrap_or(u16::MAX);
         }
     }
-    bytemuck::cast_slice(&values).to_vec()
+    let mut bytes = bytemuck::cast_slice(&starts).to_vec();
+    bytes.extend_from_slice(bytemuck::cast_slice(&runs));
+    bytes
 }
 
 /// Entries by document: document | band << 24.
@@ -261,7 +274,7 @@ fn sparse(bands: &[BandData]) -> Vec<u8> {
 /// The postings of one list as they lie in the file.
 #[derive(Debug, Clone, Copy)]
 pub enum Postings<'a> {
-    /// Counts and positions.
+    /// A run for each window.
     Dense(Dense<'a>),
     /// By document: document | band << 24.
     Sparse(&'a [u32]),
@@ -270,26 +283,34 @@ pub enum Postings<'a> {
 /// A dense list.
 #[derive(Debug, Clone, Copy)]
 pub struct Dense<'a> {
-    windows: usize,
-    counts: &'a [u16],
-    positions: &'a [u16],
+    starts: &'a [u32],
+    runs: &'a [u16],
 }
 
 impl<'a> Dense<'a> {
-    /// Postings of a band by window.
+    /// A window's cumulative counts by band, and the positions they count; whatever the file says,
+    /// within the list.
     #[must_use]
     #[inline]
-    pub fn counts(&self, band: usize) -> &'a [u16] {
-        let start = band * self.windows;
-        self.counts.get(start..start + self.windows).unwrap_or_default()
+    pub fn run(&self, window: usize) -> (&'a [u16; BANDS], &'a [u16]) {
+        let start = self.starts.get(window).map_or(usize::MAX, |s| *s as usize);
+        let run = self.runs.get(start..).unwrap_or_default();
+        run.split_first_chunk::<BANDS>().unwrap_or((&[0; BANDS], &[]))
     }
 
-    /// Positions in their windows, by band, by window, ascending. A band begins where the directory
-    /// says that the one before it ends.
+    /// Where the runs begin, by window.
     #[must_use]
     #[inline]
-    pub fn positions(&self) -> &'a [u16] {
-        self.positions
+    pub fn starts(&self) -> &'a [u32] {
+        self.starts
+    }
+
+    /// All from a window's run on, for prefetching.
+    #[must_use]
+    #[inline]
+    pub fn run_bytes(&self, window: usize) -> &'a [u16] {
+        let start = self.starts.get(window).map_or(usize::MAX, |s| *s as usize);
+        self.runs.get(start..).unwrap_or_default()
     }
 }
 
@@ -326,10 +347,11 @@ impl<'a> Lists<'a> {
             _ => &[],
         };
         if self.meta.is_dense(row[BANDS - 1]) {
-            let values: &[u16] = bytemuck::try_cast_slice(list).unwrap_or_default();
-            let windows = self.meta.windows as usize;
-            let (counts, positions) = values.split_at((BANDS * windows).min(values.len()));
-            Postings::Dense(Dense { windows, counts, positions })
+            let (starts, runs) = list.split_at((4 * self.meta.windows as usize).min(list.len()));
+            Postings::Dense(Dense {
+                starts: bytemuck::try_cast_slice(starts).unwrap_or_default(),
+                runs: bytemuck::try_cast_slice(runs).unwrap_or_default(),
+            })
         } else {
             Postings::Sparse(bytemuck::try_cast_slice(list).unwrap_or_default())
         }
@@ -358,13 +380,13 @@ pub struct ImpactLists {
 }
 
 impl ImpactLists {
-    /// Opens the part and checks that every list fills exactly its place. Counts and documents are
+    /// Opens the part and checks that every list fills exactly its place. Runs and documents are
     /// not looked at: searches bound what a damaged posting can do.
     ///
     /// # Errors
     /// As [`Part::open`]; and when the numbers do not fit together.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, VERSION..VERSION + 1, verify)?;
+        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
         let meta: ImpactMeta = part.json("meta")?;
         let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
         let documents = part.documents();
@@ -445,7 +467,7 @@ impl ImpactLists {
     }
 }
 
-/// Every posting of a list as (document, band), by band and window: the plain twin of the
+/// Every posting of a list as (document, band), by window and band: the plain twin of the
 /// searchers' loops, and for tools.
 #[must_use]
 pub fn decode(meta: &ImpactMeta, postings: Postings<'_>) -> Vec<(u32, u8)> {
@@ -455,13 +477,14 @@ pub fn decode(meta: &ImpactMeta, postings: Postings<'_>) -> Vec<(u32, u8)> {
             out.extend(entries.iter().map(|e| (e & 0xff_ffff, e.to_le_bytes()[3])));
         }
         Postings::Dense(list) => {
-            let mut positions = list.positions();
-            for band in 0..BANDS {
-                for (window, count) in (0..).zip(list.counts(band)) {
-                    let (here, later) = positions.split_at(positions.len().min((*count).into()));
-                    let of = |p: &u16| window * meta.window + u32::from(*p);
-                    out.extend(here.iter().map(|p| (of(p), u8::try_from(band).unwrap_or(u8::MAX))));
-                    positions = later;
+            for window in 0..meta.windows {
+                let (ends, positions) = list.run(window as usize);
+                let mut start = 0;
+                for (band, end) in (0u8..).zip(ends) {
+                    let band_positions = positions.get(start..usize::from(*end)).unwrap_or(&[]);
+                    let of = |p: &u16| (window * meta.window + u32::from(*p), band);
+                    out.extend(band_positions.iter().map(of));
+                    start = usize::from(*end);
                 }
             }
         }

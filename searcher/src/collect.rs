@@ -71,3 +71,38 @@ impl<'a> Collector<'a> {
         self.top.into_sorted()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use quarry_index::Verify;
+    use quarry_index::doctable::DocTableBuilder;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_best_are_those_that_a_collector_keeps(
+            scores in prop::collection::vec(0u8..6, 0..40),
+            k in 1usize..12,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("documents");
+            let mut ids = DocTableBuilder::default();
+            for doc in 0..scores.len() {
+                // Neither ascending nor descending by row.
+                ids.push(&format!("{}-{doc}", doc * 7 % 10), None).unwrap();
+            }
+            ids.write(&path).unwrap();
+            let documents = DocTable::open(&path, Verify::Full).unwrap();
+            let mut collector = Collector::new(k, &documents);
+            let mut keys = Vec::new();
+            for (doc, score) in (0u32..).zip(&scores) {
+                collector.offer(f32::from(*score), DocId(doc));
+                keys.push(key(f32::from(*score), doc));
+            }
+            prop_assert_eq!(kth(k, &mut keys.clone()), collector.threshold());
+            prop_assert_eq!(best(k, &mut keys, &documents), collector.into_sorted());
+        }
+    }
+}

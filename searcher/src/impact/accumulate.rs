@@ -1,26 +1,27 @@
-//! Adding contributions to the sums of a group of windows, one sum for each of their rows.
+//! Adding contributions to a window's sums, one for each of its documents.
 //!
-//! A group's sums stay in the second-level cache and are used again for the next group. Positions
-//! have two bytes and a window has a sum for every such number, so no posting, however damaged,
-//! reaches beyond its window.
+//! A window's sums stay in the nearest caches and are used again for the next one. Positions have
+//! two bytes and there is a sum for every such number, so no posting, however damaged, reaches
+//! beyond them.
 
 use quarry_index::impact::BANDS;
 
-use crate::kernels::{LINE, prefetch};
+use crate::kernels::LINE;
 
-/// Sums of a window: one for every number of two bytes.
+/// Sums: one for every number of two bytes.
 const SUMS: usize = 1 << 16;
-/// Bytes of a group's sums at most.
-const GROUP: usize = 1 << 19;
-/// Postings that the loop adds at once.
-const STEP: usize = 8;
-/// Postings ahead of those being added whose line is asked for.
-const AHEAD: usize = 768;
-/// Positions in a line.
-const OF_LINE: usize = LINE / size_of::<u16>();
+/// Postings whose contributions are laid out before they are added: one loop over several bands is
+/// better predicted than a loop for each.
+const CHUNK: usize = 1024;
+/// Contributions of a band that are laid out at once.
+const SPLAT: usize = 64;
+/// Longer bands are added by a loop of their own.
+const LONG: usize = 512;
+/// Postings that the loops add at once.
+const GROUP: usize = 8;
 
 /// A number that contributions are added up in.
-pub(super) trait Sum: bytemuck::Pod + PartialEq {
+pub(super) trait Sum: bytemuck::Pod {
     /// `self + other`; callers scale contributions so that no sum of theirs wraps.
     fn plus(self, other: Self) -> Self;
 }
@@ -39,75 +40,83 @@ impl Sum for u16 {
     }
 }
 
-/// The sums of a group of windows; zero between groups. They begin at a cache line.
-#[derive(Debug, Default)]
+/// Sums that begin at a cache line: sweeps go by whole lines.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Lines<T>([T; SUMS]);
+
+/// The sums of one window; zero between windows.
+#[derive(Debug)]
 pub(super) struct Sums<T> {
-    sums: Vec<T>,
-    begin: usize,
+    sums: Box<Lines<T>>,
+    chunk: Box<[T; CHUNK + LONG + SPLAT]>,
+}
+
+impl<T: Sum> Default for Sums<T> {
+    fn default() -> Self {
+        Self { sums: Box::new(Lines([T::zeroed(); SUMS])), chunk: bytemuck::zeroed_box() }
+    }
 }
 
 impl<T: Sum> Sums<T> {
-    /// Windows of a group.
-    pub(super) const WINDOWS: usize = GROUP / SUMS / size_of::<T>();
-
-    /// Makes room for a group of so many windows.
-    pub(super) fn prepare(&mut self, windows: usize) {
+    /// The sums of the first `documents` of the window, up to a whole line of 64 bytes.
+    pub(super) fn lines(&mut self, documents: usize) -> &mut [T] {
         let lanes = LINE / size_of::<T>();
-        let wanted = windows.min(Self::WINDOWS) * SUMS + lanes;
-        if self.sums.len() < wanted {
-            self.sums = vec![T::zeroed(); wanted];
-            self.begin = self.sums.as_ptr().align_offset(LINE).min(lanes);
-        }
+        &mut self.sums.0[..documents.next_multiple_of(lanes).min(SUMS)]
     }
 
-    fn windows(&mut self) -> &mut [[T; SUMS]] {
-        self.sums.get_mut(self.begin..).unwrap_or_default().as_chunks_mut().0
-    }
-
-    /// The sums of the first `rows` rows of a window of the group, up to a whole line of 64 bytes.
-    pub(super) fn lines(&mut self, window: usize, rows: usize) -> &mut [T] {
-        let lanes = LINE / size_of::<T>();
-        &mut self.windows()[window][..rows.next_multiple_of(lanes).min(SUMS)]
-    }
-
-    /// Adds a band's postings in the windows of the group: `counts` says how many each window has
-    /// of `positions`. Says how many there were.
-    #[inline]
-    pub(super) fn add_band(
+    /// Adds the first `bands` bands of a run; says how many postings they had.
+    pub(super) fn add_run(
         &mut self,
-        counts: &[u16],
-        mut positions: &[u16],
-        contribution: T,
+        (ends, positions): (&[u16; BANDS], &[u16]),
+        contributions: &[T; BANDS],
+        bands: usize,
     ) -> usize {
-        let mut last = [T::zeroed(); 2 * STEP];
-        last[..STEP].fill(contribution);
-        let mut added = 0;
-        for (sums, count) in self.windows().iter_mut().zip(counts) {
-            let count = positions.len().min(usize::from(*count));
-            for line in (0..count).step_by(OF_LINE) {
-                prefetch(positions, AHEAD + line);
+        let Self { sums, chunk } = self;
+        let sums = &mut sums.0;
+        // Laid out but not added: positions[from..at].
+        let (mut from, mut at) = (0, 0);
+        for (end, contribution) in ends.iter().zip(contributions).take(bands) {
+            let end = usize::from(*end).min(positions.len()).max(at);
+            if end - at <= LONG {
+                loop {
+                    if let Some(slot) = chunk[at - from..].first_chunk_mut::<SPLAT>() {
+                        *slot = [*contribution; SPLAT];
+                    }
+                    if end - at <= SPLAT {
+                        break;
+                    }
+                    at += SPLAT;
+                }
+                at = end;
+                if at - from < CHUNK {
+                    continue;
+                }
+                spread(sums, &positions[from..], at - from, &mut chunk[..]);
+            } else {
+                spread(sums, &positions[from..], at - from, &mut chunk[..]);
+                repeat(sums, &positions[at..end], *contribution);
+                at = end;
             }
-            add(sums, positions, count, &last);
-            positions = &positions[count..];
-            added += count;
+            from = at;
         }
-        added
+        spread(sums, &positions[from..], at - from, &mut chunk[..]);
+        at
     }
 
-    /// Adds the entries of the window that begins at row `base`, which `entries` begins with; says
-    /// how many they were.
+    /// Adds the entries of the window that begins at document `base`, which `entries` begins with;
+    /// says how many they were.
     pub(super) fn add_entries(
         &mut self,
-        window: usize,
         entries: &[u32],
-        (base, rows): (usize, usize),
+        (base, documents): (usize, usize),
         contributions: &[T; BANDS],
     ) -> usize {
-        let sums = &mut self.windows()[window];
+        let sums = &mut self.sums.0;
         let mut added = 0;
         for entry in entries {
             let position = (*entry as usize & 0xff_ffff).wrapping_sub(base);
-            if position >= rows {
+            if position >= documents {
                 break;
             }
             let sum = &mut sums[position % SUMS];
@@ -118,24 +127,42 @@ impl<T: Sum> Sums<T> {
     }
 }
 
-/// Adds a contribution for each of the first `count` positions. `last` has it STEP times, then
-/// zeros: the last group goes on into the positions that follow, to which zero is added, so that no
-/// loop is left for the rest, whose end could not be predicted.
+/// Adds a contribution of its own for each of the first `count` positions. Those after them, to a
+/// whole group, get zero added where the list has them, so that no loop is left for the rest.
 #[inline(always)]
-fn add<T: Sum>(sums: &mut [T; SUMS], positions: &[u16], count: usize, last: &[T; 2 * STEP]) {
-    let (whole, rest) = (count / STEP, count % STEP);
-    let mut one = |position: u16, contribution: T| {
+fn spread<T: Sum>(sums: &mut [T; SUMS], positions: &[u16], count: usize, contributions: &mut [T]) {
+    if let Some(slot) = contributions[count..].first_chunk_mut::<GROUP>() {
+        *slot = [T::zeroed(); GROUP];
+    }
+    let groups = positions.as_chunks::<GROUP>().0;
+    let whole = groups.len().min(count.div_ceil(GROUP));
+    let (of_groups, _) = contributions.as_chunks::<GROUP>();
+    for (positions, contributions) in groups[..whole].iter().zip(of_groups) {
+        for (position, contribution) in positions.iter().zip(contributions) {
+            let sum = &mut sums[usize::from(*position)];
+            *sum = sum.plus(*contribution);
+        }
+    }
+    // The end of the list.
+    let done = whole * GROUP;
+    if done < count {
+        for (position, contribution) in positions[done..].iter().zip(&contributions[done..count]) {
+            let sum = &mut sums[usize::from(*position)];
+            *sum = sum.plus(*contribution);
+        }
+    }
+}
+
+/// Adds the same contribution for each position.
+#[inline(always)]
+fn repeat<T: Sum>(sums: &mut [T; SUMS], positions: &[u16], contribution: T) {
+    let mut one = |position: u16| {
         let sum = &mut sums[usize::from(position)];
         *sum = sum.plus(contribution);
     };
-    let groups = positions.as_chunks::<STEP>().0;
-    for group in &groups[..whole] {
-        group.iter().for_each(|position| one(*position, last[0]));
+    let (groups, last) = positions.as_chunks::<GROUP>();
+    for positions in groups {
+        positions.iter().for_each(|p| one(*p));
     }
-    let last = &last[STEP - rest..2 * STEP - rest];
-    match groups.get(whole) {
-        Some(group) => group.iter().zip(last).for_each(|(position, c)| one(*position, *c)),
-        // The end of the list.
-        None => positions[whole * STEP..count].iter().zip(last).for_each(|(p, c)| one(*p, *c)),
-    }
+    last.iter().for_each(|p| one(*p));
 }

@@ -13,7 +13,6 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::accumulate::Sums;
 use super::{ImpactScratch, Plan, Summed, Target, terms};
 use crate::SearchError;
 use crate::collect::best;
@@ -74,11 +73,8 @@ pub(super) fn choose(
         chosen.clear();
         let mut cut = None;
         for window in 0..windows {
-            let in_group = window % Sums::<u8>::WINDOWS;
-            if in_group == 0 {
-                stats.postings += plan.add(window, sums) as u64;
-            }
-            let lines = sums.lines(in_group, target.rows_of(window));
+            stats.postings += plan.add(window, sums) as u64;
+            let lines = sums.lines(target.rows_of(window));
             let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
             let before = collected.len();
             target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
@@ -132,12 +128,13 @@ fn plan<'a>(
         }
     }
     let least = least_worth(&postings_of, postings);
-    let mut plan = Plan::new(view.meta().windows as usize, terms.len());
+    let mut plan = Plan::new(terms.len());
     for (term, (contributions, worths)) in terms.iter().zip(of_terms) {
         let added = worths.iter().zip(&contributions).take_while(|(w, c)| **w >= least && **c > 0);
         let bands = added.count();
-        plan.push(term, bands, contributions);
+        plan.push(term, (bands, view.meta().windows as usize), contributions);
     }
+    plan.arrange();
     plan
 }
 

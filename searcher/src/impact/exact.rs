@@ -16,7 +16,6 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::accumulate::Sums;
 use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::{best, kth};
@@ -90,7 +89,7 @@ fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]
     let scale = (FULL - terms.len() as f64) / highest;
-    let mut plan = Plan::new(view.meta().windows as usize, terms.len());
+    let mut plan = Plan::new(terms.len());
     for term in &terms {
         let mut contributions = [0u16; BANDS];
         for (band, contribution) in contributions.iter_mut().enumerate() {
@@ -104,7 +103,7 @@ fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
         }
         // Bands that are not used have no level.
         let bands = contributions.iter().take_while(|c| **c > 0).count();
-        plan.push(term, bands, contributions);
+        plan.push(term, (bands, view.meta().windows as usize), contributions);
     }
     (plan, scale)
 }
@@ -124,12 +123,9 @@ fn collect(
     let mut guess = forced;
     let rows = target.summed();
     for window in 0..target.lists.meta().windows as usize {
-        let in_group = window % Sums::<u16>::WINDOWS;
-        if in_group == 0 {
-            rows.in_time()?;
-            stats.postings += plan.add(window, sums) as u64;
-        }
-        let lines = sums.lines(in_group, rows.rows_of(window));
+        rows.in_time()?;
+        stats.postings += plan.add(window, sums) as u64;
+        let lines = sums.lines(rows.rows_of(window));
         let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
         target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
         if forced.is_none() && collected.len() >= 2 * wanted {

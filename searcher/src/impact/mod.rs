@@ -2,8 +2,8 @@
 //! evaluation using pre-computed impacts", SIGIR 2006; Lin and Trotman, "Anytime ranking for
 //! impact-ordered indexes", ICTIR 2015.
 //!
-//! Both searches go by groups of windows. They add up what bands of postings contribute to each
-//! document of a group, collect the documents with the largest sums, and score these from the
+//! Both searches go window by window. They add up what bands of postings contribute to each
+//! document of the window, collect the documents with the largest sums, and score these from the
 //! forward index in the end. They differ in what a contribution is: `approximate` adds typical
 //! values of the largest bands in one byte; `exact` adds upper bounds of all bands in two, and
 //! leaves out no document that could still be among the best.
@@ -20,7 +20,7 @@ use quarry_index::impact::{BANDS, Dense, Directory, ImpactLists, Lists, Postings
 use quarry_vectors::TermId;
 
 use crate::SearchError;
-use crate::kernels::{Kernels, LINE, prefetch};
+use crate::kernels::{Kernels, prefetch};
 use crate::query::FixedQuery;
 use accumulate::{Sum, Sums};
 
@@ -99,36 +99,21 @@ fn terms<'a>(query: &FixedQuery, lists: &Lists<'a>) -> Vec<Term<'a>> {
             continue;
         };
         let postings = lists.postings(TermId(term));
-        if let Postings::Sparse(entries) = postings {
-            prefetch(entries, 0);
+        match postings {
+            Postings::Dense(list) => prefetch(list.starts(), 0),
+            Postings::Sparse(entries) => prefetch(entries, 0),
         }
         out.push(Term { weight: f64::from(weight), directory, postings });
     }
     out
 }
 
-/// What is added of a dense list: its first bands.
+/// What is added of a dense list.
 #[derive(Debug)]
 struct DensePlan<'a, T> {
     list: Dense<'a>,
     bands: usize,
     contributions: [T; BANDS],
-    /// Where each band's postings of the next group begin.
-    next: [u32; BANDS],
-    /// Postings of a band in a group, about.
-    typical: usize,
-}
-
-impl<T> DensePlan<'_, T> {
-    /// Asks for the first postings of a group.
-    #[inline]
-    fn ask(&self) {
-        for begin in &self.next[..self.bands] {
-            for line in (0..self.typical.min(MOST_ASKED)).step_by(OF_LINE) {
-                prefetch(self.list.positions(), *begin as usize + line);
-            }
-        }
-    }
 }
 
 /// What is added of a sparse list: all of it.
@@ -138,75 +123,69 @@ struct SparsePlan<'a, T> {
     contributions: [T; BANDS],
 }
 
-/// What a search adds up, group by group of windows.
+/// What a search adds up, window by window.
 #[derive(Debug)]
 struct Plan<'a, T> {
-    windows: usize,
     dense: Vec<DensePlan<'a, T>>,
     sparse: Vec<SparsePlan<'a, T>>,
 }
 
-/// Positions of two bytes in a line.
-const OF_LINE: usize = LINE / size_of::<u16>();
-/// Postings of a band that are asked for before they are added; while they are, the rest.
-const MOST_ASKED: usize = 4 * OF_LINE;
-
 impl<'a, T: Sum> Plan<'a, T> {
-    fn new(windows: usize, terms: usize) -> Self {
-        let (dense, sparse) = (Vec::with_capacity(terms), Vec::with_capacity(terms));
-        Self { windows, dense, sparse }
+    fn new(terms: usize) -> Self {
+        Self { dense: Vec::with_capacity(terms), sparse: Vec::with_capacity(terms) }
     }
 
     /// Takes the first `bands` bands of a dense list in, or all of a sparse one.
-    fn push(&mut self, term: &Term<'a>, bands: usize, contributions: [T; BANDS]) {
+    fn push(
+        &mut self,
+        term: &Term<'a>,
+        (bands, windows): (usize, usize),
+        contributions: [T; BANDS],
+    ) {
         match term.postings {
             Postings::Dense(list) if bands > 0 => {
-                let mut next = [0; BANDS];
-                for (band, next) in next.iter_mut().enumerate().take(bands) {
-                    // A count of two bytes for each window; the first group has the first line.
-                    prefetch(list.counts(band), 0);
-                    *next = if band == 0 { 0 } else { term.directory.end(band - 1) };
-                }
-                let groups = self.windows.div_ceil(Sums::<T>::WINDOWS).max(1);
-                let typical = term.directory.end(bands - 1) as usize / bands / groups + OF_LINE;
-                self.dense.push(DensePlan { list, bands, contributions, next, typical });
+                let postings = term.directory.end(bands - 1) as usize;
+                ask(list.run_bytes(0), postings / windows);
+                self.dense.push(DensePlan { list, bands, contributions });
             }
             Postings::Dense(_) => {}
             Postings::Sparse(left) => self.sparse.push(SparsePlan { left, contributions }),
         }
     }
 
-    /// Adds everything that belongs to the group of windows from `first` on; says how many postings
-    /// that were. Groups go up.
-    fn add(&mut self, first: usize, sums: &mut Sums<T>) -> usize {
-        let windows = first..self.windows.min(first + Sums::<T>::WINDOWS);
-        sums.prepare(self.windows);
+    /// Brings lists of as many bands together: the loops over bands are then predicted.
+    fn arrange(&mut self) {
+        self.dense.sort_by_key(|plan| plan.bands);
+    }
+
+    /// Adds everything that belongs to a window; says how many postings that were. Windows go up.
+    fn add(&mut self, window: usize, sums: &mut Sums<T>) -> usize {
         let mut postings = 0;
-        if let Some(plan) = self.dense.first() {
-            plan.ask();
-        }
-        for at in 0..self.dense.len() {
-            if let Some(later) = self.dense.get(at + 1) {
-                later.ask();
-            }
-            let DensePlan { list, bands, contributions, next, .. } = &mut self.dense[at];
-            for (band, next) in next.iter_mut().enumerate().take(*bands) {
-                let counts = list.counts(band).get(windows.clone()).unwrap_or_default();
-                let positions = list.positions().get(*next as usize..).unwrap_or_default();
-                let added = sums.add_band(counts, positions, contributions[band]);
-                *next += u32::try_from(added).unwrap_or(u32::MAX);
-                postings += added;
-            }
+        for plan in &self.dense {
+            let added = sums.add_run(plan.list.run(window), &plan.contributions, plan.bands);
+            // The next window's run will be about as long.
+            ask(plan.list.run_bytes(window + 1), added);
+            postings += added;
         }
         for plan in &mut self.sparse {
-            for window in windows.clone() {
-                let here = (window * WINDOW, WINDOW);
-                let added =
-                    sums.add_entries(window - first, plan.left, here, &plan.contributions);
-                plan.left = &plan.left[added..];
-                postings += added;
-            }
+            let here = (window * WINDOW, WINDOW);
+            let added = sums.add_entries(plan.left, here, &plan.contributions);
+            plan.left = &plan.left[added..];
+            postings += added;
         }
         postings
+    }
+}
+
+/// Asks for a run's counts and its first postings.
+#[inline(always)]
+fn ask(run: &[u16], postings: usize) {
+    for line in 0..4 {
+        prefetch(run, 32 * line);
+    }
+    if postings > 3 * 32 {
+        for line in 4..(BANDS + postings) / 32 + 2 {
+            prefetch(run, 32 * line);
+        }
     }
 }

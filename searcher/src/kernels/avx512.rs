@@ -144,9 +144,9 @@ macro_rules! over_sums {
             for (at, block) in blocks.iter_mut().enumerate() {
                 let mut hits = [0u64; BLOCK];
                 for (line, hits) in hits.iter_mut().enumerate() {
+                    let from: *const $sum = &raw const block[line * OF_LINE];
                     // SAFETY: a block has BLOCK lines of 64 bytes.
-                    let values =
-                        unsafe { _mm512_loadu_si512(block.as_ptr().add(line * OF_LINE).cast()) };
+                    let values = unsafe { _mm512_loadu_si512(from.cast()) };
                     *hits = u64::from($reaches(values, floor));
                 }
                 if hits.iter().fold(0, |all, hits| all | hits) != 0 {
@@ -161,10 +161,22 @@ macro_rules! over_sums {
 }
 
 over_sums!(
-    u8, maxima_u8, maxima_u8_avx512, _mm512_max_epu8,
-    sweep_u8, sweep_u8_avx512, _mm512_set1_epi8, _mm512_cmpge_epu8_mask
+    u8,
+    maxima_u8,
+    maxima_u8_avx512,
+    _mm512_max_epu8,
+    sweep_u8,
+    sweep_u8_avx512,
+    _mm512_set1_epi8,
+    _mm512_cmpge_epu8_mask
 );
 over_sums!(
-    u16, maxima_u16, maxima_u16_avx512, _mm512_max_epu16,
-    sweep_u16, sweep_u16_avx512, _mm512_set1_epi16, _mm512_cmpge_epu16_mask
+    u16,
+    maxima_u16,
+    maxima_u16_avx512,
+    _mm512_max_epu16,
+    sweep_u16,
+    sweep_u16_avx512,
+    _mm512_set1_epi16,
+    _mm512_cmpge_epu16_mask
 );

@@ -7,9 +7,8 @@ use super::{LANES, LINE};
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 pub(super) fn sum(weights: &[i32; 1 << 16], terms: &[u16], levels: &[u8]) -> i64 {
-    let of = |(term, level): (&u16, &u8)| {
-        i64::from(weights[usize::from(*term)]) * i64::from(*level)
-    };
+    let of =
+        |(term, level): (&u16, &u8)| i64::from(weights[usize::from(*term)]) * i64::from(*level);
     terms.iter().zip(levels).map(of).sum()
 }
 

@@ -7,7 +7,8 @@ use quarry_index::forward::{ForwardIndex, ForwardWriter, LevelWidth, Quantizatio
 use quarry_vectors::{DocId, SparseVector};
 
 use super::Kernels;
-use crate::query::{FixedQuery, QueryTable};
+use crate::collect::key;
+use crate::query::{FixedQuery, QueryTable, to_score};
 
 fn vector(most: usize) -> impl Strategy<Value = SparseVector> {
     let term = prop_oneof![0u32..200, 0u32..65_536];
@@ -50,6 +51,29 @@ proptest! {
             for kernels in Kernels::all() {
                 prop_assert_eq!(kernels.score(&table, &records, doc), want, "{:?}", kernels);
             }
+        }
+    }
+
+    #[test]
+    fn scores_of_many_are_those_of_each(
+        docs in prop::collection::vec(vector(90), 1..60),
+        query in vector(60),
+        levels in prop_oneof![Just(LevelWidth::U8), Just(LevelWidth::U16)],
+    ) {
+        let (_folder, index) = forward(&docs, levels);
+        let mut table = QueryTable::new(65_536);
+        table.load(&FixedQuery::new(&query));
+        let records = index.records();
+        let numbers: Vec<u32> = (0..docs.len() as u32).rev().collect();
+        let mut want = Vec::new();
+        for doc in &numbers {
+            let sum = Kernels::Scalar.score(&table, &records, DocId(*doc));
+            want.extend((sum > 0).then(|| key(to_score(sum, 0.25), *doc)));
+        }
+        for kernels in Kernels::all() {
+            let mut found = Vec::new();
+            kernels.score_all(&table, &records, (&numbers, 0.25), &mut found);
+            prop_assert_eq!(&found, &want, "{:?}", kernels);
         }
     }
 
