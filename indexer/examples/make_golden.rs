@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: LEAST_MEMORY,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true },
+        lists: Lists::These { impact: true, seismic: true, clusters: false },
         seismic: SeismicParams {
             n_postings: 4,
             max_fraction: 2.0,

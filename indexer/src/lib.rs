@@ -2,11 +2,13 @@
 
 mod build;
 mod calibration;
+mod clusters;
 mod error;
 mod impact;
 mod ingest;
 mod job;
 mod options;
+mod order;
 mod quantize;
 mod seal;
 mod seismic;
@@ -19,5 +21,6 @@ pub use build::build;
 pub use calibration::store_calibration;
 pub use error::BuildError;
 pub use options::{
-    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_clusters,
+    default_seismic,
 };

@@ -17,12 +17,17 @@ use quarry_index::{IndexError, Verify};
 use uuid::Uuid;
 
 use crate::BuildError;
+use crate::clusters;
 use crate::impact;
 use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
-use crate::spool::{Shard, ShardMeta, shard_path};
+use crate::spool::{Document, ShardMeta};
 use crate::text::TextBuilder;
+
+/// Documents between two reports of progress.
+const STEP: usize = 1 << 16;
 
 /// Totals of all shards.
 #[derive(Debug, Default)]
@@ -73,10 +78,9 @@ pub(crate) fn seal(
     job: SealJob<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Sealed, BuildError> {
+    let mut rows = Rows::open(job.build, job.shards)?;
     let mut totals = Totals::default();
-    for number in 0..job.shards {
-        totals.add(Shard::open(&shard_path(job.build, number))?.meta);
-    }
+    rows.take_metas().for_each(|meta| totals.add(meta));
     let id = Uuid::new_v4();
     let tokens = job.encoder.map(|e| &e.tokens).or(job.options.vocabulary.as_ref());
     let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
@@ -95,14 +99,42 @@ pub(crate) fn seal(
     }
     let lexicon =
         if totals.has_vectors { Some(write_lexicon(&job, id, dimension, tokens)?) } else { None };
+    let order = if job.options.lists.clusters() && totals.has_vectors {
+        rows.locate()?;
+        let how = (job.options.clusters.size, job.options.seed);
+        Some(clusters::order(&rows, how, job.build, progress)?)
+    } else {
+        None
+    };
+    let input = Input { rows: &rows, order: order.as_ref() };
     let (text, others) = rayon::join(
-        || if totals.has_text { write_text(&job, id).map(Some) } else { Ok(None) },
-        || write_vectors(&job, id, dimension, &totals, progress),
+        || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
+        || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let mut parts = others?;
     parts.extend(text?);
     let segment = SegmentEntry { id, rows: totals.documents, documents: totals.documents, parts };
     Ok(Sealed { segment, lexicon, totals })
+}
+
+/// The documents, and in which order the segment will have them; without one as they came.
+#[derive(Debug, Clone, Copy)]
+struct Input<'a> {
+    rows: &'a Rows,
+    order: Option<&'a Order>,
+}
+
+impl Input<'_> {
+    fn each(
+        &self,
+        mut each: impl FnMut(Document<'_>) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        match self.order {
+            Some(order) => self.rows.in_order(order.rows(), each),
+            None => (0..self.rows.shards())
+                .try_for_each(|shard| self.rows.shard(shard)?.iter().try_for_each(&mut each)),
+        }
+    }
 }
 
 fn too_many(what: &str, found: usize) -> BuildError {
@@ -126,11 +158,17 @@ fn write_lexicon(
     Ok(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true))
 }
 
-fn write_text(job: &SealJob<'_>, id: Uuid) -> Result<PartEntry, BuildError> {
-    let mut builder = TextBuilder::create(&job.build.join("text"), job.options.memory / 4)?;
-    for number in 0..job.shards {
-        for stored in Shard::open(&shard_path(job.build, number))?.stored()? {
-            builder.add(&stored)?;
+fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
+    let memory = job.options.memory / 4;
+    let mut builder = TextBuilder::create(&job.build.join("text"), memory)?;
+    match input.order {
+        Some(order) => stored_in_order(input.rows, order, memory, |stored| builder.add(stored))?,
+        None => {
+            for shard in 0..input.rows.shards() {
+                for stored in input.rows.stored(shard)?.1 {
+                    builder.add(&stored)?;
+                }
+            }
         }
     }
     let (name, path) = part_path(job.folder, id, quarry_index::text::KIND);
@@ -141,7 +179,7 @@ fn write_text(job: &SealJob<'_>, id: Uuid) -> Result<PartEntry, BuildError> {
 fn write_vectors(
     job: &SealJob<'_>,
     id: Uuid,
-    dimension: u32,
+    (input, dimension): (Input<'_>, u32),
     totals: &Totals,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<PartEntry>, BuildError> {
@@ -154,20 +192,20 @@ fn write_vectors(
         None
     };
     progress(Event::Stage { name: "forward index", total: totals.documents });
-    for number in 0..job.shards {
-        let shard = Shard::open(&shard_path(job.build, number))?;
-        for (id, _, terms, weights) in shard.view()?.iter() {
-            ids.push(id, None)?;
-            if let Some(writer) = &mut writer {
-                writer.push(terms, weights)?;
-            }
+    input.each(|(id, _, terms, weights)| {
+        ids.push(id, None)?;
+        if let Some(writer) = &mut writer {
+            writer.push(terms, weights)?;
         }
-        progress(Event::Step { done: ids.len() as u64 });
-    }
+        if ids.len().is_multiple_of(STEP) {
+            progress(Event::Step { done: ids.len() as u64 });
+        }
+        Ok(())
+    })?;
     if !job.options.ids_are_unique
         && let Some((first, again)) = ids.repeated_id()
     {
-        return Err(duplicate(job, first, again)?);
+        return Err(duplicate(input, first, again)?);
     }
     let (name, path) = part_path(job.folder, id, doctable::KIND);
     let written = ids.write(&path)?;
@@ -177,7 +215,7 @@ fn write_vectors(
         let (written, _) = writer.finish()?;
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
         let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
-        parts.extend(write_lists(job, id, &forward, progress)?);
+        parts.extend(write_lists(job, id, (&forward, input.order), progress)?);
     }
     Ok(parts)
 }
@@ -187,7 +225,7 @@ fn write_vectors(
 fn write_lists(
     job: &SealJob<'_>,
     id: Uuid,
-    forward: &ForwardIndex,
+    (forward, order): (&ForwardIndex, Option<&Order>),
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<PartEntry>, BuildError> {
     let options = job.options;
@@ -209,6 +247,15 @@ fn write_lists(
         let version = quarry_index::seismic::VERSION;
         parts.push(PartEntry::new(kind, version, &name, written, false));
     }
+    if let Some(order) = order {
+        let kind = quarry_index::clusters::KIND;
+        let (name, path) = part_path(job.folder, id, kind);
+        let how = (options.clusters, options.seed);
+        let at = (path.as_path(), job.build);
+        let written = clusters::build(forward, how, order.ends(), at, memory, progress)?;
+        let version = quarry_index::clusters::VERSION;
+        parts.push(PartEntry::new(kind, version, &name, written, false));
+    }
     Ok(parts)
 }
 
@@ -219,18 +266,18 @@ fn part_path(folder: &Path, id: Uuid, kind: &str) -> (String, PathBuf) {
 }
 
 /// The error that names both lines of a repeated id.
-fn duplicate(job: &SealJob<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
+fn duplicate(input: Input<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
     let mut found = Vec::new();
     let mut row = 0;
-    for number in 0..job.shards {
-        for (id, line, ..) in Shard::open(&shard_path(job.build, number))?.view()?.iter() {
-            if row == first || row == again {
-                found.push((id.to_owned(), line));
-            }
-            row += 1;
+    input.each(|(id, line, ..)| {
+        if row == first || row == again {
+            found.push((line, id.to_owned()));
         }
-    }
-    let line = |at: usize| found.get(at).map_or(0, |f| f.1);
-    let id = found.first().map_or_else(String::new, |f| f.0.clone());
+        row += 1;
+        Ok(())
+    })?;
+    found.sort_unstable();
+    let line = |at: usize| found.get(at).map_or(0, |f| f.0);
+    let id = found.first().map_or_else(String::new, |f| f.1.clone());
     Ok(BuildError::DuplicateId { id, first: line(0), line: line(1) })
 }

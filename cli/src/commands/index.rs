@@ -13,7 +13,8 @@ use quarry_datasets::{
 };
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_indexer::{
-    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_clusters,
+    default_seismic,
 };
 use quarry_vectors::Document;
 use serde_json::{Map, Value, json};
@@ -87,6 +88,8 @@ pub(crate) struct Args {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) seismic: SeismicArgs,
+    #[command(flatten)]
+    pub(crate) clusters: ClustersArgs,
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -112,6 +115,26 @@ pub(crate) struct SeismicArgs {
     pub(crate) summary_energy: f32,
 }
 
+/// How clusters are built.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClustersArgs {
+    /// Clusters: documents of one, about
+    #[arg(long, value_name = "N", default_value_t = default_clusters().size)]
+    pub(crate) cluster_size: u32,
+    /// Clusters: components of a summary, at most
+    #[arg(long, value_name = "N", default_value_t = default_clusters().components)]
+    pub(crate) cluster_components: u32,
+}
+
+impl ClustersArgs {
+    fn params(&self) -> quarry_index::clusters::ClusterParams {
+        quarry_index::clusters::ClusterParams {
+            size: self.cluster_size,
+            components: self.cluster_components,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListsArg {
     /// Impact for more than 10,000 documents.
@@ -120,6 +143,8 @@ pub(crate) enum ListsArg {
     Impact,
     /// Blocked lists with summaries.
     Seismic,
+    /// Clusters of similar documents with summaries; documents are stored in their order.
+    Clusters,
     /// None: every search scans.
     None,
 }
@@ -135,6 +160,7 @@ fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
         _ => Ok(Lists::These {
             impact: wanted.contains(&ListsArg::Impact),
             seismic: wanted.contains(&ListsArg::Seismic),
+            clusters: wanted.contains(&ListsArg::Clusters),
         }),
     }
 }
@@ -258,6 +284,7 @@ pub(crate) fn index(
         },
         lists: lists(&args.lists)?,
         seismic: args.seismic.params(),
+        clusters: args.clusters.params(),
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,

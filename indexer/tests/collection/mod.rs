@@ -28,6 +28,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         levels: Levels::Auto,
         lists: Lists::SEISMIC,
         seismic: default_seismic(),
+        clusters: default_clusters(),
         shard_documents: 16,
         description: Map::new(),
         source: json!({"input": "synthetic"}),
