@@ -206,3 +206,134 @@ impl Clusters {
         self.summaries.advise_random();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::impact::{BandData, decode, encode};
+    use proptest::prelude::*;
+    use quarry_vectors::TermId;
+    use std::fs;
+    use xxhash_rust::xxh3::xxh3_64;
+
+    const PARAMS: ClusterParams = ClusterParams { size: 3, components: 2 };
+
+    /// Three clusters of seven documents and two lists.
+    fn golden(path: &Path) {
+        let mut writer = ClustersWriter::create(path, (PARAMS, 9), 2, vec![3, 4, 7]).unwrap();
+        let band = |docs: &[u32], high, typical| BandData { docs: docs.to_vec(), high, typical };
+        let lists = [vec![band(&[1], 9, 9), band(&[0, 2], 4, 3)], vec![band(&[2], 7, 7)]];
+        for bands in lists {
+            let list = encode(writer.layout(), &bands);
+            writer.push(&list).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    fn bytes() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        golden(&folder.path().join("part"));
+        fs::read(folder.path().join("part")).unwrap()
+    }
+
+    fn opened(bytes: &[u8], verify: Verify) -> Result<Clusters, IndexError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        fs::write(&path, bytes).unwrap();
+        Clusters::open(&path, verify)
+    }
+
+    fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let end = bytes.len() - 8;
+        let checksum = xxh3_64(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn walk(clusters: &Clusters) {
+        let runs = clusters.runs().unwrap();
+        for cluster in (0..clusters.meta().clusters.saturating_add(2).min(1000)).chain([u32::MAX]) {
+            let _ = runs.rows(cluster).count();
+        }
+        let view = clusters.summaries().view().unwrap();
+        for term in (0..view.meta().lists.min(1000) + 1).map(TermId) {
+            let _ = decode(view.meta(), view.postings(term)).len();
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let clusters = opened(&bytes(), Verify::Full).unwrap();
+        let meta = ClustersMeta { params: PARAMS, seed: 9, clusters: 3, most: 3 };
+        assert_eq!((clusters.meta(), clusters.documents()), (&meta, 7));
+        let runs = clusters.runs().unwrap();
+        let rows: Vec<_> = (0..4).map(|at| runs.rows(at)).collect();
+        assert_eq!(rows, [0..3, 3..4, 4..7, 0..0]);
+        let view = clusters.summaries().view().unwrap();
+        let mut found = decode(view.meta(), view.postings(TermId(0)));
+        found.sort_unstable();
+        assert_eq!(found, [(0, 1), (1, 0), (2, 1)]);
+        assert_eq!(decode(view.meta(), view.postings(TermId(1))), [(2, 0)]);
+    }
+
+    /// The bytes of version 1: a change of them is a change of the format.
+    #[test]
+    fn the_bytes_of_version_1() {
+        assert_eq!(
+            (VERSION, bytes().len(), xxh3_64(&bytes())),
+            (1, 1024, 8_034_279_087_379_825_485)
+        );
+    }
+
+    #[test]
+    fn clusters_that_do_not_fit_are_refused() {
+        let whole = bytes();
+        let at = whole.windows(12).position(|w| w == [3, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0]).unwrap();
+        for ends in [[3u32, 3, 7], [4, 3, 7], [0, 4, 7], [3, 4, 8], [3, 4, 6], [2, 4, 7], [1, 2, 7]]
+        {
+            let mut spoilt = whole.clone();
+            spoilt[at..at + 12].copy_from_slice(bytemuck::cast_slice(&ends));
+            match opened(&resealed(spoilt), Verify::Full) {
+                // Other clusters of the same documents are as good, if the largest is as large.
+                Ok(_) => assert_eq!(ends, [2, 4, 7]),
+                Err(error) => assert!(matches!(error, IndexError::Corrupt { .. }), "{error:?}"),
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let many = vec![1; usize::try_from(crate::impact::MOST_DOCUMENTS).unwrap() + 1];
+        let made = ClustersWriter::create(&path, (PARAMS, 9), 1, many);
+        assert!(matches!(made, Err(IndexError::Limit { .. })));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        let whole = bytes();
+        for at in 0..whole.len() {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 1 << (at % 8);
+            assert!(opened(&spoilt, Verify::Full).is_err(), "byte {at}");
+            if let Ok(clusters) = opened(&spoilt, Verify::Envelope) {
+                walk(&clusters);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_under_a_valid_checksum_does_not_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut spoilt = bytes();
+            for (at, value) in changes {
+                let at = at.index(spoilt.len());
+                spoilt[at] = value;
+            }
+            for verify in [Verify::Full, Verify::Envelope] {
+                if let Ok(clusters) = opened(&resealed(spoilt.clone()), verify) {
+                    walk(&clusters);
+                }
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod job;
 mod options;
 mod order;
 mod quantize;
+mod relist;
 mod seal;
 mod seismic;
 mod spool;
@@ -24,3 +25,4 @@ pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_clusters,
     default_seismic,
 };
+pub use relist::{AddOptions, add_lists};

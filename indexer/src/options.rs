@@ -177,7 +177,7 @@ pub fn default_seismic() -> SeismicParams {
 /// The defaults of clusters (docs/decisions/0004-clusters.md).
 #[must_use]
 pub fn default_clusters() -> ClusterParams {
-    ClusterParams { size: 8, components: 256 }
+    ClusterParams { size: 4, components: 256 }
 }
 
 /// An encoder and what the index keeps of it.

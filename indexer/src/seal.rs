@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::folder::FolderWriter;
-use quarry_index::forward::{self, ForwardIndex, ForwardWriter};
+use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::strings::StringTableBuilder;
@@ -71,6 +71,15 @@ pub(crate) struct SealJob<'a> {
     pub(crate) shards: usize,
     pub(crate) options: &'a BuildOptions,
     pub(crate) encoder: Option<&'a EncoderSetup<'a>>,
+    /// For documents that were sealed before.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// What documents that were sealed before keep; the index has its lexicon.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) dimension: u32,
+    pub(crate) quantization: Quantization,
 }
 
 /// Seals all shards into one segment.
@@ -84,9 +93,12 @@ pub(crate) fn seal(
     let id = Uuid::new_v4();
     let tokens = job.encoder.map(|e| &e.tokens).or(job.options.vocabulary.as_ref());
     let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
-    let dimension = tokens.map_or(Ok(totals.dimension), |t| {
-        u32::try_from(t.len()).map_err(|_| too_many("tokens of a lexicon", t.len()))
-    })?;
+    let dimension = match (job.kept, tokens) {
+        (Some(kept), _) => kept.dimension,
+        (None, Some(tokens)) => u32::try_from(tokens.len())
+            .map_err(|_| too_many("tokens of a lexicon", tokens.len()))?,
+        (None, None) => totals.dimension,
+    };
     if totals.dimension > dimension {
         let (found, limit) =
             (u64::from(totals.dimension - 1), u64::from(dimension.saturating_sub(1)));
@@ -97,8 +109,11 @@ pub(crate) fn seal(
         }
         .into());
     }
-    let lexicon =
-        if totals.has_vectors { Some(write_lexicon(&job, id, dimension, tokens)?) } else { None };
+    let lexicon = if totals.has_vectors && job.kept.is_none() {
+        Some(write_lexicon(&job, id, dimension, tokens)?)
+    } else {
+        None
+    };
     let order = if job.options.lists.clusters() && totals.has_vectors {
         rows.locate()?;
         let how = (job.options.clusters.size, job.options.seed);
@@ -186,7 +201,8 @@ fn write_vectors(
     let mut ids = DocTableBuilder::default();
     let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
     let mut writer = if totals.has_vectors {
-        let quantization = totals.weights.choose(job.options.levels);
+        let chosen = || totals.weights.choose(job.options.levels);
+        let quantization = job.kept.map_or_else(chosen, |kept| kept.quantization);
         Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
     } else {
         None
@@ -222,7 +238,7 @@ fn write_vectors(
 
 /// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do
 /// without.
-fn write_lists(
+pub(crate) fn write_lists(
     job: &SealJob<'_>,
     id: Uuid,
     (forward, order): (&ForwardIndex, Option<&Order>),

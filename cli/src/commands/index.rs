@@ -127,7 +127,7 @@ pub(crate) struct ClustersArgs {
 }
 
 impl ClustersArgs {
-    fn params(&self) -> quarry_index::clusters::ClusterParams {
+    pub(crate) fn params(&self) -> quarry_index::clusters::ClusterParams {
         quarry_index::clusters::ClusterParams {
             size: self.cluster_size,
             components: self.cluster_components,
@@ -302,7 +302,7 @@ pub(crate) fn index(
 }
 
 impl SeismicArgs {
-    fn params(&self) -> quarry_index::seismic::SeismicParams {
+    pub(crate) fn params(&self) -> quarry_index::seismic::SeismicParams {
         quarry_index::seismic::SeismicParams {
             n_postings: self.n_postings,
             max_fraction: self.max_fraction,
@@ -435,11 +435,19 @@ fn show(event: Event, progress: &Progress, seen: &Seen, total: Option<u64>, enco
             let total = total.or_else(|| seen.estimate()).map(|t| t.max(documents));
             progress.set(documents, total, "documents", &format!("{mean:.1} components"));
         }
+        Event::Stage { .. } | Event::Step { .. } => show_stage(event, progress),
+    }
+}
+
+/// The stages of sealing.
+pub(crate) fn show_stage(event: Event, progress: &Progress) {
+    match event {
         Event::Stage { name, total } => {
             progress.stage(name, 0);
             progress.set(0, Some(total), "", "");
         }
         Event::Step { done } => progress.set(done, None, "", ""),
+        Event::Resumed { .. } | Event::Documents { .. } => {}
     }
 }
 

@@ -11,7 +11,7 @@ use quarry_index::container::Part;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
     BuildError, BuildOptions, BuildReport, EncoderSetup, LEAST_MEMORY, Levels, Lists, build,
-    default_seismic,
+    default_clusters, default_seismic,
 };
 use quarry_vectors::{Document, EncodeDocument, EncodeError, InputVector, Passage, SparseVector};
 use serde_json::{Map, Value, json};
