@@ -154,7 +154,7 @@ fn exists(current: &Manifest, path: &Path) -> BuildError {
     }
 }
 
-fn count_done(build: &Path) -> Result<u64, BuildError> {
+pub(crate) fn count_done(build: &Path) -> Result<u64, BuildError> {
     let mut documents = 0;
     for number in 0.. {
         let path = shard_path(build, number);

@@ -21,6 +21,7 @@ use quarry_vectors::{DocId, SparseVector};
 use serde_json::{Map, Value};
 
 use crate::BuildError;
+use crate::build::{count_done, remove_build};
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal, write_lists};
@@ -57,9 +58,10 @@ pub fn add_lists(
     let mut writer = FolderWriter::open(folder)?;
     let build = folder.join(BUILD);
     if Job::read(&build)?.is_some() {
-        return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents: 0 });
+        let documents = count_done(&build)?;
+        return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
     }
-    super::build::remove_build(&build)?;
+    remove_build(&build)?;
     writer.collect()?;
     let index = Index::open(folder, Verify::Full)?;
     if !index.has_sparse() {
@@ -103,7 +105,7 @@ pub fn add_lists(
     // A generation that is open is kept: let go of it, so that its files can be collected.
     drop(index);
     let generation = if changed { Some(writer.commit(manifest)?.generation) } else { None };
-    super::build::remove_build(&build)?;
+    remove_build(&build)?;
     writer.collect()?;
     Ok(generation)
 }

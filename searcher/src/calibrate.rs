@@ -298,9 +298,9 @@ impl Bench<'_> {
         let mut postings = (rows / 50).max(1000);
         let mut enough = false;
         while postings < 4 * rows && !enough {
-            // Many results take many candidates as it is.
-            let shares =
-                if self.params.k.get() <= 100 { &CANDIDATES[..] } else { &CANDIDATES[..1] };
+            // Many results take many documents as it is; clusters of them may be too few.
+            let both = self.params.k.get() <= 100 || method == Method::Clusters;
+            let shares = if both { &CANDIDATES[..] } else { &CANDIDATES[..1] };
             for share in shares {
                 let setting = Setting {
                     postings: u32::try_from(postings).ok(),

@@ -101,7 +101,7 @@ fn default_postings(documents: usize) -> usize {
 
 /// Clusters whose documents are scored for k results.
 pub(crate) fn clusters_for(k: usize) -> usize {
-    k.saturating_add(50)
+    k.saturating_add(60)
 }
 
 /// Documents scored exactly for k results: ten times as many for few, less for many.
