@@ -40,10 +40,20 @@ def seismic_grid(_k, _documents):
     return [f"seismic:cut={cut},heap={heap}" for cut in cuts for heap in heaps]
 
 
+def clusters_grid(k, documents):
+    """Postings grow with the square root of the collection, clusters with k."""
+    size = (documents / 396_059) ** .5
+    candidates = {10: (30, 50, 70, 100, 150, 220), 100: (80, 120, 180, 260, 400)}
+    candidates = candidates.get(k, (int(.5 * k), int(.7 * k), k, int(1.4 * k), 2 * k))
+    postings = (10_000, 15_000, 22_000, 32_000, 46_000, 70_000, 100_000)
+    return [f"clusters:postings={int(p * size)},candidates={c}" for p in postings for c in candidates]
+
+
 # Methods of ours: what is built for each (options of `quarry index`) and the settings that are tried.
 # A further method is a further line here; methods that the binary does not know are left out.
 METHODS = {
     "impact": {"lists": ["--lists", "impact"], "grid": impact_grid},
+    "clusters": {"lists": ["--lists", "clusters"], "grid": clusters_grid},
     "seismic": {"lists": ["--lists", "seismic", "--min-per-document", "0"], "grid": seismic_grid},
 }
 

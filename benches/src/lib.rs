@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quarry_index::{Index, Verify};
-use quarry_indexer::{BuildOptions, Levels, Lists, build, default_seismic};
+use quarry_indexer::{BuildOptions, Levels, Lists, build, default_clusters, default_seismic};
 use quarry_searcher::Searcher;
 use quarry_vectors::{Document, InputVector, SparseVector};
 
@@ -70,8 +70,9 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
         memory: 512 << 20,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true },
+        lists: Lists::These { impact: true, seismic: true, clusters: false },
         seismic: default_seismic(),
+        clusters: default_clusters(),
         shard_documents: 1 << 16,
         description: serde_json::Map::new(),
         source: serde_json::Value::Null,

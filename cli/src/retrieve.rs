@@ -41,6 +41,8 @@ pub(crate) enum MethodArg {
     Auto,
     /// Impact-ordered lists; approximate.
     Impact,
+    /// Clusters of similar documents, chosen by their summaries; approximate.
+    Clusters,
     /// Blocked lists with summaries; approximate.
     Seismic,
     /// The k best by proof.
@@ -54,6 +56,7 @@ impl From<MethodArg> for Method {
         match arg {
             MethodArg::Auto => Self::Auto,
             MethodArg::Impact => Self::Impact,
+            MethodArg::Clusters => Self::Clusters,
             MethodArg::Seismic => Self::Seismic,
             MethodArg::Exact => Self::Exact,
             MethodArg::Scan => Self::Scan,
@@ -73,10 +76,11 @@ pub(crate) struct SearchArgs {
     /// overlap@k with the exact search to aim at, above 0 and at most 1; 1 is exact
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_OVERLAP)]
     pub(crate) overlap: f32,
-    /// Impact: postings added up [default: what the overlap needs]
+    /// Impact, clusters: postings added up [default: what the overlap needs]
     #[arg(long, value_name = "N")]
     pub(crate) postings: Option<NonZeroUsize>,
-    /// Impact: documents scored exactly [default: what the overlap needs]
+    /// Impact: documents scored exactly; clusters: clusters whose documents are [default: what
+    /// the overlap needs]
     #[arg(long, value_name = "N")]
     pub(crate) candidates: Option<NonZeroUsize>,
     /// Seismic: query terms whose lists are visited, heaviest first [default: what the overlap

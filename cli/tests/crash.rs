@@ -30,7 +30,7 @@ fn killed_builds_leave_the_old_index_or_the_new() {
             text(out),
             "--overwrite",
             "--lists",
-            "seismic",
+            "seismic,clusters",
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -85,6 +85,7 @@ fn killed_builds_leave_the_old_index_or_the_new() {
         [
             "CURRENT",
             "LOCK",
+            "clusters.qry",
             "documents.qry",
             "forward.qry",
             "lexicon.qry",

@@ -142,6 +142,12 @@ impl ForwardWriter {
         Ok(Self { part, meta, table: Vec::new(), record: Vec::new(), square_error: 0.0 })
     }
 
+    /// For a temporary file; see [`PartWriter::passing`].
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { part: self.part.passing(), ..self }
+    }
+
     /// Appends the next document.
     ///
     /// # Errors
@@ -255,6 +261,19 @@ impl<'a> Record<'a> {
         let this = *self;
         let (start, end) = (self.first_from(terms.start), self.first_from(terms.end));
         (start..end).map(move |i| (this.term(i), this.level(i)))
+    }
+
+    /// Calls `each` with every term, ascending, and its level.
+    #[inline]
+    pub fn for_each(&self, mut each: impl FnMut(u32, u16)) {
+        match (self.term_width, self.level_width) {
+            (TermWidth::U16, LevelWidth::U8) => {
+                for (t, level) in self.terms.as_chunks::<2>().0.iter().zip(self.levels) {
+                    each(u32::from(u16::from_le_bytes(*t)), u16::from(*level));
+                }
+            }
+            _ => (0..self.len()).for_each(|i| each(self.term(i), self.level(i))),
+        }
     }
 
     /// Calls `each` with every term, ascending.

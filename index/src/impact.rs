@@ -146,8 +146,16 @@ pub struct ImpactWriter {
     meta: ImpactMeta,
     places: Vec<u64>,
     directories: Vec<u32>,
-    documents: u64,
+    rows: u64,
     at: u64,
+}
+
+/// Refuses more rows than a posting can name.
+pub(crate) fn check_rows(what: &str, found: u64) -> Result<(), IndexError> {
+    if found <= MOST_DOCUMENTS {
+        return Ok(());
+    }
+    Err(IndexError::Limit { what: what.into(), found, limit: MOST_DOCUMENTS })
 }
 
 impl ImpactWriter {
@@ -156,17 +164,15 @@ impl ImpactWriter {
     /// # Errors
     /// When the segment has more documents than [`MOST_DOCUMENTS`], or the disk refuses.
     pub fn create(path: &Path, lists: u32, documents: u64) -> Result<Self, IndexError> {
-        if documents > MOST_DOCUMENTS {
-            return Err(IndexError::Limit {
-                what: "documents of a segment with impact lists".into(),
-                found: documents,
-                limit: MOST_DOCUMENTS,
-            });
-        }
-        let mut part = PartWriter::create(path, KIND, VERSION)?;
+        check_rows("documents of a segment with impact lists", documents)?;
+        Self::begin(PartWriter::create(path, KIND, VERSION)?, lists, documents)
+    }
+
+    /// Begins lists over `rows` rows, of which a document is one kind, in a part of any kind.
+    pub(crate) fn begin(mut part: PartWriter, lists: u32, rows: u64) -> Result<Self, IndexError> {
         part.section("postings")?;
-        let meta = ImpactMeta::new(lists, documents);
-        Ok(Self { part, meta, places: vec![0], directories: Vec::new(), documents, at: 0 })
+        let meta = ImpactMeta::new(lists, rows);
+        Ok(Self { part, meta, places: vec![0], directories: Vec::new(), rows, at: 0 })
     }
 
     /// The layout, for [`encode`].
@@ -199,7 +205,14 @@ impl ImpactWriter {
     ///
     /// # Errors
     /// When the disk refuses or a list is missing.
-    pub fn finish(mut self) -> Result<(Written, ImpactMeta), IndexError> {
+    pub fn finish(self) -> Result<(Written, ImpactMeta), IndexError> {
+        let documents = self.rows;
+        let (part, meta) = self.end()?;
+        Ok((part.finish(documents)?, meta))
+    }
+
+    /// Ends the lists, but not the part.
+    pub(crate) fn end(mut self) -> Result<(PartWriter, ImpactMeta), IndexError> {
         let lists = self.places.len() as u64 - 1;
         if lists != u64::from(self.meta.lists) {
             return Err(IndexError::Limit {
@@ -211,7 +224,7 @@ impl ImpactWriter {
         self.part.put_section("directories", &self.directories)?;
         self.part.put_section("places", &self.places)?;
         self.part.put_json("meta", &self.meta)?;
-        Ok((self.part.finish(self.documents)?, self.meta))
+        Ok((self.part, self.meta))
     }
 }
 
@@ -387,13 +400,18 @@ impl ImpactLists {
     /// As [`Part::open`]; and when the numbers do not fit together.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
         let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: ImpactMeta = part.json("meta")?;
-        let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
         let documents = part.documents();
-        let expected =
-            ImpactMeta { postings: meta.postings, ..ImpactMeta::new(meta.lists, documents) };
-        if documents > MOST_DOCUMENTS || meta != expected {
-            return corrupt("the layout does not fit the number of documents");
+        Self::of(part, documents)
+    }
+
+    /// The lists over `rows` rows in a part of any kind, checked.
+    pub(crate) fn of(part: Part, rows: u64) -> Result<Self, IndexError> {
+        let path = part.path().to_path_buf();
+        let meta: ImpactMeta = part.json("meta")?;
+        let corrupt = |what: &str| Err(IndexError::corrupt(&path, what));
+        let expected = ImpactMeta { postings: meta.postings, ..ImpactMeta::new(meta.lists, rows) };
+        if rows > MOST_DOCUMENTS || meta != expected {
+            return corrupt("the layout does not fit the number of rows");
         }
         let lists = Self { part, meta };
         let view = lists.view()?;
@@ -433,6 +451,10 @@ impl ImpactLists {
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.part.documents()
+    }
+
+    pub(crate) fn part(&self) -> &Part {
+        &self.part
     }
 
     /// Copies the part into memory; see [`crate::MappedFile::preloaded`].

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod calibration;
+pub mod clusters;
 pub mod container;
 pub mod doctable;
 mod error;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::IndexError;
 use crate::calibration::{self, Calibration};
+use crate::clusters::{self, Clusters};
 use crate::container::{Part, Verify, hex};
 use crate::doctable::{self, DocTable};
 use crate::folder::{self, Lease};
@@ -29,6 +30,7 @@ pub struct Segment {
     forward: Option<ForwardIndex>,
     seismic: Option<SeismicLists>,
     impact: Option<ImpactLists>,
+    clusters: Option<Clusters>,
     calibration: Option<Calibration>,
     text: Option<TextIndex>,
 }
@@ -62,6 +64,12 @@ impl Segment {
     #[must_use]
     pub fn impact(&self) -> Option<&ImpactLists> {
         self.impact.as_ref()
+    }
+
+    /// Clusters of similar documents with their summaries, when they were built.
+    #[must_use]
+    pub fn clusters(&self) -> Option<&Clusters> {
+        self.clusters.as_ref()
     }
 
     /// What searches of the segment cost and find, when that was measured.
@@ -101,6 +109,7 @@ impl Index {
             forward::KIND,
             seismic::KIND,
             impact::KIND,
+            clusters::KIND,
             calibration::KIND,
             text::KIND,
             lexicon::KIND,
@@ -163,6 +172,7 @@ impl Index {
             segment.forward.as_mut().map_or(Ok(()), ForwardIndex::preload)?;
             segment.impact.as_mut().map_or(Ok(()), ImpactLists::preload)?;
             segment.seismic.as_mut().map_or(Ok(()), SeismicLists::preload)?;
+            segment.clusters.as_mut().map_or(Ok(()), Clusters::preload)?;
         }
         Ok(())
     }
@@ -216,6 +226,7 @@ impl Index {
                 && segment.forward.as_ref().is_none_or(|f| f.len() as u64 == rows)
                 && segment.seismic.as_ref().is_none_or(|s| s.documents() == rows)
                 && segment.impact.as_ref().is_none_or(|i| i.documents() == rows)
+                && segment.clusters.as_ref().is_none_or(|c| c.documents() == rows)
                 && segment.text.as_ref().is_none_or(|t| u64::from(t.reader().max_doc()) == rows);
             if !fits {
                 return Err(IndexError::corrupt(
@@ -230,7 +241,8 @@ impl Index {
                 let terms = self.lexicon.as_ref().map_or(0, Lexicon::len);
                 let blocked = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
                 let impact = segment.impact.as_ref().map_or(0, |i| i.meta().lists);
-                if forward.meta().dimension.max(blocked).max(impact) > terms {
+                let summed = segment.clusters.as_ref().map_or(0, |c| c.summaries().meta().lists);
+                if forward.meta().dimension.max(blocked).max(impact).max(summed) > terms {
                     return Err(IndexError::corrupt(
                         &self.folder,
                         format!("segment {} uses terms that the lexicon lacks", segment.entry.id),
@@ -263,7 +275,8 @@ fn open_segment(
     })?;
     let (forward, seismic, impact, text) =
         (check(forward::KIND)?, check(seismic::KIND)?, check(impact::KIND)?, check(text::KIND)?);
-    let ((documents, forward), ((seismic, impact), text)) = rayon::join(
+    let clusters = check(clusters::KIND)?;
+    let ((documents, forward), ((seismic, impact), (clusters, text))) = rayon::join(
         || {
             rayon::join(
                 || DocTable::open(&documents, verify),
@@ -278,7 +291,12 @@ fn open_segment(
                         || impact.map(|p| ImpactLists::open(&p, verify)).transpose(),
                     )
                 },
-                || text.map(|p| TextIndex::open(&p, verify)).transpose(),
+                || {
+                    rayon::join(
+                        || clusters.map(|p| Clusters::open(&p, verify)).transpose(),
+                        || text.map(|p| TextIndex::open(&p, verify)).transpose(),
+                    )
+                },
             )
         },
     );
@@ -293,6 +311,7 @@ fn open_segment(
         forward: forward?,
         seismic: seismic?,
         impact: impact?,
+        clusters: clusters?,
         calibration,
         text: text?,
     };
@@ -304,6 +323,9 @@ fn open_segment(
     }
     if let Some(lists) = &segment.impact {
         lists.advise_random();
+    }
+    if let Some(clusters) = &segment.clusters {
+        clusters.advise_random();
     }
     Ok(segment)
 }

@@ -8,7 +8,9 @@ use quarry_index::calibration::{Calibration, Curve, Point, Setting};
 use quarry_index::folder::FolderWriter;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{QUERY_TABLE, TOKENIZER};
-use quarry_indexer::{BuildOptions, LEAST_MEMORY, Levels, Lists, build, store_calibration};
+use quarry_indexer::{
+    BuildOptions, LEAST_MEMORY, Levels, Lists, build, default_clusters, store_calibration,
+};
 use quarry_vectors::{Document, InputVector};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: LEAST_MEMORY,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true },
+        lists: Lists::These { impact: true, seismic: true, clusters: false },
         seismic: SeismicParams {
             n_postings: 4,
             max_fraction: 2.0,
@@ -32,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             document_cut: 4,
             summary_energy: 0.75,
         },
+        clusters: default_clusters(),
         shard_documents: 5,
         description: object(json!({"purpose": "golden index of format 1"})),
         source: json!("indexer/examples/make_golden.rs"),

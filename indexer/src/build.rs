@@ -58,8 +58,14 @@ where
     fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
     job.write(&build)?;
     let ingested = ingest(documents, encoder, options, &build, progress)?;
-    let seal_job =
-        SealJob { folder: folder.path(), build: &build, shards: ingested.shards, options, encoder };
+    let seal_job = SealJob {
+        folder: folder.path(),
+        build: &build,
+        shards: ingested.shards,
+        options,
+        encoder,
+        kept: None,
+    };
     let sealed = seal(seal_job, progress)?;
     let mut assets = Vec::from_iter(sealed.lexicon);
     let mut encoders = Map::new();
@@ -148,7 +154,7 @@ fn exists(current: &Manifest, path: &Path) -> BuildError {
     }
 }
 
-fn count_done(build: &Path) -> Result<u64, BuildError> {
+pub(crate) fn count_done(build: &Path) -> Result<u64, BuildError> {
     let mut documents = 0;
     for number in 0.. {
         let path = shard_path(build, number);
@@ -160,7 +166,7 @@ fn count_done(build: &Path) -> Result<u64, BuildError> {
     Ok(documents)
 }
 
-fn remove_build(build: &Path) -> Result<(), BuildError> {
+pub(crate) fn remove_build(build: &Path) -> Result<(), BuildError> {
     match fs::remove_dir_all(build) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IndexError::io(build)(e).into()),
         _ => Ok(()),

@@ -2,12 +2,15 @@
 
 mod build;
 mod calibration;
+mod clusters;
 mod error;
 mod impact;
 mod ingest;
 mod job;
 mod options;
+mod order;
 mod quantize;
+mod relist;
 mod seal;
 mod seismic;
 mod spool;
@@ -19,5 +22,7 @@ pub use build::build;
 pub use calibration::store_calibration;
 pub use error::BuildError;
 pub use options::{
-    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_clusters,
+    default_seismic,
 };
+pub use relist::{AddOptions, add_lists};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use quarry_index::clusters::ClusterParams;
 use quarry_index::impact::MOST_DOCUMENTS;
 use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
 use quarry_vectors::EncodeDocument;
@@ -20,22 +21,26 @@ pub enum Lists {
     /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows.
     #[default]
     Auto,
-    /// These, whatever the size; with neither, searches scan.
+    /// These, whatever the size; without any, searches scan.
     These {
         /// Impact-ordered lists.
         impact: bool,
         /// Seismic's blocked lists with summaries.
         seismic: bool,
+        /// Clusters of similar documents with summaries; documents are stored in their order.
+        clusters: bool,
     },
 }
 
 impl Lists {
     /// No lists: every search scans.
-    pub const NONE: Self = Self::These { impact: false, seismic: false };
+    pub const NONE: Self = Self::These { impact: false, seismic: false, clusters: false };
     /// Impact-ordered lists alone.
-    pub const IMPACT: Self = Self::These { impact: true, seismic: false };
+    pub const IMPACT: Self = Self::These { impact: true, seismic: false, clusters: false };
     /// Blocked lists alone.
-    pub const SEISMIC: Self = Self::These { impact: false, seismic: true };
+    pub const SEISMIC: Self = Self::These { impact: false, seismic: true, clusters: false };
+    /// Clusters alone.
+    pub const CLUSTERS: Self = Self::These { impact: false, seismic: false, clusters: true };
 
     /// Whether a segment of this many rows gets impact-ordered lists.
     pub(crate) fn impact(self, rows: u64) -> bool {
@@ -51,6 +56,11 @@ impl Lists {
             Self::Auto => rows > MOST_DOCUMENTS,
             Self::These { seismic, .. } => seismic,
         }
+    }
+
+    /// Whether a segment gets clusters.
+    pub(crate) fn clusters(self) -> bool {
+        matches!(self, Self::These { clusters: true, .. })
     }
 }
 
@@ -87,6 +97,8 @@ pub struct BuildOptions {
     pub lists: Lists,
     /// How blocked lists are built.
     pub seismic: SeismicParams,
+    /// How clusters are built.
+    pub clusters: ClusterParams,
     /// Documents of a shard, the unit of resuming and of encoding.
     pub shard_documents: usize,
     /// For the manifest: the options as the user gave them.
@@ -111,6 +123,14 @@ impl BuildOptions {
                 found,
                 expected: "at least 1",
             });
+        }
+        for (name, value) in
+            [("cluster size", self.clusters.size), ("cluster components", self.clusters.components)]
+        {
+            if value == 0 {
+                let found = "0".to_owned();
+                return Err(BuildError::Param { name, found, expected: "at least 1" });
+            }
         }
         let params = &self.seismic;
         let share = |name, value: f32| {
@@ -152,6 +172,12 @@ pub fn default_seismic() -> SeismicParams {
         document_cut: 15,
         summary_energy: 0.4,
     }
+}
+
+/// The defaults of clusters (docs/decisions/0004-clusters.md).
+#[must_use]
+pub fn default_clusters() -> ClusterParams {
+    ClusterParams { size: 4, components: 256 }
 }
 
 /// An encoder and what the index keeps of it.

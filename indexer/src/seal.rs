@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::folder::FolderWriter;
-use quarry_index::forward::{self, ForwardIndex, ForwardWriter};
+use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::strings::StringTableBuilder;
@@ -17,12 +17,17 @@ use quarry_index::{IndexError, Verify};
 use uuid::Uuid;
 
 use crate::BuildError;
+use crate::clusters;
 use crate::impact;
 use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
-use crate::spool::{Shard, ShardMeta, shard_path};
+use crate::spool::{Document, ShardMeta};
 use crate::text::TextBuilder;
+
+/// Documents between two reports of progress.
+const STEP: usize = 1 << 16;
 
 /// Totals of all shards.
 #[derive(Debug, Default)]
@@ -66,6 +71,15 @@ pub(crate) struct SealJob<'a> {
     pub(crate) shards: usize,
     pub(crate) options: &'a BuildOptions,
     pub(crate) encoder: Option<&'a EncoderSetup<'a>>,
+    /// For documents that were sealed before.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// What documents that were sealed before keep; the index has its lexicon.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) dimension: u32,
+    pub(crate) quantization: Quantization,
 }
 
 /// Seals all shards into one segment.
@@ -73,16 +87,18 @@ pub(crate) fn seal(
     job: SealJob<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Sealed, BuildError> {
+    let mut rows = Rows::open(job.build, job.shards)?;
     let mut totals = Totals::default();
-    for number in 0..job.shards {
-        totals.add(Shard::open(&shard_path(job.build, number))?.meta);
-    }
+    rows.take_metas().for_each(|meta| totals.add(meta));
     let id = Uuid::new_v4();
     let tokens = job.encoder.map(|e| &e.tokens).or(job.options.vocabulary.as_ref());
     let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
-    let dimension = tokens.map_or(Ok(totals.dimension), |t| {
-        u32::try_from(t.len()).map_err(|_| too_many("tokens of a lexicon", t.len()))
-    })?;
+    let dimension = match (job.kept, tokens) {
+        (Some(kept), _) => kept.dimension,
+        (None, Some(tokens)) => u32::try_from(tokens.len())
+            .map_err(|_| too_many("tokens of a lexicon", tokens.len()))?,
+        (None, None) => totals.dimension,
+    };
     if totals.dimension > dimension {
         let (found, limit) =
             (u64::from(totals.dimension - 1), u64::from(dimension.saturating_sub(1)));
@@ -93,16 +109,47 @@ pub(crate) fn seal(
         }
         .into());
     }
-    let lexicon =
-        if totals.has_vectors { Some(write_lexicon(&job, id, dimension, tokens)?) } else { None };
+    let lexicon = if totals.has_vectors && job.kept.is_none() {
+        Some(write_lexicon(&job, id, dimension, tokens)?)
+    } else {
+        None
+    };
+    let order = if job.options.lists.clusters() && totals.has_vectors {
+        rows.locate()?;
+        let how = (job.options.clusters.size, job.options.seed);
+        Some(clusters::order(&rows, how, job.build, progress)?)
+    } else {
+        None
+    };
+    let input = Input { rows: &rows, order: order.as_ref() };
     let (text, others) = rayon::join(
-        || if totals.has_text { write_text(&job, id).map(Some) } else { Ok(None) },
-        || write_vectors(&job, id, dimension, &totals, progress),
+        || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
+        || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let mut parts = others?;
     parts.extend(text?);
     let segment = SegmentEntry { id, rows: totals.documents, documents: totals.documents, parts };
     Ok(Sealed { segment, lexicon, totals })
+}
+
+/// The documents, and in which order the segment will have them; without one as they came.
+#[derive(Debug, Clone, Copy)]
+struct Input<'a> {
+    rows: &'a Rows,
+    order: Option<&'a Order>,
+}
+
+impl Input<'_> {
+    fn each(
+        &self,
+        mut each: impl FnMut(Document<'_>) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        match self.order {
+            Some(order) => self.rows.in_order(order.rows(), each),
+            None => (0..self.rows.shards())
+                .try_for_each(|shard| self.rows.shard(shard)?.iter().try_for_each(&mut each)),
+        }
+    }
 }
 
 fn too_many(what: &str, found: usize) -> BuildError {
@@ -126,11 +173,17 @@ fn write_lexicon(
     Ok(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true))
 }
 
-fn write_text(job: &SealJob<'_>, id: Uuid) -> Result<PartEntry, BuildError> {
-    let mut builder = TextBuilder::create(&job.build.join("text"), job.options.memory / 4)?;
-    for number in 0..job.shards {
-        for stored in Shard::open(&shard_path(job.build, number))?.stored()? {
-            builder.add(&stored)?;
+fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
+    let memory = job.options.memory / 4;
+    let mut builder = TextBuilder::create(&job.build.join("text"), memory)?;
+    match input.order {
+        Some(order) => stored_in_order(input.rows, order, memory, |stored| builder.add(stored))?,
+        None => {
+            for shard in 0..input.rows.shards() {
+                for stored in input.rows.stored(shard)?.1 {
+                    builder.add(&stored)?;
+                }
+            }
         }
     }
     let (name, path) = part_path(job.folder, id, quarry_index::text::KIND);
@@ -141,33 +194,34 @@ fn write_text(job: &SealJob<'_>, id: Uuid) -> Result<PartEntry, BuildError> {
 fn write_vectors(
     job: &SealJob<'_>,
     id: Uuid,
-    dimension: u32,
+    (input, dimension): (Input<'_>, u32),
     totals: &Totals,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<PartEntry>, BuildError> {
     let mut ids = DocTableBuilder::default();
     let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
     let mut writer = if totals.has_vectors {
-        let quantization = totals.weights.choose(job.options.levels);
+        let chosen = || totals.weights.choose(job.options.levels);
+        let quantization = job.kept.map_or_else(chosen, |kept| kept.quantization);
         Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
     } else {
         None
     };
     progress(Event::Stage { name: "forward index", total: totals.documents });
-    for number in 0..job.shards {
-        let shard = Shard::open(&shard_path(job.build, number))?;
-        for (id, _, terms, weights) in shard.view()?.iter() {
-            ids.push(id, None)?;
-            if let Some(writer) = &mut writer {
-                writer.push(terms, weights)?;
-            }
+    input.each(|(id, _, terms, weights)| {
+        ids.push(id, None)?;
+        if let Some(writer) = &mut writer {
+            writer.push(terms, weights)?;
         }
-        progress(Event::Step { done: ids.len() as u64 });
-    }
+        if ids.len().is_multiple_of(STEP) {
+            progress(Event::Step { done: ids.len() as u64 });
+        }
+        Ok(())
+    })?;
     if !job.options.ids_are_unique
         && let Some((first, again)) = ids.repeated_id()
     {
-        return Err(duplicate(job, first, again)?);
+        return Err(duplicate(input, first, again)?);
     }
     let (name, path) = part_path(job.folder, id, doctable::KIND);
     let written = ids.write(&path)?;
@@ -177,17 +231,17 @@ fn write_vectors(
         let (written, _) = writer.finish()?;
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
         let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
-        parts.extend(write_lists(job, id, &forward, progress)?);
+        parts.extend(write_lists(job, id, (&forward, input.order), progress)?);
     }
     Ok(parts)
 }
 
 /// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do
 /// without.
-fn write_lists(
+pub(crate) fn write_lists(
     job: &SealJob<'_>,
     id: Uuid,
-    forward: &ForwardIndex,
+    (forward, order): (&ForwardIndex, Option<&Order>),
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<PartEntry>, BuildError> {
     let options = job.options;
@@ -209,6 +263,15 @@ fn write_lists(
         let version = quarry_index::seismic::VERSION;
         parts.push(PartEntry::new(kind, version, &name, written, false));
     }
+    if let Some(order) = order {
+        let kind = quarry_index::clusters::KIND;
+        let (name, path) = part_path(job.folder, id, kind);
+        let how = (options.clusters, options.seed);
+        let at = (path.as_path(), job.build);
+        let written = clusters::build(forward, how, order.ends(), at, memory, progress)?;
+        let version = quarry_index::clusters::VERSION;
+        parts.push(PartEntry::new(kind, version, &name, written, false));
+    }
     Ok(parts)
 }
 
@@ -219,18 +282,18 @@ fn part_path(folder: &Path, id: Uuid, kind: &str) -> (String, PathBuf) {
 }
 
 /// The error that names both lines of a repeated id.
-fn duplicate(job: &SealJob<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
+fn duplicate(input: Input<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
     let mut found = Vec::new();
     let mut row = 0;
-    for number in 0..job.shards {
-        for (id, line, ..) in Shard::open(&shard_path(job.build, number))?.view()?.iter() {
-            if row == first || row == again {
-                found.push((id.to_owned(), line));
-            }
-            row += 1;
+    input.each(|(id, line, ..)| {
+        if row == first || row == again {
+            found.push((line, id.to_owned()));
         }
-    }
-    let line = |at: usize| found.get(at).map_or(0, |f| f.1);
-    let id = found.first().map_or_else(String::new, |f| f.0.clone());
+        row += 1;
+        Ok(())
+    })?;
+    found.sort_unstable();
+    let line = |at: usize| found.get(at).map_or(0, |f| f.0);
+    let id = found.first().map_or_else(String::new, |f| f.1.clone());
     Ok(BuildError::DuplicateId { id, first: line(0), line: line(1) })
 }

@@ -97,6 +97,9 @@ pub(crate) struct Shard {
     pub(crate) meta: ShardMeta,
 }
 
+/// Id, line, terms and weights of a document.
+pub(crate) type Document<'a> = (&'a str, u64, &'a [u32], &'a [f32]);
+
 /// Borrowed arrays of a shard.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShardView<'a> {
@@ -126,6 +129,13 @@ impl Shard {
         })
     }
 
+    /// Bytes of each stored document.
+    pub(crate) fn stored_lengths(&self) -> Result<Vec<u64>, BuildError> {
+        let ends: &[u64] = self.part.array("stored.ends")?;
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        Ok(ends.iter().zip(starts).map(|(end, start)| end.saturating_sub(start)).collect())
+    }
+
     /// The stored documents, in order.
     pub(crate) fn stored(&self) -> Result<Vec<String>, BuildError> {
         let corrupt = |what: &str| BuildError::Index(IndexError::corrupt(self.part.path(), what));
@@ -150,18 +160,42 @@ impl Shard {
 }
 
 impl<'a> ShardView<'a> {
-    /// Id, line, terms and weights of each document.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, u64, &'a [u32], &'a [f32])> {
+    /// Number of documents.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Where each document's components begin.
+    pub(crate) fn component_starts(&self) -> Vec<usize> {
+        let mut end = 0;
+        let counts = self.counts.iter().map(|c| usize::try_from(*c).unwrap_or(usize::MAX));
+        counts
+            .map(|count| {
+                end += count;
+                end - count
+            })
+            .collect()
+    }
+
+    /// Document `i`, whose components begin at `start`.
+    pub(crate) fn get(&self, i: usize, start: usize) -> Document<'a> {
+        // The shard's checksum was checked: what was written fits together.
+        let place = |end: u64| usize::try_from(end).unwrap_or(usize::MAX);
+        let id_start = i.checked_sub(1).map_or(0, |before| place(self.id_ends[before]));
+        let id_bytes = &self.id_bytes[id_start..place(self.id_ends[i])];
+        let end = start + place(self.counts[i]);
+        let id = std::str::from_utf8(id_bytes).unwrap_or("");
+        (id, self.lines[i], &self.terms[start..end], &self.weights[start..end])
+    }
+
+    /// All documents, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Document<'a>> {
         let view = *self;
-        let (mut id_start, mut start) = (0usize, 0usize);
-        (0..view.lines.len()).map(move |i| {
-            // The shard's checksum was checked: what was written fits together.
-            let id_end = usize::try_from(view.id_ends[i]).unwrap_or(usize::MAX);
-            let end = start + usize::try_from(view.counts[i]).unwrap_or(usize::MAX);
-            let id = std::str::from_utf8(&view.id_bytes[id_start..id_end]).unwrap_or("");
-            let item = (id, view.lines[i], &view.terms[start..end], &view.weights[start..end]);
-            (id_start, start) = (id_end, end);
-            item
+        let mut start = 0usize;
+        (0..view.len()).map(move |i| {
+            let document = view.get(i, start);
+            start += document.2.len();
+            document
         })
     }
 }

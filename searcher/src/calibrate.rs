@@ -73,9 +73,7 @@ pub fn calibrate(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<Option<Calibration>>, SearchError> {
     let segments = searcher.index().segments();
-    let worth = |s: &Segment| {
-        s.entry().rows > SMALL_SEGMENT && (s.impact().is_some() || s.seismic().is_some())
-    };
+    let worth = |s: &Segment| s.entry().rows > SMALL_SEGMENT && plan::has_lists(s);
     let kinds_of = |segment: &Segment| match queries {
         Some((_, given)) => Ok(vec![kind(given.to_vec())]),
         None => made_of_documents(segment, seed),
@@ -206,28 +204,16 @@ fn measure(
     let exactly = Point { setting: Setting::default(), overlap: 1.0, micros };
     let mut curves = vec![curve(Method::Exact, vec![exactly])];
     if segment.1.impact().is_some() {
-        let mut points = Vec::new();
+        let candidates = plan::candidates_for(k.get());
         let rows = segment.1.documents().len();
-        let mut postings = (rows / 50).max(1000);
-        let mut enough = false;
-        while postings < 4 * rows && !enough {
-            // Many results take many candidates as it is.
-            let shares = if k.get() <= 100 { &CANDIDATES[..] } else { &CANDIDATES[..1] };
-            for share in shares {
-                let candidates = plan::candidates(k.get()) * share / 10;
-                let setting = Setting {
-                    postings: u32::try_from(postings).ok(),
-                    candidates: u32::try_from(candidates).ok(),
-                    ..Setting::default()
-                };
-                let point = bench.point(Method::Impact, setting, &exact)?;
-                points.push(point);
-                enough |= point.overlap >= ENOUGH;
-            }
-            postings = postings * STEP / 100;
-        }
-        level(&mut points);
+        let points = bench.grid(Method::Impact, candidates, rows, &exact)?;
         curves.push(curve(Method::Impact, points));
+    }
+    if let Some(clusters) = segment.1.clusters() {
+        let candidates = plan::clusters_for(k.get());
+        let rows = clusters.meta().clusters as usize;
+        let points = bench.grid(Method::Clusters, candidates, rows, &exact)?;
+        curves.push(curve(Method::Clusters, points));
     }
     if segment.1.seismic().is_some() {
         let mut points = Vec::new();
@@ -298,6 +284,37 @@ impl Bench<'_> {
             means.push(started.elapsed().as_secs_f64() * 1e6 / timed.len().max(1) as f64);
         }
         Ok(means.into_iter().fold(f64::INFINITY, f64::min))
+    }
+
+    /// Points of a method that has postings over `rows` rows and candidates.
+    fn grid(
+        &self,
+        method: Method,
+        candidates: usize,
+        rows: usize,
+        exact: &[SegmentHits],
+    ) -> Result<Vec<Point>, SearchError> {
+        let mut points = Vec::new();
+        let mut postings = (rows / 50).max(1000);
+        let mut enough = false;
+        while postings < 4 * rows && !enough {
+            // Many results take many documents as it is; clusters of them may be too few.
+            let both = self.params.k.get() <= 100 || method == Method::Clusters;
+            let shares = if both { &CANDIDATES[..] } else { &CANDIDATES[..1] };
+            for share in shares {
+                let setting = Setting {
+                    postings: u32::try_from(postings).ok(),
+                    candidates: u32::try_from(candidates * share / 10).ok(),
+                    ..Setting::default()
+                };
+                let point = self.point(method, setting, exact)?;
+                points.push(point);
+                enough |= point.overlap >= ENOUGH;
+            }
+            postings = postings * STEP / 100;
+        }
+        level(&mut points);
+        Ok(points)
     }
 
     fn point(

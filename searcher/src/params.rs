@@ -19,6 +19,8 @@ pub enum Method {
     Auto,
     /// Impact-ordered lists, largest contributions first; approximate.
     Impact,
+    /// Clusters of similar documents, chosen by their summaries; approximate.
+    Clusters,
     /// Blocked lists with summaries; approximate.
     Seismic,
     /// The k best by proof: over impact-ordered lists where there are any, else by a scan.
@@ -29,7 +31,8 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Impact, Self::Seismic, Self::Exact, Self::Scan];
+    pub const ALL: [Self; 6] =
+        [Self::Auto, Self::Impact, Self::Clusters, Self::Seismic, Self::Exact, Self::Scan];
 
     /// Its name in commands and answers.
     #[must_use]
@@ -37,6 +40,7 @@ impl Method {
         match self {
             Self::Auto => "auto",
             Self::Impact => "impact",
+            Self::Clusters => "clusters",
             Self::Seismic => "seismic",
             Self::Exact => "exact",
             Self::Scan => "scan",
@@ -60,9 +64,9 @@ pub struct SparseParams {
     pub method: Method,
     /// overlap@k to aim at, in (0, 1]; 1 makes `Auto` exact.
     pub overlap: f32,
-    /// Impact: postings added up, about.
+    /// Impact, clusters: postings added up, about.
     pub postings: Option<NonZeroUsize>,
-    /// Impact: documents scored exactly, about.
+    /// Impact: documents scored exactly, about. Clusters: clusters whose documents are.
     pub candidates: Option<NonZeroUsize>,
     /// Seismic: query terms whose lists are visited, heaviest first.
     pub query_cut: Option<NonZeroUsize>,

@@ -2,7 +2,7 @@
 //!
 //! 1. exact, where the segment is small, where the target is 1, or where nothing was built
 //! 2. of the segment's own measurements, those of the nearest kind of query and the next larger k
-//! 3. of each method the cheapest point that meets the target (the impact lists' knobs are
+//! 3. of each method the cheapest point that meets the target (postings are
 //!    interpolated between two points); of the methods the cheapest
 //!
 //! What the caller set stands; without measurements the defaults stand in.
@@ -29,6 +29,8 @@ const DOCUMENTS_PER_POSTING: usize = 6;
 pub(crate) enum Plan {
     /// Impact-ordered lists.
     Impact(approximate::Setting),
+    /// Clusters.
+    Clusters(approximate::Setting),
     /// Seismic.
     Seismic(seismic::Setting),
     /// Exactly: over impact-ordered lists where there are any.
@@ -41,6 +43,7 @@ impl Plan {
     pub(crate) fn method(self) -> Method {
         match self {
             Self::Impact(_) => Method::Impact,
+            Self::Clusters(_) => Method::Clusters,
             Self::Seismic(_) => Method::Seismic,
             Self::Exact => Method::Exact,
             Self::Scan => Method::Scan,
@@ -67,21 +70,22 @@ pub(crate) fn with(
     knobs: Setting,
     documents: usize,
 ) -> Plan {
+    let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
+    let planned = |n: Option<u32>| n.map(|n| n as usize);
+    let postings = set(params.postings).or(planned(knobs.postings));
+    let candidates = set(params.candidates).or(planned(knobs.candidates));
+    let k = params.k.get();
     match method {
         Method::Exact | Method::Auto => Plan::Exact,
         Method::Scan => Plan::Scan,
-        Method::Impact => {
-            let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
-            let planned = |n: Option<u32>| n.map(|n| n as usize);
-            Plan::Impact(approximate::Setting {
-                postings: set(params.postings)
-                    .or(planned(knobs.postings))
-                    .unwrap_or((documents / DOCUMENTS_PER_POSTING).max(LEAST_POSTINGS)),
-                candidates: set(params.candidates)
-                    .or(planned(knobs.candidates))
-                    .unwrap_or_else(|| candidates(params.k.get())),
-            })
-        }
+        Method::Impact => Plan::Impact(approximate::Setting {
+            postings: postings.unwrap_or(default_postings(documents)),
+            candidates: candidates.unwrap_or_else(|| candidates_for(k)),
+        }),
+        Method::Clusters => Plan::Clusters(approximate::Setting {
+            postings: postings.unwrap_or(default_postings(documents)),
+            candidates: candidates.unwrap_or_else(|| clusters_for(k)),
+        }),
         Method::Seismic => Plan::Seismic(seismic::Setting {
             query_cut: params
                 .query_cut
@@ -91,8 +95,17 @@ pub(crate) fn with(
     }
 }
 
+fn default_postings(documents: usize) -> usize {
+    (documents / DOCUMENTS_PER_POSTING).max(LEAST_POSTINGS)
+}
+
+/// Clusters whose documents are scored for k results.
+pub(crate) fn clusters_for(k: usize) -> usize {
+    k.saturating_add(60)
+}
+
 /// Documents scored exactly for k results: ten times as many for few, less for many.
-pub(crate) fn candidates(k: usize) -> usize {
+pub(crate) fn candidates_for(k: usize) -> usize {
     let many = (k / 2).saturating_mul(5).saturating_add(200);
     k.saturating_mul(10).min(many).max(50)
 }
@@ -102,8 +115,7 @@ fn auto<'a>(
     params: &SparseParams,
     terms: usize,
 ) -> (Method, Option<(&'a Curve, Point)>) {
-    let lists = segment.impact().is_some() || segment.seismic().is_some();
-    if !lists || params.overlap >= 1.0 || segment.entry().rows <= SMALL_SEGMENT {
+    if !has_lists(segment) || params.overlap >= 1.0 || segment.entry().rows <= SMALL_SEGMENT {
         return (Method::Exact, None);
     }
     if let Some(table) = segment.calibration() {
@@ -114,7 +126,19 @@ fn auto<'a>(
             None => (Method::Exact, None),
         };
     }
-    (if segment.impact().is_some() { Method::Impact } else { Method::Seismic }, None)
+    let method = if segment.impact().is_some() {
+        Method::Impact
+    } else if segment.clusters().is_some() {
+        Method::Clusters
+    } else {
+        Method::Seismic
+    };
+    (method, None)
+}
+
+/// Whether there is anything but the exact search to choose.
+pub(crate) fn has_lists(segment: &Segment) -> bool {
+    segment.impact().is_some() || segment.seismic().is_some() || segment.clusters().is_some()
 }
 
 /// The cheapest point that meets the target, of one method or of all. When a single method has no

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::bm25::{self, Bm25Query};
-use crate::impact::{self, ImpactScratch, approximate, exact};
+use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Plan, plan};
@@ -38,9 +38,9 @@ pub struct Stats {
     pub documents_scored: u64,
     /// Blocks whose summary was looked at.
     pub blocks_estimated: u64,
-    /// Blocks whose documents were scored.
+    /// Blocks, or clusters, whose documents were scored.
     pub blocks_visited: u64,
-    /// Postings added up (BM25, impact-ordered lists).
+    /// Postings added up (BM25, impact-ordered lists, clusters).
     pub postings: u64,
 }
 
@@ -192,11 +192,20 @@ impl Searcher {
         let unit = query.unit(forward.meta().quantization.scale);
         let Scratch { table, seismic, impact } = scratch;
         let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels);
-        let over = |lists| impact::Target { segment, records, lists, kernels, unit, deadline };
+        let rows = records.len();
+        let over =
+            |lists| impact::Target { segment, records, lists, rows, kernels, unit, deadline };
         match plan {
             Plan::Impact(setting) => {
                 let lists = segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
                 approximate::search(&over(lists), (query, table), (k, setting), impact, stats)
+            }
+            Plan::Clusters(setting) => {
+                let found =
+                    segment.clusters().ok_or(SearchError::NoLists { method: "clusters" })?;
+                let rows = found.meta().clusters as usize;
+                let target = impact::Target { rows, ..over(found.summaries()) };
+                clusters::search((&target, found), (query, table), (k, setting), impact, stats)
             }
             Plan::Seismic(setting) => {
                 let lists = segment.seismic().ok_or(SearchError::NoLists { method: "seismic" })?;

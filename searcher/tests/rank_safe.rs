@@ -21,7 +21,7 @@ const KS: [usize; 6] = [1, 2, 3, 10, 60, 100_000];
 
 fn with_lists(vectors: &[SparseVector]) -> Built {
     built(documents(vectors), |o| {
-        o.lists = Lists::These { impact: true, seismic: true };
+        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
         o.seismic = everything_kept();
     })
 }
@@ -81,7 +81,7 @@ proptest! {
         });
         let built = built_of_segments(collections.into(), |o| {
             o.vocabulary = Some((0..20).map(|t| format!("t{t}")).collect());
-            o.lists = Lists::These { impact: true, seismic: true };
+            o.lists = Lists::These { impact: true, seismic: true, clusters: false };
             o.seismic = everything_kept();
         });
         assert_true_ranking(&built, &query);
@@ -129,7 +129,7 @@ fn ties_at_the_cut_go_by_id_descending() {
     let documents: Vec<_> =
         vectors.iter().enumerate().map(|(n, v)| with_terms(&format!("{n}"), v)).collect();
     let built = built(documents, |o| {
-        o.lists = Lists::These { impact: true, seismic: true };
+        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
         o.seismic = everything_kept();
     });
     for k in [1, 6, 7, 10, 500, 4_999, 5_000, 5_001] {
@@ -159,7 +159,7 @@ fn estimates_that_round_lose_no_tie() {
         let documents = ["a", "b", "c"].iter().zip(&vectors).map(|(id, v)| with_terms(id, v));
         let built = built(documents.collect(), |o| {
             o.seed = seed;
-            o.lists = Lists::These { impact: true, seismic: true };
+            o.lists = Lists::These { impact: true, seismic: true, clusters: false };
             o.seismic = everything_kept();
             o.seismic.centroid_fraction = 1.0;
             o.seismic.min_cluster_size = 0;
@@ -240,7 +240,7 @@ fn approximate_hits_have_true_scores() {
         })
         .collect();
     let built = built(documents(&vectors), |o| {
-        o.lists = Lists::These { impact: true, seismic: true };
+        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
         o.seismic.n_postings = 20;
     });
     for number in 0..40u32 {

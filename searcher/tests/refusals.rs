@@ -71,7 +71,7 @@ fn no_lists() {
 
 #[test]
 fn parameters_out_of_range() {
-    let built = vectors_only(Lists::These { impact: true, seismic: true });
+    let built = vectors_only(Lists::These { impact: true, seismic: true, clusters: false });
     for heap_factor in [0.0, -0.5, 1.000_1, f32::NAN, f32::INFINITY] {
         for method in METHODS {
             let params = SparseParams { heap_factor: Some(heap_factor), ..thorough(3, method) };
@@ -101,7 +101,7 @@ fn parameters_out_of_range() {
 /// A deadline that has passed is an error, and what the search left behind spoils no later one.
 #[test]
 fn deadlines() {
-    let built = vectors_only(Lists::These { impact: true, seismic: true });
+    let built = vectors_only(Lists::These { impact: true, seismic: true, clusters: false });
     let query = vector(&[(1, 1.0), (9, 1.0)]);
     let past = Some(Instant::now());
     let far = Instant::now().checked_add(Duration::from_secs(86_400));
@@ -128,7 +128,7 @@ fn deadlines() {
 /// Few query terms and a large `k` at once; nothing overflows.
 #[test]
 fn parameters_at_their_ends() {
-    let built = vectors_only(Lists::These { impact: true, seismic: true });
+    let built = vectors_only(Lists::These { impact: true, seismic: true, clusters: false });
     for method in METHODS {
         let params = SparseParams {
             k: NonZeroUsize::MAX,

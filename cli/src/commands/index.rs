@@ -13,7 +13,8 @@ use quarry_datasets::{
 };
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_indexer::{
-    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_clusters,
+    default_seismic,
 };
 use quarry_vectors::Document;
 use serde_json::{Map, Value, json};
@@ -87,6 +88,8 @@ pub(crate) struct Args {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) seismic: SeismicArgs,
+    #[command(flatten)]
+    pub(crate) clusters: ClustersArgs,
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -112,6 +115,26 @@ pub(crate) struct SeismicArgs {
     pub(crate) summary_energy: f32,
 }
 
+/// How clusters are built.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClustersArgs {
+    /// Clusters: documents of one, about
+    #[arg(long, value_name = "N", default_value_t = default_clusters().size)]
+    pub(crate) cluster_size: u32,
+    /// Clusters: components of a summary, at most
+    #[arg(long, value_name = "N", default_value_t = default_clusters().components)]
+    pub(crate) cluster_components: u32,
+}
+
+impl ClustersArgs {
+    pub(crate) fn params(&self) -> quarry_index::clusters::ClusterParams {
+        quarry_index::clusters::ClusterParams {
+            size: self.cluster_size,
+            components: self.cluster_components,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListsArg {
     /// Impact for more than 10,000 documents.
@@ -120,6 +143,8 @@ pub(crate) enum ListsArg {
     Impact,
     /// Blocked lists with summaries.
     Seismic,
+    /// Clusters of similar documents with summaries; documents are stored in their order.
+    Clusters,
     /// None: every search scans.
     None,
 }
@@ -135,6 +160,7 @@ fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
         _ => Ok(Lists::These {
             impact: wanted.contains(&ListsArg::Impact),
             seismic: wanted.contains(&ListsArg::Seismic),
+            clusters: wanted.contains(&ListsArg::Clusters),
         }),
     }
 }
@@ -258,6 +284,7 @@ pub(crate) fn index(
         },
         lists: lists(&args.lists)?,
         seismic: args.seismic.params(),
+        clusters: args.clusters.params(),
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,
@@ -275,7 +302,7 @@ pub(crate) fn index(
 }
 
 impl SeismicArgs {
-    fn params(&self) -> quarry_index::seismic::SeismicParams {
+    pub(crate) fn params(&self) -> quarry_index::seismic::SeismicParams {
         quarry_index::seismic::SeismicParams {
             n_postings: self.n_postings,
             max_fraction: self.max_fraction,
@@ -408,11 +435,19 @@ fn show(event: Event, progress: &Progress, seen: &Seen, total: Option<u64>, enco
             let total = total.or_else(|| seen.estimate()).map(|t| t.max(documents));
             progress.set(documents, total, "documents", &format!("{mean:.1} components"));
         }
+        Event::Stage { .. } | Event::Step { .. } => show_stage(event, progress),
+    }
+}
+
+/// The stages of sealing.
+pub(crate) fn show_stage(event: Event, progress: &Progress) {
+    match event {
         Event::Stage { name, total } => {
             progress.stage(name, 0);
             progress.set(0, Some(total), "", "");
         }
         Event::Step { done } => progress.set(done, None, "", ""),
+        Event::Resumed { .. } | Event::Documents { .. } => {}
     }
 }
 

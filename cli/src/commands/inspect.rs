@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                     "forward": s.forward().map(quarry_index::forward::ForwardIndex::meta),
                     "seismic": s.seismic().map(quarry_index::seismic::SeismicLists::meta),
                     "impact": s.impact().map(quarry_index::impact::ImpactLists::meta),
+                    "clusters": s.clusters().map(quarry_index::clusters::Clusters::meta),
                     "calibration": s.calibration(),
                     "text": s.text().is_some(),
                 })
@@ -88,6 +89,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         if let Some(lists) = segment.impact() {
             line(format!("impact      {} postings", count(lists.meta().postings)))?;
+        }
+        if let Some(clusters) = segment.clusters() {
+            let meta = clusters.meta();
+            line(format!(
+                "clusters    {} of at most {} documents, {} summary components",
+                count(u64::from(meta.clusters)),
+                meta.most,
+                count(clusters.summaries().meta().postings)
+            ))?;
         }
         if let Some(lists) = segment.seismic() {
             let meta = lists.meta();

@@ -12,6 +12,7 @@ mod bands;
 use std::ops::Range;
 use std::path::Path;
 
+use quarry_index::IndexError;
 use quarry_index::container::Written;
 use quarry_index::forward::ForwardIndex;
 use quarry_index::impact::{EncodedList, ImpactMeta, ImpactWriter, encode};
@@ -32,27 +33,39 @@ pub(crate) fn build(
     memory: u64,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<(Written, ImpactMeta), BuildError> {
+    let mut writer = ImpactWriter::create(path, forward.meta().dimension, forward.len() as u64)?;
+    let layout = writer.meta().clone();
+    lists(forward, (layout, "impact lists"), memory, progress, |list| writer.push(list))?;
+    Ok(writer.finish()?)
+}
+
+/// Calls `push` with every term's list over the rows of `forward`, in order of term.
+pub(crate) fn lists(
+    forward: &ForwardIndex,
+    (layout, stage): (ImpactMeta, &'static str),
+    memory: u64,
+    progress: &(dyn Fn(Event) + Sync),
+    mut push: impl FnMut(&EncodedList) -> Result<(), IndexError>,
+) -> Result<(), BuildError> {
     let dimension = forward.meta().dimension;
-    let mut writer = ImpactWriter::create(path, dimension, forward.len() as u64)?;
     let counts = count(forward);
-    progress(Event::Stage { name: "impact lists", total: forward.meta().components });
+    progress(Event::Stage { name: stage, total: forward.meta().components });
     let mut done = 0;
     let threads = rayon::current_num_threads().max(1) as u64;
     for range in ranges(&counts, 0..dimension, memory / POSTING_BYTES) {
         let postings = sum(&counts, &range);
         let jobs = ranges(&counts, range, postings.div_ceil(threads));
-        let layout = writer.meta().clone();
         let encoded: Vec<Vec<EncodedList>> = jobs
             .into_par_iter()
             .map(|terms| gather(forward, &counts, terms).encode(&layout))
             .collect();
         for list in encoded.iter().flatten() {
-            writer.push(list)?;
+            push(list)?;
         }
         done += postings;
         progress(Event::Step { done });
     }
-    Ok(writer.finish()?)
+    Ok(())
 }
 
 /// Postings of every term. Documents are counted by as many jobs as there are threads.

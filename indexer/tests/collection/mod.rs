@@ -11,7 +11,7 @@ use quarry_index::container::Part;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
     BuildError, BuildOptions, BuildReport, EncoderSetup, LEAST_MEMORY, Levels, Lists, build,
-    default_seismic,
+    default_clusters, default_seismic,
 };
 use quarry_vectors::{Document, EncodeDocument, EncodeError, InputVector, Passage, SparseVector};
 use serde_json::{Map, Value, json};
@@ -28,6 +28,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         levels: Levels::Auto,
         lists: Lists::SEISMIC,
         seismic: default_seismic(),
+        clusters: default_clusters(),
         shard_documents: 16,
         description: Map::new(),
         source: json!({"input": "synthetic"}),

@@ -13,7 +13,7 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::{ImpactScratch, Plan, Summed, Target, terms};
+use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::{LANES, LINE};
@@ -44,7 +44,7 @@ pub(crate) fn search(
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let wanted = Setting { candidates: setting.candidates.max(k), ..setting };
-    choose(&target.summed(), query, wanted, scratch, stats)?;
+    choose(target, query, wanted, scratch, stats)?;
     let ImpactScratch { chosen, scored, .. } = scratch;
     scored.clear();
     target.kernels.score_all(table, &target.records, (chosen, target.unit), scored);
@@ -54,7 +54,7 @@ pub(crate) fn search(
 
 /// Steps 1 to 3: leaves the rows with the largest sums in `scratch.chosen`, ascending.
 pub(super) fn choose(
-    target: &Summed<'_>,
+    target: &Target<'_>,
     query: &FixedQuery,
     setting: Setting,
     scratch: &mut ImpactScratch,
@@ -164,7 +164,7 @@ fn least_worth(postings_of: &[u32; WORTHS as usize], wanted: usize) -> u16 {
 
 /// A sum that about `wanted` documents of the window reach, rather more than fewer: as many of 256
 /// lanes' maxima over a sample of its lines as the sample's share of them.
-fn sampled(target: &Summed<'_>, lines: &[u8], wanted: usize) -> u8 {
+fn sampled(target: &Target<'_>, lines: &[u8], wanted: usize) -> u8 {
     let stride = wanted.div_ceil(WHOLE).max(1);
     if lines.len() / LINE < 16 * stride {
         return 1;

@@ -121,11 +121,10 @@ fn collect(
     collected.clear();
     let wanted = 4 * k + 60;
     let mut guess = forced;
-    let rows = target.summed();
     for window in 0..target.lists.meta().windows as usize {
-        rows.in_time()?;
+        target.in_time()?;
         stats.postings += plan.add(window, sums) as u64;
-        let lines = sums.lines(rows.rows_of(window));
+        let lines = sums.lines(target.rows_of(window));
         let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
         target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
         if forced.is_none() && collected.len() >= 2 * wanted {

@@ -10,6 +10,7 @@
 
 mod accumulate;
 pub(crate) mod approximate;
+pub(crate) mod clusters;
 pub(crate) mod exact;
 
 use std::time::Instant;
@@ -32,19 +33,24 @@ pub(crate) struct ImpactScratch {
     collected: Vec<u64>,
     chosen: Vec<u32>,
     scored: Vec<u64>,
+    documents: Vec<u32>,
 }
 
-/// What sums are made for: the rows of lists, which are documents, or clusters of them.
+/// What a query is matched against.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Summed<'a> {
+pub(crate) struct Target<'a> {
+    pub(crate) segment: &'a Segment,
+    pub(crate) records: Records<'a>,
     pub(crate) lists: &'a ImpactLists,
-    /// Rows that there are; a damaged posting may name others.
+    /// What the lists are over: the documents, or clusters of them. So many rows have sums.
     pub(crate) rows: usize,
     pub(crate) kernels: Kernels,
+    /// What one unit of an integer score is worth.
+    pub(crate) unit: f64,
     pub(crate) deadline: Option<Instant>,
 }
 
-impl Summed<'_> {
+impl Target<'_> {
     fn in_time(&self) -> Result<(), SearchError> {
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(SearchError::Timeout),
@@ -55,26 +61,6 @@ impl Summed<'_> {
     /// Rows of a window.
     fn rows_of(&self, window: usize) -> usize {
         self.rows.saturating_sub(window * WINDOW).min(WINDOW)
-    }
-}
-
-/// What a query is matched against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) segment: &'a Segment,
-    pub(crate) records: Records<'a>,
-    pub(crate) lists: &'a ImpactLists,
-    pub(crate) kernels: Kernels,
-    /// What one unit of an integer score is worth.
-    pub(crate) unit: f64,
-    pub(crate) deadline: Option<Instant>,
-}
-
-impl<'a> Target<'a> {
-    /// The documents, as rows of the lists.
-    fn summed(&self) -> Summed<'a> {
-        let Self { lists, kernels, deadline, .. } = *self;
-        Summed { lists, rows: self.records.len(), kernels, deadline }
     }
 }
 

@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use quarry_index::folder::FolderWriter;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{Index, Verify};
-use quarry_indexer::{BuildOptions, LEAST_MEMORY, Levels, Lists, build, default_seismic};
+use quarry_indexer::{
+    BuildOptions, LEAST_MEMORY, Levels, Lists, build, default_clusters, default_seismic,
+};
 use quarry_searcher::{Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector, better};
 use serde_json::{Map, Value};
@@ -46,6 +48,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         levels: Levels::Auto,
         lists: Lists::NONE,
         seismic: default_seismic(),
+        clusters: default_clusters(),
         shard_documents: 1 << 10,
         description: Map::new(),
         source: Value::Null,

@@ -125,6 +125,8 @@ pub enum Method {
     Auto,
     /// Impact-ordered lists, largest contributions first; approximate.
     Impact,
+    /// Clusters of similar documents, chosen by their summaries; approximate.
+    Clusters,
     /// Blocked lists with summaries; approximate.
     Seismic,
     /// The k best by proof.
@@ -223,6 +225,7 @@ impl From<Method> for quarry_searcher::Method {
         match method {
             Method::Auto => Self::Auto,
             Method::Impact => Self::Impact,
+            Method::Clusters => Self::Clusters,
             Method::Seismic => Self::Seismic,
             Method::Exact => Self::Exact,
             Method::Scan => Self::Scan,
@@ -235,6 +238,7 @@ impl From<quarry_searcher::Method> for Method {
         match method {
             quarry_searcher::Method::Auto => Self::Auto,
             quarry_searcher::Method::Impact => Self::Impact,
+            quarry_searcher::Method::Clusters => Self::Clusters,
             quarry_searcher::Method::Seismic => Self::Seismic,
             quarry_searcher::Method::Exact => Self::Exact,
             quarry_searcher::Method::Scan => Self::Scan,

@@ -34,6 +34,7 @@ impl Engine {
         let methods = [
             (Method::Auto, true),
             (Method::Impact, all(|s| s.impact().is_some())),
+            (Method::Clusters, all(|s| s.clusters().is_some())),
             (Method::Seismic, all(|s| s.seismic().is_some())),
             (Method::Exact, true),
             (Method::Scan, true),

@@ -138,7 +138,7 @@ fn vector(sparse: &SparseInput) -> Result<(), ApiError> {
 
 /// Options of other channels are refused, not ignored.
 fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
-    let has_lists = |method| matches!(method, Method::Impact | Method::Seismic | Method::Scan);
+    let has_lists = |method| !matches!(method, Method::Auto | Method::Exact);
     let unfit = [
         ("query.sparse", request.query.sparse.is_some(), "takes `query.text`, not a vector"),
         ("explain", request.explain, "cannot explain its hits yet"),

@@ -64,7 +64,8 @@ fn method(name: &str) -> Result<Method, ApiError> {
     match quarry_searcher::Method::named(name) {
         Some(method) => Ok(method.into()),
         None => {
-            let message = format!("`{name}` is none of auto, impact, seismic, exact, scan");
+            let message =
+                format!("`{name}` is none of auto, impact, clusters, seismic, exact, scan");
             Err(ApiError::invalid("method", message))
         }
     }

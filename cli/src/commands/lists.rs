@@ -1,0 +1,80 @@
+//! `quarry lists`: an index gets further kinds of lists.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use quarry_indexer::{AddOptions, add_lists};
+use serde_json::json;
+
+use super::index::{ClustersArgs, SeismicArgs, parse_bytes, show_stage};
+use crate::output::{line, note};
+use crate::progress::Progress;
+
+/// Add kinds of lists to an index, from its own vectors, as a new generation
+///
+/// Clusters need another order of documents: they are written as a new segment, with all lists that
+/// the old one had. Readers of the old generation go on undisturbed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Lists that are built where they are lacking, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    add: Vec<AddArg>,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    memory: u64,
+    /// Leave out measuring the search methods at the end
+    #[arg(long)]
+    no_tune: bool,
+    #[command(flatten)]
+    seismic: SeismicArgs,
+    #[command(flatten)]
+    clusters: ClustersArgs,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AddArg {
+    /// Complete lists in order of impact; exact and approximate searches.
+    Impact,
+    /// Blocked lists with summaries.
+    Seismic,
+    /// Clusters of similar documents with summaries; documents are stored in their order.
+    Clusters,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let wants = |list| args.add.contains(&list);
+    let add = AddOptions {
+        impact: wants(AddArg::Impact),
+        seismic: wants(AddArg::Seismic).then(|| args.seismic.params()),
+        clusters: wants(AddArg::Clusters).then(|| args.clusters.params()),
+        memory: args.memory,
+    };
+    let progress = Progress::new(false);
+    let result = add_lists(&args.dir, &add, &|event| show_stage(event, &progress));
+    progress.finish();
+    let mut generation = result.with_context(|| format!("adding to {}", args.dir.display()))?;
+    if generation.is_some() && !args.no_tune {
+        match super::tune::after_build(&args.dir, false) {
+            Ok(Some(measured)) => generation = Some(measured),
+            Ok(None) => {}
+            Err(error) => note(format!(
+                "note: the lists are there, but the index could not measure itself ({error:#}); \
+                 `quarry tune` tries again"
+            )),
+        }
+    }
+    if args.json {
+        return crate::output::json(&json!({ "generation": generation }));
+    }
+    match generation {
+        Some(generation) => line(format!("{}: generation {generation}", args.dir.display()))?,
+        None => line(format!("{}: every segment has these lists already", args.dir.display()))?,
+    }
+    Ok(())
+}

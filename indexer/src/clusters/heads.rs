@@ -1,0 +1,99 @@
+//! The heaviest components of every document, for clustering: a small file of equal records, so that
+//! clustering reads little and keeps nothing of it in memory.
+//!
+//! Terms are folded to two bytes and weights are rounded to one, relative to the document's
+//! heaviest: a clustering needs no more, and no result depends on it.
+
+use std::path::Path;
+
+use quarry_index::Verify;
+use quarry_index::container::{Part, PartWriter};
+use rayon::prelude::*;
+
+use crate::BuildError;
+use crate::order::Rows;
+
+const KIND: &str = "heads";
+const VERSION: u32 = 1;
+
+/// Components of a head.
+pub(crate) const HEAD: usize = 24;
+/// Folded terms are below this.
+pub(crate) const FOLDED: usize = 1 << 16;
+
+/// A component: folded term << 8 | weight; 0 is none.
+pub(crate) type Component = u32;
+
+#[inline]
+pub(crate) fn term(component: Component) -> usize {
+    (component >> 8) as usize & (FOLDED - 1)
+}
+
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "one byte")]
+pub(crate) fn weight(component: Component) -> f32 {
+    (component & 0xff) as f32
+}
+
+/// A document's heaviest components, heaviest first, then zeros.
+pub(crate) type Head = [Component; HEAD];
+
+/// All heads, by row as the shards have them.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    part: Part,
+}
+
+impl Heads {
+    /// Writes the file at `path`, a shard a job, and opens it.
+    pub(crate) fn write(rows: &Rows, path: &Path) -> Result<Self, BuildError> {
+        let mut part = PartWriter::create(path, KIND, VERSION)?.passing();
+        part.section("heads")?;
+        let shards: Vec<usize> = (0..rows.shards()).collect();
+        for some in shards.chunks(rayon::current_num_threads().max(1)) {
+            let heads: Vec<Result<Vec<Head>, BuildError>> = some
+                .par_iter()
+                .map(|shard| {
+                    let mut scratch = Vec::new();
+                    let view = rows.shard(*shard)?;
+                    Ok(view.iter().map(|(.., t, w)| head(t, w, &mut scratch)).collect())
+                })
+                .collect();
+            for heads in heads {
+                part.write(bytemuck::cast_slice(&heads?))?;
+            }
+        }
+        part.finish(rows.len() as u64)?;
+        Ok(Self { part: Part::open(path, KIND, VERSION..VERSION + 1, Verify::Envelope)? })
+    }
+
+    /// The heads, borrowed once for many.
+    pub(crate) fn view(&self) -> Result<&[Head], BuildError> {
+        let components: &[Component] = self.part.array("heads")?;
+        Ok(components.as_chunks::<HEAD>().0)
+    }
+}
+
+fn head(terms: &[u32], weights: &[f32], scratch: &mut Vec<(f32, u32)>) -> Head {
+    scratch.clear();
+    scratch.extend(weights.iter().copied().zip(terms.iter().copied()));
+    // Equal weights by term: the choice depends on the vector alone.
+    let heavier = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    if scratch.len() > HEAD {
+        scratch.select_nth_unstable_by(HEAD - 1, heavier);
+        scratch.truncate(HEAD);
+    }
+    scratch.sort_unstable_by(heavier);
+    let most = scratch.first().map_or(1.0, |c| c.0);
+    let mut out = [0; HEAD];
+    for (component, (weight, term)) in out.iter_mut().zip(scratch) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and 255"
+        )]
+        let level = (*weight / most * 255.0).round().clamp(1.0, 255.0) as u32;
+        *component = ((*term ^ (*term >> 16)) & 0xffff) << 8 | level;
+    }
+    out
+}

@@ -1,0 +1,54 @@
+//! Micro-clusters: the order in which a segment's documents stand, and the lists over the clusters'
+//! summaries.
+//!
+//! 1. `heads`: the heaviest components of every document  2. `groups`: coarse groups of some ten
+//!    thousand documents  3. `micro`: clusters of a few similar documents inside each group; their
+//!    order is the segment's  4. once the forward index stands in it, `summaries`: the largest
+//!    levels of each cluster, and impact-ordered lists over them
+//!
+//! Cost of 1 to 3: O(components) for the heads, then about O(documents), a group's share each.
+
+mod centroids;
+mod groups;
+mod heads;
+mod micro;
+mod summaries;
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::BuildError;
+use crate::options::Event;
+use crate::order::{Order, Rows};
+use heads::Heads;
+pub(crate) use summaries::build;
+
+/// Clusters all documents; `work` is a folder for a temporary file.
+pub(crate) fn order(
+    rows: &Rows,
+    (size, seed): (u32, u64),
+    work: &Path,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Order, BuildError> {
+    progress(Event::Stage { name: "clusters", total: rows.len() as u64 });
+    let path = work.join("heads.qry");
+    let heads = Heads::write(rows, &path)?;
+    // The mapping stays; a crash leaves no file that a later run would meet.
+    std::fs::remove_file(&path).map_err(quarry_index::IndexError::io(&path))?;
+    let heads = heads.view()?;
+    let all = 0..u32::try_from(heads.len()).unwrap_or(u32::MAX);
+    let (empty, some): (Vec<u32>, Vec<u32>) = all.partition(|row| heads[*row as usize][0] == 0);
+    let size = (size as usize).max(1);
+    let groups = groups::groups(heads, some, seed);
+    let clusters: Vec<Vec<Vec<u32>>> =
+        groups.par_iter().map(|rows| micro::clusters(heads, rows, size, seed)).collect();
+    let mut order = Order::default();
+    // Documents that no search by vector finds come last.
+    let empty = empty.chunks(size);
+    for cluster in clusters.iter().flatten().map(Vec::as_slice).chain(empty) {
+        order.push(cluster);
+    }
+    progress(Event::Step { done: rows.len() as u64 });
+    Ok(order)
+}

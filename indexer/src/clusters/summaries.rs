@@ -1,0 +1,107 @@
+//! The clusters' summaries, and impact-ordered lists over them.
+//!
+//! 1. of each cluster the largest level of each term, cut to the largest components: a temporary
+//!    forward index with a record a cluster  2. its lists, as `impact` makes them
+
+use std::ops::Range;
+use std::path::Path;
+
+use quarry_index::clusters::{ClusterParams, ClustersWriter};
+use quarry_index::container::Written;
+use quarry_index::forward::{ForwardIndex, ForwardWriter, Records};
+use quarry_index::{IndexError, Verify};
+use quarry_vectors::DocId;
+use rayon::prelude::*;
+
+use crate::BuildError;
+use crate::impact;
+use crate::options::Event;
+
+/// Clusters whose summaries are in memory at once.
+const BATCH: usize = 1 << 15;
+/// Clusters of a job.
+const JOB: usize = 256;
+
+/// Builds the part at `path` for clusters that end at `ends`.
+pub(crate) fn build(
+    forward: &ForwardIndex,
+    (params, seed): (ClusterParams, u64),
+    ends: &[u32],
+    (path, work): (&Path, &Path),
+    memory: u64,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Written, BuildError> {
+    let dimension = forward.meta().dimension;
+    let quantization = forward.meta().quantization;
+    let temporary = work.join("summaries.qry");
+    let mut summaries = ForwardWriter::create(&temporary, dimension, quantization)?.passing();
+    let records = forward.records();
+    let starts: Vec<u32> = std::iter::once(0).chain(ends.iter().copied()).collect();
+    let keep = params.components as usize;
+    let clusters: Vec<Range<u32>> = starts.windows(2).map(|w| w[0]..w[1]).collect();
+    for batch in clusters.chunks(BATCH) {
+        let made: Vec<Vec<Summary>> = batch
+            .par_chunks(JOB)
+            .map_init(
+                || Largest::new(dimension),
+                |largest, clusters| {
+                    clusters.iter().map(|c| largest.of(&records, c.clone(), keep)).collect()
+                },
+            )
+            .collect();
+        for (terms, levels) in made.iter().flatten() {
+            let weights: Vec<f32> = levels.iter().map(|l| quantization.weight(*l)).collect();
+            summaries.push(terms, &weights)?;
+        }
+    }
+    summaries.finish()?;
+    let summaries = ForwardIndex::open(&temporary, Verify::Envelope)?;
+    std::fs::remove_file(&temporary).map_err(IndexError::io(&temporary))?;
+    let mut writer = ClustersWriter::create(path, (params, seed), dimension, ends.to_vec())?;
+    let layout = writer.layout().clone();
+    impact::lists(&summaries, (layout, "cluster lists"), memory, progress, |list| {
+        writer.push(list)
+    })?;
+    Ok(writer.finish()?)
+}
+
+/// Terms ascending, and their levels.
+type Summary = (Vec<u32>, Vec<u16>);
+
+/// The largest level of each term.
+#[derive(Debug)]
+struct Largest {
+    levels: Vec<u16>,
+    touched: Vec<u32>,
+}
+
+impl Largest {
+    fn new(dimension: u32) -> Self {
+        Self { levels: vec![0; dimension as usize], touched: Vec::new() }
+    }
+
+    /// The summary of some documents, cut to its `keep` largest components.
+    fn of(&mut self, records: &Records<'_>, rows: Range<u32>, keep: usize) -> Summary {
+        let Self { levels, touched } = self;
+        touched.clear();
+        for row in rows {
+            records.record(DocId(row)).for_each(|term, level| {
+                let most = &mut levels[term as usize];
+                if *most == 0 {
+                    touched.push(term);
+                }
+                *most = level.max(*most);
+            });
+        }
+        if touched.len() > keep {
+            let heavier =
+                |a: &u32, b: &u32| levels[*b as usize].cmp(&levels[*a as usize]).then(a.cmp(b));
+            touched.select_nth_unstable_by(keep, heavier);
+            touched[keep..].iter().for_each(|term| levels[*term as usize] = 0);
+            touched.truncate(keep);
+        }
+        touched.sort_unstable();
+        let take = |term: &u32| std::mem::take(&mut levels[*term as usize]);
+        (touched.clone(), touched.iter().map(take).collect())
+    }
+}

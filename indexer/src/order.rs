@@ -1,0 +1,165 @@
+//! Documents of all shards, in any order.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::BuildError;
+use crate::spool::{Document, Shard, ShardMeta, ShardView, shard_path};
+
+/// All shards, open. Rows are numbered through them.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    shards: Vec<Shard>,
+    /// The first row of each shard, and one more.
+    starts: Vec<usize>,
+    /// Of each shard where each document's components begin; empty until documents are looked up.
+    components: Vec<Vec<usize>>,
+}
+
+impl Rows {
+    pub(crate) fn open(build: &Path, shards: usize) -> Result<Self, BuildError> {
+        let shards: Vec<Shard> = (0..shards)
+            .map(|number| Shard::open(&shard_path(build, number)))
+            .collect::<Result<_, _>>()?;
+        let mut starts = vec![0];
+        for shard in &shards {
+            starts.push(starts[starts.len() - 1] + shard.view()?.len());
+        }
+        Ok(Self { shards, starts, components: Vec::new() })
+    }
+
+    /// What the shards say of themselves; taken once.
+    pub(crate) fn take_metas(&mut self) -> impl Iterator<Item = ShardMeta> {
+        self.shards.iter_mut().map(|shard| std::mem::take(&mut shard.meta))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts[self.shards.len()]
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// A shard's documents.
+    pub(crate) fn shard(&self, number: usize) -> Result<ShardView<'_>, BuildError> {
+        self.shards[number].view()
+    }
+
+    /// A shard's stored documents and the row of its first.
+    pub(crate) fn stored(&self, number: usize) -> Result<(usize, Vec<String>), BuildError> {
+        Ok((self.starts[number], self.shards[number].stored()?))
+    }
+
+    /// Makes documents ready to be looked up: eight bytes for each.
+    pub(crate) fn locate(&mut self) -> Result<(), BuildError> {
+        self.components = self
+            .shards
+            .iter()
+            .map(|shard| Ok(shard.view()?.component_starts()))
+            .collect::<Result<_, BuildError>>()?;
+        Ok(())
+    }
+
+    /// Calls `each` with the documents in an order; they must have been located.
+    pub(crate) fn in_order(
+        &self,
+        order: &[u32],
+        mut each: impl FnMut(Document<'_>) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        let views: Vec<ShardView<'_>> =
+            self.shards.iter().map(Shard::view).collect::<Result<_, _>>()?;
+        for row in order {
+            let row = *row as usize;
+            let shard = self.starts.partition_point(|start| *start <= row) - 1;
+            let at = row - self.starts[shard];
+            each(views[shard].get(at, self.components[shard][at]))?;
+        }
+        Ok(())
+    }
+}
+
+/// The order of a segment's documents, by clusters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Order {
+    rows: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Order {
+    /// Appends a cluster.
+    pub(crate) fn push(&mut self, cluster: &[u32]) {
+        self.rows.extend_from_slice(cluster);
+        self.ends.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
+    }
+
+    /// The shards' rows, in order.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Where the clusters end.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Where each of the shards' rows stands.
+    pub(crate) fn places(&self) -> Vec<u32> {
+        let mut places = vec![0; self.rows.len()];
+        for (place, row) in (0u32..).zip(&self.rows) {
+            places[*row as usize] = place;
+        }
+        places
+    }
+}
+
+/// Calls `add` with the stored documents in an order, within about `memory` bytes: the order is cut
+/// into ranges that fit, each of which takes a pass over the shards.
+pub(crate) fn stored_in_order(
+    rows: &Rows,
+    order: &Order,
+    memory: u64,
+    mut add: impl FnMut(&str) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    let places = order.places();
+    let mut bytes = vec![0u32; places.len()];
+    let mut row = 0;
+    for shard in 0..rows.shards() {
+        for length in rows.shards[shard].stored_lengths()? {
+            bytes[places[row] as usize] = u32::try_from(length).unwrap_or(u32::MAX);
+            row += 1;
+        }
+    }
+    for range in ranges(&bytes, memory) {
+        let mut texts = vec![String::new(); range.len()];
+        for shard in 0..rows.shards() {
+            let (start, stored) = rows.stored(shard)?;
+            for (place, text) in places[start..].iter().zip(stored) {
+                let place = *place as usize;
+                if range.contains(&place) {
+                    texts[place - range.start] = text;
+                }
+            }
+        }
+        texts.iter().try_for_each(|text| add(text))?;
+    }
+    Ok(())
+}
+
+/// Consecutive ranges of at most `memory` bytes (or one document) each.
+fn ranges(bytes: &[u32], memory: u64) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let (mut start, mut sum) = (0, 0u64);
+    for (at, length) in bytes.iter().enumerate() {
+        let length = u64::from(*length) + size_of::<String>() as u64;
+        if at > start && sum + length > memory {
+            out.push(start..at);
+            (start, sum) = (at, 0);
+        }
+        sum += length;
+    }
+    if start < bytes.len() {
+        out.push(start..bytes.len());
+    }
+    out
+}
