@@ -13,9 +13,9 @@ use crate::query::QueryTable;
 pub enum Kernels {
     /// Plain Rust.
     Scalar,
-    /// AVX2.
+    /// AVX2 and BMI2.
     Avx2,
-    /// AVX-512 with BW, VL and VBMI2.
+    /// AVX-512 with BW, VL and VBMI2, and BMI2.
     Avx512,
 }
 
@@ -42,10 +42,11 @@ impl Kernels {
             if is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vbmi2")
+                && is_x86_feature_detected!("bmi2")
             {
                 return Self::Avx512;
             }
-            if is_x86_feature_detected!("avx2") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
                 return Self::Avx2;
             }
         }

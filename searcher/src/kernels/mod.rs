@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 mod dispatch;
 mod prefetch;
+mod runs;
 mod scalar;
 #[cfg(test)]
 mod tests;
