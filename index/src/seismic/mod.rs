@@ -5,6 +5,8 @@
 //! weights in one byte times a scale of the block. Summaries are stored by term (`summary`).
 
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;
@@ -384,11 +386,12 @@ impl SeismicLists {
         for group in 0..view.groups.len() {
             let of_group = view.groups[group];
             let blocks = view.blocks_of(group);
-            let bytes = of_group[3] as u64 + 2 * u64::from(of_group[4])
+            let bytes = u64::from(of_group[3])
+                + 2 * u64::from(of_group[4])
                 + summary::page_bytes(view.narrow, of_group[2] as usize) as u64;
             let end = place + bytes.next_multiple_of(UNIT as u64);
-            let fits = view.narrow == false
-                || of_group[2] as usize == summary::narrow_pages(lists.meta.lists);
+            let fits =
+                !view.narrow || of_group[2] as usize == summary::narrow_pages(lists.meta.lists);
             if u64::from(of_group[0]) * UNIT as u64 != place
                 || end + SLACK as u64 > view.summaries.len() as u64
                 || blocks.is_empty()

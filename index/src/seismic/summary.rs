@@ -82,8 +82,7 @@ fn pack_group(dimension: u32, blocks: &[BlockData]) -> Result<Packed, IndexError
             });
         }
         let components = block.terms.iter().zip(&block.levels);
-        sorted
-            .extend(components.map(|(t, l)| u64::from(*t) << 16 | number << 8 | u64::from(*l)));
+        sorted.extend(components.map(|(t, l)| u64::from(*t) << 16 | number << 8 | u64::from(*l)));
     }
     sorted.sort_unstable();
     let (mut keys, mut numbers, mut levels) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,11 +167,8 @@ impl<'a> Summaries<'a> {
     ) -> Option<Self> {
         let (table, bytes) = from.split_at_checked(page_bytes(narrow, pages))?;
         let fits = keys + 2 * entries + SLACK <= bytes.len();
-        let pages = if narrow {
-            Pages::Narrow(table_of(table)?)
-        } else {
-            Pages::Wide(table_of(table)?)
-        };
+        let pages =
+            if narrow { Pages::Narrow(table_of(table)?) } else { Pages::Wide(table_of(table)?) };
         fits.then_some(Self { pages, bytes, keys, entries })
     }
 

@@ -18,7 +18,12 @@ impl Kernels {
     /// # Panics
     /// When fewer than [`SLACK`] bytes follow either.
     #[inline(always)]
-    pub(crate) fn run(self, low: u8, keys: (&[u8], usize), numbers: (&[u8], usize)) -> Range<usize> {
+    pub(crate) fn run(
+        self,
+        low: u8,
+        keys: (&[u8], usize),
+        numbers: (&[u8], usize),
+    ) -> Range<usize> {
         // Loads of 64 bytes may begin at the last one.
         assert!(keys.0.len() >= keys.1 + SLACK, "keys without their slack");
         assert!(numbers.0.len() >= numbers.1 + SLACK, "entries without their slack");
@@ -118,7 +123,8 @@ mod x86 {
             _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(from.cast()), wanted)
         };
         // SAFETY: as above.
-        let lasts = |from: *const u8| unsafe { _mm512_movepi8_mask(_mm512_loadu_si512(from.cast())) };
+        let lasts =
+            |from: *const u8| unsafe { _mm512_movepi8_mask(_mm512_loadu_si512(from.cast())) };
         course!(keys, numbers, matches, lasts)
     }
 

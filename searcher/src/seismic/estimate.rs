@@ -11,9 +11,8 @@
 use quarry_index::seismic::{GROUP, LAST, Lists, Page, Summaries};
 use quarry_vectors::TermId;
 
-use super::Target;
 use crate::SearchError;
-use crate::kernels::prefetch;
+use crate::kernels::{Kernels, prefetch};
 use crate::query::FixedQuery;
 
 /// Pages that are looked into side by side, about; between two such batches the clock is looked at.
@@ -75,7 +74,7 @@ pub(super) fn of_key(key: u64) -> (f32, usize) {
 
 /// The blocks of the heaviest terms' lists by what they promise.
 pub(super) fn estimate(
-    target: &Target<'_>,
+    (kernels, in_time): (Kernels, impl Fn() -> Result<(), SearchError>),
     view: &Lists<'_>,
     query: &FixedQuery,
     query_cut: usize,
@@ -86,7 +85,7 @@ pub(super) fn estimate(
     sums.resize(sums.len().max(GROUP * groups.len()), 0);
     let mut from = 0;
     while from < groups.len() {
-        if let Err(error) = target.in_time() {
+        if let Err(error) = in_time() {
             sums.fill(0);
             return Err(error);
         }
@@ -96,7 +95,7 @@ pub(super) fn estimate(
             from += 1;
         }
         runs.clear();
-        find(target, &groups, probes, runs);
+        find(kernels, &groups, probes, runs);
         add(&groups, runs, sums);
     }
     let mut order = std::mem::take(order);
@@ -145,12 +144,12 @@ fn probe(group: &Group<'_>, number: usize, query: &FixedQuery, probes: &mut Vec<
 }
 
 /// The runs of the terms that stand in their pages.
-fn find(target: &Target<'_>, groups: &[Group<'_>], probes: &[Probe], runs: &mut Vec<Run>) {
+fn find(kernels: Kernels, groups: &[Group<'_>], probes: &[Probe], runs: &mut Vec<Run>) {
     for &Probe { group, page, weight, low } in probes {
         let summaries = &groups[group].summaries;
         let keys = (summaries.keys_from(page.key), page.keys);
         let numbers = (summaries.numbers_from(page.entry), page.entries);
-        let run = target.kernels.run(low, keys, numbers);
+        let run = kernels.run(low, keys, numbers);
         if !run.is_empty() {
             let entry = page.entry + run.start;
             prefetch(summaries.levels_from(entry), 0);
@@ -170,5 +169,126 @@ fn add(groups: &[Group<'_>], runs: &[Run], sums: &mut [u64]) {
         for (number, level) in numbers.iter().zip(summaries.levels_from(entry)) {
             sums[usize::from(number & !LAST)] += weight * u64::from(*level);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use quarry_index::Verify;
+    use quarry_index::seismic::{BlockData, ListData, SeismicLists, SeismicParams, SeismicWriter};
+    use quarry_vectors::SparseVector;
+
+    /// Blocks of one document each, with the summaries given.
+    fn write(
+        dimension: u32,
+        lists: &[(u32, Vec<SparseVector>)],
+    ) -> (tempfile::TempDir, SeismicLists) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seismic");
+        let params = SeismicParams {
+            n_postings: 1,
+            max_fraction: 1.0,
+            min_per_document: 0,
+            centroid_fraction: 1.0,
+            min_cluster_size: 0,
+            document_cut: 1,
+            summary_energy: 1.0,
+        };
+        let mut writer = SeismicWriter::create(&path, dimension, 1, params, 7).unwrap();
+        for term in 0..dimension {
+            let blocks = lists.iter().filter(|list| list.0 == term).flat_map(|list| &list.1);
+            let blocks: Vec<BlockData> = blocks
+                .map(|summary| BlockData {
+                    docs: vec![0],
+                    terms: summary.terms().to_vec(),
+                    levels: summary.weights().iter().map(|w| w.to_le_bytes()[3] | 1).collect(),
+                    scale: summary.weights().first().copied().unwrap_or(1.0),
+                })
+                .collect();
+            writer.push_list(&ListData::new(dimension, &blocks).unwrap()).unwrap();
+        }
+        writer.finish().unwrap();
+        (folder, SeismicLists::open(&path, Verify::Full).unwrap())
+    }
+
+    fn vectors(most: usize) -> impl Strategy<Value = SparseVector> {
+        let term = prop_oneof![0u32..60, 0u32..700, 0u32..70_000];
+        prop::collection::vec((term, 0.1f32..9.0), 1..most)
+            .prop_map(|pairs| SparseVector::from_pairs(pairs).unwrap())
+    }
+
+    /// Each block's estimate, straight from its summary.
+    fn plain(view: &Lists<'_>, query: &FixedQuery, cut: usize) -> Vec<u64> {
+        let mut keys = Vec::new();
+        for (term, _) in query.terms().iter().take(cut) {
+            let term = TermId(*term);
+            for (block, summary) in view.blocks(term).zip(view.decode(term)) {
+                let of = |t: u32| query.terms().iter().find(|q| q.0 == t).map_or(0, |q| q.1);
+                let sum: i64 = summary.iter().map(|(t, l)| i64::from(of(*t)) * i64::from(*l)).sum();
+                #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+                keys.push(key(sum as f32 * view.scale(block), block));
+            }
+        }
+        keys.sort_unstable();
+        keys
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// In narrow and wide dimensions, with lists of no, one and several groups.
+        #[test]
+        fn estimates_are_those_of_the_summaries(
+            lists in prop::collection::btree_map(0u32..60, prop_oneof![
+                prop::collection::vec(vectors(30), 0..4),
+                prop::collection::vec(vectors(4), 120..300),
+            ], 0..5),
+            queries in prop::collection::vec(vectors(50), 1..4),
+            cut in 1usize..60,
+            wide in any::<bool>(),
+        ) {
+            let dimension = if wide { 70_000 } else { 700 };
+            let within = |v: SparseVector| {
+                SparseVector::from_pairs(v.iter().filter(|(t, _)| *t < dimension)).unwrap()
+            };
+            let lists: Vec<_> = lists
+                .into_iter()
+                .map(|(term, blocks)| (term, blocks.into_iter().map(within).collect()))
+                .collect();
+            let (_folder, lists) = write(dimension, &lists);
+            let view = lists.view().unwrap();
+            let mut scratch = Scratch::default();
+            for query in &queries {
+                // Terms beyond the dimension have no list and stand in no summary.
+                let query = FixedQuery::new(query);
+                let want = plain(&view, &query, cut);
+                for kernels in Kernels::all() {
+                    let order = estimate((kernels, || Ok(())), &view, &query, cut, &mut scratch);
+                    prop_assert_eq!(&order.unwrap().into_sorted_vec(), &want, "{:?}", kernels);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn time_is_kept_and_sums_are_left_clean() {
+        let summary = SparseVector::new(vec![1, 2], vec![1.0, 2.0]).unwrap();
+        let lists = [(1, vec![summary.clone(); 300]), (2, vec![summary.clone(); 300])];
+        let (_folder, lists) = write(3, &lists);
+        let view = lists.view().unwrap();
+        let query = FixedQuery::new(&summary);
+        let mut scratch = Scratch::default();
+        let late = estimate(
+            (Kernels::Scalar, || Err(SearchError::Timeout)),
+            &view,
+            &query,
+            2,
+            &mut scratch,
+        );
+        assert!(matches!(late, Err(SearchError::Timeout)));
+        let found = estimate((Kernels::Scalar, || Ok(())), &view, &query, 2, &mut scratch).unwrap();
+        assert_eq!(found.into_sorted_vec(), plain(&view, &query, 2));
     }
 }

@@ -71,10 +71,13 @@ pub(crate) fn search(
     stats: &mut Stats,
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let view = target.lists.view()?;
-    let mut order = estimate::estimate(&target, &view, query, setting.query_cut, &mut scratch.estimates)?;
+    let course = (target.kernels, || target.in_time());
+    let mut order =
+        estimate::estimate(course, &view, query, setting.query_cut, &mut scratch.estimates)?;
     stats.blocks_estimated += order.len() as u64;
     let visits = &mut scratch.visits;
-    let found = visit::visit(&target, &view, table, (k, setting.heap_factor), &mut order, visits, stats);
+    let found =
+        visit::visit(&target, &view, table, (k, setting.heap_factor), &mut order, visits, stats);
     scratch.estimates.order = order.into_vec();
     found
 }
