@@ -93,9 +93,8 @@ def sizes(folder):
             out[part["kind"]] = out.get(part["kind"], 0) + part["bytes"]
         lists = described.get("seismic")
         if lists:
-            # As index/FORMAT.md has it: a term number and a level a component, an end and a scale a block.
-            term = 2 if described["forward"]["terms"] == "u16" else 4
-            out["summaries"] = (term + 1) * lists["summary_components"] + 8 * lists["blocks"]
+            # Of the part all but postings, their ends by block and the blocks' ends by list.
+            out["summaries"] = out["seismic"] - 4 * (lists["postings"] + lists["blocks"] + lists["lists"])
     return out
 
 

@@ -35,7 +35,8 @@ pub enum IndexError {
         expected: String,
     },
     /// Written by a newer or long gone version.
-    #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}")]
+    #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}{}",
+        if found < oldest { ": build the index again" } else { "" })]
     Version {
         /// The file.
         path: PathBuf,

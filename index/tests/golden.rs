@@ -6,7 +6,6 @@ mod golden_copy;
 
 use golden_copy::golden;
 use quarry_index::forward::{LevelWidth, Quantization, TermWidth};
-use quarry_index::seismic::SummaryTerms;
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, QUERY_TABLE, Segment, TOKENIZER, Verify};
 use quarry_vectors::{DocId, TermId};
@@ -191,12 +190,11 @@ fn blocked_lists() {
     let view = lists.view().unwrap();
     let mut want = BLOCKS.iter();
     for term in 0..17 {
-        for block in view.blocks(TermId(term)) {
+        for (block, summary) in view.blocks(TermId(term)).zip(view.decode(TermId(term))) {
             let &(list, docs, terms, levels) = want.next().unwrap();
-            let SummaryTerms::U16(all) = view.terms() else { panic!("17 terms fit two bytes") };
-            let range = view.summary(block);
             assert_eq!((list, docs), (term, view.docs(block)));
-            assert_eq!((terms, levels), (&all[range.clone()], &view.levels()[range]));
+            let components = terms.iter().map(|t| u32::from(*t)).zip(levels.iter().copied());
+            assert_eq!(summary, components.collect::<Vec<_>>());
         }
     }
     assert!(want.next().is_none());

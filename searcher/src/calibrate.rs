@@ -38,17 +38,18 @@ const ENOUGH: f64 = 0.998;
 /// From one number of postings to the next, in hundredths.
 const STEP: usize = 145;
 /// Candidates tried with each, in tenths of the default.
-const CANDIDATES: [usize; 2] = [10, 25];
+const CANDIDATES: [usize; 3] = [6, 10, 25];
 /// Seismic's settings, cheap to dear.
-const SEISMIC: [(u32, f32); 10] = [
-    (2, 0.9),
+const SEISMIC: [(u32, f32); 11] = [
     (3, 0.9),
-    (4, 0.9),
     (5, 0.9),
-    (6, 0.8),
+    (8, 0.9),
+    (5, 0.8),
     (8, 0.8),
-    (10, 0.7),
+    (12, 0.8),
+    (8, 0.7),
     (12, 0.7),
+    (12, 0.6),
     (20, 0.6),
     (40, 0.5),
 ];
@@ -300,7 +301,7 @@ impl Bench<'_> {
         while postings < 4 * rows && !enough {
             // Many results take many documents as it is; clusters of them may be too few.
             let both = self.params.k.get() <= 100 || method == Method::Clusters;
-            let shares = if both { &CANDIDATES[..] } else { &CANDIDATES[..1] };
+            let shares: &[usize] = if both { &CANDIDATES } else { &[10] };
             for share in shares {
                 let setting = Setting {
                     postings: u32::try_from(postings).ok(),

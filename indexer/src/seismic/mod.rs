@@ -3,7 +3,7 @@
 //! 1. `prune`: a level that every kept posting reaches, and the postings each list keeps
 //! 2. lists are gathered in ranges of terms, as many as fit the memory, each by one scan
 //! 3. `block`: each list is cut into geometrically cohesive blocks
-//! 4. `summary`: each block gets its summary
+//! 4. `summary`: each block gets its summary, each list's are packed by term
 //!
 //! Source: arXiv:2404.18812. Unlike there, every document keeps its heaviest postings whatever the
 //! pruning says, so that none becomes unreachable.
@@ -19,7 +19,7 @@ use std::path::Path;
 use quarry_index::IndexError;
 use quarry_index::container::Written;
 use quarry_index::forward::ForwardIndex;
-use quarry_index::seismic::{BlockData, SeismicMeta, SeismicParams, SeismicWriter};
+use quarry_index::seismic::{BlockData, ListData, SeismicMeta, SeismicParams, SeismicWriter};
 use rayon::prelude::*;
 
 use crate::BuildError;
@@ -67,20 +67,21 @@ pub(crate) fn build(
                     fits
                 })
                 .count();
-            let lists: Vec<Vec<BlockData>> = gathered[from..from + group]
+            let lists: Vec<ListData> = gathered[from..from + group]
                 .par_iter()
                 .zip(range.clone().into_par_iter().skip(from).take(group))
                 .map_init(
                     || (Blocker::new(dimension), Summarizer::new(dimension)),
                     |(blocker, summarizer), (list, term)| {
                         let blocks = blocker.cut(forward, list, term, (&params, seed));
-                        blocks
+                        let blocks: Vec<BlockData> = blocks
                             .into_iter()
                             .map(|docs| summarizer.summarize(forward, docs, &params))
-                            .collect()
+                            .collect();
+                        ListData::new(dimension, &blocks)
                     },
                 )
-                .collect();
+                .collect::<Result<_, IndexError>>()?;
             for (list, gathered) in lists.iter().zip(&gathered[from..]) {
                 writer.push_list(list)?;
                 done += gathered.len() as u64;

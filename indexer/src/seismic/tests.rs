@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use quarry_index::Verify;
 use quarry_index::forward::ForwardIndex;
-use quarry_index::seismic::{Lists, SeismicLists, SummaryTerms};
+use quarry_index::seismic::{Lists, SeismicLists};
 use quarry_vectors::{DocId, SparseVector, TermId};
 
 use super::*;
@@ -106,21 +106,20 @@ proptest! {
         let (_folder, forward) = forward_of(&vectors, DIMENSION);
         let params = SeismicParams { summary_energy: energy, ..default_seismic() };
         with_lists(&forward, params, |lists| {
-            for block in (0..DIMENSION).flat_map(|t| lists.blocks(TermId(t))) {
+            let summaries = (0..DIMENSION).flat_map(|t| lists.decode(TermId(t)));
+            for (block, summary) in summaries.enumerate() {
                 let mut maxima = vec![0u16; DIMENSION as usize];
                 for doc in lists.docs(block) {
                     for (term, level) in forward.record(DocId(*doc)).iter() {
                         maxima[term as usize] = maxima[term as usize].max(level);
                     }
                 }
-                let range = lists.summary(block);
-                let SummaryTerms::U16(terms) = lists.terms() else { panic!("40 terms") };
-                let terms = &terms[range.clone()];
+                let terms: Vec<u32> = summary.iter().map(|c| c.0).collect();
                 assert!(terms.windows(2).all(|w| w[0] < w[1]));
                 let mut mass = 0.0;
-                for (term, level) in terms.iter().zip(&lists.levels()[range]) {
-                    let most = f32::from(maxima[usize::from(*term)]);
-                    let bound = f32::from(*level) * lists.scale(block);
+                for (term, level) in summary {
+                    let most = f32::from(maxima[term as usize]);
+                    let bound = f32::from(level) * lists.scale(block);
                     // f32's own rounding; search allows for it.
                     assert!(bound * (1.0 + 2f32.powi(-22)) >= most, "{bound} bounds {most}");
                     assert!(bound <= most + lists.scale(block) * 1.001);
@@ -128,8 +127,8 @@ proptest! {
                 }
                 let total: f64 = maxima.iter().map(|m| f64::from(*m)).sum();
                 assert!(mass >= total * f64::from(energy) * (1.0 - 1e-9));
-                let least = terms.iter().map(|t| maxima[usize::from(*t)]).min().unwrap_or(0);
-                let left_out = (0u16..).zip(&maxima).filter(|(t, _)| !terms.contains(t));
+                let least = terms.iter().map(|t| maxima[*t as usize]).min().unwrap_or(0);
+                let left_out = (0u32..).zip(&maxima).filter(|(t, _)| !terms.contains(t));
                 assert!(left_out.map(|(_, m)| *m).max().unwrap_or(0) <= least);
             }
         });

@@ -14,9 +14,9 @@ use crate::query::{QueryTable, to_score};
 pub enum Kernels {
     /// Plain Rust.
     Scalar,
-    /// AVX2.
+    /// AVX2 and BMI2.
     Avx2,
-    /// AVX-512 with BW, VL and VBMI2.
+    /// AVX-512 with BW, VL and VBMI2, and BMI2.
     Avx512,
 }
 
@@ -39,11 +39,13 @@ impl Kernels {
 
     fn available() -> Self {
         #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
         {
             if is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vbmi2")
-                && is_x86_feature_detected!("popcnt")
             {
                 return Self::Avx512;
             }

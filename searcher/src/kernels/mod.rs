@@ -12,6 +12,7 @@ mod avx512;
 mod batch;
 mod dispatch;
 mod prefetch;
+mod runs;
 mod scalar;
 #[cfg(test)]
 mod tests;

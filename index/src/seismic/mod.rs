@@ -2,7 +2,11 @@
 //!
 //! A term's list is a run of blocks; a block is a run of postings (documents, ascending) with a
 //! summary: the coordinate-wise maximum of its documents' vectors, cut to a share of its mass, its
-//! weights in one byte times a scale of the block.
+//! weights in one byte times a scale of the block. Summaries are stored by term (`summary`).
+
+mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,13 +14,16 @@ use std::path::Path;
 use quarry_vectors::TermId;
 use serde::{Deserialize, Serialize};
 
+pub use summary::{GROUP, LAST, Page, SLACK, Summaries};
+use summary::{Packed, UNIT};
+
 use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
 
 /// Name of the part kind.
 pub const KIND: &str = "seismic";
 /// Version written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Segments of at most this many rows need no lists: scoring every document costs about as much as
 /// a careful approximation.
@@ -71,20 +78,50 @@ pub struct BlockData {
     pub scale: f32,
 }
 
-/// Writes the lists in order of term. Postings stream to the file; the rest (about a sixth of the
-/// part) is kept until the end, since sections are written one after another.
+/// A list with its summaries packed: work that lists do not share, so it can be done side by side.
+#[derive(Debug, Clone, Default)]
+pub struct ListData {
+    docs: Vec<u32>,
+    ends: Vec<u32>,
+    scales: Vec<f32>,
+    groups: Vec<Packed>,
+}
+
+impl ListData {
+    /// Packs a list for a part of `dimension` lists. Cost: a sort of each group's components.
+    ///
+    /// # Errors
+    /// When a term lies outside the dimension or a count outgrows 32 bits.
+    pub fn new(dimension: u32, blocks: &[BlockData]) -> Result<Self, IndexError> {
+        let mut list = Self { groups: summary::pack(dimension, blocks)?, ..Self::default() };
+        for block in blocks {
+            list.docs.extend(&block.docs);
+            list.ends.push(narrow("postings of a list", list.docs.len() as u64)?);
+            list.scales.push(block.scale);
+        }
+        Ok(list)
+    }
+}
+
+/// Writes the lists in order of term. Postings stream to the file; summaries wait in a temporary
+/// one, since sections are written one after another; tables (12 bytes a block) are kept.
 #[derive(Debug)]
 pub struct SeismicWriter {
     part: PartWriter,
     meta: SeismicMeta,
     lists: Vec<u32>,
     posting_ends: Vec<u32>,
-    summary_ends: Vec<u32>,
     scales: Vec<f32>,
-    terms: Spill,
-    levels: Spill,
+    group_ends: Vec<u32>,
+    groups: Vec<Group>,
+    summaries: Spill,
+    /// Bytes in `summaries`.
+    written: u64,
     documents: u64,
 }
+
+/// A group's summaries: place in units of 16 bytes, end of its blocks, pages, keys, entries.
+type Group = [u32; 5];
 
 /// A section that has to wait: kept in an unnamed temporary file.
 #[derive(Debug)]
@@ -147,10 +184,11 @@ impl SeismicWriter {
             meta,
             lists: Vec::new(),
             posting_ends: Vec::new(),
-            summary_ends: Vec::new(),
             scales: Vec::new(),
-            terms: Spill::new(path)?,
-            levels: Spill::new(path)?,
+            group_ends: Vec::new(),
+            groups: Vec::new(),
+            summaries: Spill::new(path)?,
+            written: 0,
             documents,
         })
     }
@@ -159,31 +197,31 @@ impl SeismicWriter {
     ///
     /// # Errors
     /// When a count outgrows 32 bits or the disk refuses.
-    pub fn push_list(&mut self, blocks: &[BlockData]) -> Result<(), IndexError> {
-        for block in blocks {
-            self.part.write(bytemuck::cast_slice(&block.docs))?;
-            self.meta.postings += block.docs.len() as u64;
-            self.meta.summary_components += block.terms.len() as u64;
-            self.posting_ends.push(narrow("postings of a segment's lists", self.meta.postings)?);
-            self.summary_ends
-                .push(narrow("summary components of a segment", self.meta.summary_components)?);
-            self.scales.push(block.scale);
-            if self.meta.lists <= 1 << 16 {
-                for term in &block.terms {
-                    let term = u16::try_from(*term).map_err(|_| IndexError::Limit {
-                        what: "term id".into(),
-                        found: u64::from(*term),
-                        limit: 65_535,
-                    })?;
-                    self.terms.write(&term.to_le_bytes())?;
-                }
-            } else {
-                self.terms.write(bytemuck::cast_slice(&block.terms))?;
-            }
-            self.levels.write(&block.levels)?;
+    pub fn push_list(&mut self, list: &ListData) -> Result<(), IndexError> {
+        self.part.write(bytemuck::cast_slice(&list.docs))?;
+        let (postings, mut block) = (self.meta.postings, self.meta.blocks);
+        for end in &list.ends {
+            let end = postings + u64::from(*end);
+            self.posting_ends.push(narrow("postings of a segment's lists", end)?);
         }
-        self.meta.blocks += blocks.len() as u64;
+        self.meta.postings += list.docs.len() as u64;
+        self.meta.blocks += list.ends.len() as u64;
+        self.scales.extend(&list.scales);
+        for group in &list.groups {
+            block += group.blocks as u64;
+            self.meta.summary_components += group.entries as u64;
+            self.groups.push([
+                narrow("16 bytes of a segment's summaries", self.written / UNIT as u64)?,
+                narrow("blocks of a segment's lists", block)?,
+                narrow("pages of summaries", group.pages as u64)?,
+                narrow("terms of summaries", group.keys as u64)?,
+                narrow("components of summaries", group.entries as u64)?,
+            ]);
+            self.written += group.bytes.len() as u64;
+            self.summaries.write(&group.bytes)?;
+        }
         self.lists.push(narrow("blocks of a segment's lists", self.meta.blocks)?);
+        self.group_ends.push(narrow("groups of blocks", self.groups.len() as u64)?);
         Ok(())
     }
 
@@ -201,12 +239,12 @@ impl SeismicWriter {
         }
         self.part.put_section("list.ends", &self.lists)?;
         self.part.put_section("posting.ends", &self.posting_ends)?;
-        self.part.put_section("summary.ends", &self.summary_ends)?;
         self.part.put_section("summary.scales", &self.scales)?;
-        self.part.section("summary.terms")?;
-        self.terms.copy_into(&mut self.part)?;
-        self.part.section("summary.levels")?;
-        self.levels.copy_into(&mut self.part)?;
+        self.part.put_section("group.ends", &self.group_ends)?;
+        self.part.put_section("groups", self.groups.as_flattened())?;
+        self.part.section("summaries")?;
+        self.summaries.copy_into(&mut self.part)?;
+        self.part.write(&[0; SLACK])?;
         self.part.put_json("meta", &self.meta)?;
         Ok((self.part.finish(self.documents)?, self.meta))
     }
@@ -220,25 +258,17 @@ fn narrow(what: &str, found: u64) -> Result<u32, IndexError> {
     })
 }
 
-/// Terms of summaries as they lie in the file.
-#[derive(Debug, Clone, Copy)]
-pub enum SummaryTerms<'a> {
-    /// Dimension of at most 65,536.
-    U16(&'a [u16]),
-    /// Larger ones.
-    U32(&'a [u32]),
-}
-
 /// The arrays of the part, borrowed once a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Lists<'a> {
     list_ends: &'a [u32],
     posting_ends: &'a [u32],
-    summary_ends: &'a [u32],
     scales: &'a [f32],
     postings: &'a [u32],
-    levels: &'a [u8],
-    terms: SummaryTerms<'a>,
+    group_ends: &'a [u32],
+    groups: &'a [Group],
+    summaries: &'a [u8],
+    narrow: bool,
 }
 
 impl<'a> Lists<'a> {
@@ -246,25 +276,38 @@ impl<'a> Lists<'a> {
     #[must_use]
     #[inline]
     pub fn blocks(&self, term: TermId) -> Range<usize> {
-        let at = term.0 as usize;
-        match self.list_ends.get(at) {
-            None => 0..0,
-            Some(end) => start_of(self.list_ends, at)..*end as usize,
-        }
+        range(self.list_ends, term.0 as usize)
+    }
+
+    /// The groups of a term's list; none for a term beyond the dimension.
+    #[must_use]
+    #[inline]
+    pub fn groups(&self, term: TermId) -> Range<usize> {
+        range(self.group_ends, term.0 as usize)
+    }
+
+    /// The blocks of a group, at most [`GROUP`].
+    #[must_use]
+    #[inline]
+    pub fn blocks_of(&self, group: usize) -> Range<usize> {
+        let start = if group == 0 { 0 } else { self.groups[group - 1][1] as usize };
+        start..self.groups[group][1] as usize
+    }
+
+    /// The summaries of a group's blocks.
+    #[must_use]
+    #[inline]
+    pub fn summaries(&self, group: usize) -> Option<Summaries<'a>> {
+        let [place, _, pages, keys, entries] = self.groups[group];
+        let from = self.summaries.get(UNIT * place as usize..)?;
+        Summaries::new(from, self.narrow, (pages as usize, keys as usize, entries as usize))
     }
 
     /// A block's documents, ascending.
     #[must_use]
     #[inline]
     pub fn docs(&self, block: usize) -> &'a [u32] {
-        &self.postings[start_of(self.posting_ends, block)..self.posting_ends[block] as usize]
-    }
-
-    /// Where a block's summary lies in the arrays of terms and levels.
-    #[must_use]
-    #[inline]
-    pub fn summary(&self, block: usize) -> Range<usize> {
-        start_of(self.summary_ends, block)..self.summary_ends[block] as usize
+        &self.postings[range(self.posting_ends, block)]
     }
 
     /// What one level of a block's summary is worth, in levels of the forward index.
@@ -274,18 +317,34 @@ impl<'a> Lists<'a> {
         self.scales[block]
     }
 
-    /// All summaries' levels.
+    /// What is looked up by term, and by block: for prefetching.
     #[must_use]
     #[inline]
-    pub fn levels(&self) -> &'a [u8] {
-        self.levels
+    pub fn tables(&self) -> (&'a [u32], &'a [Group], &'a [f32], &'a [u32]) {
+        (self.group_ends, self.groups, self.scales, self.posting_ends)
     }
 
-    /// All summaries' terms.
+    /// All postings, for prefetching.
     #[must_use]
     #[inline]
-    pub fn terms(&self) -> SummaryTerms<'a> {
-        self.terms
+    pub fn postings(&self) -> &'a [u32] {
+        self.postings
+    }
+
+    /// The summaries of a term's blocks, one after another: (term, level) by term. For tools.
+    #[must_use]
+    pub fn decode(&self, term: TermId) -> Vec<Vec<(u32, u8)>> {
+        let mut out = Vec::new();
+        for group in self.groups(term) {
+            let mut blocks = vec![Vec::new(); self.blocks_of(group).len()];
+            for (block, term, level) in self.summaries(group).iter().flat_map(Summaries::decode) {
+                if let Some(summary) = blocks.get_mut(usize::from(block)) {
+                    summary.push((term, level));
+                }
+            }
+            out.append(&mut blocks);
+        }
+        out
     }
 }
 
@@ -297,36 +356,59 @@ pub struct SeismicLists {
 }
 
 impl SeismicLists {
-    /// Opens the part and checks every offset and document.
+    /// Opens the part and checks every offset and document. It does not look into groups: reading
+    /// them is bounded, whatever they hold.
     ///
     /// # Errors
     /// As [`Part::open`]; and when an offset or a document lies outside. Cost: one pass over
     /// offsets and postings.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
+        let part = Part::open(path, KIND, VERSION..VERSION + 1, verify)?;
         let meta: SeismicMeta = part.json("meta")?;
         let lists = Self { part, meta };
         let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
         let view = lists.view()?;
-        if view.list_ends.len() as u64 != u64::from(lists.meta.lists) {
+        let number = lists.meta.lists as usize;
+        if view.list_ends.len() != number || view.group_ends.len() != number {
             return corrupt("the number of lists does not fit");
         }
         let blocks = view.posting_ends.len();
-        if view.summary_ends.len() != blocks || view.scales.len() != blocks {
+        if view.scales.len() != blocks {
             return corrupt("the block tables differ in length");
         }
         if !covers(view.list_ends, blocks)
             || !covers(view.posting_ends, view.postings.len())
-            || !covers(view.summary_ends, view.levels.len())
+            || !covers(view.group_ends, view.groups.len())
         {
             return corrupt("offsets do not cover what they describe");
         }
-        let terms = match view.terms {
-            SummaryTerms::U16(t) => t.len(),
-            SummaryTerms::U32(t) => t.len(),
+        let mut place = 0;
+        for group in 0..view.groups.len() {
+            let of_group = view.groups[group];
+            let blocks = view.blocks_of(group);
+            let bytes = u64::from(of_group[3])
+                + 2 * u64::from(of_group[4])
+                + summary::page_bytes(view.narrow, of_group[2] as usize) as u64;
+            let end = place + bytes.next_multiple_of(UNIT as u64);
+            let fits =
+                !view.narrow || of_group[2] as usize == summary::narrow_pages(lists.meta.lists);
+            if u64::from(of_group[0]) * UNIT as u64 != place
+                || end + SLACK as u64 > view.summaries.len() as u64
+                || blocks.is_empty()
+                || blocks.len() > GROUP
+                || !fits
+            {
+                return corrupt("a group of summaries does not lie where the one before it ends");
+            }
+            place = end;
+        }
+        let ends = view.list_ends.iter().zip(view.group_ends);
+        let agree = |list: &u32, groups: &u32| match groups.checked_sub(1) {
+            None => *list == 0,
+            Some(last) => view.groups[last as usize][1] == *list,
         };
-        if terms != view.levels.len() {
-            return corrupt("summary terms and levels differ in length");
+        if !ends.clone().all(|(list, groups)| agree(list, groups)) {
+            return corrupt("groups do not cover the blocks of their lists");
         }
         let documents = lists.part.documents();
         if view.postings.iter().any(|d| u64::from(*d) >= documents) {
@@ -360,19 +442,14 @@ impl SeismicLists {
         self.part.file().advise_random();
     }
 
-    /// Bytes of the postings, and of everything that summaries need.
+    /// Bytes of the postings, and of everything that summaries need: groups, their tables, scales.
     ///
     /// # Errors
     /// Never for an open part.
     pub fn sizes(&self) -> Result<(u64, u64), IndexError> {
         let view = self.view()?;
-        let terms = match view.terms {
-            SummaryTerms::U16(t) => 2 * t.len(),
-            SummaryTerms::U32(t) => 4 * t.len(),
-        };
-        let summaries =
-            terms + view.levels.len() + 4 * view.scales.len() + 4 * view.summary_ends.len();
-        Ok((4 * view.postings.len() as u64, summaries as u64))
+        let tables = 4 * (view.scales.len() + view.group_ends.len()) + size_of_val(view.groups);
+        Ok((4 * view.postings.len() as u64, (view.summaries.len() + tables) as u64))
     }
 
     /// The arrays.
@@ -380,24 +457,31 @@ impl SeismicLists {
     /// # Errors
     /// When a section is missing, which an open part's are not.
     pub fn view(&self) -> Result<Lists<'_>, IndexError> {
+        let groups: &[u32] = self.part.array("groups")?;
+        let (groups, rest) = groups.as_chunks();
+        if !rest.is_empty() {
+            return Err(IndexError::corrupt(self.part.path(), "the table of groups is cut"));
+        }
         Ok(Lists {
             list_ends: self.part.array("list.ends")?,
             posting_ends: self.part.array("posting.ends")?,
-            summary_ends: self.part.array("summary.ends")?,
             scales: self.part.array("summary.scales")?,
             postings: self.part.array("postings")?,
-            levels: self.part.array("summary.levels")?,
-            terms: if self.meta.lists <= 1 << 16 {
-                SummaryTerms::U16(self.part.array("summary.terms")?)
-            } else {
-                SummaryTerms::U32(self.part.array("summary.terms")?)
-            },
+            group_ends: self.part.array("group.ends")?,
+            groups,
+            summaries: self.part.bytes("summaries")?,
+            narrow: summary::is_narrow(self.meta.lists),
         })
     }
 }
+
+/// What lies between the end before and the one at `at`; nothing beyond the last.
 #[inline]
-fn start_of(ends: &[u32], at: usize) -> usize {
-    if at == 0 { 0 } else { ends[at - 1] as usize }
+fn range(ends: &[u32], at: usize) -> Range<usize> {
+    match ends.get(at) {
+        None => 0..0,
+        Some(end) => (if at == 0 { 0 } else { ends[at - 1] as usize })..*end as usize,
+    }
 }
 
 fn covers(ends: &[u32], len: usize) -> bool {
