@@ -77,7 +77,7 @@ pub(crate) fn search(
     stats.blocks_estimated += order.len() as u64;
     let visits = &mut scratch.visits;
     let found =
-        visit::visit(&target, &view, table, (k, setting.heap_factor), &mut order, visits, stats);
+        visit::visit((&target, &view), table, (k, setting.heap_factor), &mut order, visits, stats);
     scratch.estimates.order = order.into_vec();
     found
 }

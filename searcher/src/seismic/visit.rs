@@ -58,8 +58,7 @@ impl Scratch {
 
 /// The k best of the documents visited.
 pub(super) fn visit(
-    target: &Target<'_>,
-    view: &Lists<'_>,
+    (target, view): (&Target<'_>, &Lists<'_>),
     table: &QueryTable,
     (k, heap_factor): (usize, f32),
     order: &mut Order,
