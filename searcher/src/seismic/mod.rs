@@ -75,9 +75,8 @@ pub(crate) fn search(
     let mut order =
         estimate::estimate(course, &view, query, setting.query_cut, &mut scratch.estimates)?;
     stats.blocks_estimated += order.len() as u64;
-    let visits = &mut scratch.visits;
-    let found =
-        visit::visit((&target, &view), table, (k, setting.heap_factor), &mut order, visits, stats);
+    let reused = (&mut scratch.visits, stats);
+    let found = visit::visit(&target, &view, table, (k, setting.heap_factor), &mut order, reused);
     scratch.estimates.order = order.into_vec();
     found
 }

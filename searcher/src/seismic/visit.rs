@@ -37,8 +37,9 @@ const FURTHER: usize = 16;
 /// Reused from query to query.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// Blocks taken off the order: estimate and number; then, with the end of their documents.
+    /// Blocks taken off the order: estimate and number.
     blocks: Vec<(f32, usize)>,
+    /// Of the first of them, the end of their documents.
     ends: Vec<usize>,
     /// Documents of the blocks, each once.
     docs: Vec<u32>,
@@ -58,12 +59,12 @@ impl Scratch {
 
 /// The k best of the documents visited.
 pub(super) fn visit(
-    (target, view): (&Target<'_>, &Lists<'_>),
+    target: &Target<'_>,
+    view: &Lists<'_>,
     table: &QueryTable,
     (k, heap_factor): (usize, f32),
     order: &mut Order,
-    scratch: &mut Scratch,
-    stats: &mut Stats,
+    (scratch, stats): (&mut Scratch, &mut Stats),
 ) -> Result<Vec<(f32, DocId)>, SearchError> {
     let (records, unit) = (target.records, target.unit);
     let component = component_bytes(&records);
