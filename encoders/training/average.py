@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Averages a trained model with the one it began from, and judges both stages, in fp32 and int8.
+"""Averages a trained model with the one it began from, and judges both stages, also in int8.
 
     average.py WORK --minilm STATE --start STATE --trained PIECES [PIECES...] [--tokens PIECES] --out FOLDER
 
