@@ -46,6 +46,20 @@ fn the_number_of_sessions_changes_nothing() {
     });
 }
 
+/// Its graph scales each token, or passage, by itself: encoded alone or beside others, a passage has
+/// the same bits.
+#[test]
+fn the_bundled_models_vectors_do_not_depend_on_their_company() {
+    let encoder = bundled().document_encoder(&DocumentOptions::default()).unwrap();
+    let texts = passages();
+    let slice: Vec<Passage<'_>> =
+        texts.iter().map(|(title, text)| Passage { title, text }).collect();
+    let together = encoder.encode_documents(&slice).unwrap();
+    for (passage, want) in slice.iter().zip(&together) {
+        assert_eq!(encoder.encode_documents(&[*passage]).unwrap(), [want.clone()]);
+    }
+}
+
 #[test]
 fn padding_does_not_leak_and_order_is_kept() {
     let encoder = Toy::new("good").documents().unwrap();
