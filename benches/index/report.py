@@ -7,7 +7,7 @@ SEARCH_BARS = {"expanded": {.90: 1 / 3, .92: None, .95: 1 / 4, .97: 1 / 4, .99: 
 LARGE_K_BARS = {"100": 1 / 5, "1000": 1 / 3}
 EXACT_BARS = {"expanded": (.95, 1.0), "inference-free": (.92, 1 / 2)}
 BYTES = 300e6
-COUNTED = ("forward", "documents", "impact", "clusters", "calibration")
+COUNTED = ("forward", "documents", "impact", "clusters", "lexicon", "calibration")
 
 
 def row(what, ours=None, peer=None, bar=None, met=None, unit="us", note=""):
@@ -72,8 +72,10 @@ def search_rows(curves):
             what = f"{query_set}, k 10, overlap {overlap:.2f}"
             line = compared(what, best, at_k, bar, overlap)
             if (query_set, overlap) == ("inference-free", .99):
-                line["met"] = best is not None and best["overlap"] >= overlap
-                line["note"] = "to be reached; " + line["note"]
+                most = max(p["overlap"] for name, points in at_k.items() if not name.startswith("peer ")
+                           and name not in ("exact", "auto") for p in points)
+                line["met"] = most >= overlap
+                line["note"] = f"to be reached: the most that a setting had is {most:.4f}; " + line["note"]
             rows.append(line)
             if best and bar:
                 rows.append(row(f"{query_set}, k 10, overlap {overlap:.2f}: p99 to median", best["p99_us"],
@@ -124,6 +126,9 @@ def build_rows(results):
         if alone:
             rows.append(row(f"build {name}: all cores beside one thread", median(seconds[name]), median(alone),
                             unit="s", note="peer column: ours with one thread"))
+    for name, took in results["measuring_s"].items():
+        rows.append(row(f"measuring an index of {name} itself, beside Seismic's {peer}", took, median(seconds[peer]),
+                        unit="s", note="Seismic's column: its build"))
     theirs = min(size["total"] for name, size in sizes.items() if name.startswith("peer "))
     for name, size in sizes.items():
         if name.startswith("peer "):
