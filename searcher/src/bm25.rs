@@ -20,8 +20,8 @@ use tantivy::{DocSet, TERMINATED, Term};
 
 use crate::SearchError;
 use crate::collect::Collector;
+use crate::outcome::Stats;
 use crate::params::Bm25Params;
-use crate::searcher::Stats;
 
 /// Documents accumulated at once: the accumulators fit the first-level cache.
 const WINDOW: u32 = 4096;

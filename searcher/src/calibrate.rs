@@ -18,9 +18,10 @@ use quarry_index::seismic::SMALL_SEGMENT;
 use quarry_vectors::{DocId, SparseVector};
 use rayon::prelude::*;
 
+use crate::outcome::SegmentHits;
 use crate::overlap::mean_by;
 use crate::plan::{self, Plan};
-use crate::searcher::{Searcher, SegmentHits};
+use crate::searcher::Searcher;
 use crate::{Method, SearchError, SparseParams};
 
 /// Results asked for.

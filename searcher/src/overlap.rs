@@ -1,6 +1,6 @@
 //! Agreement of an approximate search with the exact one.
 
-use crate::searcher::Outcome;
+use crate::outcome::Outcome;
 
 /// overlap@k, averaged over queries: the share of the exact hits whose place the search filled with
 /// a hit of at least the k-th exact score. Ties at the cut count as found, whichever came. A query

@@ -13,9 +13,9 @@ use quarry_vectors::DocId;
 use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::Kernels;
+use crate::outcome::Stats;
 use crate::params::SparseParams;
 use crate::query::{QueryTable, to_score};
-use crate::searcher::Stats;
 
 /// Documents between two looks at the clock.
 const STRIDE: u32 = 4096;

@@ -4,71 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment};
-use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId, better};
+use quarry_vectors::{ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
-use serde::Serialize;
 
 use crate::bm25::{self, Bm25Query};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
+use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Plan, plan};
 use crate::query::{FixedQuery, QueryTable, to_score};
 use crate::seismic::{self, SeismicScratch};
 use crate::{SearchError, scan};
-
-/// A document found: its place and its score in original weight units.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hit {
-    /// Position of its segment.
-    pub segment: usize,
-    /// Its row there.
-    pub doc: DocId,
-    /// Score.
-    pub score: f32,
-}
-
-/// The hits of one segment, best first.
-pub(crate) type SegmentHits = Vec<(f32, DocId)>;
-
-/// What a search did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Stats {
-    /// Documents scored exactly.
-    pub documents_scored: u64,
-    /// Blocks whose summary was looked at.
-    pub blocks_estimated: u64,
-    /// Blocks, or clusters, whose documents were scored.
-    pub blocks_visited: u64,
-    /// Postings added up (BM25, impact-ordered lists, clusters).
-    pub postings: u64,
-}
-
-/// Hits, best first, and how they were found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Hits, best first.
-    pub hits: Vec<Hit>,
-    /// The method used: never [`Method::Auto`]; with several segments that of the largest.
-    pub method: Method,
-    /// What was done.
-    pub stats: Stats,
-}
-
-/// One matched token of a hit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Matched {
-    /// The term.
-    pub term: TermId,
-    /// Its token.
-    pub token: String,
-    /// Weight in the query.
-    pub query_weight: f32,
-    /// Weight in the document, as stored.
-    pub document_weight: f32,
-    /// Share of the score; all shares sum to it.
-    pub contribution: f64,
-}
 
 #[derive(Debug)]
 struct Scratch {

@@ -17,8 +17,8 @@ use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::{LANES, LINE};
+use crate::outcome::Stats;
 use crate::query::{FixedQuery, QueryTable};
-use crate::searcher::Stats;
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.
 const MOST_TERMS: usize = 255;

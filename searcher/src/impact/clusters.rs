@@ -15,8 +15,8 @@ use super::{ImpactScratch, Target};
 use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::prefetch;
+use crate::outcome::{SegmentHits, Stats};
 use crate::query::{FixedQuery, QueryTable};
-use crate::searcher::{SegmentHits, Stats};
 
 /// Clusters whose documents are scored between two looks at the clock.
 const STRIDE: usize = 256;

@@ -20,8 +20,8 @@ use super::{ImpactScratch, Plan, Target, terms};
 use crate::SearchError;
 use crate::collect::{best, kth};
 use crate::kernels::{LANES, LINE};
+use crate::outcome::Stats;
 use crate::query::{FixedQuery, QueryTable};
-use crate::searcher::Stats;
 
 /// Queries of more terms leave too little of a sum for the weights: they are scanned instead.
 pub(crate) const MOST_TERMS: usize = 8192;

@@ -23,8 +23,8 @@ use quarry_vectors::DocId;
 
 use crate::SearchError;
 use crate::kernels::Kernels;
+use crate::outcome::Stats;
 use crate::query::{FixedQuery, QueryTable};
-use crate::searcher::Stats;
 
 /// Reused from query to query.
 #[derive(Debug, Default)]

@@ -19,8 +19,8 @@ use super::estimate::{Order, of_key};
 use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::prefetch;
+use crate::outcome::Stats;
 use crate::query::{QueryTable, to_score};
-use crate::searcher::Stats;
 
 /// Estimates pass through four roundings to f32 (scale, level, sum, product) and thresholds through
 /// one, each of at most 2^-24: with this factor none of them costs a document at the threshold.
