@@ -8,7 +8,7 @@ use crate::collect::key;
 use crate::query::to_score;
 
 /// Documents ahead of the one being scored whose record is asked for.
-const AHEAD: usize = 10;
+const AHEAD: usize = 6;
 /// Documents ahead of those whose place in the table is asked for.
 const FURTHER: usize = 16;
 
