@@ -71,6 +71,7 @@ pub(crate) struct Filter {
     bytes: [u8; 32],
 }
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for the kernels of x86-64"))]
 impl Filter {
     const EMPTY: Self = Self { words: [0; 64], bytes: [0; 32] };
 
@@ -123,6 +124,7 @@ impl QueryTable {
     }
 
     /// The sets that kernels test components against.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for the kernels of x86-64"))]
     pub(crate) fn filter(&self) -> &Filter {
         &self.filter
     }
