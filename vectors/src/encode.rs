@@ -1,6 +1,6 @@
 //! What an encoder does, as the pipeline and the search front ends see it.
 
-use crate::SparseVector;
+use crate::{SparseVector, TokenEmbeddings};
 
 /// Any failure of an encoder; the encoder's own error is the source.
 #[derive(Debug, thiserror::Error)]
@@ -40,4 +40,28 @@ pub trait EncodeQuery: Send + Sync {
     /// # Errors
     /// When the model cannot be run or gives something that is no vector.
     fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError>;
+}
+
+/// Turns passages and questions into token embeddings, all of the same dimensions.
+///
+/// As with [`EncodeDocument`], the result is a function of the slice alone.
+pub trait EncodeTokens: Send + Sync {
+    /// Dimensions of a row.
+    fn dims(&self) -> usize;
+
+    /// Encodes `passages`, one set of rows each, in their order; rows have length one. A passage
+    /// may come out without rows.
+    ///
+    /// # Errors
+    /// When the model cannot be run or gives something that is no embedding.
+    fn encode_passages(
+        &self,
+        passages: &[Passage<'_>],
+    ) -> Result<Vec<TokenEmbeddings>, EncodeError>;
+
+    /// Encodes one question; rows have length one.
+    ///
+    /// # Errors
+    /// As [`Self::encode_passages`].
+    fn encode_question(&self, text: &str) -> Result<TokenEmbeddings, EncodeError>;
 }

@@ -1,16 +1,18 @@
 //! The words that every other crate shares: term and document ids, sparse vectors, documents as
-//! they are read, rankings and their one total order, and the two encoder traits.
+//! they are read, token embeddings, rankings and their one total order, and the encoder traits.
 //!
 //! Nothing here knows of files, models or networks.
 
 mod document;
 mod encode;
+mod multivector;
 mod ranking;
 mod sparse;
 mod topk;
 
 pub use document::{Document, InputVector, Query, join_title_and_text};
-pub use encode::{EncodeDocument, EncodeError, EncodeQuery, Passage};
+pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage};
+pub use multivector::{TokenEmbeddings, TokenEmbeddingsError};
 pub use ranking::{Ranking, ScoredDoc, better};
 pub use sparse::{SparseVector, VectorError};
 pub use topk::TopK;
