@@ -77,7 +77,7 @@ def tool(name, *arguments):
 
 def machine():
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    versions = {name: metadata.version(name) for name in ("pyseismic-lsr", "numpy", "scipy")}
+    versions = {name: metadata.version(name) for name in ("pyseismic-lsr", "bmp", "numpy", "scipy")}
     for name, command in {"quarry": [BIN / "quarry", "--version"], "rustc": ["rustc", "--version"],
                           "commit": ["git", "-C", ROOT, "describe", "--always", "--dirty"]}.items():
         try:
@@ -152,12 +152,11 @@ def points(index, queries, settings, only="1-1000", k=10, passes=1, kernels=None
     return [json.loads(line) for line in out.splitlines()], peak[0]
 
 
-class Peer:
-    """A Seismic index in a process of its own."""
+class Worker:
+    """A peer's index in a process of its own, spoken to in JSON lines."""
 
-    def __init__(self, n_postings):
-        self.n_postings = n_postings
-        self.process = subprocess.Popen([sys.executable, HERE / "peer.py"], stdin=subprocess.PIPE,
+    def __init__(self, script):
+        self.process = subprocess.Popen([sys.executable, HERE / script], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         # The package prints progress bars: they are read away, the last of them kept for an error.
         self.printed = []
@@ -172,16 +171,24 @@ class Peer:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"the worker of Seismic ended: {''.join(self.printed)}")
+            sys.exit(f"{self.process.args[1].name} ended: {''.join(self.printed)}")
         return json.loads(answer)
-
-    def build(self, documents):
-        evict(documents)
-        return self.ask(do="build", file=documents, n_postings=self.n_postings)
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+class Peer(Worker):
+    """A Seismic index."""
+
+    def __init__(self, n_postings):
+        super().__init__("peer.py")
+        self.n_postings = n_postings
+
+    def build(self, documents):
+        evict(documents)
+        return self.ask(do="build", file=documents, n_postings=self.n_postings)
 
 
 class Truth:

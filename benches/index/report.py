@@ -105,6 +105,10 @@ def exact_rows(results):
         if at_k.get("exact"):
             rows.append(row(f"{query_set}, k 10, exact, beside Seismic at {overlap:.2f}", at_k["exact"][0]["us"],
                             peer_at(at_k, overlap), bar))
+        bmp = results["bmp"].get(query_set)
+        if bmp:
+            rows.append(row(f"{query_set}, k 10, exact, beside BMP's exact search", bmp["us"], bmp["peer_us"],
+                            note=f"the peer's column: BMP, overlap {bmp['peer_overlap']:.4f} with exact (32 levels of a query)"))
         check = results["exact_check"].get(query_set)
         if check:
             rows.append(row(f"{query_set}, exact as a scan finds it (50 queries)", check["exact"]["us"],

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Index(args) => commands::index::run(&args, cli.threads),
         Command::Search(args) => commands::search::run(&args),
-        Command::Eval(args) => commands::eval::run(&args),
+        Command::Eval(args) => commands::eval::run(&args, cli.threads),
         Command::Encode(args) => commands::encode::run(&args, cli.threads),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Lists(args) => commands::lists::run(&args),

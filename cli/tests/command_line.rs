@@ -104,7 +104,7 @@ fn json_answers_and_completions() {
     let folder = tempfile::tempdir().unwrap();
     let demo = folder.path().join("demo");
     let shown = ok(&["demo", "--out", text(&demo)]);
-    assert!(shown.contains("learned sparse") && shown.contains("matched:"), "{shown}");
+    assert!(shown.contains("\nsparse ") && shown.contains("matched:"), "{shown}");
     let index = demo.join("index");
     let answer =
         ok(&["search", text(&index), "why does bread go stale", "--json", "--explain", "-k", "2"]);
@@ -145,6 +145,42 @@ fn encoded_vectors_can_be_indexed() {
     assert!(run.starts_with("q Q0 3 1 "), "{run}");
     let message = fails(&["search", text(&index), "what moves"], 1);
     assert!(message.contains("no query encoder"), "{message}");
+}
+
+#[test]
+fn all_collections_of_a_folder_in_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, dir) = (folder.path().join("beir"), folder.path().join("indexes"));
+    for (name, word) in [("bees", "honey"), ("ice", "glaciers")] {
+        let at = root.join(name);
+        fs::create_dir_all(at.join("qrels")).unwrap();
+        let corpus = format!(
+            "{{\"_id\":\"1\",\"text\":\"all about {word}\"}}\n{{\"_id\":\"2\",\"text\":\"nothing of it\"}}\n"
+        );
+        fs::write(at.join("corpus.jsonl"), corpus).unwrap();
+        let query = format!("{{\"_id\":\"q\",\"text\":\"{word}\"}}\n");
+        fs::write(at.join("queries.jsonl"), query).unwrap();
+        let qrels = "query-id\tcorpus-id\tscore\nq\t1\t1\n";
+        fs::write(at.join("qrels/test.tsv"), qrels).unwrap();
+    }
+    fs::create_dir(root.join("no-collection")).unwrap();
+    let asked = ["eval", text(&dir), "--sets", text(&root)];
+    let shown = ok(&[&asked[..], &["--measures", "RR@10,R@100"]].concat());
+    let rows: Vec<Vec<&str>> = shown.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["RR@10", "bm25", "sparse"]);
+    assert_eq!(rows[1], ["bees", "1.0000", "1.0000"]);
+    assert_eq!(rows[2], ["ice", "1.0000", "1.0000"]);
+    assert_eq!(rows[3], ["mean", "1.0000", "1.0000"]);
+    assert_eq!(rows[5][0], "R@100");
+    let run = fs::read_to_string(dir.join("runs/ice.sparse.trec")).unwrap();
+    assert!(run.starts_with("q Q0 1 1 "), "{run}");
+    // The second time the indexes are there.
+    let json: serde_json::Value =
+        serde_json::from_str(&ok(&[&asked[..], &["--json"]].concat())).unwrap();
+    assert_eq!(json["ice"]["bm25"]["nDCG@10"], 1.0);
+    let message = fails(&["eval", text(&dir), "--sets", text(&dir)], 1);
+    assert!(message.contains("no folder with a corpus.jsonl"), "{message}");
+    fails(&[&asked[..], &["--only", "1-2"]].concat(), 2);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use build::build;
 pub use calibration::store_calibration;
 pub use error::BuildError;
 pub use options::{
-    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, default_clusters,
-    default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, MANY_ROWS,
+    default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};

@@ -14,11 +14,17 @@ use crate::BuildError;
 /// Least memory bound: three shards in flight, lists of one term, tantivy's least arena.
 pub const LEAST_MEMORY: u64 = 128 << 20;
 
+/// Rows beyond which clusters pay beside impact-ordered lists. Both took the same time at .4 million
+/// documents, clusters .8 of it at 1.6 million (docs/REPRODUCE.md, 7); below a million that is not
+/// worth a second kind of lists.
+pub const MANY_ROWS: u64 = 1_000_000;
+
 /// Which lists are built over the vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lists {
-    /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows.
+    /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows, clusters besides for
+    /// more than [`MANY_ROWS`].
     #[default]
     Auto,
     /// These, whatever the size; without any, searches scan.
@@ -59,8 +65,11 @@ impl Lists {
     }
 
     /// Whether a segment gets clusters.
-    pub(crate) fn clusters(self) -> bool {
-        matches!(self, Self::These { clusters: true, .. })
+    pub(crate) fn clusters(self, rows: u64) -> bool {
+        match self {
+            Self::Auto => rows > MANY_ROWS && rows <= MOST_DOCUMENTS,
+            Self::These { clusters, .. } => clusters,
+        }
     }
 }
 
@@ -252,4 +261,34 @@ pub struct BuildReport {
     pub bytes: u64,
     /// Whether everything had been done before and nothing was left to do.
     pub already_complete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_by_size() {
+        let kinds =
+            |lists: Lists, rows| [lists.impact(rows), lists.seismic(rows), lists.clusters(rows)];
+        let [none, impact, both, seismic] = [
+            [false, false, false],
+            [true, false, false],
+            [true, false, true],
+            [false, true, false],
+        ];
+        for (rows, wanted) in [
+            (0, none),
+            (SMALL_SEGMENT, none),
+            (SMALL_SEGMENT + 1, impact),
+            (MANY_ROWS, impact),
+            (MANY_ROWS + 1, both),
+            (MOST_DOCUMENTS, both),
+            (MOST_DOCUMENTS + 1, seismic),
+        ] {
+            assert_eq!(kinds(Lists::Auto, rows), wanted, "{rows}");
+            assert_eq!(kinds(Lists::NONE, rows), none, "{rows}");
+            assert_eq!(kinds(Lists::IMPACT, rows), impact, "{rows}");
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub fn add_lists(
         let options = options(folder, (add, seed), segment, lacks);
         options.check()?;
         fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
-        if lacks.clusters() {
+        if lacks.clusters(entry.rows) {
             *entry = sealed_anew(segment, &build, &options, progress)?;
         } else if let Some(forward) = segment.forward() {
             let job = SealJob {

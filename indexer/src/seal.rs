@@ -114,7 +114,7 @@ pub(crate) fn seal(
     } else {
         None
     };
-    let order = if job.options.lists.clusters() && totals.has_vectors {
+    let order = if job.options.lists.clusters(totals.documents) && totals.has_vectors {
         rows.locate()?;
         let how = (job.options.clusters.size, job.options.seed);
         Some(clusters::order(&rows, how, job.build, progress)?)

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
-use quarry_datasets::measures::{EvaluateOptions, Measure, evaluate};
-use quarry_datasets::{QueryOptions, open_qrels, open_queries};
+use quarry_datasets::measures::Measure;
 
+use crate::commands::sets::{SYSTEMS, Task, evaluate_system};
 use crate::commands::{index, search};
 use crate::output::{line, note, table};
-use crate::retrieve::{self, Channel, SearchArgs};
+use crate::retrieve::SearchArgs;
 
 const CORPUS: &str = include_str!("../../../datasets/sample/corpus.jsonl");
 const QUERIES: &str = include_str!("../../../datasets/sample/queries.jsonl");
@@ -70,21 +70,17 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     Ok(())
 }
 
-/// A table of both channels.
+/// A table of all systems.
 fn compare(sample: &Path, index: &Path) -> anyhow::Result<()> {
     let measures = ["nDCG@10", "RR@10", "R@100"]
         .iter()
         .map(|m| m.parse::<Measure>())
         .collect::<Result<Vec<_>, _>>()?;
-    let queries = open_queries(sample, &QueryOptions::default())?;
-    let qrels = open_qrels(sample, "test")?;
-    let depth = NonZeroUsize::new(100).context("a depth")?;
     let mut rows = vec![["", "nDCG@10", "RR@10", "R@100"].map(str::to_owned).to_vec()];
-    for (channel, name) in [(Channel::Bm25, "BM25"), (Channel::Sparse, "learned sparse")] {
-        let args = SearchArgs { channel, ..SearchArgs::default() };
-        let run = retrieve::open(index, &args)?.run(&queries, &args, depth, false)?;
-        let evaluation = evaluate(&run, &qrels, &measures, EvaluateOptions { drop_self: false });
-        let mut row = vec![name.to_owned()];
+    let task = Task { collection: sample, index, split: "test", drop_self: false };
+    for system in SYSTEMS {
+        let evaluation = evaluate_system(task, system, &SearchArgs::default(), &measures, None)?;
+        let mut row = vec![system.name.to_owned()];
         row.extend(evaluation.means().map(|(_, mean)| format!("{mean:.4}")));
         rows.push(row);
     }

@@ -11,6 +11,7 @@ use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
 use crate::commands::search::QueryFormatArg;
+use crate::commands::sets;
 use crate::output::{line, table};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
 
@@ -19,10 +20,24 @@ const LEAST_DEPTH: usize = 100;
 /// Hits retrieved when a measure has no cut-off.
 const FULL_DEPTH: usize = 1000;
 
+/// Options that speak of one collection.
+const SINGLE: [&str; 9] = [
+    "collection",
+    "queries",
+    "qrels",
+    "run",
+    "compare",
+    "against_exact",
+    "only",
+    "per_query",
+    "channel",
+];
+
 /// Evaluate a run, or an index on a collection with judgements
 ///
 /// Either `quarry eval --run FILE --qrels FILE`, or `quarry eval DIR --collection FOLDER` (or
-/// --queries FILE --qrels FILE). A judged query without a ranking counts as zero.
+/// --queries FILE --qrels FILE), or `quarry eval DIR --sets FOLDER` for all collections of a folder
+/// in one table. A judged query without a ranking counts as zero.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -30,6 +45,10 @@ pub(crate) struct Args {
     /// BEIR folder with queries and judgements
     #[arg(long, value_name = "FOLDER", requires = "dir")]
     collection: Option<PathBuf>,
+    /// Folder of BEIR folders: index those that have no index in DIR, search each by BM25 and by
+    /// vectors, print one table, and write the runs to DIR/runs
+    #[arg(long, value_name = "FOLDER", requires = "dir", conflicts_with_all = SINGLE)]
+    sets: Option<PathBuf>,
     /// Queries to search with, in place of the collection's: text or vectors
     #[arg(long, value_name = "FILE", requires = "dir")]
     queries: Option<PathBuf>,
@@ -41,7 +60,7 @@ pub(crate) struct Args {
     query_scale: Option<f32>,
     /// Which judgements of the collection
     #[arg(long, value_name = "NAME", default_value = "test")]
-    split: String,
+    pub(crate) split: String,
     /// Judgements, in BEIR's or TREC's form
     #[arg(long, value_name = "FILE")]
     qrels: Option<PathBuf>,
@@ -56,7 +75,7 @@ pub(crate) struct Args {
     measures: Vec<String>,
     /// Leave out the document that has the query's own id [default: for arguana]
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
-    ignore_identical_ids: Option<bool>,
+    pub(crate) ignore_identical_ids: Option<bool>,
     /// Also search exactly, and report overlap@k: the share of the exact top k that was found
     #[arg(long, value_name = "K", requires = "dir")]
     against_exact: Option<NonZeroUsize>,
@@ -68,17 +87,20 @@ pub(crate) struct Args {
     per_query: bool,
     /// Print JSON: the means first
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
-    search: SearchArgs,
+    pub(crate) search: SearchArgs,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let measures = args
         .measures
         .iter()
         .map(|m| m.trim().parse::<Measure>().map_err(anyhow::Error::from))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    if let (Some(root), Some(dir)) = (&args.sets, &args.dir) {
+        return sets::run(root, dir, args, &measures, threads);
+    }
     let drop_self =
         args.ignore_identical_ids.unwrap_or_else(|| is_arguana(args.collection.as_deref()));
     let qrels = match (&args.qrels, &args.collection) {
@@ -131,7 +153,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn is_arguana(collection: Option<&Path>) -> bool {
+pub(crate) fn is_arguana(collection: Option<&Path>) -> bool {
     let name = collection
         .and_then(|c| c.canonicalize().ok())
         .and_then(|c| Some(c.file_name()?.to_owned()));
@@ -177,7 +199,7 @@ fn overlap(
     Ok(quarry_searcher::mean_overlap(&found, &exact))
 }
 
-fn depth(measures: &[Measure]) -> anyhow::Result<NonZeroUsize> {
+pub(crate) fn depth(measures: &[Measure]) -> anyhow::Result<NonZeroUsize> {
     let deepest = measures
         .iter()
         .map(|m| m.cutoff().map_or(FULL_DEPTH, |c| usize::try_from(c.get()).unwrap_or(FULL_DEPTH)))

@@ -137,7 +137,7 @@ impl ClustersArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListsArg {
-    /// Impact for more than 10,000 documents.
+    /// Impact for more than 10,000 documents, clusters too for more than a million.
     Auto,
     /// Complete lists in order of impact; exact and approximate searches.
     Impact,
@@ -202,18 +202,7 @@ impl From<FormatArg> for CollectionFormat {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
-    let mut report = index(args, threads, false)?;
-    if !report.already_complete && !args.no_tune {
-        // The index is whole without: searches then take default settings.
-        match super::tune::after_build(&args.out, false) {
-            Ok(Some(generation)) => report.generation = generation,
-            Ok(None) => {}
-            Err(error) => note(format!(
-                "note: the index is complete, but could not measure itself ({error:#}); \
-                 `quarry tune` tries again"
-            )),
-        }
-    }
+    let report = build_and_tune(args, threads)?;
     if args.json {
         return crate::output::json(&report);
     }
@@ -234,6 +223,26 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         bytes(report.bytes)
     ))?;
     Ok(())
+}
+
+/// Builds the index and lets it measure itself.
+pub(crate) fn build_and_tune(
+    args: &Args,
+    threads: Option<NonZeroUsize>,
+) -> anyhow::Result<BuildReport> {
+    let mut report = index(args, threads, false)?;
+    if !report.already_complete && !args.no_tune {
+        // The index is whole without: searches then take default settings.
+        match super::tune::after_build(&args.out, false) {
+            Ok(Some(generation)) => report.generation = generation,
+            Ok(None) => {}
+            Err(error) => note(format!(
+                "note: the index is complete, but could not measure itself ({error:#}); \
+                 `quarry tune` tries again"
+            )),
+        }
+    }
+    Ok(report)
 }
 
 /// Builds the index; what is worth knowing goes to standard error.

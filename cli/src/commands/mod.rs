@@ -9,4 +9,5 @@ pub(crate) mod inspect;
 pub(crate) mod lists;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod sets;
 pub(crate) mod tune;
