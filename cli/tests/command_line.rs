@@ -148,6 +148,44 @@ fn encoded_vectors_can_be_indexed() {
 }
 
 #[test]
+fn long_documents_are_found_by_their_best_passage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (corpus, index) = (folder.path().join("corpus.jsonl"), folder.path().join("index"));
+    let about = |word: &str| format!("{word} are what this sentence speaks of. ").repeat(12);
+    let long = format!("{}{}{}", about("glaciers"), about("volcanoes"), about("beetles"));
+    let records = format!(
+        "{{\"_id\":\"long\",\"title\":\"Nature\",\"text\":\"{long}\"}}\n\
+         {{\"_id\":\"short\",\"text\":\"beetles\"}}\n{{\"_id\":\"none\",\"text\":\"\"}}\n"
+    );
+    fs::write(&corpus, records).unwrap();
+    let build = ["index", text(&corpus), "--out", text(&index), "--passages", "64"];
+    let said = ok(&build);
+    assert!(said.contains("3 documents in ") && said.contains(" components a passage"), "{said}");
+    for (question, ordinals) in [("glaciers", 0..2), ("volcanoes", 2..5), ("beetles", 4..9)] {
+        for channel in ["sparse", "bm25"] {
+            let asked = ["search", text(&index), question, "--channel", channel, "--json"];
+            let answer = ok(&[&asked[..], &["--fields", "text"]].concat());
+            let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            let hits = answer["hits"].as_array().unwrap();
+            assert!(hits.iter().filter(|h| h["id"] == "long").count() == 1, "{answer}");
+            let hit = hits.iter().find(|h| h["id"] == "long").unwrap();
+            let ordinal = hit["passage"]["ordinal"].as_u64().unwrap();
+            assert!(ordinals.contains(&ordinal), "{question}, {channel}: {answer}");
+            let at = |side: &str| usize::try_from(hit["passage"][side].as_u64().unwrap()).unwrap();
+            assert_eq!(hit["fields"]["text"], long[at("start")..at("end")]);
+        }
+    }
+    let shown = ok(&["search", text(&index), "volcanoes", "-k", "1"]);
+    assert!(shown.contains("long [passage "), "{shown}");
+    let message = fails(&["index", text(&corpus), "--out", text(&index), "--passages", "9"], 1);
+    assert!(message.contains("16 to 256"), "{message}");
+    let bm25 = folder.path().join("bm25");
+    let words = ["index", text(&corpus), "--out", text(&bm25), "--channel", "bm25"];
+    let message = fails(&[&words[..], &["--passages", "64"]].concat(), 1);
+    assert!(message.contains("a model encodes"), "{message}");
+}
+
+#[test]
 fn all_collections_of_a_folder_in_one_table() {
     let folder = tempfile::tempdir().unwrap();
     let (root, dir) = (folder.path().join("beir"), folder.path().join("indexes"));

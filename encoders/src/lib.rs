@@ -9,6 +9,7 @@ mod identity;
 mod manifest;
 mod model;
 mod onnx_documents;
+mod passages;
 mod runtime;
 mod token_table;
 mod vocabulary;
@@ -21,6 +22,7 @@ pub use manifest::{
 };
 pub use model::Model;
 pub use onnx_documents::{DocumentOptions, OnnxDocumentEncoder};
+pub use passages::PassageSplitter;
 pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
 pub use token_table::TokenTableQuery;
 pub use vocabulary::Vocabulary;

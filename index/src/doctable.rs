@@ -71,17 +71,19 @@ impl DocTableBuilder {
         self.ids.is_empty()
     }
 
-    /// Two rows of whole documents with the same id, if there are any. Cost: sorts the ids.
+    /// Two rows with the same id that are not different passages of one document, if there are any.
+    /// Cost: sorts the ids.
     #[must_use]
     pub fn repeated_id(&self) -> Option<(usize, usize)> {
-        if !self.ordinals.is_empty() {
-            return None;
+        let ordinal = |row: &u32| self.ordinals.get(*row as usize).copied().unwrap_or(0);
+        let id = |row: &u32| self.ids.get(*row as usize);
+        for rows in self.ids.sorted().chunk_by_mut(|a, b| id(a) == id(b)) {
+            rows.sort_unstable_by_key(|row| (ordinal(row), *row));
+            if let Some(pair) = rows.windows(2).find(|w| ordinal(&w[0]) == ordinal(&w[1])) {
+                return Some((pair[0] as usize, pair[1] as usize));
+            }
         }
-        let sorted = self.ids.sorted();
-        let pair = sorted
-            .windows(2)
-            .find(|w| self.ids.get(w[0] as usize) == self.ids.get(w[1] as usize))?;
-        Some((pair[0] as usize, pair[1] as usize))
+        None
     }
 
     /// Writes the part.

@@ -102,8 +102,8 @@ where
         ..report_of(committed)
     };
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
-    if totals.documents > 0 {
-        report.mean_components = totals.components as f64 / totals.documents as f64;
+    if totals.rows > 0 {
+        report.mean_components = totals.components as f64 / totals.rows as f64;
     }
     remove_build(&build)?;
     folder.collect()?;
@@ -178,6 +178,7 @@ fn report_of(manifest: &Manifest) -> BuildReport {
         generation: manifest.generation,
         uuid: manifest.uuid.to_string(),
         documents: manifest.documents(),
+        rows: manifest.segments.iter().map(|s| s.rows).sum(),
         resumed_documents: 0,
         empty_vectors: 0,
         truncated: 0,

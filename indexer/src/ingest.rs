@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BuildError;
 use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::pieces::pieces;
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
 
 /// A shard ends when its texts and vectors take this much, however few documents it has.
@@ -146,13 +147,18 @@ fn encode(
 ) -> Result<(), BuildError> {
     let mut components = 0;
     for shard in from_reader {
-        let documents = shard?;
-        let mut meta = ShardMeta { documents: documents.len() as u64, ..ShardMeta::default() };
+        let mut documents = shard?;
+        let pieces = pieces(&documents, encoder.and_then(|e| e.splitter))?;
+        let mut meta = ShardMeta {
+            documents: documents.len() as u64,
+            rows: pieces.len() as u64,
+            ..ShardMeta::default()
+        };
         let vectors = match encoder {
             Some(setup) => {
                 meta.has_vectors = true;
                 let passages: Vec<Passage<'_>> =
-                    documents.iter().map(|d| Passage { title: &d.title, text: &d.text }).collect();
+                    pieces.iter().map(|piece| piece.passage(&documents)).collect();
                 let vectors = setup.encoder.encode_documents(&passages)?;
                 if vectors.len() != passages.len() {
                     return Err(BuildError::EncoderCount {
@@ -164,17 +170,18 @@ fn encode(
             }
             None => terms.vectors(&documents, options.vocabulary.as_deref(), &mut meta)?,
         };
-        let mut docs = Vec::with_capacity(documents.len());
-        for (document, vector) in documents.into_iter().zip(vectors) {
+        let mut docs = Vec::with_capacity(pieces.len());
+        for (piece, vector) in pieces.into_iter().zip(vectors) {
+            let document = &mut documents[piece.document];
             meta.components += vector.len() as u64;
             meta.empty_vectors += u64::from(vector.is_empty());
             meta.dimension =
                 meta.dimension.max(vector.terms().last().map_or(0, |t| t.saturating_add(1)));
             meta.weights.add(vector.weights());
             let (id, line) = (document.id.clone(), document.line);
-            let stored = stored_json(document)?;
+            let stored = stored_json(piece.take(document))?;
             meta.has_text |= !stored.is_empty();
-            docs.push(SpoolDoc { id, line, stored, vector });
+            docs.push(SpoolDoc { id, line, passage: piece.span, stored, vector });
         }
         done.documents += meta.documents;
         components += meta.components;
@@ -326,7 +333,7 @@ impl<'a> Seen<'a> {
 
     fn take_shard(&mut self, shard: &Shard) -> Result<(), BuildError> {
         if !self.unique {
-            self.hashes.extend(shard.view()?.iter().map(|(id, ..)| xxh3_64(id.as_bytes())));
+            self.hashes.extend(shard.view()?.iter().map(|row| xxh3_64(row.id.as_bytes())));
         }
         Ok(())
     }
@@ -363,8 +370,8 @@ impl<'a> Seen<'a> {
                 break;
             }
             let shard = Shard::open(&path)?;
-            if let Some((_, line, ..)) = shard.view()?.iter().find(|(found, ..)| *found == id) {
-                return Ok(Some(line));
+            if let Some(row) = shard.view()?.iter().find(|row| row.id == id) {
+                return Ok(Some(row.line));
             }
         }
         Ok(None)

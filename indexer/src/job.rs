@@ -14,7 +14,7 @@ use crate::options::{BuildOptions, EncoderSetup};
 
 const FILE: &str = "job.json";
 /// Version of what shards and this record look like; another one cannot be resumed.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What identifies a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

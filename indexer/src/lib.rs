@@ -9,6 +9,7 @@ mod ingest;
 mod job;
 mod options;
 mod order;
+mod pieces;
 mod quantize;
 mod relist;
 mod seal;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use quarry_index::clusters::ClusterParams;
 use quarry_index::impact::MOST_DOCUMENTS;
 use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
-use quarry_vectors::EncodeDocument;
+use quarry_vectors::{EncodeDocument, SplitText};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -201,6 +201,9 @@ pub struct EncoderSetup<'a> {
     pub tokenizer: Option<Vec<u8>>,
     /// Its table of query token weights.
     pub query_table: Option<Vec<u8>>,
+    /// Cuts long texts into passages, each a row of its own; without, what exceeds the model's
+    /// longest input is lost. The build's `source` has to tell one way of cutting from another.
+    pub splitter: Option<&'a dyn SplitText>,
 }
 
 impl std::fmt::Debug for EncoderSetup<'_> {
@@ -249,13 +252,15 @@ pub struct BuildReport {
     pub uuid: String,
     /// Documents.
     pub documents: u64,
+    /// Rows: more than documents where texts were split into passages.
+    pub rows: u64,
     /// Documents taken from an interrupted run.
     pub resumed_documents: u64,
     /// Documents whose vector is empty: found by BM25 only.
     pub empty_vectors: u64,
     /// Passages cut at the encoder's longest input, in this run.
     pub truncated: u64,
-    /// Components a document on average.
+    /// Components a row on average.
     pub mean_components: f64,
     /// Bytes of all parts.
     pub bytes: u64,

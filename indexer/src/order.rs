@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::BuildError;
-use crate::spool::{Document, Shard, ShardMeta, ShardView, shard_path};
+use crate::spool::{Row, Shard, ShardMeta, ShardView, shard_path};
 
 /// All shards, open. Rows are numbered through them.
 #[derive(Debug)]
@@ -61,11 +61,11 @@ impl Rows {
         Ok(())
     }
 
-    /// Calls `each` with the documents in an order; they must have been located.
+    /// Calls `each` with the rows in an order; they must have been located.
     pub(crate) fn in_order(
         &self,
         order: &[u32],
-        mut each: impl FnMut(Document<'_>) -> Result<(), BuildError>,
+        mut each: impl FnMut(Row<'_>) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
         let views: Vec<ShardView<'_>> =
             self.shards.iter().map(Shard::view).collect::<Result<_, _>>()?;

@@ -194,7 +194,9 @@ fn unseal(
         };
         let id = segment.documents().id(doc).to_owned();
         bytes += 100 + id.len() + stored.len() + 8 * vector.len();
-        documents.push(SpoolDoc { id, line: 0, stored, vector });
+        // A whole document among split ones has the bytes 0..0.
+        let passage = segment.documents().passage(doc).filter(|p| !p.bytes.is_empty());
+        documents.push(SpoolDoc { id, line: 0, passage, stored, vector });
         if documents.len() >= SHARD_DOCUMENTS || bytes >= SHARD_BYTES {
             write(build, shards, &documents, segment.text().is_some())?;
             progress(Event::Step { done: u64::from(doc.0) + 1 });
@@ -218,7 +220,8 @@ fn write(
     let vectors = || documents.iter().map(|d| &d.vector);
     let last = |v: &SparseVector| v.terms().last().map_or(0, |t| t.saturating_add(1));
     let meta = ShardMeta {
-        documents: documents.len() as u64,
+        documents: documents.iter().filter(|d| d.is_first()).count() as u64,
+        rows: documents.len() as u64,
         components: vectors().map(|v| v.len() as u64).sum(),
         empty_vectors: vectors().filter(|v| v.is_empty()).count() as u64,
         has_text,

@@ -23,7 +23,7 @@ use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
-use crate::spool::{Document, ShardMeta};
+use crate::spool::{Row, ShardMeta};
 use crate::text::TextBuilder;
 
 /// Documents between two reports of progress.
@@ -33,6 +33,7 @@ const STEP: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) documents: u64,
+    pub(crate) rows: u64,
     pub(crate) components: u64,
     pub(crate) empty_vectors: u64,
     has_text: bool,
@@ -45,6 +46,7 @@ pub(crate) struct Totals {
 impl Totals {
     fn add(&mut self, meta: ShardMeta) {
         self.documents += meta.documents;
+        self.rows += meta.rows;
         self.components += meta.components;
         self.empty_vectors += meta.empty_vectors;
         self.has_text |= meta.has_text;
@@ -114,7 +116,7 @@ pub(crate) fn seal(
     } else {
         None
     };
-    let order = if job.options.lists.clusters(totals.documents) && totals.has_vectors {
+    let order = if job.options.lists.clusters(totals.rows) && totals.has_vectors {
         rows.locate()?;
         let how = (job.options.clusters.size, job.options.seed);
         Some(clusters::order(&rows, how, job.build, progress)?)
@@ -128,7 +130,7 @@ pub(crate) fn seal(
     );
     let mut parts = others?;
     parts.extend(text?);
-    let segment = SegmentEntry { id, rows: totals.documents, documents: totals.documents, parts };
+    let segment = SegmentEntry { id, rows: totals.rows, documents: totals.documents, parts };
     Ok(Sealed { segment, lexicon, totals })
 }
 
@@ -142,7 +144,7 @@ struct Input<'a> {
 impl Input<'_> {
     fn each(
         &self,
-        mut each: impl FnMut(Document<'_>) -> Result<(), BuildError>,
+        mut each: impl FnMut(Row<'_>) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
         match self.order {
             Some(order) => self.rows.in_order(order.rows(), each),
@@ -207,11 +209,11 @@ fn write_vectors(
     } else {
         None
     };
-    progress(Event::Stage { name: "forward index", total: totals.documents });
-    input.each(|(id, _, terms, weights)| {
-        ids.push(id, None)?;
+    progress(Event::Stage { name: "forward index", total: totals.rows });
+    input.each(|row| {
+        ids.push(row.id, row.passage.as_ref())?;
         if let Some(writer) = &mut writer {
-            writer.push(terms, weights)?;
+            writer.push(row.terms, row.weights)?;
         }
         if ids.len().is_multiple_of(STEP) {
             progress(Event::Step { done: ids.len() as u64 });
@@ -284,12 +286,12 @@ fn part_path(folder: &Path, id: Uuid, kind: &str) -> (String, PathBuf) {
 /// The error that names both lines of a repeated id.
 fn duplicate(input: Input<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
     let mut found = Vec::new();
-    let mut row = 0;
-    input.each(|(id, line, ..)| {
-        if row == first || row == again {
-            found.push((line, id.to_owned()));
+    let mut at = 0;
+    input.each(|row| {
+        if at == first || at == again {
+            found.push((row.line, row.id.to_owned()));
         }
-        row += 1;
+        at += 1;
         Ok(())
     })?;
     found.sort_unstable();

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use quarry_index::container::{Part, PartWriter};
+use quarry_index::doctable::PassageSpan;
 use quarry_index::{IndexError, Verify};
 use quarry_vectors::SparseVector;
 use serde::{Deserialize, Serialize};
@@ -12,23 +13,34 @@ use crate::BuildError;
 use crate::quantize::WeightStats;
 
 const KIND: &str = "spool";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const ZSTD_LEVEL: i32 = 1;
 
-/// A document as a shard holds it.
+/// A document, or a passage of one, as a shard holds it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SpoolDoc {
     pub(crate) id: String,
     pub(crate) line: u64,
+    /// Where a passage lies in its document.
+    pub(crate) passage: Option<PassageSpan>,
     /// The stored document as JSON; empty when there is nothing to store.
     pub(crate) stored: String,
     pub(crate) vector: SparseVector,
+}
+
+impl SpoolDoc {
+    /// Whether the document is counted by this row: it is whole, or its first passage.
+    pub(crate) fn is_first(&self) -> bool {
+        self.passage.as_ref().is_none_or(|p| p.ordinal == 0)
+    }
 }
 
 /// Totals of a shard, kept so that a resumed build need not read the data again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ShardMeta {
     pub(crate) documents: u64,
+    /// Documents that were not split, and passages of those that were.
+    pub(crate) rows: u64,
     pub(crate) components: u64,
     pub(crate) empty_vectors: u64,
     pub(crate) has_text: bool,
@@ -67,6 +79,12 @@ pub(crate) fn write(
     part.put_section("id.bytes", &bytes)?;
     let lines: Vec<u64> = docs.iter().map(|d| d.line).collect();
     part.put_section("lines", &lines)?;
+    let passages: Vec<[u64; 3]> = if docs.iter().any(|d| d.passage.is_some()) {
+        docs.iter().map(|d| placed(d.passage.as_ref())).collect()
+    } else {
+        Vec::new()
+    };
+    part.put_section("passages", passages.as_flattened())?;
     ends.clear();
     bytes.clear();
     for doc in docs {
@@ -90,6 +108,11 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// Ordinal plus one, first byte, end; zeros for a whole document.
+fn placed(passage: Option<&PassageSpan>) -> [u64; 3] {
+    passage.map_or([0; 3], |p| [u64::from(p.ordinal) + 1, p.bytes.start, p.bytes.end])
+}
+
 /// A finished shard, open for reading. Opening checks every byte.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -97,8 +120,15 @@ pub(crate) struct Shard {
     pub(crate) meta: ShardMeta,
 }
 
-/// Id, line, terms and weights of a document.
-pub(crate) type Document<'a> = (&'a str, u64, &'a [u32], &'a [f32]);
+/// A document or a passage, without what is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Row<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) line: u64,
+    pub(crate) passage: Option<PassageSpan>,
+    pub(crate) terms: &'a [u32],
+    pub(crate) weights: &'a [f32],
+}
 
 /// Borrowed arrays of a shard.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +136,8 @@ pub(crate) struct ShardView<'a> {
     id_ends: &'a [u64],
     id_bytes: &'a [u8],
     lines: &'a [u64],
+    /// Three a row, or none at all.
+    passages: &'a [u64],
     counts: &'a [u64],
     terms: &'a [u32],
     weights: &'a [f32],
@@ -123,6 +155,7 @@ impl Shard {
             id_ends: self.part.array("id.ends")?,
             id_bytes: self.part.bytes("id.bytes")?,
             lines: self.part.array("lines")?,
+            passages: self.part.array("passages")?,
             counts: self.part.array("counts")?,
             terms: self.part.array("terms")?,
             weights: self.part.array("weights")?,
@@ -160,7 +193,7 @@ impl Shard {
 }
 
 impl<'a> ShardView<'a> {
-    /// Number of documents.
+    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.lines.len()
     }
@@ -177,25 +210,33 @@ impl<'a> ShardView<'a> {
             .collect()
     }
 
-    /// Document `i`, whose components begin at `start`.
-    pub(crate) fn get(&self, i: usize, start: usize) -> Document<'a> {
+    /// Row `i`, whose components begin at `start`.
+    pub(crate) fn get(&self, i: usize, start: usize) -> Row<'a> {
         // The shard's checksum was checked: what was written fits together.
         let place = |end: u64| usize::try_from(end).unwrap_or(usize::MAX);
         let id_start = i.checked_sub(1).map_or(0, |before| place(self.id_ends[before]));
         let id_bytes = &self.id_bytes[id_start..place(self.id_ends[i])];
         let end = start + place(self.counts[i]);
         let id = std::str::from_utf8(id_bytes).unwrap_or("");
-        (id, self.lines[i], &self.terms[start..end], &self.weights[start..end])
+        let passage = match self.passages.get(3 * i..3 * i + 3) {
+            Some(&[ordinal, first, last]) if ordinal > 0 => {
+                let ordinal = u32::try_from(ordinal - 1).unwrap_or(u32::MAX);
+                Some(PassageSpan { ordinal, bytes: first..last })
+            }
+            _ => None,
+        };
+        let (terms, weights) = (&self.terms[start..end], &self.weights[start..end]);
+        Row { id, line: self.lines[i], passage, terms, weights }
     }
 
-    /// All documents, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Document<'a>> {
+    /// All rows, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'a>> {
         let view = *self;
         let mut start = 0usize;
         (0..view.len()).map(move |i| {
-            let document = view.get(i, start);
-            start += document.2.len();
-            document
+            let row = view.get(i, start);
+            start += row.terms.len();
+            row
         })
     }
 }

@@ -9,6 +9,7 @@ mod kernels;
 mod outcome;
 mod overlap;
 mod params;
+mod passages;
 mod plan;
 mod query;
 mod scan;

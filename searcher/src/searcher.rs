@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quarry_index::text::StoredDocument;
+use quarry_index::text::{StoredDocument, TextIndex};
 use quarry_index::{Index, Segment};
 use quarry_vectors::{ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
@@ -69,6 +69,15 @@ impl Searcher {
         params: &SparseParams,
     ) -> Result<Outcome, SearchError> {
         params.check()?;
+        self.documents(params.k, |k| self.sparse_rows(query, &SparseParams { k, ..*params }))
+    }
+
+    /// The k best rows: documents, or passages of split ones.
+    fn sparse_rows(
+        &self,
+        query: &SparseVector,
+        params: &SparseParams,
+    ) -> Result<Outcome, SearchError> {
         let Some(lexicon) = self.index.lexicon().filter(|_| self.index.has_sparse()) else {
             return Err(SearchError::NoSparse);
         };
@@ -194,10 +203,21 @@ impl Searcher {
         let texts: Option<Vec<_>> = self.index.segments().iter().map(Segment::text).collect();
         let texts = texts.ok_or(SearchError::NoText)?;
         let query = Bm25Query::new(&texts, question, params)?;
+        self.documents(params.k, |k| self.bm25_rows(&texts, &query, &Bm25Params { k, ..*params }))
+    }
+
+    fn bm25_rows(
+        &self,
+        texts: &[&TextIndex],
+        query: &Bm25Query,
+        params: &Bm25Params,
+    ) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
-        for (number, (segment, text)) in self.index.segments().iter().zip(texts).enumerate() {
-            let found = bm25::search(segment, text, &query, params, &mut stats)?;
+        for (number, (segment, text)) in
+            self.index.segments().iter().zip(texts.iter().copied()).enumerate()
+        {
+            let found = bm25::search(segment, text, query, params, &mut stats)?;
             hits.extend(found.into_iter().map(|(score, doc)| Hit { segment: number, doc, score }));
         }
         Ok(Outcome { hits: self.merge(hits, params.k.get()), method: Method::Exact, stats })
@@ -245,7 +265,7 @@ impl Searcher {
             .next_back()
     }
 
-    /// The stored document of a hit; `None` when the index has no text.
+    /// What is stored of a hit, of a passage its own text; `None` when the index has no text.
     ///
     /// # Errors
     /// When it cannot be read.

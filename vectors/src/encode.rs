@@ -1,5 +1,7 @@
 //! What an encoder does, as the pipeline and the search front ends see it.
 
+use std::ops::Range;
+
 use crate::{SparseVector, TokenEmbeddings};
 
 /// Any failure of an encoder; the encoder's own error is the source.
@@ -31,6 +33,16 @@ pub trait EncodeDocument: Send + Sync {
     fn truncated(&self) -> u64 {
         0
     }
+}
+
+/// Cuts long texts into passages that an encoder reads whole.
+pub trait SplitText: Send + Sync {
+    /// The bytes of each passage of `text`, which stands below `title`: in order, at least one, on
+    /// borders of characters. Together they cover the text; neighbours may overlap.
+    ///
+    /// # Errors
+    /// When the text cannot be read as tokens.
+    fn split(&self, title: &str, text: &str) -> Result<Vec<Range<usize>>, EncodeError>;
 }
 
 /// Turns a question into a sparse vector.

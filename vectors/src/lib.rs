@@ -11,7 +11,7 @@ mod sparse;
 mod topk;
 
 pub use document::{Document, InputVector, Query, join_title_and_text};
-pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage};
+pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage, SplitText};
 pub use multivector::{TokenEmbeddings, TokenEmbeddingsError};
 pub use ranking::{Ranking, ScoredDoc, better};
 pub use sparse::{SparseVector, VectorError};

@@ -16,7 +16,7 @@ use quarry_indexer::{
     BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_clusters,
     default_seismic,
 };
-use quarry_vectors::Document;
+use quarry_vectors::{Document, SplitText};
 use serde_json::{Map, Value, json};
 
 use crate::model;
@@ -80,6 +80,13 @@ pub(crate) struct Args {
     /// Longest passage in tokens; the rest is cut [default: the model's]
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
+    /// Split texts into passages of N tokens, title included; a document's score then is that of its
+    /// best passage [default: a text beyond the longest passage is cut]
+    #[arg(long, value_name = "N")]
+    pub(crate) passages: Option<u32>,
+    /// Tokens that neighbouring passages share, about
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "passages")]
+    pub(crate) passage_overlap: u32,
     /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<u32>,
@@ -214,8 +221,13 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         ))?;
         return Ok(());
     }
+    let (of, what) = if report.rows == report.documents {
+        (String::new(), "document")
+    } else {
+        (format!(" in {} passages", count(report.rows)), "passage")
+    };
     line(format!(
-        "{}: generation {}, {} documents, {:.1} components a document, {}",
+        "{}: generation {}, {} documents{of}, {:.1} components a {what}, {}",
         args.out.display(),
         report.generation,
         count(report.documents),
@@ -275,8 +287,18 @@ pub(crate) fn index(
     let document_options =
         DocumentOptions { sessions: threads, max_tokens: args.max_tokens, top_k: args.top_k };
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
+    let splitter = match (args.passages, &model) {
+        (Some(tokens), Some(model)) => {
+            Some(model.splitter(tokens, args.passage_overlap, &document_options)?)
+        }
+        (Some(_), None) => bail!("--passages splits texts that a model encodes; here none does"),
+        (None, _) => None,
+    };
     let setup = match (&model, &encoder) {
-        (Some(model), Some(encoder)) => Some(setup(model, encoder.as_ref(), &document_options)?),
+        (Some(model), Some(encoder)) => Some(EncoderSetup {
+            splitter: splitter.as_ref().map(|s| s as &dyn SplitText),
+            ..setup(model, encoder.as_ref(), &document_options)?
+        }),
         _ => None,
     };
     let ordinals = matches!(format, CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr);
@@ -334,6 +356,7 @@ fn setup<'a>(
         tokens: model.vocabulary().tokens().to_vec(),
         tokenizer: Some(model.tokenizer_json().to_vec()),
         query_table: Some(model.query_table().to_vec()),
+        splitter: None,
     })
 }
 
@@ -383,6 +406,7 @@ fn source(args: &Args, bytes_total: u64) -> anyhow::Result<Value> {
         "scale": args.scale,
         "raw_encoding": args.raw_encoding,
         "channel": args.channel.name(),
+        "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
 }

@@ -167,8 +167,10 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
     };
     for (rank, hit) in outcome.hits.iter().enumerate() {
         let stored = opened.searcher.stored(hit)?.unwrap_or_default();
+        let passage = opened.searcher.passage(hit);
+        let passage = passage.map_or(String::new(), |p| format!(" [passage {}]", p.ordinal + 1));
         line(format!(
-            "{:>3}. {:.4}  {}  {}",
+            "{:>3}. {:.4}  {}{passage}  {}",
             rank + 1,
             hit.score,
             opened.searcher.id(hit),

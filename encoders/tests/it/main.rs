@@ -5,5 +5,6 @@
 
 mod common;
 mod golden;
+mod passages;
 mod refusals;
 mod slices;

@@ -56,7 +56,7 @@ impl Heads {
                 .map(|shard| {
                     let mut scratch = Vec::new();
                     let view = rows.shard(*shard)?;
-                    Ok(view.iter().map(|(.., t, w)| head(t, w, &mut scratch)).collect())
+                    Ok(view.iter().map(|row| head(row.terms, row.weights, &mut scratch)).collect())
                 })
                 .collect();
             for heads in heads {

@@ -154,6 +154,7 @@ pub(crate) fn setup<'a>(encoder: &'a FakeEncoder, name: &str) -> EncoderSetup<'a
         tokens: (0..VOCABULARY).map(|t| format!("t{t}")).collect(),
         tokenizer: Some(b"{\"tokenizer\": 1}".to_vec()),
         query_table: Some(b"{\"table\": 1}".to_vec()),
+        splitter: None,
     }
 }
 

@@ -9,7 +9,7 @@ pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{Channel, Method, QueryInput, SearchRequest, SparseInput, TokenWeights};
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
-    Limits, MatchedToken, Scores, SearchResponse, Timings, Warning, WarningCode,
+    Limits, MatchedToken, Passage, Scores, SearchResponse, Timings, Warning, WarningCode,
 };
 
 /// Most results of one search.

@@ -78,12 +78,26 @@ pub struct Hit {
     pub score: f32,
     /// Its score on each channel searched.
     pub scores: Scores,
+    /// The passage that the hit is, where the document was split; `text` then is the passage's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passage>,
     /// The stored fields asked for, as far as the document has them.
     #[schema(value_type = Object)]
     pub fields: serde_json::Map<String, serde_json::Value>,
     /// With `explain`: matched tokens, largest contribution first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<Vec<MatchedToken>>,
+}
+
+/// Where a passage lies in its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Passage {
+    /// Its place among the document's passages, from 0.
+    pub ordinal: u32,
+    /// Its first byte in the document's text.
+    pub start: u64,
+    /// The byte behind its last.
+    pub end: u64,
 }
 
 /// Scores by channel.

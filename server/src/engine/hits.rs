@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::expire;
 use super::query::{Query, Warnings};
-use crate::api::{ApiError, Hit, MatchedToken, Scores, SearchRequest, WarningCode};
+use crate::api::{ApiError, Hit, MatchedToken, Passage, Scores, SearchRequest, WarningCode};
 
 /// What hits are made with.
 pub(crate) struct HitContext<'a> {
@@ -45,6 +45,11 @@ impl HitContext<'_> {
                 id: self.searcher.id(hit).to_owned(),
                 score: hit.score,
                 scores,
+                passage: self.searcher.passage(hit).map(|p| Passage {
+                    ordinal: p.ordinal,
+                    start: p.bytes.start,
+                    end: p.bytes.end,
+                }),
                 fields: self.fields(hit)?,
                 matched,
             });

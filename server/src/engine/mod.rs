@@ -124,7 +124,7 @@ impl Engine {
             ApiError::new(ErrorCode::DocumentNotFound, format!("no document has the id `{id}`"))
                 .param("id")
         })?;
-        let stored = self.searcher.stored(&hit)?.ok_or_else(|| {
+        let stored = self.searcher.stored_whole(&hit)?.ok_or_else(|| {
             ApiError::new(ErrorCode::NotSupported, "this index stores no documents")
                 .hint("build the index from documents with text")
         })?;

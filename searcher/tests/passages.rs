@@ -1,0 +1,170 @@
+//! Split documents: hits are documents, each with the score of its best passage.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by it")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use quarry_index::{Index, Verify};
+use quarry_indexer::{
+    AddOptions, BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, add_lists, build,
+    default_clusters, default_seismic,
+};
+use quarry_searcher::{Bm25Params, Method, Searcher, SparseParams};
+use quarry_vectors::{
+    Document, EncodeDocument, EncodeError, Passage, ScoredDoc, SparseVector, SplitText, better,
+};
+use serde_json::{Map, json};
+
+/// Words are numbers; a passage's vector has each word's count.
+struct Counting;
+
+impl EncodeDocument for Counting {
+    fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError> {
+        Ok(passages.iter().map(|p| counted(p.text)).collect())
+    }
+}
+
+fn counted(text: &str) -> SparseVector {
+    let words = text.split_whitespace().map(|word| (word.parse().unwrap(), 1.0));
+    let mut counts: BTreeMap<u32, f32> = BTreeMap::new();
+    words.for_each(|(term, weight)| *counts.entry(term).or_default() += weight);
+    SparseVector::from_pairs(counts).unwrap()
+}
+
+/// Passages of five words, the last two of them again in the next.
+struct FiveWords;
+
+impl SplitText for FiveWords {
+    fn split(&self, _title: &str, text: &str) -> Result<Vec<Range<usize>>, EncodeError> {
+        let mut starts: Vec<usize> = text.match_indices(' ').map(|(at, _)| at + 1).collect();
+        starts.insert(0, 0);
+        let mut out = Vec::new();
+        for first in (0..starts.len()).step_by(3) {
+            let end = starts.get(first + 5).copied().unwrap_or(text.len());
+            out.push(starts[first]..end);
+            if end == text.len() {
+                break;
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
+    let options = BuildOptions {
+        out: folder.to_path_buf(),
+        overwrite: false,
+        resume: false,
+        memory: LEAST_MEMORY,
+        seed: 7,
+        levels: Levels::Auto,
+        lists,
+        seismic: default_seismic(),
+        clusters: default_clusters(),
+        shard_documents: 4,
+        description: Map::new(),
+        source: json!("synthetic"),
+        ids_are_unique: false,
+        vocabulary: None,
+    };
+    let setup = EncoderSetup {
+        encoder: &Counting,
+        identity: json!("counting"),
+        tokens: (0..12).map(|t| format!("t{t}")).collect(),
+        tokenizer: None,
+        query_table: None,
+        splitter: Some(&FiveWords),
+    };
+    let documents = documents.iter().cloned().map(Ok::<_, io::Error>);
+    build(documents, Some(&setup), &options, &|_| {}).unwrap();
+}
+
+fn searcher(folder: &Path) -> Searcher {
+    Searcher::new(Arc::new(Index::open(folder, Verify::Full).unwrap()))
+}
+
+/// The k best documents by the best of their passages, all of them scored.
+fn oracle(documents: &[Document], query: &SparseVector, k: usize) -> Vec<ScoredDoc> {
+    let mut all: Vec<ScoredDoc> = Vec::new();
+    for document in documents {
+        let ranges = FiveWords.split("", &document.text).unwrap();
+        let scores = ranges.into_iter().map(|r| counted(&document.text[r]).dot(query));
+        let score = scores.fold(0.0, f64::max) as f32;
+        all.push(ScoredDoc { id: document.id.clone(), score });
+    }
+    all.retain(|hit| hit.score > 0.0);
+    all.sort_by(|a, b| better((a.score, a.id.as_bytes()), (b.score, b.id.as_bytes())));
+    all.truncate(k);
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn hits_are_documents_by_their_best_passage(
+        texts in prop::collection::vec(prop::collection::vec(0u32..12, 0..40), 1..30),
+        query in prop::collection::btree_map(0u32..12, 1u8..4, 1..4),
+        k in 1usize..12,
+    ) {
+        let documents: Vec<Document> = (1..)
+            .zip(&texts)
+            .map(|(line, words)| {
+                let words: Vec<String> = words.iter().map(u32::to_string).collect();
+                let id = format!("{}-{line}", line * 7 % 10);
+                Document { id, line, text: words.join(" "), ..Document::default() }
+            })
+            .collect();
+        let query = query.into_iter().map(|(term, weight)| (term, f32::from(weight)));
+        let query = SparseVector::from_pairs(query).unwrap();
+        let want = oracle(&documents, &query, k);
+        let folder = tempfile::tempdir().unwrap();
+        indexed(folder.path(), &documents, Lists::IMPACT);
+        let check = |found: &Searcher| {
+            let entry = found.index().segments()[0].entry();
+            assert_eq!(entry.documents, documents.len() as u64);
+            for method in [Method::Exact, Method::Scan] {
+                let params = SparseParams { method, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) };
+                let outcome = found.sparse(&query, &params).unwrap();
+                assert_eq!(found.ranking(&outcome), want, "{method:?}");
+                for hit in &outcome.hits {
+                    let document = documents.iter().find(|d| d.id == found.id(hit)).unwrap();
+                    let passage = found.stored(hit).unwrap().unwrap().text;
+                    if let Some(span) = found.passage(hit) {
+                        let bytes = usize::try_from(span.bytes.start).unwrap()
+                            ..usize::try_from(span.bytes.end).unwrap();
+                        assert_eq!(&document.text[bytes], passage);
+                    }
+                    assert_eq!(counted(&passage).dot(&query) as f32, hit.score);
+                    assert_eq!(found.stored_whole(hit).unwrap().unwrap().text, document.text);
+                }
+            }
+        };
+        check(&searcher(folder.path()));
+        let bm25 = searcher(folder.path());
+        let most = Bm25Params::new(NonZeroUsize::new(100).unwrap());
+        let ids: Vec<String> = bm25
+            .ranking(&bm25.bm25("1 2 3", &most).unwrap())
+            .into_iter()
+            .map(|hit| hit.id)
+            .collect();
+        let holds = |d: &&Document| d.text.split_whitespace().any(|w| ["1", "2", "3"].contains(&w));
+        prop_assert_eq!(ids.len(), documents.iter().filter(holds).count());
+        // Another order of rows: passages of a document no longer lie together.
+        let add = AddOptions {
+            impact: false,
+            seismic: None,
+            clusters: Some(default_clusters()),
+            memory: LEAST_MEMORY,
+        };
+        if searcher(folder.path()).index().segments()[0].entry().rows > 0 {
+            add_lists(folder.path(), &add, &|_| {}).unwrap();
+            check(&searcher(folder.path()));
+        }
+    }
+}
