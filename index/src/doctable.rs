@@ -162,6 +162,12 @@ impl DocTable {
         self.ids.find(id).map(|n| DocId(u32::try_from(n).unwrap_or(u32::MAX)))
     }
 
+    /// Whether rows may be passages.
+    #[must_use]
+    pub fn has_passages(&self) -> bool {
+        self.passages
+    }
+
     /// Where the row lies in its document, when the segment has split documents.
     #[must_use]
     pub fn passage(&self, doc: DocId) -> Option<PassageSpan> {

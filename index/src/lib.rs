@@ -3,6 +3,7 @@
 pub mod calibration;
 pub mod clusters;
 pub mod container;
+pub mod deleted;
 pub mod doctable;
 mod error;
 pub mod folder;

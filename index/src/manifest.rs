@@ -53,7 +53,7 @@ pub struct SegmentEntry {
     pub id: Uuid,
     /// Rows: documents, or passages where documents were split.
     pub rows: u64,
-    /// Documents.
+    /// Documents, without those deleted.
     pub documents: u64,
     /// Its parts. A later generation may add some.
     pub parts: Vec<PartEntry>,
@@ -88,7 +88,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Documents of all segments.
+    /// Documents of all segments, without those deleted.
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.segments.iter().map(|s| s.documents).sum()

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use roaring::RoaringBitmap;
 
 use crate::IndexError;
 use crate::calibration::{self, Calibration};
 use crate::clusters::{self, Clusters};
 use crate::container::{Part, Verify, hex};
+use crate::deleted;
 use crate::doctable::{self, DocTable};
 use crate::folder::{self, Lease};
 use crate::forward::{self, ForwardIndex};
@@ -27,6 +29,7 @@ pub const QUERY_TABLE: &str = "query-table";
 pub struct Segment {
     entry: SegmentEntry,
     documents: DocTable,
+    deleted: Option<RoaringBitmap>,
     forward: Option<ForwardIndex>,
     seismic: Option<SeismicLists>,
     impact: Option<ImpactLists>,
@@ -64,6 +67,12 @@ impl Segment {
     #[must_use]
     pub fn impact(&self) -> Option<&ImpactLists> {
         self.impact.as_ref()
+    }
+
+    /// The rows that were deleted, if any were.
+    #[must_use]
+    pub fn deleted(&self) -> Option<&RoaringBitmap> {
+        self.deleted.as_ref()
     }
 
     /// Clusters of similar documents with their summaries, when they were built.
@@ -106,6 +115,7 @@ impl Index {
         let (manifest, lease) = folder::read_current(folder)?;
         let known = [
             doctable::KIND,
+            deleted::KIND,
             forward::KIND,
             seismic::KIND,
             impact::KIND,
@@ -305,9 +315,20 @@ fn open_segment(
         .transpose()?
         // Measured on other rows, it says nothing of these.
         .and_then(|(table, documents)| (documents == entry.rows).then_some(table));
+    let deleted = match check(deleted::KIND)? {
+        Some(path) => {
+            let (deleted, rows) = deleted::open(&path, verify)?;
+            if rows != entry.rows {
+                return Err(IndexError::corrupt(&path, "deleted rows of another segment"));
+            }
+            Some(deleted)
+        }
+        None => None,
+    };
     let segment = Segment {
         entry: entry.clone(),
         documents: documents?,
+        deleted,
         forward: forward?,
         seismic: seismic?,
         impact: impact?,

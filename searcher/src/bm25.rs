@@ -22,6 +22,7 @@ use crate::SearchError;
 use crate::collect::Collector;
 use crate::outcome::Stats;
 use crate::params::Bm25Params;
+use crate::rows::RowSet;
 
 /// Documents accumulated at once: the accumulators fit the first-level cache.
 const WINDOW: u32 = 4096;
@@ -93,7 +94,7 @@ impl Bm25Query {
 }
 
 pub(crate) fn search(
-    segment: &Segment,
+    (segment, allowed): (&Segment, Option<&RowSet>),
     text: &TextIndex,
     query: &Bm25Query,
     params: &Bm25Params,
@@ -129,7 +130,9 @@ pub(crate) fn search(
         }
         for (doc, score) in (start..).zip(scores.iter_mut()) {
             if *score > 0.0 {
-                collector.offer(*score, DocId(doc));
+                if allowed.is_none_or(|rows| rows.contains(DocId(doc))) {
+                    collector.offer(*score, DocId(doc));
+                }
                 *score = 0.0;
             }
         }

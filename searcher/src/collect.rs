@@ -13,7 +13,7 @@ pub(crate) fn key(score: f32, doc: u32) -> u64 {
     u64::from(score.to_bits()) << 32 | u64::from(doc)
 }
 
-fn score_of(key: u64) -> f32 {
+pub(crate) fn score_of(key: u64) -> f32 {
     f32::from_bits((key >> 32) as u32)
 }
 

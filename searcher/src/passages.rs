@@ -24,14 +24,13 @@ impl Searcher {
         k: NonZeroUsize,
         search: impl Fn(NonZeroUsize) -> Result<Outcome, SearchError>,
     ) -> Result<Outcome, SearchError> {
-        let entries = self.index().segments().iter().map(quarry_index::Segment::entry);
-        let (rows, documents) =
-            entries.fold((0, 0), |(rows, documents), e| (rows + e.rows, documents + e.documents));
-        if rows == documents {
+        let segments = self.index().segments();
+        if !segments.iter().any(|s| s.documents().has_passages()) {
             return search(k);
         }
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        let mean = rows.div_ceil(usize::try_from(documents).unwrap_or(usize::MAX).max(1));
+        let rows: usize = segments.iter().map(|s| s.documents().len()).sum();
+        let documents = usize::try_from(self.index().manifest().documents()).unwrap_or(usize::MAX);
+        let mean = rows.div_ceil(documents.max(1)).max(1);
         let mut wanted = k.saturating_mul(NonZeroUsize::MIN.saturating_add(mean));
         loop {
             let mut outcome = search(wanted)?;

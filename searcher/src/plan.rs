@@ -5,6 +5,10 @@
 //! 3. of each method the cheapest point that meets the target (postings are
 //!    interpolated between two points); of the methods the cheapest
 //!
+//! With a filter, the k-th of the allowed documents stands about as deep in the whole ranking as the
+//! filter is narrow: the plan is that of a larger k, with candidates for the allowed share. Where
+//! scoring each allowed document costs less, that is done.
+//!
 //! What the caller set stands; without measurements the defaults stand in.
 
 use std::num::NonZeroUsize;
@@ -23,6 +27,11 @@ const HEAP_FACTOR: f32 = 0.7;
 /// Postings are a share of the segment's documents, but not fewer than this.
 const LEAST_POSTINGS: usize = 20_000;
 const DOCUMENTS_PER_POSTING: usize = 6;
+
+/// Microseconds to score a row that stands alone, and a row's share of an exact search; measured
+/// costs take the latter's place where there are any.
+const MICROS_A_ROW_SCANNED: f64 = 0.06;
+const MICROS_A_ROW_PROVEN: f64 = 0.0003;
 
 /// What will be done.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,8 +60,20 @@ impl Plan {
     }
 }
 
-/// Plans a query of `terms` terms.
-pub(crate) fn plan(segment: &Segment, params: &SparseParams, terms: usize) -> Plan {
+/// Plans a query of `terms` terms over a segment of which `allowed` rows may be found.
+pub(crate) fn plan(
+    segment: &Segment,
+    params: &SparseParams,
+    terms: usize,
+    allowed: Option<usize>,
+) -> Plan {
+    match allowed {
+        Some(allowed) => filtered(segment, params, terms, allowed),
+        None => unfiltered(segment, params, terms),
+    }
+}
+
+fn unfiltered(segment: &Segment, params: &SparseParams, terms: usize) -> Plan {
     let table = segment.calibration();
     let (method, measured) = match params.method {
         Method::Auto => auto(segment, params, terms),
@@ -60,6 +81,56 @@ pub(crate) fn plan(segment: &Segment, params: &SparseParams, terms: usize) -> Pl
     };
     let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
     with(method, params, knobs, segment.documents().len())
+}
+
+fn filtered(segment: &Segment, params: &SparseParams, terms: usize, allowed: usize) -> Plan {
+    let rows = segment.documents().len();
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let (share, scan) =
+        (allowed as f64 / rows.max(1) as f64, allowed as f64 * MICROS_A_ROW_SCANNED);
+    let exact = || {
+        let measured = segment.calibration().and_then(|t| {
+            choose(t, params, terms, Some(Method::Exact)).map(|(_, point)| point.micros)
+        });
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let micros = measured.unwrap_or(rows as f64 * MICROS_A_ROW_PROVEN);
+        if scan < micros { Plan::Scan } else { Plan::Exact }
+    };
+    let deeper = |k: NonZeroUsize| {
+        let k = k.get().saturating_mul(rows).div_ceil(allowed.max(1));
+        NonZeroUsize::new(k).unwrap_or(NonZeroUsize::MIN)
+    };
+    let deep = SparseParams { k: deeper(params.k), ..*params };
+    let (plan, micros) = match params.method {
+        Method::Auto => match auto(segment, &deep, terms) {
+            (Method::Exact, _) => return exact(),
+            (method, measured) => {
+                let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
+                (with(method, &deep, knobs, rows), measured.map(|m| m.1.micros))
+            }
+        },
+        Method::Exact => return exact(),
+        _ => (unfiltered(segment, &deep, terms), None),
+    };
+    if micros.is_some_and(|micros| scan < micros) {
+        return Plan::Scan;
+    }
+    // Of a deep plan's candidates only the allowed ones are there to be chosen.
+    let least = candidates_for(params.k.get()).min(3 * params.k.get() + 60);
+    let of_allowed = |setting: approximate::Setting| {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count"
+        )]
+        let candidates = (setting.candidates as f64 * share).ceil() as usize;
+        approximate::Setting { candidates: candidates.max(least), ..setting }
+    };
+    match plan {
+        Plan::Impact(setting) if params.candidates.is_none() => Plan::Impact(of_allowed(setting)),
+        plan => plan,
+    }
 }
 
 /// A method with the knobs that the caller set, else those given, else the defaults for a segment

@@ -1,44 +1,57 @@
 //! The scan: every document is scored. Rank-safe by construction; the oracle for all else.
 //!
-//! 1. load the query's weights into a table  2. scan the forward index  3. keep the k best
+//! 1. load the query's weights into a table  2. score every row, or every one that may be found
+//! 3. keep the k best
 //!
-//! Cost: O(components of the segment), sequential reads.
+//! Cost: O(components of the rows), in their order.
 
 use std::time::Instant;
 
 use quarry_index::Segment;
 use quarry_index::forward::Records;
-use quarry_vectors::DocId;
 
 use crate::SearchError;
-use crate::collect::Collector;
+use crate::collect::{best, kth};
 use crate::kernels::Kernels;
-use crate::outcome::Stats;
+use crate::outcome::{SegmentHits, Stats};
 use crate::params::SparseParams;
-use crate::query::{QueryTable, to_score};
+use crate::query::QueryTable;
+use crate::rows::RowSet;
 
-/// Documents between two looks at the clock.
-const STRIDE: u32 = 4096;
+/// Rows between two looks at the clock.
+const STRIDE: usize = 4096;
 
 pub(crate) fn search(
-    segment: &Segment,
+    (segment, allowed): (&Segment, Option<&RowSet>),
     records: Records<'_>,
     (table, unit): (&QueryTable, f64),
     params: &SparseParams,
     kernels: Kernels,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
-    let mut collector = Collector::new(params.k.get(), segment.documents());
+) -> Result<SegmentHits, SearchError> {
     let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-    for doc in 0..count {
-        if doc.is_multiple_of(STRIDE) && params.deadline.is_some_and(|d| Instant::now() >= d) {
+    let mut rows: Box<dyn Iterator<Item = u32>> = match allowed {
+        Some(allowed) => Box::new(allowed.iter()),
+        None => Box::new(0..count),
+    };
+    let k = params.k.get();
+    let (mut some, mut scored) = (Vec::with_capacity(STRIDE), Vec::new());
+    loop {
+        some.clear();
+        some.extend(rows.by_ref().take(STRIDE));
+        if some.is_empty() {
+            return Ok(best(k, &mut scored, segment.documents()));
+        }
+        if params.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(SearchError::Timeout);
         }
-        let sum = kernels.score(table, &records, DocId(doc));
-        if sum > 0 {
-            collector.offer(to_score(sum, unit), DocId(doc));
+        kernels.score_all(table, &records, (&some, unit), &mut scored);
+        stats.documents_scored += some.len() as u64;
+        // What cannot be among the best is let go.
+        if scored.len() > 2 * k.max(STRIDE)
+            && let Some(least) = kth(k, &mut scored)
+        {
+            scored.retain(|found| crate::collect::score_of(*found) >= least);
         }
     }
-    stats.documents_scored += u64::from(count);
-    Ok(collector.into_sorted())
 }

@@ -8,12 +8,14 @@ use quarry_vectors::{ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
 
 use crate::bm25::{self, Bm25Query};
+use crate::filter::{Filter, live};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
 use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Plan, plan};
 use crate::query::{FixedQuery, QueryTable, to_score};
+use crate::rows::RowSet;
 use crate::seismic::{self, SeismicScratch};
 use crate::{SearchError, scan};
 
@@ -29,6 +31,8 @@ struct Scratch {
 pub struct Searcher {
     index: Arc<Index>,
     kernels: Kernels,
+    /// Of each segment the rows that are not deleted.
+    live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -36,7 +40,8 @@ impl Searcher {
     /// A searcher over an open index.
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
-        Self { index, kernels: Kernels::detect(), scratch: Mutex::new(Vec::new()) }
+        let live = index.segments().iter().map(live).collect();
+        Self { index, kernels: Kernels::detect(), live, scratch: Mutex::new(Vec::new()) }
     }
 
     /// The same with other instructions than the best of this processor, to compare them. More than
@@ -68,8 +73,24 @@ impl Searcher {
         query: &SparseVector,
         params: &SparseParams,
     ) -> Result<Outcome, SearchError> {
+        self.sparse_filtered(query, params, None)
+    }
+
+    /// [`Self::sparse`] among the documents that a filter allows.
+    ///
+    /// # Errors
+    /// As [`Self::sparse`]; and when the filter was made by another searcher.
+    pub fn sparse_filtered(
+        &self,
+        query: &SparseVector,
+        params: &SparseParams,
+        filter: Option<&Filter>,
+    ) -> Result<Outcome, SearchError> {
         params.check()?;
-        self.documents(params.k, |k| self.sparse_rows(query, &SparseParams { k, ..*params }))
+        self.check_filter(filter)?;
+        self.documents(params.k, |k| {
+            self.sparse_rows(query, &SparseParams { k, ..*params }, filter)
+        })
     }
 
     /// The k best rows: documents, or passages of split ones.
@@ -77,6 +98,7 @@ impl Searcher {
         &self,
         query: &SparseVector,
         params: &SparseParams,
+        filter: Option<&Filter>,
     ) -> Result<Outcome, SearchError> {
         let Some(lexicon) = self.index.lexicon().filter(|_| self.index.has_sparse()) else {
             return Err(SearchError::NoSparse);
@@ -84,7 +106,7 @@ impl Searcher {
         let fixed = FixedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&fixed);
-        let result = self.sparse_with(&fixed, params, &mut scratch);
+        let result = self.sparse_with(&fixed, (params, filter), &mut scratch);
         // A search that failed may have left sums behind.
         if result.is_err() {
             scratch.impact = ImpactScratch::default();
@@ -96,20 +118,28 @@ impl Searcher {
     fn sparse_with(
         &self,
         query: &FixedQuery,
-        params: &SparseParams,
+        (params, filter): (&SparseParams, Option<&Filter>),
         scratch: &mut Scratch,
     ) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
         let mut method = (0, Method::Exact);
         for (number, segment) in self.index.segments().iter().enumerate() {
-            let plan = plan(segment, params, query.terms().len());
+            let allowed = self.allowed(number, filter);
+            let plan = plan(segment, params, query.terms().len(), allowed.map(RowSet::len));
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
             }
-            let found =
-                self.segment((number, segment), plan, query, params, (scratch, &mut stats))?;
+            let at = (number, segment, allowed);
+            let mut found = self.segment(at, plan, query, params, (scratch, &mut stats))?;
+            // Allowed documents may lie where an approximate search does not look: all k are found.
+            if let Some(allowed) = allowed
+                && found.len() < params.k.get().min(allowed.len())
+                && !matches!(plan, Plan::Exact | Plan::Scan)
+            {
+                found = self.segment(at, Plan::Exact, query, params, (scratch, &mut stats))?;
+            }
             hits.extend(found.into_iter().map(|(score, doc)| Hit { segment: number, doc, score }));
         }
         Ok(Outcome { hits: self.merge(hits, params.k.get()), method: method.1, stats })
@@ -128,16 +158,26 @@ impl Searcher {
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&fixed);
         let mut stats = Stats::default();
-        let found = self.segment(segment, plan, &fixed, params, (&mut scratch, &mut stats));
+        let (number, segment) = segment;
+        let at = (number, segment, self.allowed(number, None));
+        let found = self.segment(at, plan, &fixed, params, (&mut scratch, &mut stats));
         if found.is_ok() {
             self.give_back(scratch);
         }
         found
     }
 
+    /// The rows of a segment that may be found; all of them without.
+    fn allowed<'a>(&'a self, number: usize, filter: Option<&'a Filter>) -> Option<&'a RowSet> {
+        match filter {
+            Some(filter) => filter.set(number),
+            None => self.live.get(number).and_then(Option::as_ref),
+        }
+    }
+
     fn segment(
         &self,
-        (number, segment): (usize, &Segment),
+        (number, segment, allowed): (usize, &Segment, Option<&RowSet>),
         plan: Plan,
         query: &FixedQuery,
         params: &SparseParams,
@@ -149,8 +189,16 @@ impl Searcher {
         let Scratch { table, seismic, impact } = scratch;
         let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels);
         let rows = records.len();
-        let over =
-            |lists| impact::Target { segment, records, lists, rows, kernels, unit, deadline };
+        let over = |lists| impact::Target {
+            segment,
+            records,
+            lists,
+            rows,
+            allowed,
+            kernels,
+            unit,
+            deadline,
+        };
         match plan {
             Plan::Impact(setting) => {
                 let lists = segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
@@ -160,15 +208,22 @@ impl Searcher {
                 let found =
                     segment.clusters().ok_or(SearchError::NoLists { method: "clusters" })?;
                 let rows = found.meta().clusters as usize;
-                let target = impact::Target { rows, ..over(found.summaries()) };
-                clusters::search((&target, found), (query, table), (k, setting), impact, stats)
+                let target = impact::Target { rows, allowed: None, ..over(found.summaries()) };
+                clusters::search(
+                    (&target, found, allowed),
+                    (query, table),
+                    (k, setting),
+                    impact,
+                    stats,
+                )
             }
             Plan::Seismic(setting) => {
                 let lists = segment.seismic().ok_or(SearchError::NoLists { method: "seismic" })?;
                 if seismic.len() <= number {
                     seismic.resize_with(number + 1, SeismicScratch::default);
                 }
-                let target = seismic::Target { segment, records, lists, kernels, unit, deadline };
+                let target =
+                    seismic::Target { segment, records, lists, allowed, kernels, unit, deadline };
                 let scratch = &mut seismic[number];
                 seismic::search(target, (query, table), (k, setting), scratch, stats)
             }
@@ -176,9 +231,13 @@ impl Searcher {
                 Some(lists) if query.terms().len() <= exact::MOST_TERMS => {
                     exact::search(&over(lists), (query, table), k, impact, stats)
                 }
-                _ => scan::search(segment, records, (table, unit), params, kernels, stats),
+                _ => {
+                    scan::search((segment, allowed), records, (table, unit), params, kernels, stats)
+                }
             },
-            Plan::Scan => scan::search(segment, records, (table, unit), params, kernels, stats),
+            Plan::Scan => {
+                scan::search((segment, allowed), records, (table, unit), params, kernels, stats)
+            }
         }
     }
 
@@ -199,25 +258,47 @@ impl Searcher {
     /// # Errors
     /// When the index has no text, a parameter is out of range, or the deadline passes.
     pub fn bm25(&self, question: &str, params: &Bm25Params) -> Result<Outcome, SearchError> {
+        self.bm25_filtered(question, params, None)
+    }
+
+    /// [`Self::bm25`] among the documents that a filter allows; statistics are of all documents.
+    ///
+    /// # Errors
+    /// As [`Self::bm25`]; and when the filter was made by another searcher.
+    pub fn bm25_filtered(
+        &self,
+        question: &str,
+        params: &Bm25Params,
+        filter: Option<&Filter>,
+    ) -> Result<Outcome, SearchError> {
         params.check()?;
+        self.check_filter(filter)?;
         let texts: Option<Vec<_>> = self.index.segments().iter().map(Segment::text).collect();
         let texts = texts.ok_or(SearchError::NoText)?;
         let query = Bm25Query::new(&texts, question, params)?;
-        self.documents(params.k, |k| self.bm25_rows(&texts, &query, &Bm25Params { k, ..*params }))
+        self.documents(params.k, |k| {
+            self.bm25_rows(&texts, &query, (&Bm25Params { k, ..*params }, filter))
+        })
     }
 
     fn bm25_rows(
         &self,
         texts: &[&TextIndex],
         query: &Bm25Query,
-        params: &Bm25Params,
+        (params, filter): (&Bm25Params, Option<&Filter>),
     ) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
         for (number, (segment, text)) in
             self.index.segments().iter().zip(texts.iter().copied()).enumerate()
         {
-            let found = bm25::search(segment, text, query, params, &mut stats)?;
+            let found = bm25::search(
+                (segment, self.allowed(number, filter)),
+                text,
+                query,
+                params,
+                &mut stats,
+            )?;
             hits.extend(found.into_iter().map(|(score, doc)| Hit { segment: number, doc, score }));
         }
         Ok(Outcome { hits: self.merge(hits, params.k.get()), method: Method::Exact, stats })

@@ -7,6 +7,8 @@
 //!    reaches the cut: the sum that `candidates` documents have reached so far (in the first window
 //!    guessed from a sample)  4. score the collected that reach the last cut exactly, keep the k best
 //!
+//! Rows that may not be found lose their sums before they are looked at.
+//!
 //! Setting: `postings` moves overlap and time; `candidates` is several times k.
 //! Cost: O(postings + documents / 64 + windows x terms + components of the candidates).
 
@@ -75,6 +77,9 @@ pub(super) fn choose(
         for window in 0..windows {
             stats.postings += plan.add(window, sums) as u64;
             let lines = sums.lines(target.rows_of(window));
+            if let Some(allowed) = target.allowed {
+                target.kernels.mask_u8(lines, allowed.window(window));
+            }
             let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
             let before = collected.len();
             target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);

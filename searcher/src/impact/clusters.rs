@@ -9,6 +9,7 @@
 //! grows with about the square root of the collection.
 
 use quarry_index::clusters::Clusters;
+use quarry_vectors::DocId;
 
 use super::approximate::{Setting, choose};
 use super::{ImpactScratch, Target};
@@ -17,12 +18,14 @@ use crate::collect::best;
 use crate::kernels::prefetch;
 use crate::outcome::{SegmentHits, Stats};
 use crate::query::{FixedQuery, QueryTable};
+use crate::rows::RowSet;
 
 /// Clusters whose documents are scored between two looks at the clock.
 const STRIDE: usize = 256;
 
+/// Only `allowed` documents are found; `target` is of clusters, all of which may be chosen.
 pub(crate) fn search(
-    (target, clusters): (&Target<'_>, &Clusters),
+    (target, clusters, allowed): (&Target<'_>, &Clusters, Option<&RowSet>),
     (query, table): (&FixedQuery, &QueryTable),
     (k, setting): (usize, Setting),
     scratch: &mut ImpactScratch,
@@ -39,7 +42,10 @@ pub(crate) fn search(
         for cluster in some {
             let rows = runs.rows(*cluster);
             prefetch(target.records.table(), rows.start as usize);
-            documents.extend(rows);
+            match allowed {
+                Some(allowed) => documents.extend(rows.filter(|row| allowed.contains(DocId(*row)))),
+                None => documents.extend(rows),
+            }
         }
         target.kernels.score_all(table, &target.records, (documents, target.unit), scored);
         stats.documents_scored += documents.len() as u64;

@@ -8,6 +8,8 @@
 //! 4. score every document whose bound reaches it. If a guess of 2 lay above, once more from 2
 //!    with the bound in the guess's place
 //!
+//! Rows that may not be found lose their bounds before they are looked at.
+//!
 //! Bounds are whole numbers; what floats lose on the way is given back by a margin of one in a
 //! million, which also covers scores that differ before and not after they become f32 (of those
 //! the id decides).
@@ -125,6 +127,9 @@ fn collect(
         target.in_time()?;
         stats.postings += plan.add(window, sums) as u64;
         let lines = sums.lines(target.rows_of(window));
+        if let Some(allowed) = target.allowed {
+            target.kernels.mask_u16(lines, allowed.window(window));
+        }
         let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
         target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
         if forced.is_none() && collected.len() >= 2 * wanted {

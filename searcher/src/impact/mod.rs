@@ -23,6 +23,7 @@ use quarry_vectors::TermId;
 use crate::SearchError;
 use crate::kernels::{Kernels, prefetch};
 use crate::query::FixedQuery;
+use crate::rows::RowSet;
 use accumulate::{Sum, Sums};
 
 /// Reused from query to query.
@@ -44,6 +45,8 @@ pub(crate) struct Target<'a> {
     pub(crate) lists: &'a ImpactLists,
     /// What the lists are over: the documents, or clusters of them. So many rows have sums.
     pub(crate) rows: usize,
+    /// The rows that may be found; all without.
+    pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
     /// What one unit of an integer score is worth.
     pub(crate) unit: f64,

@@ -5,8 +5,9 @@ use std::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256,
     _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_loadu_si256, _mm256_max_epu8, _mm256_max_epu16,
     _mm256_movemask_epi8, _mm256_or_si256, _mm256_packus_epi16, _mm256_permute4x64_epi64,
-    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_setr_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi8,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi8,
+    _mm256_setr_epi16, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_storeu_si256, _mm256_sub_epi8,
 };
 
 use quarry_index::forward::Records;
@@ -197,4 +198,60 @@ fn sweep_u16_avx2(acc: &mut [u16], threshold: u16, base: usize, out: &mut Vec<u6
         // SAFETY: the chunk has 32 bytes.
         unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm256_setzero_si256()) };
     }
+}
+
+pub(super) fn mask_u8(sums: &mut [u8], bits: &[u64]) {
+    // SAFETY: `Kernels::available` saw AVX2.
+    unsafe { mask_u8_avx2(sums, bits) }
+}
+
+#[target_feature(enable = "avx2")]
+fn mask_u8_avx2(sums: &mut [u8], bits: &[u64]) {
+    // Each lane gets the byte that has its bit, then the bit alone.
+    let byte_of = _mm256_setr_epi8(
+        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3,
+        3, 3,
+    );
+    let bit_of = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+    let (lines, rest) = sums.as_chunks_mut::<LINE>();
+    for (line, word) in lines.iter_mut().zip(bits) {
+        for (half, shift) in line.as_chunks_mut::<32>().0.iter_mut().zip([0, 32]) {
+            #[expect(clippy::cast_possible_truncation, reason = "one half, then the other")]
+            let word = _mm256_set1_epi32(((word >> shift) as u32).cast_signed());
+            let bit = _mm256_and_si256(_mm256_shuffle_epi8(word, byte_of), bit_of);
+            let set = _mm256_cmpeq_epi8(bit, bit_of);
+            // SAFETY: a half has 32 bytes.
+            unsafe {
+                let values = _mm256_loadu_si256(half.as_ptr().cast());
+                _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm256_and_si256(values, set));
+            }
+        }
+    }
+    super::scalar::mask(rest, &bits[lines.len()..]);
+}
+
+pub(super) fn mask_u16(sums: &mut [u16], bits: &[u64]) {
+    // SAFETY: `Kernels::available` saw AVX2.
+    unsafe { mask_u16_avx2(sums, bits) }
+}
+
+#[target_feature(enable = "avx2")]
+fn mask_u16_avx2(sums: &mut [u16], bits: &[u64]) {
+    let bit_of = _mm256_setr_epi16(
+        1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768,
+    );
+    let (groups, rest) = sums.as_chunks_mut::<64>();
+    for (group, word) in groups.iter_mut().zip(bits) {
+        for (some, shift) in group.as_chunks_mut::<16>().0.iter_mut().zip([0, 16, 32, 48]) {
+            #[expect(clippy::cast_possible_truncation, reason = "a quarter after the other")]
+            let word = _mm256_set1_epi16(((word >> shift) as u16).cast_signed());
+            let set = _mm256_cmpeq_epi16(_mm256_and_si256(word, bit_of), bit_of);
+            // SAFETY: 16 sums have 32 bytes.
+            unsafe {
+                let values = _mm256_loadu_si256(some.as_ptr().cast());
+                _mm256_storeu_si256(some.as_mut_ptr().cast(), _mm256_and_si256(values, set));
+            }
+        }
+    }
+    super::scalar::mask(rest, &bits[groups.len()..]);
 }

@@ -4,9 +4,10 @@
 use std::arch::x86_64::{
     __m512i, _mm256_loadu_si256, _mm256_maskz_compress_epi8, _mm256_storeu_si256, _mm512_and_si512,
     _mm512_cmpge_epu8_mask, _mm512_cmpge_epu16_mask, _mm512_loadu_si512,
-    _mm512_mask_test_epi16_mask, _mm512_maskz_compress_epi16, _mm512_max_epu8, _mm512_max_epu16,
-    _mm512_permutex2var_epi16, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_setzero_si512,
-    _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_si512,
+    _mm512_mask_test_epi16_mask, _mm512_maskz_compress_epi16, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_loadu_epi16, _mm512_max_epu8, _mm512_max_epu16, _mm512_permutex2var_epi16,
+    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_setzero_si512, _mm512_sllv_epi16,
+    _mm512_srli_epi16, _mm512_storeu_si512,
 };
 
 use quarry_index::forward::Records;
@@ -180,3 +181,44 @@ over_sums!(
     _mm512_set1_epi16,
     _mm512_cmpge_epu16_mask
 );
+
+pub(super) fn mask_u8(sums: &mut [u8], bits: &[u64]) {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { mask_u8_avx512(sums, bits) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn mask_u8_avx512(sums: &mut [u8], bits: &[u64]) {
+    let (lines, rest) = sums.as_chunks_mut::<LINE>();
+    for (line, word) in lines.iter_mut().zip(bits) {
+        let at: *mut u8 = line.as_mut_ptr();
+        // SAFETY: a line has 64 bytes.
+        unsafe {
+            _mm512_storeu_si512(at.cast(), _mm512_maskz_loadu_epi8(*word, at.cast_const().cast()));
+        }
+    }
+    super::scalar::mask(rest, &bits[lines.len()..]);
+}
+
+pub(super) fn mask_u16(sums: &mut [u16], bits: &[u64]) {
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { mask_u16_avx512(sums, bits) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn mask_u16_avx512(sums: &mut [u16], bits: &[u64]) {
+    let (pairs, rest) = sums.as_chunks_mut::<LINE>();
+    for (pair, word) in pairs.iter_mut().zip(bits) {
+        for (line, half) in pair.as_chunks_mut::<{ LINE / 2 }>().0.iter_mut().zip([0, 32]) {
+            #[expect(clippy::cast_possible_truncation, reason = "one half, then the other")]
+            let half = (word >> half) as u32;
+            let at: *mut u16 = line.as_mut_ptr();
+            // SAFETY: a line has 64 bytes.
+            unsafe {
+                let kept = _mm512_maskz_loadu_epi16(half, at.cast_const().cast());
+                _mm512_storeu_si512(at.cast(), kept);
+            }
+        }
+    }
+    super::scalar::mask(rest, &bits[pairs.len()..]);
+}

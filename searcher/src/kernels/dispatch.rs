@@ -148,6 +148,33 @@ impl Kernels {
         }
     }
 
+    /// Clears the accumulators whose bit is not set; there are bits for all of them.
+    ///
+    /// # Panics
+    /// When there are not.
+    pub(crate) fn mask_u8(self, acc: &mut [u8], bits: &[u64]) {
+        assert!(64 * bits.len() >= acc.len(), "fewer bits than accumulators");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::mask_u8(acc, bits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::mask_u8(acc, bits),
+            _ => scalar::mask(acc, bits),
+        }
+    }
+
+    /// [`Self::mask_u8`] for accumulators of two bytes.
+    pub(crate) fn mask_u16(self, acc: &mut [u16], bits: &[u64]) {
+        assert!(64 * bits.len() >= acc.len(), "fewer bits than accumulators");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::mask_u16(acc, bits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::mask_u16(acc, bits),
+            _ => scalar::mask(acc, bits),
+        }
+    }
+
     /// [`Self::sweep_u8`] for accumulators of two bytes.
     pub(crate) fn sweep_u16(
         self,

@@ -57,3 +57,13 @@ pub(super) fn sweep_u16(acc: &mut [u16], threshold: u16, base: usize, out: &mut 
         *value = 0;
     }
 }
+
+pub(super) fn mask<T: Default>(acc: &mut [T], bits: &[u64]) {
+    for (values, word) in acc.chunks_mut(64).zip(bits) {
+        for (at, value) in values.iter_mut().enumerate() {
+            if word >> at & 1 == 0 {
+                *value = T::default();
+            }
+        }
+    }
+}

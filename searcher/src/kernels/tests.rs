@@ -78,6 +78,27 @@ proptest! {
     }
 
     #[test]
+    fn masks_keep_what_has_its_bit(
+        lines in 1usize..40,
+        bits in prop::collection::vec(prop_oneof![Just(0), Just(u64::MAX), any::<u64>()], 40),
+    ) {
+        let narrow: Vec<u8> = (0..64 * lines).map(|i| (i % 251) as u8 + 1).collect();
+        let wide: Vec<u16> = (0..32 * lines).map(|i| i as u16 + 1).collect();
+        let set = |i: usize| bits[i / 64] >> (i % 64) & 1 == 1;
+        for kernels in Kernels::all() {
+            let (mut a, mut b) = (narrow.clone(), wide.clone());
+            kernels.mask_u8(&mut a, &bits);
+            kernels.mask_u16(&mut b, &bits);
+            for (i, value) in a.iter().enumerate() {
+                prop_assert_eq!(*value, if set(i) { narrow[i] } else { 0 }, "{:?}", kernels);
+            }
+            for (i, value) in b.iter().enumerate() {
+                prop_assert_eq!(*value, if set(i) { wide[i] } else { 0 }, "{:?}", kernels);
+            }
+        }
+    }
+
+    #[test]
     fn sweeps_are_the_same(
         values in prop::collection::vec(any::<u8>(), 0..40),
         lines in 1usize..90,

@@ -25,6 +25,7 @@ use crate::SearchError;
 use crate::kernels::Kernels;
 use crate::outcome::Stats;
 use crate::query::{FixedQuery, QueryTable};
+use crate::rows::RowSet;
 
 /// Reused from query to query.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub(crate) struct Target<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) records: Records<'a>,
     pub(crate) lists: &'a SeismicLists,
+    /// The rows that may be found; all without.
+    pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
     /// What one unit of an integer score is worth.
     pub(crate) unit: f64,

@@ -91,7 +91,8 @@ pub(super) fn visit(
             let Some((_, number)) = blocks.get(ends.len()) else { break };
             for &doc in view.docs(*number) {
                 let (word, bit) = (&mut visited[doc as usize / 64], 1u64 << (doc % 64));
-                if *word & bit == 0 {
+                let may = target.allowed.is_none_or(|rows| rows.contains(DocId(doc)));
+                if may && *word & bit == 0 {
                     *word |= bit;
                     prefetch(records.table(), doc as usize);
                     docs.push(doc);
