@@ -33,8 +33,8 @@ use crate::{IndexError, MappedFile};
 
 /// Name of the part kind.
 pub const KIND: &str = "text";
-/// Version written.
-pub const VERSION: u32 = 1;
+/// Version written, and the only one read: version 1 had no columns, which filters need.
+pub const VERSION: u32 = 2;
 
 /// Name under which the analyser is registered and written into the schema.
 const ANALYZER: &str = "quarry_english";
@@ -82,11 +82,14 @@ pub fn schema() -> (Schema, TextFields) {
     let stored = builder.add_bytes_field("stored", STORED);
     let fields = builder.add_json_field(
         "fields",
-        JsonObjectOptions::default().set_indexing_options(
-            TextFieldIndexing::default()
-                .set_tokenizer("raw")
-                .set_index_option(IndexRecordOption::Basic),
-        ),
+        // Columns besides postings: ranges are taken from columns.
+        JsonObjectOptions::default()
+            .set_indexing_options(
+                TextFieldIndexing::default()
+                    .set_tokenizer("raw")
+                    .set_index_option(IndexRecordOption::Basic),
+            )
+            .set_fast("raw"),
     );
     (builder.build(), TextFields { contents, stored, fields })
 }
@@ -191,7 +194,7 @@ impl TextIndex {
     /// As [`Part::open`]; when tantivy refuses its files; when it does not hold exactly one segment
     /// of the part's number of documents with our schema.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
+        let part = Part::open(path, KIND, VERSION..VERSION + 1, verify)?;
         let meta: Meta = part.json("meta")?;
         let base = part
             .section_range("files")

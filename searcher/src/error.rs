@@ -36,6 +36,14 @@ pub enum SearchError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// The filter is none.
+    #[error("filter `{expression}`: {reason}")]
+    Filter {
+        /// What was given.
+        expression: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The time given has passed.
     #[error("the search did not end in the time given")]
     Timeout,

@@ -5,6 +5,7 @@ mod calibrate;
 mod collect;
 mod error;
 mod filter;
+mod filter_query;
 mod impact;
 mod kernels;
 mod outcome;

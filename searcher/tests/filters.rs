@@ -118,3 +118,79 @@ fn words_are_filtered_too_and_foreign_filters_are_refused() {
     assert!(matches!(find(&foreign), Err(SearchError::Param { name: "filter", .. })));
     assert!(built.searcher.filter_of(&[]).is_err());
 }
+
+fn with_fields(number: u32) -> quarry_vectors::Document {
+    let serde_json::Value::Object(fields) = serde_json::json!({
+        "year": 1990 + number % 20,
+        "topic": (["ice", "sea", "Rock Salt"][number as usize % 3]),
+        "tags": [format!("t{}", number % 4), format!("u{}", number % 5)],
+        "price": f64::from(number) * 0.5 - 3.0,
+        "open": number % 2 == 0,
+        "place": {"city": (["Oslo", "Rome"][number as usize % 2])},
+        "date": format!("2020-01-{:02}T00:00:00Z", 1 + number % 28),
+    }) else {
+        unreachable!()
+    };
+    quarry_vectors::Document { fields, ..with_text(&number.to_string(), "", "rock") }
+}
+
+#[test]
+fn expressions_choose_by_fields() {
+    let built = built_of_segments(
+        vec![(0..60).map(with_fields).collect(), (60..100).map(with_fields).collect()],
+        |_| {},
+    );
+    let year = |n: u32| 1990 + n % 20;
+    type Want = fn(u32) -> bool;
+    let cases: &[(&str, Want)] = &[
+        ("topic:ice", |n| n % 3 == 0),
+        ("topic:\"Rock Salt\"", |n| n % 3 == 2),
+        ("year:1998", |n| n % 20 == 8),
+        ("year:[1998 TO 1999]", |n| (8..=9).contains(&(n % 20))),
+        ("year:{1998 TO 2001]", |n| (9..=11).contains(&(n % 20))),
+        ("year:>=2005", |n| n % 20 >= 15),
+        ("year:<1992", |n| n % 20 < 2),
+        ("year:[1998 TO 1999] AND topic:ice", |n| (8..=9).contains(&(n % 20)) && n % 3 == 0),
+        ("year:IN [1990 2009]", |n| n % 20 == 0 || n % 20 == 19),
+        ("tags:t1 OR tags:u2", |n| n % 4 == 1 || n % 5 == 2),
+        ("open:true", |n| n % 2 == 0),
+        ("* AND NOT open:true", |n| n % 2 == 1),
+        ("-open:true", |n| n % 2 == 1),
+        ("topic:ice -open:true", |n| n % 3 == 0 && n % 2 == 1),
+        ("place.city:Rome", |n| n % 2 == 1),
+        ("price:[-1.0 TO 1.5]", |n| (4..=9).contains(&n)),
+        ("price:[1 TO 1.5]", |n| (8..=9).contains(&n)),
+        ("price:[-2 TO -1]", |n| (2..=4).contains(&n)),
+        ("price:>45.9", |n| n >= 98),
+        ("date:[2020-01-05T00:00:00Z TO 2020-01-06T00:00:00Z]", |n| (4..=5).contains(&(n % 28))),
+        ("NOT topic:ice AND open:true", |n| n % 3 != 0 && n % 2 == 0),
+        ("topic:ice AND NOT (open:true OR tags:t1)", |n| n % 3 == 0 && n % 2 == 1 && n % 4 != 1),
+        ("price:-2.5", |n| n == 1),
+        ("topic:[a TO j]", |n| n % 3 == 0),
+        ("topic:steam", |_| false),
+        ("*", |_| true),
+    ];
+    for (expression, want) in cases {
+        let filter = built.searcher.filter(expression);
+        let filter = filter.unwrap_or_else(|e| panic!("{e}"));
+        let want: BTreeSet<String> = (0..100).filter(|n| want(*n)).map(|n| n.to_string()).collect();
+        let found = built.searcher.bm25_filtered("rock", &Bm25Params::new(top(100)), Some(&filter));
+        let found: BTreeSet<String> =
+            built.hits(&found.unwrap()).into_iter().map(|h| h.0).collect();
+        assert_eq!(found, want, "{expression}");
+        assert_eq!(filter.rows(), want.len(), "{expression}");
+    }
+    assert_eq!(year(8), 1998);
+    for (expression, reason) in [
+        ("colour:red", "no document has a field `colour`"),
+        ("yea:1998", "no document has a field `yea`"),
+        ("ice", "FIELD:VALUE"),
+        ("year:[1998 TO", "syntax"),
+        ("", "empty"),
+        ("year:[1998 TO x]", "a range from Integer to Text"),
+        ("date:[2020 TO 2020-01-05T00:00:00Z]", "a range from Integer to Date"),
+    ] {
+        let error = built.searcher.filter(expression).unwrap_err().to_string();
+        assert!(error.contains(reason), "{expression}: {error}");
+    }
+}

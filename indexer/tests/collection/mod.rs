@@ -169,7 +169,7 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             out.insert(part.kind.clone(), fs::read(&path).unwrap());
             continue;
         }
-        let text = Part::open(&path, "text", 1..2, Verify::Full).unwrap();
+        let text = Part::open(&path, "text", 2..3, Verify::Full).unwrap();
         let meta: Value = text.json("meta").unwrap();
         let files = text.bytes("files").unwrap();
         for file in meta["files"].as_array().unwrap() {
