@@ -97,6 +97,10 @@ pub(crate) struct SearchArgs {
     /// BM25: share of length normalisation, 0 to 1
     #[arg(long, value_name = "X", default_value_t = B)]
     pub(crate) b: f32,
+    /// Find only documents whose other fields match, in tantivy's query syntax, such as
+    /// 'year:[1998 TO 1999] AND topic:ice'
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) filter: Option<String>,
     /// Model folder for questions [default: the index's own copies]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
@@ -120,6 +124,7 @@ impl Default for SearchArgs {
             heap_factor: None,
             k1: K1,
             b: B,
+            filter: None,
             model: None,
             no_verify: false,
             preload: false,
@@ -181,14 +186,16 @@ impl Opened {
         args: &SearchArgs,
         k: NonZeroUsize,
     ) -> anyhow::Result<Vec<Outcome>> {
+        let filter = args.filter.as_deref().map(|f| self.searcher.filter(f)).transpose()?;
+        let filter = filter.as_ref();
         match args.channel {
             Channel::Sparse => {
                 let vectors = self.vectors(queries)?;
-                Ok(self.searcher.sparse_batch(&vectors, &args.sparse_params(k))?)
+                Ok(self.searcher.sparse_batch_filtered(&vectors, &args.sparse_params(k), filter)?)
             }
             Channel::Bm25 => {
                 let texts: Vec<&str> = queries.iter().map(|q| q.text.as_str()).collect();
-                Ok(self.searcher.bm25_batch(&texts, &args.bm25_params(k))?)
+                Ok(self.searcher.bm25_batch_filtered(&texts, &args.bm25_params(k), filter)?)
             }
         }
     }

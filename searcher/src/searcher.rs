@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_index::text::{StoredDocument, TextIndex};
 use quarry_index::{Index, Segment};
-use quarry_vectors::{ScoredDoc, SparseVector, TermId, better};
+use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
 
 use crate::bm25::{self, Bm25Query};
@@ -241,7 +241,7 @@ impl Searcher {
         }
     }
 
-    /// The k best documents for each vector, over all cores, in the order given.
+    /// [`Self::sparse`] for many vectors, over all cores, in the order given.
     ///
     /// # Errors
     /// As [`Self::sparse`]; one failed query fails the batch.
@@ -250,7 +250,20 @@ impl Searcher {
         queries: &[SparseVector],
         params: &SparseParams,
     ) -> Result<Vec<Outcome>, SearchError> {
-        queries.par_iter().map(|query| self.sparse(query, params)).collect()
+        self.sparse_batch_filtered(queries, params, None)
+    }
+
+    /// [`Self::sparse_filtered`] for many vectors, over all cores, in the order given.
+    ///
+    /// # Errors
+    /// As [`Self::sparse_filtered`]; one failed query fails the batch.
+    pub fn sparse_batch_filtered(
+        &self,
+        queries: &[SparseVector],
+        params: &SparseParams,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        queries.par_iter().map(|query| self.sparse_filtered(query, params, filter)).collect()
     }
 
     /// The k best documents for a question, by BM25.
@@ -313,7 +326,20 @@ impl Searcher {
         questions: &[&str],
         params: &Bm25Params,
     ) -> Result<Vec<Outcome>, SearchError> {
-        questions.par_iter().map(|question| self.bm25(question, params)).collect()
+        self.bm25_batch_filtered(questions, params, None)
+    }
+
+    /// [`Self::bm25_filtered`] for many questions, over all cores, in the order given.
+    ///
+    /// # Errors
+    /// As [`Self::bm25_filtered`]; one failed question fails the batch.
+    pub fn bm25_batch_filtered(
+        &self,
+        questions: &[&str],
+        params: &Bm25Params,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        questions.par_iter().map(|question| self.bm25_filtered(question, params, filter)).collect()
     }
 
     /// A hit's own id.
@@ -335,13 +361,15 @@ impl Searcher {
             .collect()
     }
 
-    /// Where a document lies.
+    /// Where a document lies, unless it is deleted.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Hit> {
         let segments = self.index.segments().iter().enumerate();
         segments
             .filter_map(|(segment, s)| {
-                s.documents().find(id).next().map(|doc| Hit { segment, doc, score: 0.0 })
+                let live = |doc: &DocId| s.deleted().is_none_or(|deleted| !deleted.contains(doc.0));
+                let doc = s.documents().find(id).find(live)?;
+                Some(Hit { segment, doc, score: 0.0 })
             })
             .next_back()
     }

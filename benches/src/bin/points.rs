@@ -15,8 +15,11 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use quarry_datasets::{QueryOptions, open_queries};
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Kernels, Method, Outcome, Searcher, SparseParams, Stats, mean_overlap};
-use quarry_vectors::{InputVector, SparseVector};
+use quarry_searcher::{
+    Filter, Kernels, Method, Outcome, Searcher, SparseParams, Stats, mean_overlap,
+};
+use quarry_vectors::{DocId, InputVector, SparseVector};
+use roaring::RoaringBitmap;
 use serde_json::json;
 
 /// Measure overlap and time of search settings.
@@ -48,6 +51,10 @@ struct Args {
     /// Copy vectors and lists into memory first
     #[arg(long)]
     preload: bool,
+    /// Let only some documents be found: random:SHARE, or term:SHARE for those with the term that has
+    /// about that share of the documents
+    #[arg(long)]
+    allow: Option<String>,
     /// Also time all queries at once over all cores
     #[arg(long)]
     batch: bool,
@@ -73,11 +80,15 @@ fn main() -> anyhow::Result<()> {
     let oracle = Method::named(&args.oracle).filter(|m| matches!(m, Method::Scan | Method::Exact));
     let oracle = oracle.with_context(|| format!("--oracle {}", args.oracle))?;
     let oracle = SparseParams { method: oracle, ..SparseParams::new(args.k) };
-    let exact = searcher.sparse_batch(&queries, &oracle)?;
+    let filter = args.allow.as_deref().map(|allow| filter(&searcher, allow)).transpose()?;
+    let filter = filter.as_ref();
+    let exact = searcher.sparse_batch_filtered(&queries, &oracle, filter)?;
     let mut overlaps = Vec::new();
     for params in &points {
-        let found: Vec<Outcome> =
-            queries.iter().map(|q| searcher.sparse(q, params)).collect::<Result<_, _>>()?;
+        let found: Vec<Outcome> = queries
+            .iter()
+            .map(|q| searcher.sparse_filtered(q, params, filter))
+            .collect::<Result<_, _>>()?;
         overlaps.push((mean_overlap(&found, &exact), totals(&found), found[0].method));
     }
     let mut means = vec![Vec::new(); points.len()];
@@ -89,7 +100,7 @@ fn main() -> anyhow::Result<()> {
             let started = Instant::now();
             for (query, fastest) in queries.iter().zip(&mut fastest[at]) {
                 let one = Instant::now();
-                searcher.sparse(query, params)?;
+                searcher.sparse_filtered(query, params, filter)?;
                 let took = one.elapsed().as_secs_f64() * 1e6;
                 *fastest = fastest.min(took);
                 each[at].push(took);
@@ -112,11 +123,16 @@ fn main() -> anyhow::Result<()> {
             "postings": mean(stats.postings), "documents_scored": mean(stats.documents_scored),
             "blocks_estimated": mean(stats.blocks_estimated), "blocks_visited": mean(stats.blocks_visited),
         });
+        if let Some(filter) = filter {
+            let full = |outcome: &Outcome| outcome.hits.len() >= args.k.get().min(filter.rows());
+            line["allowed"] = json!(filter.rows());
+            line["short_answers"] = json!(exact.iter().filter(|o| !full(o)).count());
+        }
         if args.batch {
             let mut rates: Vec<f64> = Vec::new();
             for _ in 0..args.passes.max(1) {
                 let started = Instant::now();
-                searcher.sparse_batch(&queries, &points[at])?;
+                searcher.sparse_batch_filtered(&queries, &points[at], filter)?;
                 rates.push(n / started.elapsed().as_secs_f64());
             }
             rates.sort_by(f64::total_cmp);
@@ -125,6 +141,41 @@ fn main() -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{line}")?;
     }
     Ok(())
+}
+
+fn filter(searcher: &Searcher, allow: &str) -> anyhow::Result<Filter> {
+    let (kind, share) = allow.split_once(':').context("--allow KIND:SHARE")?;
+    let share: f64 = share.parse()?;
+    let mut bitmaps = Vec::new();
+    for segment in searcher.index().segments() {
+        let forward = segment.forward().context("an index without vectors")?;
+        let rows = u32::try_from(forward.len())?;
+        bitmaps.push(match kind {
+            "random" => {
+                let lot = |row: &u32| {
+                    let mixed = (u64::from(*row) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    f64::from(u32::try_from((mixed ^ mixed >> 29) >> 32).unwrap_or(0))
+                        / 2f64.powi(32)
+                };
+                (0..rows).filter(|row| lot(row) < share).collect()
+            }
+            "term" => {
+                let mut of_terms = vec![0u32; forward.meta().dimension as usize];
+                for row in 0..rows {
+                    forward.record(DocId(row)).iter().for_each(|(t, _)| of_terms[t as usize] += 1);
+                }
+                let off = |count: &u32| (f64::from(*count) - share * f64::from(rows)).abs();
+                let nearest =
+                    of_terms.iter().enumerate().min_by(|a, b| off(a.1).total_cmp(&off(b.1)));
+                let term = nearest.map_or(0, |(term, _)| term);
+                let has =
+                    |row: &u32| forward.record(DocId(*row)).iter().any(|(t, _)| t as usize == term);
+                (0..rows).filter(has).collect::<RoaringBitmap>()
+            }
+            other => bail!("--allow {other}: expected random or term"),
+        });
+    }
+    Ok(searcher.filter_of(&bitmaps)?)
 }
 
 fn read(args: &Args) -> anyhow::Result<Vec<SparseVector>> {

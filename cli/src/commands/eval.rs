@@ -193,9 +193,11 @@ fn overlap(
     }
     let vectors = opened.vectors(queries)?;
     let params = args.search.sparse_params(k);
-    let found = opened.searcher.sparse_batch(&vectors, &params)?;
+    let filter = args.search.filter.as_deref().map(|f| opened.searcher.filter(f)).transpose()?;
+    let batch = |params| opened.searcher.sparse_batch_filtered(&vectors, params, filter.as_ref());
+    let found = batch(&params)?;
     let exact = quarry_searcher::SparseParams { method: Method::Exact, ..params };
-    let exact = opened.searcher.sparse_batch(&vectors, &exact)?;
+    let exact = batch(&exact)?;
     Ok(quarry_searcher::mean_overlap(&found, &exact))
 }
 

@@ -149,6 +149,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
     request.query_cut = search.query_cut.map(|c| u32::try_from(c.get()).unwrap_or(u32::MAX));
     request.heap_factor = search.heap_factor;
+    request.filter.clone_from(&search.filter);
     request.fields.clone_from(&args.fields);
     request.explain = args.explain;
     let answer = engine.search(&request, None).map_err(|e| anyhow!("{e}"))?;

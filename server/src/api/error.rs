@@ -195,6 +195,7 @@ impl From<SearchError> for ApiError {
         match error {
             SearchError::Query(_) => Self::invalid("query", message),
             SearchError::Param { name, .. } => Self::invalid(name, message),
+            SearchError::Filter { .. } => Self::invalid("filter", message),
             SearchError::NoSparse => Self::not_supported("channels", message)
                 .hint("search the channel bm25, or build the index with an encoder or vectors"),
             SearchError::NoText => Self::not_supported("channels", message)

@@ -50,10 +50,10 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1)]
     pub heap_factor: Option<f32>,
-    /// Reserved: refused with 422 until it works.
+    /// Which documents may be found, by their other fields, in tantivy's query syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub filter: Option<serde_json::Value>,
+    #[schema(example = "year:[1998 TO 1999] AND topic:ice")]
+    pub filter: Option<String>,
     /// Reserved: refused with 422 until it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

@@ -86,6 +86,9 @@ impl Engine {
         };
         expire(deadline)?;
         let started = Instant::now();
+        let filter = request.filter.as_deref().map(|f| self.searcher.filter(f)).transpose()?;
+        let filter = filter.as_ref();
+        expire(deadline)?;
         let outcome = match &query {
             Query::Vector(vector) => {
                 let mut params = SparseParams::new(checked.k);
@@ -94,11 +97,11 @@ impl Engine {
                 params.query_cut = checked.query_cut;
                 params.heap_factor = request.heap_factor;
                 params.deadline = deadline;
-                self.searcher.sparse(vector, &params)?
+                self.searcher.sparse_filtered(vector, &params, filter)?
             }
             Query::Question(text) => {
                 let params = Bm25Params { deadline, ..Bm25Params::new(checked.k) };
-                self.searcher.bm25(text, &params)?
+                self.searcher.bm25_filtered(text, &params, filter)?
             }
         };
         let search = micros(started);

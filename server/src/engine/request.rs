@@ -37,6 +37,10 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     let query_cut = request.query_cut.map(|n| positive("query_cut", n, cut_limit)).transpose()?;
     share("heap_factor", request.heap_factor)?;
     share("overlap", request.overlap)?;
+    if let Some(filter) = request.filter.as_ref().filter(|f| f.len() > MAX_QUERY_BYTES) {
+        let message = format!("{} bytes, at most {MAX_QUERY_BYTES}", filter.len());
+        return Err(ApiError::invalid("filter", message));
+    }
     if request.fields.len() > MAX_FIELDS {
         let message = format!("{} fields, at most {MAX_FIELDS}", request.fields.len());
         return Err(ApiError::invalid("fields", message));
@@ -59,7 +63,6 @@ fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
 
 fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
     let names = [
-        ("filter", request.filter.is_some()),
         ("fusion", request.fusion.is_some()),
         ("feedback", request.feedback.is_some()),
         ("rerank", request.rerank.is_some()),

@@ -161,7 +161,6 @@ fn what_this_index_cannot_do() {
                 no,
                 Some("query_cut"),
             ),
-            (r#"{"query":{"text":"a"},"filter":{"lang":"en"}}"#, 422, reserved, Some("filter")),
             (r#"{"query":{"text":"a"},"fusion":{}}"#, 422, reserved, Some("fusion")),
             (r#"{"query":{"text":"a"},"feedback":{}}"#, 422, reserved, Some("feedback")),
             (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, reserved, Some("rerank")),
@@ -204,7 +203,9 @@ fn urls_that_are_refused() {
         ("q=a&method=x", 400, "invalid_value", "method"),
         ("q=a&heap_factor=NaN", 400, "invalid_value", "heap_factor"),
         ("q=a&timeout_ms=60001", 400, "invalid_value", "timeout_ms"),
-        ("q=a&filter=x", 422, "reserved", "filter"),
+        ("q=a&filter=x", 400, "invalid_value", "filter"),
+        ("q=a&filter=nowhere:x", 400, "invalid_value", "filter"),
+        ("q=a&fusion=x", 422, "reserved", "fusion"),
     ] {
         let error = server.get(&format!("{SEARCH}?{url}")).error(status, code);
         assert_eq!(error["param"], param, "{url}");
