@@ -57,7 +57,7 @@ where
     let build = options.out.join(BUILD);
     fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
     job.write(&build)?;
-    let ingested = ingest(documents, encoder, options, &build, progress)?;
+    let ingested = ingest(documents, encoder, (options, &[]), &build, progress)?;
     let seal_job = SealJob {
         folder: folder.path(),
         build: &build,

@@ -17,6 +17,30 @@ pub enum BuildError {
         /// Its folder.
         path: PathBuf,
     },
+    /// Documents are added that another encoder encodes, or none.
+    #[error(
+        "{}: built with the encoder {built_with}, given {given}; add with the same model and options, \
+         or build the index again", path.display()
+    )]
+    OtherEncoder {
+        /// Its folder.
+        path: PathBuf,
+        /// The index's encoder; `null` where documents brought their vectors, or had none.
+        built_with: String,
+        /// The encoder given.
+        given: String,
+    },
+    /// Documents with vectors are added to an index without, or the other way round.
+    #[error(
+        "{}: its documents have {}vectors, those given have {}", path.display(),
+        if *has_vectors { "" } else { "no " }, if *has_vectors { "none" } else { "some" }
+    )]
+    OtherKind {
+        /// Its folder.
+        path: PathBuf,
+        /// Whether the index has vectors.
+        has_vectors: bool,
+    },
     /// The encoder.
     #[error(transparent)]
     Encode(#[from] EncodeError),

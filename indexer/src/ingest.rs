@@ -33,11 +33,12 @@ pub(crate) struct Ingested {
     pub(crate) truncated: u64,
 }
 
-/// Reads all of `documents` into shards under `build`, after those that are there already.
+/// Reads all of `documents` into shards under `build`, after those that are there already. Tokens
+/// that an index has already are `known`.
 pub(crate) fn ingest<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
-    options: &BuildOptions,
+    (options, known): (&BuildOptions, &[String]),
     build: &Path,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Ingested, BuildError>
@@ -48,6 +49,9 @@ where
 {
     let mut seen = Seen::new(build, options.ids_are_unique);
     let mut terms = Terms::default();
+    for token in known {
+        terms.add(token);
+    }
     let mut done = Ingested::default();
     while shard_path(build, done.shards).exists() {
         let shard = Shard::open(&shard_path(build, done.shards))?;

@@ -7,6 +7,7 @@ mod error;
 mod impact;
 mod ingest;
 mod job;
+mod living;
 mod options;
 mod order;
 mod pieces;
@@ -18,10 +19,12 @@ mod spool;
 #[cfg(test)]
 mod test_support;
 mod text;
+mod unseal;
 
 pub use build::build;
 pub use calibration::store_calibration;
 pub use error::BuildError;
+pub use living::{AddReport, DeleteReport, MOST_SEGMENTS, Merge, MergeReport, add, delete, merge};
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, MANY_ROWS,
     default_clusters, default_seismic,

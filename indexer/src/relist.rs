@@ -15,9 +15,7 @@ use quarry_index::clusters::ClusterParams;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::SegmentEntry;
 use quarry_index::seismic::SeismicParams;
-use quarry_index::text::StoredDocument;
 use quarry_index::{Index, IndexError, Segment, Verify};
-use quarry_vectors::{DocId, SparseVector};
 use serde_json::{Map, Value};
 
 use crate::BuildError;
@@ -25,11 +23,8 @@ use crate::build::{count_done, remove_build};
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal, write_lists};
-use crate::spool::{self, ShardMeta, SpoolDoc, shard_path};
-
-/// A shard ends when it has so many documents or their vectors and texts so many bytes.
-const SHARD_DOCUMENTS: usize = 1 << 16;
-const SHARD_BYTES: usize = 16 << 20;
+use crate::spool::shard_path;
+use crate::unseal::{SHARD_DOCUMENTS, unseal};
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -156,8 +151,9 @@ fn sealed_anew(
         return Ok(segment.entry().clone());
     };
     let meta = forward.meta();
-    let shards = unseal(segment, build, progress)?;
-    let kept = Kept { dimension: meta.dimension, quantization: meta.quantization };
+    let shards = unseal(segment, (build, 0), progress)?;
+    let kept =
+        Kept { dimension: meta.dimension, quantization: Some(meta.quantization), has_text: false };
     let folder: PathBuf = options.out.clone();
     let job = SealJob { folder: &folder, build, shards, options, encoder: None, kept: Some(kept) };
     let sealed = seal(job, progress)?;
@@ -166,68 +162,4 @@ fn sealed_anew(
         fs::remove_file(&path).map_err(IndexError::io(&path))?;
     }
     Ok(sealed.segment)
-}
-
-/// Writes a segment's documents into shards; says into how many.
-fn unseal(
-    segment: &Segment,
-    build: &Path,
-    progress: &(dyn Fn(Event) + Sync),
-) -> Result<usize, BuildError> {
-    let Some(forward) = segment.forward() else { return Ok(0) };
-    progress(Event::Stage { name: "documents", total: forward.len() as u64 });
-    let (mut shards, mut bytes) = (0, 0);
-    let mut documents = Vec::new();
-    let rows = u32::try_from(forward.len()).unwrap_or(u32::MAX);
-    for doc in (0..rows).map(DocId) {
-        let vector = forward.vector(doc);
-        let stored = match segment.text() {
-            Some(text) => match text.stored(doc)? {
-                empty if empty == StoredDocument::default() => String::new(),
-                stored => serde_json::to_string(&stored).map_err(|e| BuildError::Document {
-                    id: segment.documents().id(doc).to_owned(),
-                    line: 0,
-                    what: format!("cannot be stored: {e}"),
-                })?,
-            },
-            None => String::new(),
-        };
-        let id = segment.documents().id(doc).to_owned();
-        bytes += 100 + id.len() + stored.len() + 8 * vector.len();
-        // A whole document among split ones has the bytes 0..0.
-        let passage = segment.documents().passage(doc).filter(|p| !p.bytes.is_empty());
-        documents.push(SpoolDoc { id, line: 0, passage, stored, vector });
-        if documents.len() >= SHARD_DOCUMENTS || bytes >= SHARD_BYTES {
-            write(build, shards, &documents, segment.text().is_some())?;
-            progress(Event::Step { done: u64::from(doc.0) + 1 });
-            (shards, bytes) = (shards + 1, 0);
-            documents.clear();
-        }
-    }
-    if !documents.is_empty() {
-        write(build, shards, &documents, segment.text().is_some())?;
-        shards += 1;
-    }
-    Ok(shards)
-}
-
-fn write(
-    build: &Path,
-    number: usize,
-    documents: &[SpoolDoc],
-    has_text: bool,
-) -> Result<(), BuildError> {
-    let vectors = || documents.iter().map(|d| &d.vector);
-    let last = |v: &SparseVector| v.terms().last().map_or(0, |t| t.saturating_add(1));
-    let meta = ShardMeta {
-        documents: documents.iter().filter(|d| d.is_first()).count() as u64,
-        rows: documents.len() as u64,
-        components: vectors().map(|v| v.len() as u64).sum(),
-        empty_vectors: vectors().filter(|v| v.is_empty()).count() as u64,
-        has_text,
-        has_vectors: true,
-        dimension: vectors().map(last).max().unwrap_or(0),
-        ..ShardMeta::default()
-    };
-    spool::write(&shard_path(build, number), documents, &meta, false)
 }

@@ -81,7 +81,10 @@ pub(crate) struct SealJob<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     pub(crate) dimension: u32,
-    pub(crate) quantization: Quantization,
+    /// How their weights are stored; chosen anew without.
+    pub(crate) quantization: Option<Quantization>,
+    /// Whether there is a text part even if none of them has a text: the index's other segments have.
+    pub(crate) has_text: bool,
 }
 
 /// Seals all shards into one segment.
@@ -124,8 +127,9 @@ pub(crate) fn seal(
         None
     };
     let input = Input { rows: &rows, order: order.as_ref() };
+    let has_text = totals.has_text || job.kept.is_some_and(|kept| kept.has_text);
     let (text, others) = rayon::join(
-        || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
+        || if has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let mut parts = others?;
@@ -204,7 +208,7 @@ fn write_vectors(
     let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
     let mut writer = if totals.has_vectors {
         let chosen = || totals.weights.choose(job.options.levels);
-        let quantization = job.kept.map_or_else(chosen, |kept| kept.quantization);
+        let quantization = job.kept.and_then(|kept| kept.quantization).unwrap_or_else(chosen);
         Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
     } else {
         None

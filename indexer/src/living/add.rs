@@ -1,0 +1,266 @@
+//! Documents are added: a new segment; documents of the same ids in older segments are deleted.
+//!
+//! 1. take the index; the encoder must be the one that it was built with  2. shards, as in a build
+//! 3. of documents with one id the last stays  4. seal  5. mark what is replaced  6. commit
+//!
+//! Cost: that of a build of the new documents, and looking up their ids.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use quarry_index::lexicon;
+use quarry_index::manifest::PartEntry;
+use quarry_index::strings::StringTableBuilder;
+use quarry_index::{Index, IndexError};
+use quarry_vectors::{Document, SparseVector, TermId};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Deletions, Opened};
+use crate::BuildError;
+use crate::build::remove_build;
+use crate::ingest::ingest;
+use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::seal::{Kept, SealJob, seal};
+use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
+
+/// What was added.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AddReport {
+    /// The generation that is current now; the one before when nothing was added.
+    pub generation: u64,
+    /// Documents added, those that replaced others among them.
+    pub added: u64,
+    /// Documents that were replaced.
+    pub replaced: u64,
+    /// Documents of the batch that a later one of the same id took the place of.
+    pub repeated: u64,
+    /// Documents whose vector is empty.
+    pub empty_vectors: u64,
+    /// Passages cut at the encoder's longest input.
+    pub truncated: u64,
+}
+
+/// Adds `documents` to the index in `options.out`; those whose id is there replace the old ones.
+/// Lists, memory and splitting are as `options` and `encoder` say, as in a build.
+///
+/// # Errors
+/// When there is no index, another process writes there or an unfinished build lies there; when the
+/// index was built with another encoder, or with one and none is given; when an input is bad; when
+/// the encoder or the disk fails. Nothing is added then.
+pub fn add<I, E>(
+    documents: I,
+    encoder: Option<&EncoderSetup<'_>>,
+    options: &BuildOptions,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<AddReport, BuildError>
+where
+    I: IntoIterator<Item = Result<Document, E>>,
+    I::IntoIter: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let folder = options.out.as_path();
+    let Opened { mut writer, index, build } = Opened::take(folder)?;
+    check_encoder(&index, encoder)?;
+    std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+    let tokens = tokens_of(&index, encoder);
+    // Repeated ids are sorted out below: the last of a batch stays.
+    let options = BuildOptions { ids_are_unique: true, ..options.clone() };
+    let ingested = ingest(documents, encoder, (&options, &tokens), &build, progress)?;
+    let repeated = drop_repeated(&build, ingested.shards)?;
+    let generation = index.manifest().generation;
+    let mut report = AddReport {
+        generation,
+        added: ingested.documents - repeated,
+        replaced: 0,
+        repeated,
+        empty_vectors: 0,
+        truncated: ingested.truncated,
+    };
+    if ingested.documents == 0 {
+        remove_build(&build)?;
+        return Ok(report);
+    }
+    let grown = Grown::of(&build, ingested.shards, &index)?;
+    let job = SealJob {
+        folder,
+        build: &build,
+        shards: ingested.shards,
+        options: &options,
+        encoder,
+        kept: Some(Kept {
+            dimension: grown.dimension,
+            quantization: None,
+            has_text: !index.segments().is_empty() && index.has_text(),
+        }),
+    };
+    check_kind(&index, &grown)?;
+    let mut deletions = Deletions::new(index.segments());
+    for number in 0..ingested.shards {
+        let shard = Shard::open(&shard_path(&build, number))?;
+        for row in shard.view()?.iter() {
+            deletions.delete(row.id);
+        }
+    }
+    let sealed = seal(job, progress)?;
+    report.replaced = deletions.count();
+    report.empty_vectors = sealed.totals.empty_vectors;
+    let mut manifest = index.manifest().clone();
+    deletions.write(folder, &mut manifest.segments)?;
+    if let Some(entry) = grown.lexicon(folder, &index, tokens)? {
+        manifest.assets.retain(|asset| asset.kind != lexicon::KIND);
+        manifest.assets.push(entry);
+    }
+    manifest.segments.push(sealed.segment);
+    drop(index);
+    report.generation = writer.commit(manifest)?.generation;
+    remove_build(&build)?;
+    writer.collect()?;
+    Ok(report)
+}
+
+/// An index built with an encoder takes documents encoded by the same one alone.
+fn check_encoder(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Result<(), BuildError> {
+    let built_with = index.manifest().encoders.get("sparse").unwrap_or(&Value::Null);
+    let given = encoder.map_or(&Value::Null, |e| &e.identity);
+    if built_with == given {
+        return Ok(());
+    }
+    Err(BuildError::OtherEncoder {
+        path: index.folder().to_path_buf(),
+        built_with: built_with.to_string(),
+        given: given.to_string(),
+    })
+}
+
+/// Documents with vectors go to an index of vectors, others to one of words.
+fn check_kind(index: &Index, grown: &Grown) -> Result<(), BuildError> {
+    let has = index.segments().iter().any(|s| s.forward().is_some());
+    if index.segments().is_empty() || has == grown.has_vectors {
+        return Ok(());
+    }
+    Err(BuildError::OtherKind { path: index.folder().to_path_buf(), has_vectors: has })
+}
+
+/// The tokens of an index whose documents bring vectors by token, in order of term.
+fn tokens_of(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Vec<String> {
+    match index.lexicon().filter(|lexicon| encoder.is_none() && lexicon.is_named()) {
+        Some(lexicon) => (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// How the terms of the index grow by a batch.
+#[derive(Debug, Default)]
+struct Grown {
+    new_tokens: Vec<String>,
+    dimension: u32,
+    has_vectors: bool,
+}
+
+impl Grown {
+    fn of(build: &Path, shards: usize, index: &Index) -> Result<Self, BuildError> {
+        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
+        let mut grown = Self { dimension: known, ..Self::default() };
+        for number in 0..shards {
+            let meta = Shard::open(&shard_path(build, number))?.meta;
+            grown.dimension = grown.dimension.max(meta.dimension);
+            grown.has_vectors |= meta.has_vectors;
+            grown.new_tokens.extend(meta.new_tokens);
+        }
+        Ok(grown)
+    }
+
+    /// The index's lexicon with what is new, where there is anything.
+    fn lexicon(
+        &self,
+        folder: &Path,
+        index: &Index,
+        mut tokens: Vec<String>,
+    ) -> Result<Option<PartEntry>, BuildError> {
+        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
+        if self.dimension == known && self.new_tokens.is_empty() {
+            return Ok(None);
+        }
+        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
+        let path = folder.join(&file);
+        tokens.extend(self.new_tokens.iter().cloned());
+        let written = if tokens.is_empty() {
+            lexicon::write(&path, self.dimension, None)?
+        } else {
+            let terms = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+            if self.dimension > terms {
+                return Err(IndexError::Limit {
+                    what: "term id of the index's vocabulary".into(),
+                    found: u64::from(self.dimension - 1),
+                    limit: u64::from(terms.saturating_sub(1)),
+                }
+                .into());
+            }
+            let mut table = StringTableBuilder::default();
+            tokens.iter().try_for_each(|token| table.push(token))?;
+            lexicon::write(&path, terms, Some(&table))?
+        };
+        Ok(Some(PartEntry::new(lexicon::KIND, lexicon::VERSION, &file, written, true)))
+    }
+}
+
+/// Leaves the last document of each id in the shards; says how many went. Shards that change are
+/// written anew.
+fn drop_repeated(build: &Path, shards: usize) -> Result<u64, BuildError> {
+    // Of each id the number of its last document; rows of a document follow each other.
+    let mut last: HashMap<String, u64> = HashMap::new();
+    let mut documents = 0;
+    for number in 0..shards {
+        let shard = Shard::open(&shard_path(build, number))?;
+        for row in
+            shard.view()?.iter().filter(|r| r.passage.as_ref().is_none_or(|p| p.ordinal == 0))
+        {
+            last.insert(row.id.to_owned(), documents);
+            documents += 1;
+        }
+    }
+    let repeated = documents - last.len() as u64;
+    if repeated == 0 {
+        return Ok(0);
+    }
+    let (mut next, mut kept) = (0, Vec::new());
+    for number in 0..shards {
+        let path = shard_path(build, number);
+        let shard = Shard::open(&path)?;
+        kept.clear();
+        let mut current = 0;
+        for (row, stored) in shard.view()?.iter().zip(shard.stored()?) {
+            if row.passage.as_ref().is_none_or(|p| p.ordinal == 0) {
+                (current, next) = (next, next + 1);
+            }
+            if last.get(row.id) == Some(&current) {
+                let pairs = row.terms.iter().copied().zip(row.weights.iter().copied());
+                let vector = SparseVector::from_pairs(pairs).map_err(|source| {
+                    BuildError::Vector { id: row.id.to_owned(), line: row.line, source }
+                })?;
+                kept.push(SpoolDoc {
+                    id: row.id.to_owned(),
+                    line: row.line,
+                    passage: row.passage.clone(),
+                    stored,
+                    vector,
+                });
+            }
+        }
+        if kept.len() < shard.view()?.len() {
+            // Counts are of what is kept; the rest holds for more than is.
+            let meta = ShardMeta {
+                documents: kept.iter().filter(|d| d.is_first()).count() as u64,
+                rows: kept.len() as u64,
+                components: kept.iter().map(|d| d.vector.len() as u64).sum(),
+                empty_vectors: kept.iter().filter(|d| d.vector.is_empty()).count() as u64,
+                ..shard.meta.clone()
+            };
+            drop(shard);
+            std::fs::remove_file(&path).map_err(IndexError::io(&path))?;
+            spool::write(&path, &kept, &meta, true)?;
+        }
+    }
+    Ok(repeated)
+}
