@@ -61,6 +61,8 @@ fn of_build(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Exists { .. }
         | BuildError::Interrupted { .. }
+        | BuildError::OtherEncoder { .. }
+        | BuildError::OtherKind { .. }
         | BuildError::ResumeMismatch { .. } => Some(REFUSED),
         BuildError::DuplicateId { .. }
         | BuildError::Document { .. }

@@ -186,6 +186,61 @@ fn long_documents_are_found_by_their_best_passage() {
 }
 
 #[test]
+fn an_index_is_changed_and_filtered() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let record = |id: &str, text: &str, year: u32| {
+        format!("{{\"_id\":\"{id}\",\"text\":\"{text}\",\"year\":{year},\"topic\":\"ice\"}}\n")
+    };
+    let first = record("1", "glaciers move slowly", 1998) + &record("2", "bees make honey", 1999);
+    fs::write(at("a.jsonl"), first).unwrap();
+    let second = record("3", "glaciers carry stones", 2003)
+        + &record("1", "glaciers are melting", 2004)
+        + &record("3", "glaciers carve valleys", 2005);
+    fs::write(at("b.jsonl"), second).unwrap();
+    let (a, b, index) = (at("a.jsonl"), at("b.jsonl"), at("index"));
+    ok(&["index", text(&a), "--out", text(&index), "--max-tokens", "64"]);
+    let said = ok(&["add", text(&index), text(&b), "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&report["added"], &report["replaced"], &report["repeated"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    let found = |more: &[&str]| {
+        let asked = ["search", text(&index), "glaciers", "--json", "--fields", "text,year"];
+        let answer: serde_json::Value =
+            serde_json::from_str(&ok(&[&asked[..], more].concat())).unwrap();
+        let hits = answer["hits"].as_array().unwrap().clone();
+        let mut found: Vec<String> = hits
+            .iter()
+            .map(|h| format!("{} {}", h["id"].as_str().unwrap(), h["fields"]["year"]))
+            .collect();
+        found.sort();
+        found
+    };
+    for channel in ["sparse", "bm25"] {
+        let within = |more: &[&str]| found(&[&["--channel", channel], more].concat());
+        assert_eq!(within(&[]), ["1 2004", "3 2005"]);
+        assert_eq!(within(&["--filter", "year:[2000 TO 2004] AND topic:ice"]), ["1 2004"]);
+        assert!(within(&["--filter", "year:1998"]).is_empty());
+    }
+    let message = fails(&["search", text(&index), "glaciers", "--filter", "colour:red"], 1);
+    assert!(message.contains("no document has a field `colour`"), "{message}");
+    let said = ok(&["delete", text(&index), "3", "nobody"]);
+    assert!(said.contains("1 documents deleted"), "{said}");
+    assert_eq!(found(&[]), ["1 2004"]);
+    let said = ok(&["merge", text(&index)]);
+    assert!(said.contains("2 segments merged, 2 deleted rows dropped"), "{said}");
+    assert_eq!(found(&[]), ["1 2004"]);
+    assert!(ok(&["merge", text(&index)]).contains("nothing to merge"));
+    // Vectors of another kind, or texts cut elsewhere, do not fit.
+    let message = fails(&["add", text(&index), text(&b), "--max-tokens", "32"], 5);
+    assert!(message.contains("built with the encoder"), "{message}");
+    let message = fails(&["add", text(&at("nowhere")), text(&b)], 3);
+    assert!(message.contains("no index"), "{message}");
+}
+
+#[test]
 fn all_collections_of_a_folder_in_one_table() {
     let folder = tempfile::tempdir().unwrap();
     let (root, dir) = (folder.path().join("beir"), folder.path().join("indexes"));

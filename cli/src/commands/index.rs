@@ -13,8 +13,8 @@ use quarry_datasets::{
 };
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_indexer::{
-    BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build, default_clusters,
-    default_seismic,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build,
+    default_clusters, default_seismic,
 };
 use quarry_vectors::{Document, SplitText};
 use serde_json::{Map, Value, json};
@@ -35,8 +35,8 @@ const GIVEN_SHARD: usize = 1 << 16;
 /// by looking. Text is encoded with a model and indexed for BM25 too; vectors are taken as they are.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// The collection: a file or a folder
-    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
     /// Folder of the index; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -46,6 +46,20 @@ pub(crate) struct Args {
     /// Continue an interrupted build; finished shards are not encoded again
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Leave out measuring the search methods at the end; searches then take default settings, and
+    /// --overlap promises nothing
+    #[arg(long)]
+    pub(crate) no_tune: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is read, and what becomes of it: of a build and of documents added.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct InputArgs {
+    /// The collection: a file or a folder
+    pub(crate) input: PathBuf,
     /// Model folder that encodes the texts [default: the bundled one]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
@@ -58,10 +72,6 @@ pub(crate) struct Args {
     /// Lists that are built over the vectors, separated by commas; a search without any scans
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     pub(crate) lists: Vec<ListsArg>,
-    /// Leave out measuring the search methods at the end; searches then take default settings, and
-    /// --overlap promises nothing
-    #[arg(long)]
-    pub(crate) no_tune: bool,
     /// How weights are stored; auto takes one byte where that loses nothing, else two
     #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
     pub(crate) levels: LevelsArg,
@@ -97,9 +107,6 @@ pub(crate) struct Args {
     pub(crate) seismic: SeismicArgs,
     #[command(flatten)]
     pub(crate) clusters: ClustersArgs,
-    /// Print a report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// How Seismic's lists are built.
@@ -263,6 +270,30 @@ pub(crate) fn index(
     threads: Option<NonZeroUsize>,
     quiet: bool,
 ) -> anyhow::Result<BuildReport> {
+    let place = (args.out.as_path(), args.overwrite, args.resume);
+    let (report, seen) = with_input(&args.input, place, (threads, quiet), |input| {
+        build(input.documents, input.encoder, input.options, input.progress)
+    })
+    .with_context(|| format!("indexing {}", args.input.input.display()))?;
+    tell(&report, &seen);
+    Ok(report)
+}
+
+/// A collection on its way into an index.
+pub(crate) struct Input<'a> {
+    pub(crate) documents: std::iter::Peekable<Watched>,
+    pub(crate) encoder: Option<&'a EncoderSetup<'a>>,
+    pub(crate) options: &'a BuildOptions,
+    pub(crate) progress: &'a (dyn Fn(Event) + Sync),
+}
+
+/// Opens a collection and its encoder, hands them to `run` with a progress bar.
+pub(crate) fn with_input<T>(
+    args: &InputArgs,
+    (out, overwrite, resume): (&Path, bool, bool),
+    (threads, quiet): (Option<NonZeroUsize>, bool),
+    run: impl FnOnce(Input<'_>) -> Result<T, BuildError>,
+) -> anyhow::Result<(T, Arc<Seen>)> {
     let options = CollectionOptions {
         format: args.format.map(Into::into),
         repair_encoding: !args.raw_encoding,
@@ -303,9 +334,9 @@ pub(crate) fn index(
     };
     let ordinals = matches!(format, CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr);
     let build_options = BuildOptions {
-        out: args.out.clone(),
-        overwrite: args.overwrite,
-        resume: args.resume,
+        out: out.to_path_buf(),
+        overwrite,
+        resume,
         memory: args.memory,
         seed: args.seed,
         levels: match args.levels {
@@ -325,11 +356,14 @@ pub(crate) fn index(
     let progress = Progress::new(quiet);
     let on_event = |event: Event| show(event, &progress, &seen, documents_total, encode);
     progress.stage(if encode { "encoding" } else { "reading" }, 0);
-    let result = build(documents, setup.as_ref(), &build_options, &on_event);
+    let result = run(Input {
+        documents,
+        encoder: setup.as_ref(),
+        options: &build_options,
+        progress: &on_event,
+    });
     progress.finish();
-    let report = result.with_context(|| format!("indexing {}", args.input.display()))?;
-    tell(&report, &seen);
-    Ok(report)
+    Ok((result?, seen))
 }
 
 impl SeismicArgs {
@@ -386,7 +420,7 @@ fn tell(report: &BuildReport, seen: &Seen) {
     }
 }
 
-fn describe(args: &Args, format: CollectionFormat) -> Map<String, Value> {
+fn describe(args: &InputArgs, format: CollectionFormat) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("input".into(), json!(args.input.display().to_string()));
     out.insert("format".into(), json!(format!("{format:?}")));
@@ -397,7 +431,7 @@ fn describe(args: &Args, format: CollectionFormat) -> Map<String, Value> {
 }
 
 /// What tells this input from another, for resuming: where it is, how large, and how it is read.
-fn source(args: &Args, bytes_total: u64) -> anyhow::Result<Value> {
+fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
     let input = args.input.canonicalize().with_context(|| args.input.display().to_string())?;
     Ok(json!({
         "input": input.display().to_string(),
@@ -413,14 +447,14 @@ fn source(args: &Args, bytes_total: u64) -> anyhow::Result<Value> {
 
 /// How much of the input was read, across threads.
 #[derive(Debug, Default)]
-struct Seen {
+pub(crate) struct Seen {
     total: u64,
     bytes: AtomicU64,
     documents: AtomicU64,
     repairs: AtomicU64,
 }
 
-struct Watched {
+pub(crate) struct Watched {
     reader: CollectionReader,
     seen: Arc<Seen>,
 }

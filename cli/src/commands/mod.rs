@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub(crate) mod add;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod encode;

@@ -1,0 +1,200 @@
+//! `quarry add DIR INPUT`, `quarry delete DIR ID...`, `quarry merge DIR`
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use quarry_index::folder::read_current;
+use quarry_indexer::{AddReport, Merge, add, delete, merge};
+use serde_json::{Value, json};
+
+use crate::commands::index::{InputArgs, parse_bytes, show_stage, with_input};
+use crate::output::{count, line, note};
+use crate::progress::Progress;
+
+/// Add documents to an index; those whose id is there replace the old ones
+///
+/// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
+/// the same longest input, the same passages. Of documents with one id in INPUT the last is taken.
+/// Afterwards the smallest segments are merged when there are more than eight.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Leave the segments as they are
+    #[arg(long)]
+    no_merge: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    let (manifest, lease) = read_current(&args.dir)?;
+    let mut input = args.input.clone();
+    as_built(&mut input, manifest.encoders.get("sparse"), manifest.build.get("job"));
+    // A generation that is open is kept: let go of it, so that its files can be collected.
+    drop(lease);
+    let place = (args.dir.as_path(), false, false);
+    let (mut report, _): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
+        add(input.documents, input.encoder, input.options, input.progress)
+    })
+    .with_context(|| format!("adding {}", args.input.input.display()))?;
+    let merged = if args.no_merge { None } else { merged(&args.dir, Merge::Policy, input.memory)? };
+    if let Some(merged) = merged {
+        report.generation = merged.generation;
+    }
+    if args.json {
+        return crate::output::json(&report);
+    }
+    if report.repeated > 0 {
+        note(format!(
+            "note: {} documents had an id that came again later; the last was taken",
+            count(report.repeated)
+        ));
+    }
+    if report.truncated > 0 {
+        note(format!(
+            "note: {} passages were cut at the model's longest input",
+            count(report.truncated)
+        ));
+    }
+    line(format!(
+        "{}: generation {}, {} documents added, {} of them in place of others",
+        args.dir.display(),
+        report.generation,
+        count(report.added),
+        count(report.replaced)
+    ))?;
+    Ok(())
+}
+
+/// What the index was built with stands in for what is not given.
+fn as_built(input: &mut InputArgs, encoder: Option<&Value>, job: Option<&Value>) {
+    let number =
+        |value: Option<&Value>| value.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    let document = encoder.and_then(|e| e.get("document"));
+    let of_document = |name| number(document.and_then(|d| d.get(name)));
+    input.max_tokens = input.max_tokens.or_else(|| of_document("max_tokens"));
+    input.top_k = input.top_k.or_else(|| of_document("top_k"));
+    let passages = job.and_then(|job| job.pointer("/source/passages"));
+    if input.passages.is_none()
+        && let Some(tokens) = number(passages.and_then(|p| p.get(0)))
+    {
+        input.passages = Some(tokens);
+        let overlap = number(passages.and_then(|p| p.get(1)));
+        input.passage_overlap = overlap.unwrap_or(input.passage_overlap);
+    }
+    let channel = job.and_then(|job| job.pointer("/source/channel")).and_then(Value::as_str);
+    if channel == Some(crate::retrieve::Channel::Bm25.name()) {
+        input.channel = crate::retrieve::Channel::Bm25;
+    }
+}
+
+/// Delete documents of an index
+///
+/// Ids that no document has are reported, and change nothing. What is deleted takes space until its
+/// segment is merged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteArgs {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Ids of documents
+    #[arg(value_name = "ID", required_unless_present = "ids")]
+    id: Vec<String>,
+    /// File of ids, one a line
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run_delete(args: &DeleteArgs) -> anyhow::Result<()> {
+    let mut ids: BTreeSet<String> = args.id.iter().cloned().collect();
+    if let Some(file) = &args.ids {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        ids.extend(text.lines().filter(|l| !l.is_empty()).map(str::to_owned));
+    }
+    if ids.is_empty() {
+        bail!("no ids: the file has none");
+    }
+    let report = delete(&args.dir, ids.iter().map(String::as_str))?;
+    if args.json {
+        return crate::output::json(&report);
+    }
+    if let Some(first) = report.unknown.first() {
+        let many = count(report.unknown.len() as u64);
+        note(format!("note: {many} ids are no document's, such as {first}"));
+    }
+    line(format!(
+        "{}: generation {}, {} documents deleted",
+        args.dir.display(),
+        report.generation,
+        count(report.deleted)
+    ))?;
+    Ok(())
+}
+
+/// Merge all segments of an index into one, without what was deleted
+///
+/// The merged segment is the one that a build of its documents would make; it measures itself as
+/// after a build.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    memory: u64,
+    /// Leave out measuring the search methods at the end
+    #[arg(long)]
+    no_tune: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
+    let Some(mut report) = merged(&args.dir, Merge::All, args.memory)? else {
+        if args.json {
+            return crate::output::json(&json!({"merged": 0}));
+        }
+        line(format!("{}: one segment, nothing deleted: nothing to merge", args.dir.display()))?;
+        return Ok(());
+    };
+    if !args.no_tune {
+        match super::tune::after_build(&args.dir, false) {
+            Ok(generation) => report.generation = generation.unwrap_or(report.generation),
+            Err(error) => note(format!(
+                "note: merged, but the index could not measure itself ({error:#}); `quarry tune` \
+                 tries again"
+            )),
+        }
+    }
+    if args.json {
+        return crate::output::json(&report);
+    }
+    line(format!(
+        "{}: generation {}, {} segments merged, {} deleted rows dropped",
+        args.dir.display(),
+        report.generation,
+        report.merged,
+        count(report.dropped)
+    ))?;
+    Ok(())
+}
+
+fn merged(
+    dir: &Path,
+    which: Merge,
+    memory: u64,
+) -> anyhow::Result<Option<quarry_indexer::MergeReport>> {
+    let progress = Progress::new(false);
+    let result = merge(dir, which, memory, &|event| show_stage(event, &progress));
+    progress.finish();
+    Ok(result?)
+}
