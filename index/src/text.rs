@@ -33,7 +33,7 @@ use crate::{IndexError, MappedFile};
 
 /// Name of the part kind.
 pub const KIND: &str = "text";
-/// Version written, and the only one read: version 1 had no columns, which filters need.
+/// Version written. Version 1 has no columns of the other fields, so no filters by ranges.
 pub const VERSION: u32 = 2;
 
 /// Name under which the analyser is registered and written into the schema.
@@ -69,6 +69,10 @@ pub struct TextFields {
 /// The schema of the text part.
 #[must_use]
 pub fn schema() -> (Schema, TextFields) {
+    schema_of(VERSION)
+}
+
+fn schema_of(version: u32) -> (Schema, TextFields) {
     let mut builder = Schema::builder();
     let contents = builder.add_text_field(
         "contents",
@@ -80,17 +84,16 @@ pub fn schema() -> (Schema, TextFields) {
         ),
     );
     let stored = builder.add_bytes_field("stored", STORED);
-    let fields = builder.add_json_field(
-        "fields",
-        // Columns besides postings: ranges are taken from columns.
-        JsonObjectOptions::default()
-            .set_indexing_options(
-                TextFieldIndexing::default()
-                    .set_tokenizer("raw")
-                    .set_index_option(IndexRecordOption::Basic),
-            )
-            .set_fast("raw"),
+    let mut json = JsonObjectOptions::default().set_indexing_options(
+        TextFieldIndexing::default()
+            .set_tokenizer("raw")
+            .set_index_option(IndexRecordOption::Basic),
     );
+    if version > 1 {
+        // Columns besides postings: ranges are taken from columns.
+        json = json.set_fast("raw");
+    }
+    let fields = builder.add_json_field("fields", json);
     (builder.build(), TextFields { contents, stored, fields })
 }
 
@@ -194,7 +197,7 @@ impl TextIndex {
     /// As [`Part::open`]; when tantivy refuses its files; when it does not hold exactly one segment
     /// of the part's number of documents with our schema.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, VERSION..VERSION + 1, verify)?;
+        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
         let meta: Meta = part.json("meta")?;
         let base = part
             .section_range("files")
@@ -215,7 +218,7 @@ impl TextIndex {
         let packed = Packed { file: part.file().clone(), files: Arc::new(files) };
         let mut index = Index::open(packed).map_err(IndexError::text(path))?;
         index.set_tokenizers(tokenizers());
-        let (wanted, fields) = schema();
+        let (wanted, fields) = schema_of(part.version());
         if index.schema() != wanted {
             return Err(IndexError::corrupt(
                 path,

@@ -125,7 +125,7 @@ fn with_fields(number: u32) -> quarry_vectors::Document {
         "topic": (["ice", "sea", "Rock Salt"][number as usize % 3]),
         "tags": [format!("t{}", number % 4), format!("u{}", number % 5)],
         "price": f64::from(number) * 0.5 - 3.0,
-        "open": number % 2 == 0,
+        "open": number.is_multiple_of(2),
         "place": {"city": (["Oslo", "Rome"][number as usize % 2])},
         "date": format!("2020-01-{:02}T00:00:00Z", 1 + number % 28),
     }) else {
