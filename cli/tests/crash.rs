@@ -97,6 +97,82 @@ fn killed_builds_leave_the_old_index_or_the_new() {
     );
 }
 
+/// Kills of each kind of change; `QUARRY_KILLS` sets another number.
+const KILLS_OF_CHANGES: u32 = 12;
+
+fn copied(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn killed_changes_happened_or_did_not() {
+    let kills = std::env::var("QUARRY_KILLS").ok().and_then(|n| n.parse().ok());
+    let kills: u32 = kills.unwrap_or(KILLS_OF_CHANGES);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("base.jsonl"), 2_000, 1);
+    vectors(&at("more.jsonl"), 3_000, 2);
+    queries(&at("queries.jsonl"));
+    let (base, more, index) = (at("base"), at("more.jsonl"), at("index"));
+    ok(&["index", text(&at("base.jsonl")), "--out", text(&base), "--lists", "impact", "--no-tune"]);
+    vectors(&at("few.jsonl"), 500, 3);
+    ok(&["add", text(&base), text(&at("few.jsonl"))]);
+    ok(&["delete", text(&base), "d1200", "d3", "d77"]);
+    let ids: String = (400..1_900).map(|n| format!("d{n}\n")).collect();
+    fs::write(at("ids"), ids).unwrap();
+    let ids = at("ids");
+    let changes: [&[&str]; 3] = [
+        &["add", text(&index), text(&more)],
+        &["delete", text(&index), "--ids", text(&ids)],
+        &["merge", text(&index), "--no-tune"],
+    ];
+    let state = |dir: &Path| {
+        let shown: serde_json::Value =
+            serde_json::from_str(&ok(&["inspect", text(dir), "--json"])).unwrap();
+        let segments = shown["manifest"]["segments"].as_array().unwrap().len();
+        (segments, run_of(dir, &at("queries.jsonl")))
+    };
+    let old = state(&base);
+    let mut numbers = Numbers(41);
+    for change in changes {
+        copied(&base, &index);
+        let begun = Instant::now();
+        ok(change);
+        let (whole, new) = (begun.elapsed(), state(&index));
+        assert_ne!(old, new, "{change:?}");
+        copied(&base, &index);
+        let mut stayed = 0;
+        for kill in 0..kills {
+            let mut command = quarry(change);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            let step = whole.mul_f64(1.1) / kills;
+            let jitter = u32::try_from(numbers.below(1000)).unwrap();
+            std::thread::sleep(step * kill + step * jitter / 1000);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let found = state(&index);
+            if found == old {
+                stayed += 1;
+            } else {
+                assert_eq!(found, new, "{change:?}, kill {kill}: neither before nor after");
+                copied(&base, &index);
+            }
+        }
+        note(&format!("{kills} kills of `{}` over {whole:?}: {stayed} left it undone", change[0]));
+        assert!(stayed > 0, "no kill came before the commit");
+        // What kills left behind in the folder stays there for this one.
+        ok(change);
+        assert_eq!(state(&index), new, "what kills left behind disturbs it");
+        assert!(!index.join("build").exists());
+    }
+}
+
 #[test]
 fn an_interrupted_encode_is_continued() {
     let folder = tempfile::tempdir().unwrap();
