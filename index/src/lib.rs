@@ -18,6 +18,7 @@ mod pages;
 pub mod seismic;
 pub mod strings;
 pub mod text;
+pub mod tokens;
 
 pub use container::Verify;
 pub use error::IndexError;
