@@ -60,11 +60,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 fn of_build(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Exists { .. }
+        | BuildError::HasTokens { .. }
         | BuildError::Interrupted { .. }
         | BuildError::ResumeMismatch { .. } => Some(REFUSED),
         BuildError::DuplicateId { .. }
         | BuildError::Document { .. }
         | BuildError::Vector { .. }
+        | BuildError::Tokens { .. }
         | BuildError::InputShrank { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
         BuildError::Index(error) => of_index(error),

@@ -18,6 +18,7 @@ mod spool;
 #[cfg(test)]
 mod test_support;
 mod text;
+mod tokens;
 
 pub use build::build;
 pub use calibration::store_calibration;
@@ -27,3 +28,4 @@ pub use options::{
     default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};
+pub use tokens::{TokenInput, TokenOptions, add_tokens};

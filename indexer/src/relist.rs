@@ -12,10 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quarry_index::clusters::ClusterParams;
+use quarry_index::doctable::{self, DocTable};
 use quarry_index::folder::{BUILD, FolderWriter};
-use quarry_index::manifest::SegmentEntry;
+use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::seismic::SeismicParams;
 use quarry_index::text::StoredDocument;
+use quarry_index::tokens::{self, TokenStore, reorder};
 use quarry_index::{Index, IndexError, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector};
 use serde_json::{Map, Value};
@@ -165,7 +167,37 @@ fn sealed_anew(
         let path = shard_path(build, number);
         fs::remove_file(&path).map_err(IndexError::io(&path))?;
     }
-    Ok(sealed.segment)
+    let mut entry = sealed.segment;
+    if let Some(store) = segment.tokens() {
+        entry.parts.push(tokens_in_order(segment, store, &folder, &entry)?);
+    }
+    Ok(entry)
+}
+
+/// The token embeddings of the same documents, in the new segment's order.
+fn tokens_in_order(
+    old: &Segment,
+    store: &TokenStore,
+    folder: &Path,
+    new: &SegmentEntry,
+) -> Result<PartEntry, BuildError> {
+    let Some(documents) = new.parts.iter().find(|p| p.kind == doctable::KIND) else {
+        return Err(IndexError::corrupt(folder, "a segment without a document table").into());
+    };
+    let path = folder.join(&documents.file);
+    let documents = DocTable::open(&path, Verify::Envelope)?;
+    let order = (0..documents.len())
+        .map(|row| {
+            let id = documents.id(DocId(u32::try_from(row).unwrap_or(u32::MAX)));
+            old.documents()
+                .find(id)
+                .next()
+                .ok_or_else(|| IndexError::corrupt(&path, format!("document `{id}` is new")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let name = FolderWriter::part_name(new.id, tokens::KIND);
+    let written = reorder(store, &folder.join(&name), &order)?;
+    Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &name, written, false))
 }
 
 /// Writes a segment's documents into shards; says into how many.

@@ -35,6 +35,18 @@ pub fn standardised(scores: &[f32]) -> Vec<f32> {
     scores.iter().map(one).collect()
 }
 
+/// What the first stage adds to each candidate's MaxSim: `weight * rows * z`, with `rows` the number
+/// of the query's rows and `z` its standardised score.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a number of tokens")]
+pub fn bonuses(scores: &[f32], weight: f32, rows: usize) -> Vec<f32> {
+    if weight == 0.0 {
+        return vec![0.0; scores.len()];
+    }
+    let factor = weight * rows as f32;
+    standardised(scores).into_iter().map(|z| factor * z).collect()
+}
+
 /// Early exit over candidates offered in the first stage's order, and the k best of them.
 ///
 /// The first k fill the k best. From then on a candidate that does not enter them is a stall, one

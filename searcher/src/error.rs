@@ -34,7 +34,7 @@ pub enum SearchError {
     /// The token embeddings are not stored in the form that is needed.
     #[error(
         "the index keeps no {form} rows of its token embeddings, which {what} needs; `quarry tokens add \
-         DIR --store {form}` adds them"
+         DIR --replace --store int8,{form}` stores them"
     )]
     NoTokenForm {
         /// The form, as commands name it.

@@ -10,4 +10,5 @@ pub(crate) mod lists;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sets;
+pub(crate) mod tokens;
 pub(crate) mod tune;

@@ -1,15 +1,17 @@
 //! Token embeddings of a segment's documents, in the segment's order: what MaxSim compares.
 //!
-//! A document is a run of rows; `starts` says which. Every form that is stored has all rows:
+//! A document is a run of rows; `starts` says which. Rows are rounded to half precision; every form
+//! that is stored has all of them:
 //!
-//! - `fp16`: the rows themselves, each value rounded to half precision
-//! - `int8`: `scale * value`, with an upper bound of the distance to the row it stands for
+//! - `fp16`: the rows themselves
+//! - `int8`: `scale * value`, with an upper bound of the distance to the fp16 row
 //! - `4bit`: a centroid plus `scale * level`, sixteen levels for all rows
 //! - `1bit`: `scale * sign`
 //!
 //! Rows are padded with zeros (of `4bit`: with whatever, queries are zero there; of `1bit`: with
 //! minus) to a multiple of [`PAD`] dimensions.
 
+mod reorder;
 mod residual;
 mod rows;
 mod write;
@@ -17,9 +19,11 @@ mod write;
 use std::ops::Range;
 use std::path::Path;
 
-use quarry_vectors::DocId;
+use half::f16;
+use quarry_vectors::{DocId, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
 
+pub use reorder::reorder;
 pub use residual::{LEVELS, nearest};
 pub use rows::{Int8Rows, ResidualRows, SignRows};
 pub use write::{Centroids, RowError, TokensOptions, TokensWriter};
@@ -113,6 +117,17 @@ pub struct TokenStore {
     part: Part,
     meta: TokensMeta,
     documents: usize,
+    places: Places,
+}
+
+/// Where the sections lie in the file; empty ones are not stored.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    starts: Range<usize>,
+    int8: [Range<usize>; 3],
+    fp16: Range<usize>,
+    residual: [Range<usize>; 5],
+    sign: [Range<usize>; 2],
 }
 
 impl TokenStore {
@@ -137,7 +152,7 @@ impl TokenStore {
         if meta.forms.is_empty() || !meta.max_norm.is_finite() || meta.max_norm < 0.0 {
             return Err(corrupt("its description makes no sense".into()));
         }
-        let store = Self { part, meta, documents };
+        let mut store = Self { part, meta, documents, places: Places::default() };
         let starts: &[u64] = store.part.array("starts")?;
         let ordered = starts.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= MOST_ROWS as u64);
         if starts.len() != documents + 1
@@ -147,43 +162,62 @@ impl TokenStore {
         {
             return Err(corrupt("`starts` does not share all rows among the documents".into()));
         }
-        store.check_lengths(rows)?;
+        store.places = store.find(rows)?;
+        store.check_centroids()?;
         Ok(store)
     }
 
-    fn check_lengths(&self, rows: usize) -> Result<(), IndexError> {
+    /// The sections, each of the length that so many rows need.
+    fn find(&self, rows: usize) -> Result<Places, IndexError> {
         let stride = self.meta.stride;
-        for form in &self.meta.forms {
-            let wanted: Vec<(&str, usize)> = match form {
-                Form::Int8 => {
-                    vec![("i8.rows", rows * stride), ("i8.scale", 4 * rows), ("i8.error", 4 * rows)]
-                }
-                Form::Fp16 => vec![("f16.rows", 2 * rows * stride)],
-                Form::Residual => vec![
-                    ("r4.rows", rows * stride / 2),
-                    ("r4.scale", 4 * rows),
-                    ("r4.centroid", 4 * rows),
-                    ("r4.centroids", 4 * self.meta.centroids * stride),
-                    ("r4.levels", LEVELS),
-                ],
-                Form::Sign => vec![("b1.rows", rows * stride / 8), ("b1.scale", 4 * rows)],
-            };
-            for (section, bytes) in wanted {
-                let found = self.part.bytes(section)?.len();
-                if found != bytes {
-                    let what = format!("section `{section}` has {found} bytes, not {bytes}");
-                    return Err(IndexError::corrupt(self.part.path(), what));
-                }
-            }
-        }
-        if self.has(Form::Residual) {
-            let most = self.array::<u32>("r4.centroid").iter().max().copied().unwrap_or(0);
-            if rows > 0 && most as usize >= self.meta.centroids {
-                let what = format!("centroid {most} of {}", self.meta.centroids);
+        let section = |name: &str, bytes: usize| {
+            let found = self.part.bytes(name)?.len();
+            if found != bytes {
+                let what = format!("section `{name}` has {found} bytes, not {bytes}");
                 return Err(IndexError::corrupt(self.part.path(), what));
             }
+            Ok(self.part.section_range(name).unwrap_or_default())
+        };
+        let starts = section("starts", 8 * (self.documents + 1))?;
+        let mut places = Places { starts, ..Places::default() };
+        for form in &self.meta.forms {
+            match form {
+                Form::Int8 => {
+                    places.int8 = [
+                        section("i8.rows", rows * stride)?,
+                        section("i8.scale", 4 * rows)?,
+                        section("i8.error", 4 * rows)?,
+                    ];
+                }
+                Form::Fp16 => places.fp16 = section("f16.rows", 2 * rows * stride)?,
+                Form::Residual => {
+                    let centroids = self.meta.centroids.saturating_mul(4 * stride);
+                    places.residual = [
+                        section("r4.rows", rows * stride / 2)?,
+                        section("r4.scale", 4 * rows)?,
+                        section("r4.centroid", 4 * rows)?,
+                        section("r4.centroids", centroids)?,
+                        section("r4.levels", LEVELS)?,
+                    ];
+                }
+                Form::Sign => {
+                    places.sign =
+                        [section("b1.rows", rows * stride / 8)?, section("b1.scale", 4 * rows)?];
+                }
+            }
         }
-        Ok(())
+        Ok(places)
+    }
+
+    fn check_centroids(&self) -> Result<(), IndexError> {
+        let Some(rows) = self.residual() else { return Ok(()) };
+        match rows.centroid.iter().max() {
+            Some(most) if *most as usize >= self.meta.centroids => {
+                let what = format!("centroid {most} of {}", self.meta.centroids);
+                Err(IndexError::corrupt(self.part.path(), what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the part says of itself.
@@ -233,7 +267,7 @@ impl TokenStore {
     /// the part was opened.
     #[must_use]
     pub fn starts(&self) -> &[u64] {
-        self.array("starts")
+        self.array(&self.places.starts)
     }
 
     /// The rows of a document.
@@ -247,13 +281,35 @@ impl TokenStore {
         at(doc.index())..at(doc.index() + 1)
     }
 
+    /// A document's rows as fp16 has them.
+    ///
+    /// # Errors
+    /// When the part does not store them, or they are not finite.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    pub fn document(&self, doc: DocId) -> Result<TokenEmbeddings, IndexError> {
+        let TokensMeta { dims, stride, .. } = self.meta;
+        let rows = self.rows(doc);
+        let Some(all) = self.fp16() else {
+            return Err(IndexError::corrupt(self.part.path(), "no fp16 rows"));
+        };
+        let values = all[rows.start * stride..rows.end * stride]
+            .chunks_exact(stride)
+            .flat_map(|row| &row[..dims])
+            .map(|bits| f16::from_bits(*bits).to_f32())
+            .collect();
+        TokenEmbeddings::new(dims, values)
+            .map_err(|e| IndexError::corrupt(self.part.path(), format!("row {}: {e}", doc.0)))
+    }
+
     /// The rows in int8, when they are stored.
     #[must_use]
     pub fn int8(&self) -> Option<Int8Rows<'_>> {
         self.has(Form::Int8).then(|| Int8Rows {
-            rows: self.array("i8.rows"),
-            scales: self.array("i8.scale"),
-            errors: self.array("i8.error"),
+            rows: self.array(&self.places.int8[0]),
+            scales: self.array(&self.places.int8[1]),
+            errors: self.array(&self.places.int8[2]),
             stride: self.meta.stride,
         })
     }
@@ -261,18 +317,18 @@ impl TokenStore {
     /// The rows in half precision (their bits), `stride` values a row, when they are stored.
     #[must_use]
     pub fn fp16(&self) -> Option<&[u16]> {
-        self.has(Form::Fp16).then(|| self.array("f16.rows"))
+        self.has(Form::Fp16).then(|| self.array(&self.places.fp16))
     }
 
     /// The rows as centroids and residuals, when they are stored.
     #[must_use]
     pub fn residual(&self) -> Option<ResidualRows<'_>> {
         self.has(Form::Residual).then(|| ResidualRows {
-            rows: self.array("r4.rows"),
-            scales: self.array("r4.scale"),
-            centroid: self.array("r4.centroid"),
-            centroids: self.array("r4.centroids"),
-            levels: self.array("r4.levels"),
+            rows: self.array(&self.places.residual[0]),
+            scales: self.array(&self.places.residual[1]),
+            centroid: self.array(&self.places.residual[2]),
+            centroids: self.array(&self.places.residual[3]),
+            levels: self.array(&self.places.residual[4]),
             stride: self.meta.stride,
         })
     }
@@ -281,14 +337,14 @@ impl TokenStore {
     #[must_use]
     pub fn signs(&self) -> Option<SignRows<'_>> {
         self.has(Form::Sign).then(|| SignRows {
-            rows: self.array("b1.rows"),
-            scales: self.array("b1.scale"),
+            rows: self.array(&self.places.sign[0]),
+            scales: self.array(&self.places.sign[1]),
             stride: self.meta.stride,
         })
     }
 
     /// A section whose presence and length were checked when the part was opened.
-    fn array<T: bytemuck::Pod>(&self, section: &str) -> &[T] {
-        self.part.array(section).unwrap_or_default()
+    fn array<T: bytemuck::Pod>(&self, place: &Range<usize>) -> &[T] {
+        bytemuck::try_cast_slice(&self.part.file()[place.clone()]).unwrap_or_default()
     }
 }

@@ -9,8 +9,7 @@ pub struct Int8Rows<'a> {
     pub rows: &'a [i8],
     /// Scale of each row.
     pub scales: &'a [f32],
-    /// At least the distance between each row and what it stands for: the fp16 row where that is
-    /// stored too, else the row as it was given.
+    /// At least the distance between each row and its fp16 form.
     pub errors: &'a [f32],
     /// Values of a row.
     pub stride: usize,

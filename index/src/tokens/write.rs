@@ -13,10 +13,8 @@ use super::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
 use crate::IndexError;
 use crate::container::{PartWriter, Written};
 
-/// Shorter rows have no direction that arithmetic in f32 could compare.
-const LEAST_NORM: f64 = 1e-18;
-/// Longer ones would overflow.
-const MOST_NORM: f64 = 1e18;
+/// Shorter rows have no direction that half precision could keep.
+const LEAST_NORM: f64 = 1e-4;
 
 /// Centroids of the form `4bit`: `values.len() / dims` of them.
 #[derive(Debug, Clone, Default)]
@@ -87,11 +85,12 @@ pub struct TokensWriter {
     max_norm: f64,
     error: f64,
     row: Scratch,
+    durable: bool,
 }
 
 #[derive(Debug, Default)]
 struct Scratch {
-    /// The row as exact arithmetic is compared with it: rounded to fp16 where that is stored.
+    /// The row rounded to half precision, which all forms stand for.
     values: Vec<f32>,
     bytes: Vec<u8>,
     nibbles: Vec<u8>,
@@ -166,7 +165,14 @@ impl TokensWriter {
             max_norm: 0.0,
             error: 0.0,
             row: Scratch::default(),
+            durable: true,
         })
+    }
+
+    /// For a temporary file; see [`PartWriter::passing`].
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { durable: false, ..self }
     }
 
     /// Documents so far.
@@ -195,13 +201,9 @@ impl TokensWriter {
         for (number, row) in document.rows().enumerate() {
             let norm = norm(row);
             let wrong = if norm < LEAST_NORM {
-                Some("is zero: it has no direction to compare; leave such rows out")
-            } else if norm > MOST_NORM {
-                Some("is too long")
-            } else if self.meta.forms.contains(&Form::Fp16)
-                && row.iter().any(|v| v.abs() > f32::from(f16::MAX))
-            {
-                Some("has a value beyond fp16's range")
+                Some("is (nearly) zero: it has no direction to compare; leave such rows out")
+            } else if row.iter().any(|v| v.abs() > f32::from(f16::MAX)) {
+                Some("has a value beyond the range of half precision")
             } else {
                 None
             };
@@ -222,10 +224,8 @@ impl TokensWriter {
         scratch.values.clear();
         scratch.values.extend(row);
         scratch.values.resize(stride, 0.0);
-        if self.meta.forms.contains(&Form::Fp16) {
-            for value in &mut scratch.values {
-                *value = f16::from_f32(*value).to_f32();
-            }
+        for value in &mut scratch.values {
+            *value = f16::from_f32(*value).to_f32();
         }
         self.max_norm = self.max_norm.max(norm(&scratch.values));
         let mut columns = self.columns.iter_mut();
@@ -290,7 +290,8 @@ impl TokensWriter {
             let n = self.meta.tokens as f64;
             self.meta.mean_error = self.error / n;
         }
-        let mut part = PartWriter::create(&self.path, KIND, VERSION)?;
+        let part = PartWriter::create(&self.path, KIND, VERSION)?;
+        let mut part = if self.durable { part } else { part.passing() };
         part.put_section("starts", &self.starts)?;
         let mut buffer = vec![0u8; 1 << 18];
         for column in self.columns {
