@@ -188,10 +188,11 @@ fn tokens_in_order(
     let documents = DocTable::open(&path, Verify::Envelope)?;
     let order = (0..documents.len())
         .map(|row| {
-            let id = documents.id(DocId(u32::try_from(row).unwrap_or(u32::MAX)));
+            let row = DocId(u32::try_from(row).unwrap_or(u32::MAX));
+            let (id, passage) = (documents.id(row), documents.passage(row));
             old.documents()
                 .find(id)
-                .next()
+                .find(|doc| old.documents().passage(*doc) == passage)
                 .ok_or_else(|| IndexError::corrupt(&path, format!("document `{id}` is new")))
         })
         .collect::<Result<Vec<_>, _>>()?;
