@@ -7,6 +7,7 @@ mod output;
 mod plot;
 mod progress;
 mod queries;
+mod rerank;
 mod retrieve;
 
 use std::process::ExitCode;

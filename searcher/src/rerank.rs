@@ -7,10 +7,16 @@ use std::time::Instant;
 use quarry_vectors::TokenEmbeddings;
 use serde::Serialize;
 
-use crate::{Hit, SearchError};
+use crate::{Hit, Method, Outcome, SearchError, Searcher, Stats};
 
 /// Candidates that a first stage hands on when nothing is said.
 pub const DEFAULT_DEPTH: usize = 100;
+/// Candidate pruning when nothing is said.
+pub const DEFAULT_ALPHA: f32 = 0.35;
+/// Early exit when nothing is said.
+pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// Weight of the first stage's standardised score when nothing is said.
+pub const DEFAULT_WEIGHT: f32 = 0.02;
 
 /// One query of a second stage.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +71,19 @@ impl RerankParams {
         };
         self.alpha.map_or(Ok(()), |alpha| least("alpha", alpha))?;
         least("weight", self.weight)
+    }
+}
+
+impl RerankParams {
+    /// The defaults, for k results: pruned, with the first stage's score beside MaxSim.
+    #[must_use]
+    pub fn pruned(k: NonZeroUsize) -> Self {
+        Self {
+            alpha: Some(DEFAULT_ALPHA),
+            beta: Some(DEFAULT_BETA),
+            weight: DEFAULT_WEIGHT,
+            ..Self::new(k)
+        }
     }
 }
 
@@ -131,4 +150,37 @@ pub trait Rerank: std::fmt::Debug + Send + Sync {
         queries: &[&TokenEmbeddings],
         params: &RerankParams,
     ) -> Result<Vec<Reranked>, SearchError>;
+}
+
+impl Searcher {
+    /// The k best of all documents by MaxSim for each query, of split documents by their best passage.
+    ///
+    /// # Errors
+    /// As [`Rerank::exhaustive`].
+    pub fn maxsim_batch(
+        &self,
+        reranker: &dyn Rerank,
+        queries: &[&TokenEmbeddings],
+        params: &RerankParams,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        let outcome = |found: Reranked| Outcome {
+            hits: found.hits,
+            method: Method::Scan,
+            stats: Stats { documents_scored: found.stats.scored, ..Stats::default() },
+        };
+        let whole = self.index().segments().iter().all(|s| s.entry().rows == s.entry().documents);
+        if whole {
+            return Ok(reranker.exhaustive(queries, params)?.into_iter().map(outcome).collect());
+        }
+        let one = |query: &&TokenEmbeddings| {
+            self.documents(params.k, |k| {
+                let mut found = reranker.exhaustive(&[*query], &RerankParams { k, ..*params })?;
+                let found = found
+                    .pop()
+                    .unwrap_or(Reranked { hits: Vec::new(), stats: RerankStats::default() });
+                Ok(outcome(found))
+            })
+        };
+        queries.iter().map(one).collect()
+    }
 }
