@@ -60,6 +60,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 fn of_build(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Exists { .. }
+        | BuildError::HasTokens { .. }
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
@@ -67,6 +68,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         BuildError::DuplicateId { .. }
         | BuildError::Document { .. }
         | BuildError::Vector { .. }
+        | BuildError::Tokens { .. }
         | BuildError::InputShrank { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
         BuildError::Index(error) => of_index(error),

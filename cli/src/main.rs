@@ -7,6 +7,7 @@ mod output;
 mod plot;
 mod progress;
 mod queries;
+mod rerank;
 mod retrieve;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Command {
     Delete(commands::add::DeleteArgs),
     Merge(commands::add::MergeArgs),
     Lists(commands::lists::Args),
+    Tokens(commands::tokens::Args),
     Tune(commands::tune::Args),
     Serve(commands::serve::Args),
     Demo(commands::demo::Args),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Delete(args) => commands::add::run_delete(&args),
         Command::Merge(args) => commands::add::run_merge(&args),
         Command::Lists(args) => commands::lists::run(&args),
+        Command::Tokens(args) => commands::tokens::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use quarry_encoders::{EncoderIdentity, Model, TokenTableQuery};
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
-use quarry_vectors::EncodeQuery;
+use quarry_vectors::{EncodeQuery, EncodeTokens};
 
 /// The bundled model's folder, under `models/`.
 pub(crate) const BUNDLED: &str = "quarry-mini";
@@ -85,4 +85,17 @@ pub(crate) fn query_encoder(
     let encoder = TokenTableQuery::from_bytes(tokenizer, table, &identity.query)
         .context("the index's copies of tokenizer and query table")?;
     Ok(Some(Arc::new(encoder)))
+}
+
+/// The token encoder of the model folder given, or of the bundled one, and its identity, which goes
+/// into the index.
+pub(crate) fn token_encoder(
+    given: Option<&Path>,
+) -> anyhow::Result<(Arc<dyn EncodeTokens>, serde_json::Value)> {
+    let model = open(given)?;
+    bail!(
+        "model `{}` has no token encoder that this build knows; give token embeddings with --npy, \
+         --lengths and --ids",
+        model.manifest().name
+    )
 }

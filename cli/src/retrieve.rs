@@ -4,12 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::Run;
 use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
+use crate::rerank::{RerankArgs, SecondStage};
 use crate::{model, queries};
 
 /// BM25's defaults, the field's usual values for passages.
@@ -23,6 +25,8 @@ pub(crate) enum Channel {
     Sparse,
     /// Words, by BM25.
     Bm25,
+    /// Token embeddings, by MaxSim with every document.
+    Maxsim,
 }
 
 impl Channel {
@@ -30,6 +34,7 @@ impl Channel {
         match self {
             Self::Sparse => "sparse",
             Self::Bm25 => "bm25",
+            Self::Maxsim => "maxsim",
         }
     }
 }
@@ -67,7 +72,7 @@ impl From<MethodArg> for Method {
 /// Options of a search.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SearchArgs {
-    /// What is searched: learned sparse vectors, or words by BM25
+    /// What is searched: learned sparse vectors, words by BM25, or all token embeddings by MaxSim
     #[arg(long, value_enum, default_value_t = Channel::Sparse)]
     pub(crate) channel: Channel,
     /// How vectors are searched
@@ -110,6 +115,8 @@ pub(crate) struct SearchArgs {
     /// Copy vectors and lists into memory first, on huge pages where the system gives them
     #[arg(long)]
     pub(crate) preload: bool,
+    #[command(flatten)]
+    pub(crate) second: RerankArgs,
 }
 
 impl Default for SearchArgs {
@@ -128,6 +135,7 @@ impl Default for SearchArgs {
             model: None,
             no_verify: false,
             preload: false,
+            second: RerankArgs::default(),
         }
     }
 }
@@ -157,6 +165,7 @@ impl SearchArgs {
 pub(crate) struct Opened {
     pub(crate) searcher: Searcher,
     pub(crate) encoder: Option<Arc<dyn EncodeQuery>>,
+    pub(crate) second: Option<SecondStage>,
 }
 
 /// Opens the index in `folder`.
@@ -168,9 +177,20 @@ pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
     let index = Arc::new(index);
     let encoder = match args.channel {
         Channel::Sparse => model::query_encoder(&index, args.model.as_deref())?,
-        Channel::Bm25 => None,
+        Channel::Bm25 | Channel::Maxsim => None,
     };
-    Ok(Opened { searcher: Searcher::new(index), encoder })
+    if args.channel == Channel::Maxsim && args.second.rerank {
+        bail!(
+            "--rerank: the channel maxsim has scored every document by its token embeddings already"
+        );
+    }
+    if args.channel == Channel::Maxsim && args.filter.is_some() {
+        bail!("--filter: the channel maxsim scores every document and takes no filter");
+    }
+    let second = (args.channel == Channel::Maxsim || args.second.rerank)
+        .then(|| args.second.open(&index, args.model.as_deref()))
+        .transpose()?;
+    Ok(Opened { searcher: Searcher::new(index), encoder, second })
 }
 
 impl Opened {
@@ -179,8 +199,33 @@ impl Opened {
         queries::vectors(self.searcher.index(), self.encoder.as_deref(), queries)
     }
 
-    /// Searches all queries over all cores.
+    /// What rescores candidates.
+    pub(crate) fn second(&self) -> anyhow::Result<&SecondStage> {
+        self.second.as_ref().context("no second stage was opened")
+    }
+
+    /// Searches all queries over all cores, and rescores what is found if that is asked for.
     pub(crate) fn batch(
+        &self,
+        queries: &[Query],
+        args: &SearchArgs,
+        k: NonZeroUsize,
+    ) -> anyhow::Result<Vec<Outcome>> {
+        if !args.second.rerank {
+            return self.first(queries, args, k);
+        }
+        let mut outcomes = self.first(queries, args, args.second.depth(k))?;
+        let candidates: Vec<_> = outcomes.iter().map(|o| o.hits.clone()).collect();
+        let second = self.second()?;
+        let found = second.rerank(&second.tokens(queries)?, &candidates, &args.second.params(k))?;
+        for (outcome, found) in outcomes.iter_mut().zip(found) {
+            outcome.hits = found.hits;
+        }
+        Ok(outcomes)
+    }
+
+    /// Searches all queries over all cores: the first stage.
+    pub(crate) fn first(
         &self,
         queries: &[Query],
         args: &SearchArgs,
@@ -196,6 +241,14 @@ impl Opened {
             Channel::Bm25 => {
                 let texts: Vec<&str> = queries.iter().map(|q| q.text.as_str()).collect();
                 Ok(self.searcher.bm25_batch_filtered(&texts, &args.bm25_params(k), filter)?)
+            }
+            Channel::Maxsim => {
+                let second = self.second()?;
+                let tokens = second.tokens(queries)?;
+                let tokens: Vec<_> = tokens.iter().collect();
+                let params = args.second.exhaustive(k);
+                let reranker = second.reranker.as_ref();
+                Ok(self.searcher.maxsim_batch(reranker, &tokens, &params)?)
             }
         }
     }

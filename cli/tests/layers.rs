@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on (outside tests).
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("vectors", &[]),
     ("index", &["vectors"]),
     ("encoders", &["vectors"]),
     ("datasets", &["vectors"]),
     ("searcher", &["index", "vectors"]),
+    ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),
     ("server", &["index", "searcher", "vectors"]),
-    ("benches", &["datasets", "index", "indexer", "searcher", "vectors"]),
-    ("cli", &["datasets", "encoders", "index", "indexer", "searcher", "server", "vectors"]),
+    ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
+    (
+        "cli",
+        &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "server", "vectors"],
+    ),
 ];
 
 #[test]

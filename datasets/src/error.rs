@@ -162,6 +162,14 @@ pub enum DatasetError {
         /// What there is instead; empty or starting with `; `.
         hint: String,
     },
+    /// Files of token embeddings do not belong together, or one is no such file.
+    #[error("{path}: {what}")]
+    TokenRows {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what was expected.
+        what: String,
+    },
     /// A scale is not a finite number above 0.
     #[error("scale {0} is not a finite number above 0")]
     Scale(f32),

@@ -19,6 +19,7 @@ mod run_format;
 mod run_reader;
 mod seismic_bin;
 mod tab_separated;
+mod token_rows;
 mod vocabulary;
 
 pub use collection::{CollectionReader, open_collection};
@@ -31,4 +32,5 @@ pub use queries::open_queries;
 pub use run::Run;
 pub use run_format::{RunFormat, write_ranking};
 pub use seismic_bin::MAX_COMPONENTS;
+pub use token_rows::TokenRows;
 pub use vocabulary::read_vocabulary;

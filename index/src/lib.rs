@@ -19,6 +19,7 @@ mod pages;
 pub mod seismic;
 pub mod strings;
 pub mod text;
+pub mod tokens;
 
 pub use container::Verify;
 pub use error::IndexError;

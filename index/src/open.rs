@@ -18,6 +18,7 @@ use crate::lexicon::{self, Lexicon};
 use crate::manifest::{Manifest, PartEntry, SegmentEntry};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
+use crate::tokens::{self, TokenStore};
 
 /// Asset kind: the encoder's tokenizer file, as it was.
 pub const TOKENIZER: &str = "tokenizer";
@@ -36,6 +37,7 @@ pub struct Segment {
     clusters: Option<Clusters>,
     calibration: Option<Calibration>,
     text: Option<TextIndex>,
+    tokens: Option<TokenStore>,
 }
 
 impl Segment {
@@ -92,6 +94,12 @@ impl Segment {
     pub fn text(&self) -> Option<&TextIndex> {
         self.text.as_ref()
     }
+
+    /// Token embeddings, when they were added.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&TokenStore> {
+        self.tokens.as_ref()
+    }
 }
 
 /// One generation of an index, open for reading.
@@ -122,6 +130,7 @@ impl Index {
             clusters::KIND,
             calibration::KIND,
             text::KIND,
+            tokens::KIND,
             lexicon::KIND,
             TOKENIZER,
             QUERY_TABLE,
@@ -183,6 +192,7 @@ impl Index {
             segment.impact.as_mut().map_or(Ok(()), ImpactLists::preload)?;
             segment.seismic.as_mut().map_or(Ok(()), SeismicLists::preload)?;
             segment.clusters.as_mut().map_or(Ok(()), Clusters::preload)?;
+            segment.tokens.as_mut().map_or(Ok(()), TokenStore::preload)?;
         }
         Ok(())
     }
@@ -229,6 +239,14 @@ impl Index {
         self.segments.iter().all(|s| s.text.is_some())
     }
 
+    /// Whether every segment has token embeddings, all of the same dimensions.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        let dims = |s: &Segment| s.tokens.as_ref().map(|t| t.meta().dims);
+        let first = self.segments.first().and_then(dims);
+        first.is_some() && self.segments.iter().all(|s| dims(s) == first)
+    }
+
     fn check_together(&self) -> Result<(), IndexError> {
         for segment in &self.segments {
             let rows = segment.documents.len() as u64;
@@ -237,6 +255,7 @@ impl Index {
                 && segment.seismic.as_ref().is_none_or(|s| s.documents() == rows)
                 && segment.impact.as_ref().is_none_or(|i| i.documents() == rows)
                 && segment.clusters.as_ref().is_none_or(|c| c.documents() == rows)
+                && segment.tokens.as_ref().is_none_or(|t| t.documents() as u64 == rows)
                 && segment.text.as_ref().is_none_or(|t| u64::from(t.reader().max_doc()) == rows);
             if !fits {
                 return Err(IndexError::corrupt(
@@ -285,8 +304,8 @@ fn open_segment(
     })?;
     let (forward, seismic, impact, text) =
         (check(forward::KIND)?, check(seismic::KIND)?, check(impact::KIND)?, check(text::KIND)?);
-    let clusters = check(clusters::KIND)?;
-    let ((documents, forward), ((seismic, impact), (clusters, text))) = rayon::join(
+    let (clusters, tokens) = (check(clusters::KIND)?, check(tokens::KIND)?);
+    let ((documents, forward), ((seismic, impact), (clusters, (text, tokens)))) = rayon::join(
         || {
             rayon::join(
                 || DocTable::open(&documents, verify),
@@ -304,7 +323,12 @@ fn open_segment(
                 || {
                     rayon::join(
                         || clusters.map(|p| Clusters::open(&p, verify)).transpose(),
-                        || text.map(|p| TextIndex::open(&p, verify)).transpose(),
+                        || {
+                            rayon::join(
+                                || text.map(|p| TextIndex::open(&p, verify)).transpose(),
+                                || tokens.map(|p| TokenStore::open(&p, verify)).transpose(),
+                            )
+                        },
                     )
                 },
             )
@@ -335,6 +359,7 @@ fn open_segment(
         clusters: clusters?,
         calibration,
         text: text?,
+        tokens: tokens?,
     };
     if let Some(forward) = &segment.forward {
         forward.advise_random();
@@ -347,6 +372,9 @@ fn open_segment(
     }
     if let Some(clusters) = &segment.clusters {
         clusters.advise_random();
+    }
+    if let Some(tokens) = &segment.tokens {
+        tokens.advise_random();
     }
     Ok(segment)
 }

@@ -77,6 +77,20 @@ pub enum BuildError {
         /// What is wrong.
         source: VectorError,
     },
+    /// A document's token embeddings cannot be stored.
+    #[error("token embeddings of document `{id}`: {what}")]
+    Tokens {
+        /// Its id.
+        id: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// There are token embeddings already.
+    #[error("{path}: the index has token embeddings; --replace replaces them")]
+    HasTokens {
+        /// The index's folder.
+        path: PathBuf,
+    },
     /// The encoder returned another number of vectors than passages.
     #[error("the encoder gave {found} vectors for {expected} passages")]
     EncoderCount {

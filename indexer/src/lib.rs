@@ -19,6 +19,7 @@ mod spool;
 #[cfg(test)]
 mod test_support;
 mod text;
+mod tokens;
 mod unseal;
 
 pub use build::build;
@@ -30,3 +31,4 @@ pub use options::{
     default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};
+pub use tokens::{TokenInput, TokenOptions, add_tokens};

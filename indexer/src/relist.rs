@@ -24,7 +24,7 @@ use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal, write_lists};
 use crate::spool::shard_path;
-use crate::unseal::{SHARD_DOCUMENTS, unseal};
+use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -161,5 +161,9 @@ fn sealed_anew(
         let path = shard_path(build, number);
         fs::remove_file(&path).map_err(IndexError::io(&path))?;
     }
-    Ok(sealed.segment)
+    let mut entry = sealed.segment;
+    if let Some(part) = tokens_in_order(&[segment], &folder, &entry)? {
+        entry.parts.push(part);
+    }
+    Ok(entry)
 }

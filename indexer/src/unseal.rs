@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use quarry_index::Segment;
+use quarry_index::doctable::{self, DocTable, PassageSpan};
+use quarry_index::folder::FolderWriter;
+use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
+use quarry_index::tokens;
+use quarry_index::{IndexError, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector};
 
 use crate::BuildError;
@@ -46,6 +50,41 @@ pub(crate) fn unseal(
     Ok(shard)
 }
 
+/// The token embeddings of the same documents, in the new segment's order; none where an old segment
+/// has none, or they are not stored alike.
+pub(crate) fn tokens_in_order(
+    old: &[&Segment],
+    folder: &Path,
+    new: &SegmentEntry,
+) -> Result<Option<PartEntry>, BuildError> {
+    let stores: Option<Vec<_>> = old.iter().map(|segment| segment.tokens()).collect();
+    let Some(stores) = stores.filter(|stores| !stores.is_empty() && tokens::alike(stores)) else {
+        return Ok(None);
+    };
+    let Some(documents) = new.parts.iter().find(|p| p.kind == doctable::KIND) else {
+        return Err(IndexError::corrupt(folder, "a segment without a document table").into());
+    };
+    let path = folder.join(&documents.file);
+    let documents = DocTable::open(&path, Verify::Envelope)?;
+    let place = |row: DocId| {
+        let (id, passage) = (documents.id(row), span(&documents, row));
+        old.iter().enumerate().find_map(|(at, segment)| {
+            let live = |doc: &DocId| segment.deleted().is_none_or(|gone| !gone.contains(doc.0));
+            let table = segment.documents();
+            let doc = table.find(id).filter(live).find(|doc| span(table, *doc) == passage)?;
+            Some((at, doc))
+        })
+    };
+    let placed = |row: DocId| {
+        place(row).ok_or_else(|| IndexError::corrupt(&path, format!("row {} is new", row.0)))
+    };
+    let rows = u32::try_from(documents.len()).unwrap_or(u32::MAX);
+    let order = (0..rows).map(|row| placed(DocId(row))).collect::<Result<Vec<_>, _>>()?;
+    let name = FolderWriter::part_name(new.id, tokens::KIND);
+    let written = tokens::reorder(&stores, &folder.join(&name), &order)?;
+    Ok(Some(PartEntry::new(tokens::KIND, tokens::VERSION, &name, written, false)))
+}
+
 fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
     let id = segment.documents().id(doc).to_owned();
     let stored = match segment.text() {
@@ -59,10 +98,14 @@ fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
         },
         None => String::new(),
     };
-    // A whole document among split ones has the bytes 0..0.
-    let passage = segment.documents().passage(doc).filter(|p| !p.bytes.is_empty());
+    let passage = span(segment.documents(), doc);
     let vector = segment.forward().map_or_else(SparseVector::default, |f| f.vector(doc));
     Ok(SpoolDoc { id, line: 0, passage, stored, vector })
+}
+
+/// Where a row lies in its document; a whole document among split ones has the bytes 0..0.
+fn span(documents: &DocTable, doc: DocId) -> Option<PassageSpan> {
+    documents.passage(doc).filter(|p| !p.bytes.is_empty())
 }
 
 fn write(

@@ -26,6 +26,44 @@ pub enum SearchError {
         /// The method asked for.
         method: &'static str,
     },
+    /// The index has no token embeddings.
+    #[error(
+        "this index has no token embeddings, which reranking needs; `quarry tokens add DIR` adds them"
+    )]
+    NoTokens,
+    /// The token embeddings are not stored in the form that is needed.
+    #[error(
+        "the index keeps no {form} rows of its token embeddings, which {what} needs; `quarry tokens add \
+         DIR --replace --store int8,{form}` stores them"
+    )]
+    NoTokenForm {
+        /// The form, as commands name it.
+        form: &'static str,
+        /// What needs it.
+        what: &'static str,
+    },
+    /// The query's rows are not of the index's dimensions.
+    #[error("the query's token embeddings have {found} dimensions, the index's have {expected}")]
+    TokenDims {
+        /// The query's.
+        found: usize,
+        /// The index's.
+        expected: usize,
+    },
+    /// A row of the query has no direction.
+    #[error("row {row} of the query's token embeddings is zero: it has no direction to compare")]
+    ZeroRow {
+        /// The row, from 0.
+        row: usize,
+    },
+    /// The device failed.
+    #[error("{device}: {what}")]
+    Device {
+        /// Which.
+        device: String,
+        /// What happened, and what to do.
+        what: String,
+    },
     /// A parameter is out of range.
     #[error("{name} = {found}: {expected}")]
     Param {

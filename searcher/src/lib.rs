@@ -14,6 +14,7 @@ mod params;
 mod passages;
 mod plan;
 mod query;
+mod rerank;
 mod rows;
 mod scan;
 mod searcher;
@@ -26,4 +27,8 @@ pub use kernels::Kernels;
 pub use outcome::{Hit, Matched, Outcome, Stats};
 pub use overlap::mean_overlap;
 pub use params::{Bm25Params, DEFAULT_OVERLAP, Method, SparseParams};
+pub use rerank::{
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
+    RerankStats, Reranked,
+};
 pub use searcher::Searcher;

@@ -4,5 +4,5 @@ pub mod api;
 mod engine;
 mod http;
 
-pub use engine::Engine;
+pub use engine::{Engine, SecondStage};
 pub use http::{ConfigError, Key, ServeError, ServerConfig, openapi, run, serve, terminated};

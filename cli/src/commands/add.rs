@@ -196,5 +196,13 @@ fn merged(
     let progress = Progress::new(false);
     let result = merge(dir, which, memory, &|event| show_stage(event, &progress));
     progress.finish();
-    Ok(result?)
+    let report = result?;
+    if report.is_some_and(|report| report.tokens_left_out) {
+        note(format!(
+            "note: some of the merged segments had no token embeddings, or other forms of them: \
+             `quarry tokens add {}` adds them again",
+            dir.display()
+        ));
+    }
+    Ok(report)
 }

@@ -11,7 +11,7 @@ use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
 use crate::commands::search::QueryFormatArg;
-use crate::commands::sets;
+use crate::commands::{sets, stages};
 use crate::output::{line, table};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
 
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     qrels: Option<PathBuf>,
     /// The run to evaluate; with DIR, where the run is written
     #[arg(long, value_name = "FILE")]
-    run: Option<PathBuf>,
+    pub(crate) run: Option<PathBuf>,
     /// A second run over the same queries: differences and a paired t-test
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -88,6 +88,13 @@ pub(crate) struct Args {
     /// Print JSON: the means first
     #[arg(long)]
     pub(crate) json: bool,
+    /// With --rerank: results that the second stage is asked for; what it leaves out follows in the
+    /// first stage's order
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) rerank_k: NonZeroUsize,
+    /// With --rerank: leave out the exhaustive search by MaxSim
+    #[arg(long)]
+    pub(crate) no_exhaustive: bool,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
 }
@@ -119,6 +126,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         Some(dir) => {
             let queries = queries(args)?;
             let opened = retrieve::open(dir, &args.search)?;
+            if let (true, Some(qrels)) = (args.search.second.rerank, &qrels) {
+                let judged = stages::Judged { queries: &queries, qrels, drop_self };
+                return stages::run(args, &opened, judged, &measures);
+            }
             if let Some(k) = args.against_exact {
                 let overlap = overlap(&opened, &queries, args, k)?;
                 report.insert(format!("overlap@{k}"), json!(overlap));

@@ -50,6 +50,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                     "clusters": s.clusters().map(quarry_index::clusters::Clusters::meta),
                     "calibration": s.calibration(),
                     "text": s.text().is_some(),
+                    "tokens": s.tokens().map(|t| {
+                        let meta = t.meta();
+                        let each: serde_json::Map<_, _> = meta
+                            .forms
+                            .iter()
+                            .map(|f| (f.name().to_owned(), json!(f.bytes_a_row(meta.stride))))
+                            .collect();
+                        json!({ "meta": meta, "bytes": t.bytes(), "bytes_a_row": each })
+                    }),
                 })
             })
             .collect();
@@ -112,6 +121,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             ))?;
         }
     }
+    index.segments().iter().filter_map(|s| s.tokens()).try_for_each(super::tokens::show)?;
     for table in index.segments().iter().filter_map(quarry_index::Segment::calibration) {
         super::tune::show(table)?;
     }

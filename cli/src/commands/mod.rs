@@ -11,4 +11,6 @@ pub(crate) mod lists;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sets;
+pub(crate) mod stages;
+pub(crate) mod tokens;
 pub(crate) mod tune;

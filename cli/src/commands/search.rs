@@ -8,8 +8,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_ranking};
 
-use quarry_server::Engine;
 use quarry_server::api::{self, SearchRequest};
+use quarry_server::{Engine, SecondStage};
+
+use quarry_vectors::Query;
 
 use crate::output::line;
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
@@ -138,12 +140,15 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         bail!("--json answers as the server does, with its k1 and b; leave --k1 and --b out");
     }
     let opened = retrieve::open(&args.dir, search)?;
-    let engine = Engine::new(Arc::clone(opened.searcher.index()), opened.encoder);
+    if search.channel == Channel::Maxsim {
+        bail!("--json answers as the server does, which has no channel maxsim");
+    }
+    let mut engine = Engine::new(Arc::clone(opened.searcher.index()), opened.encoder);
     let mut request = SearchRequest::text(question);
     request.k = u32::try_from(args.k.get()).unwrap_or(u32::MAX);
     request.channels = vec![match search.channel {
         Channel::Sparse => api::Channel::Sparse,
-        Channel::Bm25 => api::Channel::Bm25,
+        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
     }];
     request.method = quarry_searcher::Method::from(search.method).into();
     request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
@@ -152,19 +157,31 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     request.filter.clone_from(&search.filter);
     request.fields.clone_from(&args.fields);
     request.explain = args.explain;
+    if let Some(second) = &opened.second {
+        request.rerank = Some(search.second.request(args.k));
+        let question = Query { id: "question".into(), text: question.into(), vector: None };
+        let tokens = match second.encoder() {
+            Some(_) => None,
+            None => second.tokens(std::slice::from_ref(&question))?.pop(),
+        };
+        if let (Some(rerank), Some(tokens)) = (&mut request.rerank, tokens) {
+            rerank.vectors = Some(tokens.rows().map(<[f32]>::to_vec).collect());
+        }
+        let (reranker, encoder) = (Arc::clone(&second.reranker), second.encoder());
+        engine = engine.with_second_stage(SecondStage { reranker, encoder });
+    }
     let answer = engine.search(&request, None).map_err(|e| anyhow!("{e}"))?;
     crate::output::json(&answer)
 }
 
 fn one(args: &Args, question: &str) -> anyhow::Result<()> {
     let opened = retrieve::open(&args.dir, &args.search)?;
-    let query =
-        quarry_vectors::Query { id: "question".into(), text: question.into(), vector: None };
+    let query = Query { id: "question".into(), text: question.into(), vector: None };
     let outcomes = opened.batch(std::slice::from_ref(&query), &args.search, args.k)?;
     let outcome = outcomes.first().context("a question without an answer")?;
     let vector = match args.search.channel {
         Channel::Sparse => opened.vectors(std::slice::from_ref(&query))?.pop(),
-        Channel::Bm25 => None,
+        Channel::Bm25 | Channel::Maxsim => None,
     };
     for (rank, hit) in outcome.hits.iter().enumerate() {
         let stored = opened.searcher.stored(hit)?.unwrap_or_default();

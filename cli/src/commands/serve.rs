@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quarry_index::{Index, Verify};
-use quarry_server::{Engine, Key, ServerConfig};
+use quarry_server::{Engine, Key, SecondStage, ServerConfig};
 
-use crate::model;
-use crate::output::line;
+use crate::output::{line, note};
+use crate::{model, rerank};
 
 /// Serve an index over HTTP
 ///
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// gives them
     #[arg(long)]
     preload: bool,
+    /// Where token embeddings are scored
+    #[arg(long, value_enum, default_value_t = rerank::Device::Auto)]
+    device: rerank::Device,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -63,7 +66,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.in_flight = args.in_flight.unwrap_or(config.in_flight);
     let (dir, model_folder) = (args.dir.clone(), args.model.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
-    let preload = args.preload;
+    let (preload, device) = (args.preload, args.device);
     let load = move || -> anyhow::Result<Engine> {
         let mut index = Index::open(&dir, verify)?;
         if preload {
@@ -71,7 +74,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         let index = Arc::new(index);
         let encoder = model::query_encoder(&index, model_folder.as_deref())?;
-        Ok(Engine::new(index, encoder))
+        let engine = Engine::new(Arc::clone(&index), encoder);
+        if !index.has_tokens() {
+            return Ok(engine);
+        }
+        let reranker = rerank::reranker(&index, device, None)?;
+        let encoder = match rerank::question_encoder(&index, model_folder.as_deref()) {
+            Ok(encoder) => Some(encoder),
+            Err(error) => {
+                note(format!(
+                    "note: requests that rerank must bring their question's token embeddings ({error:#})"
+                ));
+                None
+            }
+        };
+        Ok(engine.with_second_stage(SecondStage { reranker, encoder }))
     };
     let bound = |address: SocketAddr| {
         // Whoever started us with port 0 reads the address here; nobody need listen, though.

@@ -18,7 +18,7 @@ use crate::BuildError;
 use crate::build::remove_build;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal};
-use crate::unseal::{SHARD_DOCUMENTS, unseal};
+use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
 /// Segments that an index has at most before a change merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -44,6 +44,9 @@ pub struct MergeReport {
     pub segments: usize,
     /// Rows that deletions had left and that are gone.
     pub dropped: u64,
+    /// Whether token embeddings were left out, because some of the segments have none or store them
+    /// otherwise; they have to be added again.
+    pub tokens_left_out: bool,
 }
 
 /// Merges segments of the index in `folder`; `None` when there is nothing to merge. Cost: that of
@@ -84,7 +87,11 @@ pub fn merge(
             has_text: index.has_text(),
         }),
     };
-    let sealed = seal(job, progress)?;
+    let mut sealed = seal(job, progress)?;
+    let had_tokens = merged.iter().any(|s| s.tokens().is_some());
+    let tokens = tokens_in_order(&merged, folder, &sealed.segment)?;
+    let tokens_left_out = had_tokens && tokens.is_none();
+    sealed.segment.parts.extend(tokens);
     let mut manifest = index.manifest().clone();
     let mut at = 0;
     manifest.segments.retain(|_| {
@@ -101,7 +108,7 @@ pub fn merge(
     remove_build(&build)?;
     writer.collect()?;
     let merged = chosen.len();
-    Ok(Some(MergeReport { generation, merged, segments: left, dropped: deleted }))
+    Ok(Some(MergeReport { generation, merged, segments: left, dropped: deleted, tokens_left_out }))
 }
 
 fn deleted(segment: &Segment) -> u64 {

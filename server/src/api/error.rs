@@ -204,10 +204,18 @@ impl From<SearchError> for ApiError {
                 Self::not_supported("method", format!("this index has no {method} lists"))
                     .hint("search with method exact or auto")
             }
-            SearchError::Timeout => Self::timeout(),
-            SearchError::Index(_) | SearchError::Text(_) | SearchError::TextIo(_) => {
-                Self::internal(error)
+            SearchError::NoTokens => Self::not_supported("rerank", message)
+                .hint("add token embeddings with `quarry tokens add`, or leave `rerank` out"),
+            SearchError::NoTokenForm { .. } => Self::not_supported("rerank", message)
+                .hint("leave `rerank.exact` out, or store the form"),
+            SearchError::TokenDims { .. } | SearchError::ZeroRow { .. } => {
+                Self::invalid("query", message)
             }
+            SearchError::Timeout => Self::timeout(),
+            SearchError::Device { .. }
+            | SearchError::Index(_)
+            | SearchError::Text(_)
+            | SearchError::TextIo(_) => Self::internal(error),
         }
     }
 }

@@ -6,10 +6,13 @@ mod request;
 mod response;
 
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
-pub use request::{Channel, Method, QueryInput, SearchRequest, SparseInput, TokenWeights};
+pub use request::{
+    Channel, Method, QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights,
+};
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
-    Limits, MatchedToken, Passage, Scores, SearchResponse, Timings, Warning, WarningCode,
+    Limits, MatchedToken, Passage, RerankReport, Scores, SearchResponse, Timings, Warning,
+    WarningCode,
 };
 
 /// Most results of one search.
@@ -18,6 +21,8 @@ pub const MAX_K: u32 = 1000;
 pub const MAX_QUERY_BYTES: usize = 32 << 10;
 /// Most terms of a query vector.
 pub const MAX_QUERY_TERMS: usize = 4096;
+/// Most token embeddings of a question.
+pub const MAX_TOKENS: usize = 1024;
 /// Most stored fields asked for at once.
 pub const MAX_FIELDS: usize = 64;
 /// Most bytes of a request's body.

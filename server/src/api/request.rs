@@ -62,10 +62,48 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub feedback: Option<serde_json::Value>,
-    /// Reserved: refused with 422 until it works.
+    /// Rescore what is found by MaxSim over token embeddings; `{}` takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub rerank: Option<serde_json::Value>,
+    pub rerank: Option<RerankInput>,
+}
+
+/// A second stage. `score` of a hit is then MaxSim plus `weight` x the query's rows x the first score,
+/// standardised over the candidates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RerankInput {
+    /// Candidates that the search hands on, at least `k`; 100 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub depth: Option<u32>,
+    /// Candidates whose first score lies more than this share below the k-th are left out; null
+    /// keeps all; 0.35 if absent, with `exact` null.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_null")]
+    #[schema(value_type = Option<f32>, minimum = 0)]
+    pub alpha: Option<Option<f32>>,
+    /// Scoring stops after so many candidates in a row that do not enter the k best; null scores
+    /// all; 16 if absent, with `exact` null.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_null")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub beta: Option<Option<u32>>,
+    /// Weight of the first stage's standardised score; 0.02 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub weight: Option<f32>,
+    /// Whether the result must equal scoring in fp16.
+    #[serde(default)]
+    pub exact: bool,
+    /// The question's token embeddings, where the server has no encoder of them; at most 1,024 rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<Vec<Vec<f32>>>,
+}
+
+/// Tells null from absent.
+#[expect(clippy::option_option, reason = "absent, null and a value differ")]
+fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// What is searched for: exactly one of its fields.

@@ -26,6 +26,9 @@ pub struct SearchResponse {
     pub partial: bool,
     /// Where the time went.
     pub timings_us: Timings,
+    /// With `rerank`: what the second stage did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankReport>,
     /// What the caller should know although there is an answer.
     pub warnings: Vec<Warning>,
     /// Hits, best first.
@@ -39,6 +42,27 @@ pub struct Timings {
     pub encode: u64,
     /// Search, without stored fields and explanations.
     pub search: u64,
+    /// Question to token embeddings; 0 without `rerank`.
+    pub tokens: u64,
+    /// The second stage; 0 without `rerank`.
+    pub rerank: u64,
+}
+
+/// What a second stage did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RerankReport {
+    /// What it ran on.
+    pub device: String,
+    /// Documents that the search handed on.
+    pub candidates: u64,
+    /// Left out by `alpha`.
+    pub pruned: u64,
+    /// Left out by `beta`.
+    pub skipped: u64,
+    /// Scored.
+    pub scored: u64,
+    /// Scored again over fp16 rows.
+    pub rescored: u64,
 }
 
 /// Something that made the answer poorer than it might have been.
@@ -109,6 +133,9 @@ pub struct Scores {
     /// BM25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bm25: Option<f32>,
+    /// With `rerank`: the second stage's, which hits are ranked by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<f32>,
 }
 
 /// A token that query and document share.
@@ -170,6 +197,8 @@ pub struct Capabilities {
     pub methods: Vec<Method>,
     /// Channels that can explain hits.
     pub explain: Vec<Channel>,
+    /// Whether `rerank` works.
+    pub rerank: bool,
     /// Whether documents' fields are stored.
     pub stored_fields: bool,
     /// Bounds of a request.

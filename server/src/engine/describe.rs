@@ -45,6 +45,7 @@ impl Engine {
             text_queries,
             methods,
             explain: when(sparse, Channel::Sparse).collect(),
+            rerank: self.second.is_some(),
             stored_fields: bm25,
             limits: Limits {
                 k: MAX_K,

@@ -17,6 +17,8 @@ pub(crate) struct HitContext<'a> {
     pub(crate) request: &'a SearchRequest,
     pub(crate) query: &'a Query<'a>,
     pub(crate) deadline: Option<Instant>,
+    /// What the first stage found, when a second one gave the hits.
+    pub(crate) candidates: Option<&'a [Found]>,
 }
 
 impl HitContext<'_> {
@@ -32,13 +34,19 @@ impl HitContext<'_> {
             if !hit.score.is_finite() {
                 return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
             }
+            let (first, rerank) = match self.candidates {
+                None => (Some(hit.score), None),
+                Some(all) => {
+                    let same = |c: &&Found| (c.segment, c.doc) == (hit.segment, hit.doc);
+                    (all.iter().find(same).map(|c| c.score), Some(hit.score))
+                }
+            };
             let (scores, matched) = match self.query {
                 Query::Vector(vector) => {
                     let matched = self.request.explain.then(|| self.matched(vector, hit));
-                    let scores = Scores { sparse: Some(hit.score), bm25: None };
-                    (scores, matched.transpose()?)
+                    (Scores { sparse: first, bm25: None, rerank }, matched.transpose()?)
                 }
-                Query::Question(_) => (Scores { sparse: None, bm25: Some(hit.score) }, None),
+                Query::Question(_) => (Scores { sparse: None, bm25: first, rerank }, None),
             };
             hits.push(Hit {
                 rank: at + 1,

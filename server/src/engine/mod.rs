@@ -4,7 +4,8 @@
 //! 1. check the request by itself (`request`)
 //! 2. turn its query into what the index can search (`query`)
 //! 3. search
-//! 4. fetch stored fields and explain hits (`hits`)
+//! 4. rescore what was found, if that is asked for (`second`)
+//! 5. fetch stored fields and explain hits (`hits`)
 //!
 //! Everything here is synchronous and may block on the disk or the encoder.
 
@@ -12,13 +13,14 @@ mod describe;
 mod hits;
 mod query;
 mod request;
+mod second;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use quarry_index::Index;
-use quarry_searcher::{Bm25Params, Searcher, SparseParams};
+use quarry_searcher::{Bm25Params, SearchError, Searcher, SparseParams};
 use quarry_vectors::EncodeQuery;
 
 use crate::api::{
@@ -29,11 +31,14 @@ use hits::HitContext;
 use query::{Query, Warnings};
 use request::Checked;
 pub(crate) use request::reserved_name;
+use second::Rescored;
+pub use second::SecondStage;
 
 /// An open index with what turns questions into its vectors. Shared between threads in an `Arc`.
 pub struct Engine {
     searcher: Searcher,
     encoder: Option<Arc<dyn EncodeQuery>>,
+    second: Option<SecondStage>,
     version: IndexVersion,
 }
 
@@ -50,7 +55,13 @@ impl Engine {
         let manifest = index.manifest();
         let version =
             IndexVersion { id: manifest.uuid.to_string(), generation: manifest.generation };
-        Self { searcher: Searcher::new(index), encoder, version }
+        Self { searcher: Searcher::new(index), encoder, second: None, version }
+    }
+
+    /// The same with a second stage over the same index, for requests that ask to rerank.
+    #[must_use]
+    pub fn with_second_stage(self, second: SecondStage) -> Self {
+        Self { second: Some(second), ..self }
     }
 
     /// The searcher, for callers who want more than requests can say.
@@ -85,13 +96,19 @@ impl Engine {
             _ => 0,
         };
         expire(deadline)?;
+        let second = match (&checked.second, &self.second) {
+            (None, _) => None,
+            (Some(asked), Some(stage)) => Some((asked, stage)),
+            (Some(_), None) => return Err(SearchError::NoTokens.into()),
+        };
+        let k = second.map_or(checked.k, |(asked, _)| asked.depth);
         let started = Instant::now();
         let filter = request.filter.as_deref().map(|f| self.searcher.filter(f)).transpose()?;
         let filter = filter.as_ref();
         expire(deadline)?;
         let outcome = match &query {
             Query::Vector(vector) => {
-                let mut params = SparseParams::new(checked.k);
+                let mut params = SparseParams::new(k);
                 params.method = request.method.into();
                 params.overlap = request.overlap.unwrap_or(params.overlap);
                 params.query_cut = checked.query_cut;
@@ -100,18 +117,30 @@ impl Engine {
                 self.searcher.sparse_filtered(vector, &params, filter)?
             }
             Query::Question(text) => {
-                let params = Bm25Params { deadline, ..Bm25Params::new(checked.k) };
+                let params = Bm25Params { deadline, ..Bm25Params::new(k) };
                 self.searcher.bm25_filtered(text, &params, filter)?
             }
         };
         let search = micros(started);
-        let context = HitContext { searcher: &self.searcher, request, query: &query, deadline };
-        let hits = context.hits(&outcome.hits, &mut warnings)?;
+        let rescored = second
+            .map(|(asked, stage)| stage.run(request, (asked, &outcome.hits), deadline))
+            .transpose()?;
+        let context = HitContext {
+            searcher: &self.searcher,
+            request,
+            query: &query,
+            deadline,
+            candidates: rescored.is_some().then_some(outcome.hits.as_slice()),
+        };
+        let found = rescored.as_ref().map_or(&outcome.hits, |r| &r.hits);
+        let hits = context.hits(found, &mut warnings)?;
+        let (tokens, rerank) = rescored.as_ref().map_or((0, 0), |r| (r.tokens_us, r.rerank_us));
         Ok(SearchResponse {
             index: self.version.clone(),
             method: outcome.method.into(),
             partial: false,
-            timings_us: Timings { encode, search },
+            timings_us: Timings { encode, search, tokens, rerank },
+            rerank: rescored.map(|Rescored { report, .. }| report),
             warnings: warnings.into_vec(),
             hits,
         })

@@ -3,17 +3,19 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::second::{self, Second};
 use crate::api::{
     ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
     MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, SearchRequest, SparseInput,
 };
 
 /// What checking found out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) channel: Channel,
     pub(crate) k: NonZeroUsize,
     pub(crate) query_cut: Option<NonZeroUsize>,
+    pub(crate) second: Option<Second>,
 }
 
 impl SearchRequest {
@@ -49,7 +51,8 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     if channel == Channel::Bm25 {
         bm25(request)?;
     }
-    Ok(Checked { channel, k, query_cut })
+    let second = request.rerank.as_ref().map(|input| second::check(input, k)).transpose()?;
+    Ok(Checked { channel, k, query_cut, second })
 }
 
 fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
@@ -65,7 +68,6 @@ fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
     let names = [
         ("fusion", request.fusion.is_some()),
         ("feedback", request.feedback.is_some()),
-        ("rerank", request.rerank.is_some()),
         ("query.dense", request.query.dense.is_some()),
     ];
     match names.iter().find(|n| n.1) {
@@ -158,7 +160,7 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
     }
 }
 
-fn positive(param: &str, found: u32, most: u32) -> Result<NonZeroUsize, ApiError> {
+pub(crate) fn positive(param: &str, found: u32, most: u32) -> Result<NonZeroUsize, ApiError> {
     bounded(param, u64::from(found), u64::from(most))?;
     usize::try_from(found)
         .ok()

@@ -36,7 +36,11 @@ pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "query_cut" => request.query_cut = Some(number(name, value)?),
             "heap_factor" => request.heap_factor = Some(number(name, value)?),
             "filter" => request.filter = Some(value.clone()),
-            "fusion" | "feedback" | "rerank" => return Err(reserved_name(name)),
+            "rerank" => {
+                let wanted: bool = number(name, value)?;
+                request.rerank = wanted.then(Default::default);
+            }
+            "fusion" | "feedback" => return Err(reserved_name(name)),
             _ => {
                 let message = format!("unknown parameter `{name}`");
                 return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));

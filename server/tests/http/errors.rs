@@ -163,7 +163,7 @@ fn what_this_index_cannot_do() {
             ),
             (r#"{"query":{"text":"a"},"fusion":{}}"#, 422, reserved, Some("fusion")),
             (r#"{"query":{"text":"a"},"feedback":{}}"#, 422, reserved, Some("feedback")),
-            (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, reserved, Some("rerank")),
+            (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, no, Some("rerank")),
             (r#"{"query":{"dense":[1,2]}}"#, 422, reserved, Some("query.dense")),
         ],
     );

@@ -1,0 +1,242 @@
+//! The second stage on the command line: its options, what scores, and questions as token embeddings.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use quarry_datasets::TokenRows;
+use quarry_index::Index;
+use quarry_reranker::CpuReranker;
+use quarry_searcher::{
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
+    Reranked,
+};
+use quarry_server::api::RerankInput;
+use quarry_vectors::{EncodeTokens, Query, TokenEmbeddings};
+
+use crate::commands::tokens::FormArg;
+use crate::model;
+
+/// A number, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Knob<T> {
+    /// The rule is not used.
+    Off,
+    /// Its number.
+    At(T),
+}
+
+impl<T: Copy> Knob<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Off => None,
+            Self::At(value) => Some(value),
+        }
+    }
+}
+
+fn parse_knob<T: std::str::FromStr>(text: &str) -> Result<Knob<T>, String> {
+    if text == "off" {
+        return Ok(Knob::Off);
+    }
+    text.parse().map(Knob::At).map_err(|_| format!("`{text}` is no such number, nor `off`"))
+}
+
+/// Where rows are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Device {
+    /// What is best here.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU.
+    Cuda,
+}
+
+/// Options of the second stage.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Reranking")]
+pub(crate) struct RerankArgs {
+    /// Rescore what the search finds by MaxSim over token embeddings
+    #[arg(long)]
+    pub(crate) rerank: bool,
+    /// Candidates that the search hands on [default: 100]
+    #[arg(long, value_name = "N", requires = "rerank")]
+    depth: Option<NonZeroUsize>,
+    /// Leave out candidates whose first score lies more than this share below the k-th, or `off`
+    /// [default: 0.35; off with --exact-rerank]
+    #[arg(long, value_name = "SHARE", requires = "rerank", value_parser = parse_knob::<f32>)]
+    alpha: Option<Knob<f32>>,
+    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 16;
+    /// off with --exact-rerank]
+    #[arg(long, value_name = "N", requires = "rerank", value_parser = parse_knob::<NonZeroUsize>)]
+    beta: Option<Knob<NonZeroUsize>>,
+    /// Weight of the first stage's score, standardised over the candidates [default: 0.02]
+    #[arg(long, value_name = "X", requires = "rerank")]
+    weight: Option<f32>,
+    /// The same result as scoring every candidate in fp16, most of which int8 bounds spare
+    #[arg(long)]
+    exact_rerank: bool,
+    /// Where rows are scored
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    device: Device,
+    /// Form of the rows that is scored [default: int8 where stored]
+    #[arg(long, value_enum, value_name = "FORM")]
+    form: Option<FormArg>,
+    /// Token embeddings of the queries, tokens x dimensions (.npy) [default: by the token encoder]
+    #[arg(long, value_name = "FILE", requires = "query_lengths", requires = "query_ids")]
+    query_tokens: Option<PathBuf>,
+    /// How many rows each query has (.npy)
+    #[arg(long, value_name = "FILE", requires = "query_tokens")]
+    query_lengths: Option<PathBuf>,
+    /// The queries' ids, one a line, in the order of the rows
+    #[arg(long, value_name = "FILE", requires = "query_tokens")]
+    query_ids: Option<PathBuf>,
+}
+
+impl RerankArgs {
+    /// Candidates for k results.
+    pub(crate) fn depth(&self, k: NonZeroUsize) -> NonZeroUsize {
+        let default = NonZeroUsize::new(DEFAULT_DEPTH).unwrap_or(k);
+        self.depth.unwrap_or(default).max(k)
+    }
+
+    /// What a second stage is asked for.
+    pub(crate) fn params(&self, k: NonZeroUsize) -> RerankParams {
+        let exact = self.exact_rerank;
+        let alpha = self.alpha.map_or((!exact).then_some(DEFAULT_ALPHA), Knob::value);
+        let beta = self.beta.map_or((!exact).then_some(DEFAULT_BETA), Knob::value);
+        let weight = self.weight.unwrap_or(DEFAULT_WEIGHT);
+        RerankParams { alpha, beta, weight, exact, ..RerankParams::new(k) }
+    }
+
+    /// The same as a request says it.
+    pub(crate) fn request(&self, k: NonZeroUsize) -> RerankInput {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let params = self.params(k);
+        RerankInput {
+            depth: Some(small(self.depth(k).get())),
+            alpha: Some(params.alpha),
+            beta: Some(params.beta.map(|beta| small(beta.get()))),
+            weight: Some(params.weight),
+            exact: params.exact,
+            vectors: None,
+        }
+    }
+
+    /// What an exhaustive search is asked for.
+    pub(crate) fn exhaustive(&self, k: NonZeroUsize) -> RerankParams {
+        RerankParams { exact: self.exact_rerank, ..RerankParams::new(k) }
+    }
+
+    /// Opens what the options name.
+    pub(crate) fn open(
+        &self,
+        index: &Arc<Index>,
+        model: Option<&Path>,
+    ) -> anyhow::Result<SecondStage> {
+        let reranker = reranker(index, self.device, self.form)?;
+        let files = (&self.query_tokens, &self.query_lengths, &self.query_ids);
+        let questions = match files {
+            (Some(rows), Some(lengths), Some(ids)) => {
+                Questions::Files(Mutex::new(TokenRows::open(rows, lengths, ids)?))
+            }
+            _ => Questions::Encoder(question_encoder(index, model)?),
+        };
+        Ok(SecondStage { reranker, questions })
+    }
+}
+
+/// What scores an index's token embeddings.
+pub(crate) fn reranker(
+    index: &Arc<Index>,
+    device: Device,
+    form: Option<FormArg>,
+) -> anyhow::Result<Arc<dyn Rerank>> {
+    if device == Device::Cuda {
+        bail!("--device cuda: this build scores on the processor only; leave it out, or say cpu");
+    }
+    let cpu = CpuReranker::new(Arc::clone(index))?;
+    Ok(match form {
+        Some(form) => Arc::new(cpu.with_form(form.into())?),
+        None => Arc::new(cpu),
+    })
+}
+
+/// The token encoder for questions to an index, which must be the one of its documents.
+pub(crate) fn question_encoder(
+    index: &Index,
+    model: Option<&Path>,
+) -> anyhow::Result<Arc<dyn EncodeTokens>> {
+    let source =
+        index.segments().iter().filter_map(|s| s.tokens()).map(|t| &t.meta().source).next();
+    if let Some(file) = source.and_then(|s| s.get("file")) {
+        bail!(
+            "the token embeddings of this index were imported from {file}: give those of the queries with \
+             --query-tokens, --query-lengths and --query-ids"
+        );
+    }
+    let (encoder, identity) = model::token_encoder(model)?;
+    if source.is_some_and(|source| *source != identity) {
+        bail!(
+            "the token embeddings of this index were made by another model ({}): questions and documents \
+             would not match",
+            source.map_or_else(String::new, ToString::to_string)
+        );
+    }
+    Ok(encoder)
+}
+
+enum Questions {
+    Encoder(Arc<dyn EncodeTokens>),
+    Files(Mutex<TokenRows>),
+}
+
+/// What rescores, and where questions' rows come from.
+pub(crate) struct SecondStage {
+    pub(crate) reranker: Arc<dyn Rerank>,
+    questions: Questions,
+}
+
+impl SecondStage {
+    /// The encoder of questions, when they are not read from files.
+    pub(crate) fn encoder(&self) -> Option<Arc<dyn EncodeTokens>> {
+        match &self.questions {
+            Questions::Encoder(encoder) => Some(Arc::clone(encoder)),
+            Questions::Files(_) => None,
+        }
+    }
+
+    /// The rows of queries, in order.
+    pub(crate) fn tokens(&self, queries: &[Query]) -> anyhow::Result<Vec<TokenEmbeddings>> {
+        let one = |query: &Query| match &self.questions {
+            Questions::Encoder(encoder) => Ok(encoder.encode_question(&query.text)?),
+            Questions::Files(rows) => {
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = rows.find(&query.id).with_context(|| {
+                    format!("query `{}` has no rows in the files of --query-tokens", query.id)
+                })?;
+                Ok(rows.rows(at)?)
+            }
+        };
+        queries.iter().map(one).collect()
+    }
+
+    /// Rescores candidates of each query.
+    pub(crate) fn rerank(
+        &self,
+        tokens: &[TokenEmbeddings],
+        candidates: &[Vec<quarry_searcher::Hit>],
+        params: &RerankParams,
+    ) -> anyhow::Result<Vec<Reranked>> {
+        let queries: Vec<RerankQuery<'_>> = tokens
+            .iter()
+            .zip(candidates)
+            .map(|(tokens, candidates)| RerankQuery { tokens, candidates })
+            .collect();
+        Ok(self.reranker.rerank(&queries, params)?)
+    }
+}

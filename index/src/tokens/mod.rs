@@ -1,0 +1,350 @@
+//! Token embeddings of a segment's documents, in the segment's order: what MaxSim compares.
+//!
+//! A document is a run of rows; `starts` says which. Rows are rounded to half precision; every form
+//! that is stored has all of them:
+//!
+//! - `fp16`: the rows themselves
+//! - `int8`: `scale * value`, with an upper bound of the distance to the fp16 row
+//! - `4bit`: a centroid plus `scale * level`, sixteen levels for all rows
+//! - `1bit`: `scale * sign`
+//!
+//! Rows are padded with zeros (of `4bit`: with whatever, queries are zero there; of `1bit`: with
+//! minus) to a multiple of [`PAD`] dimensions.
+
+mod reorder;
+mod residual;
+mod rows;
+mod write;
+
+use std::ops::Range;
+use std::path::Path;
+
+use half::f16;
+use quarry_vectors::{DocId, TokenEmbeddings};
+use serde::{Deserialize, Serialize};
+
+pub use reorder::{alike, reorder};
+pub use residual::{LEVELS, nearest};
+pub use rows::{Int8Rows, ResidualRows, SignRows};
+pub use write::{Centroids, RowError, TokensOptions, TokensWriter};
+
+use crate::IndexError;
+use crate::container::{Part, Verify};
+
+/// Name of the part kind.
+pub const KIND: &str = "tokens";
+/// Version written.
+pub const VERSION: u32 = 1;
+/// Rows have a multiple of so many dimensions on disk.
+pub const PAD: usize = 32;
+/// Most dimensions: sums of products of bytes then fit 32 bits with room.
+pub const MOST_DIMS: usize = 4096;
+/// Most rows of a document.
+pub const MOST_ROWS: usize = 1 << 20;
+
+/// How rows are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Form {
+    /// One byte a dimension, a scale and an error bound a row.
+    #[serde(rename = "int8")]
+    Int8,
+    /// Half precision.
+    #[serde(rename = "fp16")]
+    Fp16,
+    /// A centroid and half a byte a dimension, and a scale a row.
+    #[serde(rename = "4bit")]
+    Residual,
+    /// One bit a dimension, and a scale a row.
+    #[serde(rename = "1bit")]
+    Sign,
+}
+
+impl Form {
+    /// All of them, as they stand in a file.
+    pub const ALL: [Self; 4] = [Self::Int8, Self::Fp16, Self::Residual, Self::Sign];
+
+    /// Its name in commands and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Fp16 => "fp16",
+            Self::Residual => "4bit",
+            Self::Sign => "1bit",
+        }
+    }
+
+    /// Bytes that one row of `stride` dimensions takes, with what stands beside it.
+    #[must_use]
+    pub fn bytes_a_row(self, stride: usize) -> usize {
+        match self {
+            Self::Int8 => stride + 8,
+            Self::Fp16 => 2 * stride,
+            Self::Residual => stride / 2 + 8,
+            Self::Sign => stride / 8 + 4,
+        }
+    }
+}
+
+/// What the part says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokensMeta {
+    /// Dimensions of a row.
+    pub dims: usize,
+    /// Dimensions of a stored row: `dims`, padded.
+    pub stride: usize,
+    /// Rows of all documents.
+    pub tokens: u64,
+    /// Rows of the longest document.
+    pub longest: u64,
+    /// The forms that are stored.
+    pub forms: Vec<Form>,
+    /// At least the length of any row as any of int8 and fp16 has it.
+    pub max_norm: f32,
+    /// Mean bound of the distance between a row and its int8 form; 0 without one.
+    pub mean_error: f64,
+    /// How many rows one pooled row stands for, at most; 1 without pooling.
+    pub pool: usize,
+    /// Centroids of the form `4bit`.
+    pub centroids: usize,
+    /// Where the embeddings come from: the encoder's identity, or the imported file's name.
+    pub source: serde_json::Value,
+}
+
+/// The token embeddings of an open segment.
+#[derive(Debug, Clone)]
+pub struct TokenStore {
+    part: Part,
+    meta: TokensMeta,
+    documents: usize,
+    places: Places,
+}
+
+/// Where the sections lie in the file; empty ones are not stored.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    starts: Range<usize>,
+    int8: [Range<usize>; 3],
+    fp16: Range<usize>,
+    residual: [Range<usize>; 5],
+    sign: [Range<usize>; 2],
+}
+
+impl TokenStore {
+    /// Opens the part and checks that all rows of all documents lie inside it.
+    ///
+    /// # Errors
+    /// As [`Part::open`]; and when sections do not fit the numbers.
+    pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
+        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
+        let meta: TokensMeta = part.json("meta")?;
+        let corrupt = |what: String| IndexError::corrupt(path, what);
+        let documents = usize::try_from(part.documents())
+            .map_err(|_| corrupt("more documents than memory can address".into()))?;
+        let rows = usize::try_from(meta.tokens)
+            .ok()
+            .filter(|rows| rows.checked_mul(2 * MOST_DIMS).is_some())
+            .ok_or_else(|| corrupt("more rows than memory can address".into()))?;
+        let padded = meta.dims.next_multiple_of(PAD);
+        if meta.dims == 0 || meta.dims > MOST_DIMS || meta.stride != padded {
+            return Err(corrupt(format!("{} dimensions in {}", meta.dims, meta.stride)));
+        }
+        if meta.forms.is_empty() || !meta.max_norm.is_finite() || meta.max_norm < 0.0 {
+            return Err(corrupt("its description makes no sense".into()));
+        }
+        let mut store = Self { part, meta, documents, places: Places::default() };
+        let starts: &[u64] = store.part.array("starts")?;
+        let ordered = starts.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= MOST_ROWS as u64);
+        if starts.len() != documents + 1
+            || starts.first() != Some(&0)
+            || starts.last() != Some(&(rows as u64))
+            || !ordered
+        {
+            return Err(corrupt("`starts` does not share all rows among the documents".into()));
+        }
+        store.places = store.find(rows)?;
+        store.check_centroids()?;
+        Ok(store)
+    }
+
+    /// The sections, each of the length that so many rows need.
+    fn find(&self, rows: usize) -> Result<Places, IndexError> {
+        let stride = self.meta.stride;
+        let section = |name: &str, bytes: usize| {
+            let found = self.part.bytes(name)?.len();
+            if found != bytes {
+                let what = format!("section `{name}` has {found} bytes, not {bytes}");
+                return Err(IndexError::corrupt(self.part.path(), what));
+            }
+            Ok(self.part.section_range(name).unwrap_or_default())
+        };
+        let starts = section("starts", 8 * (self.documents + 1))?;
+        let mut places = Places { starts, ..Places::default() };
+        for form in &self.meta.forms {
+            match form {
+                Form::Int8 => {
+                    places.int8 = [
+                        section("i8.rows", rows * stride)?,
+                        section("i8.scale", 4 * rows)?,
+                        section("i8.error", 4 * rows)?,
+                    ];
+                }
+                Form::Fp16 => places.fp16 = section("f16.rows", 2 * rows * stride)?,
+                Form::Residual => {
+                    let centroids = self.meta.centroids.saturating_mul(4 * stride);
+                    places.residual = [
+                        section("r4.rows", rows * stride / 2)?,
+                        section("r4.scale", 4 * rows)?,
+                        section("r4.centroid", 4 * rows)?,
+                        section("r4.centroids", centroids)?,
+                        section("r4.levels", LEVELS)?,
+                    ];
+                }
+                Form::Sign => {
+                    places.sign =
+                        [section("b1.rows", rows * stride / 8)?, section("b1.scale", 4 * rows)?];
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    fn check_centroids(&self) -> Result<(), IndexError> {
+        let Some(rows) = self.residual() else { return Ok(()) };
+        match rows.centroid.iter().max() {
+            Some(most) if *most as usize >= self.meta.centroids => {
+                let what = format!("centroid {most} of {}", self.meta.centroids);
+                Err(IndexError::corrupt(self.part.path(), what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the part says of itself.
+    #[must_use]
+    pub fn meta(&self) -> &TokensMeta {
+        &self.meta
+    }
+
+    /// Number of documents.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// Whether a form is stored.
+    #[must_use]
+    pub fn has(&self, form: Form) -> bool {
+        self.meta.forms.contains(&form)
+    }
+
+    /// Bytes of the part.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.part.file().len() as u64
+    }
+
+    /// Checksum of the part: tells a copy on a device from another.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        self.part.checksum()
+    }
+
+    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn preload(&mut self) -> Result<(), IndexError> {
+        self.part.preload()
+    }
+
+    /// Tells the system to expect random reads.
+    pub fn advise_random(&self) {
+        self.part.file().advise_random();
+    }
+
+    /// Row numbers where documents begin, and the number of rows at the end. Ascending; checked when
+    /// the part was opened.
+    #[must_use]
+    pub fn starts(&self) -> &[u64] {
+        self.array(&self.places.starts)
+    }
+
+    /// The rows of a document.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    #[must_use]
+    pub fn rows(&self, doc: DocId) -> Range<usize> {
+        let starts = self.starts();
+        let at = |i: usize| usize::try_from(starts[i]).unwrap_or(usize::MAX);
+        at(doc.index())..at(doc.index() + 1)
+    }
+
+    /// A document's rows as fp16 has them.
+    ///
+    /// # Errors
+    /// When the part does not store them, or they are not finite.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    pub fn document(&self, doc: DocId) -> Result<TokenEmbeddings, IndexError> {
+        let TokensMeta { dims, stride, .. } = self.meta;
+        let rows = self.rows(doc);
+        let Some(all) = self.fp16() else {
+            return Err(IndexError::corrupt(self.part.path(), "no fp16 rows"));
+        };
+        let values = all[rows.start * stride..rows.end * stride]
+            .chunks_exact(stride)
+            .flat_map(|row| &row[..dims])
+            .map(|bits| f16::from_bits(*bits).to_f32())
+            .collect();
+        TokenEmbeddings::new(dims, values)
+            .map_err(|e| IndexError::corrupt(self.part.path(), format!("row {}: {e}", doc.0)))
+    }
+
+    /// The rows in int8, when they are stored.
+    #[must_use]
+    pub fn int8(&self) -> Option<Int8Rows<'_>> {
+        self.has(Form::Int8).then(|| Int8Rows {
+            rows: self.array(&self.places.int8[0]),
+            scales: self.array(&self.places.int8[1]),
+            errors: self.array(&self.places.int8[2]),
+            stride: self.meta.stride,
+        })
+    }
+
+    /// The rows in half precision (their bits), `stride` values a row, when they are stored.
+    #[must_use]
+    pub fn fp16(&self) -> Option<&[u16]> {
+        self.has(Form::Fp16).then(|| self.array(&self.places.fp16))
+    }
+
+    /// The rows as centroids and residuals, when they are stored.
+    #[must_use]
+    pub fn residual(&self) -> Option<ResidualRows<'_>> {
+        self.has(Form::Residual).then(|| ResidualRows {
+            rows: self.array(&self.places.residual[0]),
+            scales: self.array(&self.places.residual[1]),
+            centroid: self.array(&self.places.residual[2]),
+            centroids: self.array(&self.places.residual[3]),
+            levels: self.array(&self.places.residual[4]),
+            stride: self.meta.stride,
+        })
+    }
+
+    /// The rows' signs, when they are stored.
+    #[must_use]
+    pub fn signs(&self) -> Option<SignRows<'_>> {
+        self.has(Form::Sign).then(|| SignRows {
+            rows: self.array(&self.places.sign[0]),
+            scales: self.array(&self.places.sign[1]),
+            stride: self.meta.stride,
+        })
+    }
+
+    /// A section whose presence and length were checked when the part was opened.
+    fn array<T: bytemuck::Pod>(&self, place: &Range<usize>) -> &[T] {
+        bytemuck::try_cast_slice(&self.part.file()[place.clone()]).unwrap_or_default()
+    }
+}

@@ -1,0 +1,131 @@
+//! Encoded documents of a segment, a shard of them at a time: a shard is a part of its own, whole or
+//! absent, so encoding that was interrupted goes on after the last one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quarry_index::tokens::{Form, TokenStore, TokensOptions, TokensWriter};
+use quarry_index::{IndexError, Segment, Verify};
+use quarry_vectors::{DocId, EncodeTokens, Passage, TokenEmbeddings};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{BATCH, wrong_rows};
+use crate::BuildError;
+use crate::options::Event;
+
+/// Documents of a shard.
+const SHARD: usize = 1 << 12;
+
+pub(super) struct Spool {
+    folder: PathBuf,
+    segment: Uuid,
+    source: Value,
+}
+
+impl Spool {
+    /// A spool in the folder of unfinished builds.
+    pub(super) fn new(build: &Path, segment: Uuid, source: &Value) -> Result<Self, BuildError> {
+        fs::create_dir_all(build).map_err(IndexError::io(build))?;
+        Ok(Self { folder: build.to_path_buf(), segment, source: source.clone() })
+    }
+
+    fn path(&self, shard: usize) -> PathBuf {
+        self.folder.join(format!("{}-tokens-{shard:06}.qry", self.segment.simple()))
+    }
+
+    /// Encodes what no shard of the same source has yet.
+    pub(super) fn fill(
+        &self,
+        segment: &Segment,
+        encoder: &dyn EncodeTokens,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<(), BuildError> {
+        let documents = segment.documents().len();
+        progress(Event::Stage { name: "token encoding", total: documents as u64 });
+        for (shard, start) in (0..documents).step_by(SHARD).enumerate() {
+            let docs = start..documents.min(start + SHARD);
+            if !self.is_done(shard, docs.len(), encoder.dims())? {
+                self.encode(shard, docs.clone(), segment, encoder, progress)?;
+            }
+            progress(Event::Step { done: docs.end as u64 });
+        }
+        Ok(())
+    }
+
+    /// Whether a whole shard is there; one that is not is removed.
+    fn is_done(&self, shard: usize, documents: usize, dims: usize) -> Result<bool, BuildError> {
+        let path = self.path(shard);
+        if !path.exists() {
+            return Ok(false);
+        }
+        if let Ok(store) = TokenStore::open(&path, Verify::Full)
+            && store.documents() == documents
+            && store.meta().dims == dims
+            && store.meta().source == self.source
+        {
+            return Ok(true);
+        }
+        fs::remove_file(&path).map_err(IndexError::io(&path))?;
+        Ok(false)
+    }
+
+    fn encode(
+        &self,
+        shard: usize,
+        docs: std::ops::Range<usize>,
+        segment: &Segment,
+        encoder: &dyn EncodeTokens,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<(), BuildError> {
+        let path = self.path(shard);
+        let options = TokensOptions {
+            dims: encoder.dims(),
+            forms: vec![Form::Fp16],
+            pool: 1,
+            centroids: Default::default(),
+            source: self.source.clone(),
+        };
+        let mut part = TokensWriter::create(&path, options)?.passing();
+        let docs: Vec<DocId> = docs.map(|d| DocId(u32::try_from(d).unwrap_or(u32::MAX))).collect();
+        for batch in docs.chunks(BATCH) {
+            let stored = batch
+                .iter()
+                .map(|doc| match segment.text() {
+                    Some(text) => text.stored(*doc),
+                    None => Ok(Default::default()),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let passages: Vec<Passage<'_>> =
+                stored.iter().map(|s| Passage { title: &s.title, text: &s.text }).collect();
+            let rows = encoder.encode_passages(&passages)?;
+            if rows.len() != batch.len() {
+                return Err(BuildError::EncoderCount { found: rows.len(), expected: batch.len() });
+            }
+            for (doc, rows) in batch.iter().zip(&rows) {
+                part.push(rows).map_err(|e| wrong_rows(segment, *doc, e))?;
+            }
+            if let Some(last) = batch.last() {
+                progress(Event::Step { done: u64::from(last.0) + 1 });
+            }
+        }
+        part.finish()?;
+        Ok(())
+    }
+
+    /// Reads documents back; shards are mapped.
+    pub(super) fn reader(
+        &self,
+        segment: &Segment,
+    ) -> Result<impl FnMut(DocId) -> Result<TokenEmbeddings, BuildError> + use<>, BuildError> {
+        let shards = segment.documents().len().div_ceil(SHARD);
+        let stores = (0..shards)
+            .map(|shard| TokenStore::open(&self.path(shard), Verify::Envelope))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(move |doc: DocId| {
+            let (shard, row) = (doc.index() / SHARD, doc.index() % SHARD);
+            let row = DocId(u32::try_from(row).unwrap_or(u32::MAX));
+            Ok(stores.get(shard).map(|store| store.document(row)).transpose()?.unwrap_or_default())
+        })
+    }
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod cpu;
+mod kernels;
+pub mod oracle;
+pub mod prune;
+mod query;
+
+pub use cpu::CpuReranker;
+pub use kernels::{Kernels, Scored, Scratch};
+pub use query::{LANES, QueryRows};

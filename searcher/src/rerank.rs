@@ -1,0 +1,195 @@
+//! The second stage as the searcher sees it: candidates and token embeddings go in, the k best by
+//! their new scores come out. Who scores them (the processor, a GPU) stands behind [`Rerank`].
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use quarry_vectors::TokenEmbeddings;
+use serde::Serialize;
+
+use crate::{Hit, Method, Outcome, SearchError, Searcher, Stats};
+
+/// Candidates that a first stage hands on when nothing is said.
+pub const DEFAULT_DEPTH: usize = 100;
+/// Candidate pruning when nothing is said.
+pub const DEFAULT_ALPHA: f32 = 0.35;
+/// Early exit when nothing is said.
+pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// Weight of the first stage's standardised score when nothing is said.
+pub const DEFAULT_WEIGHT: f32 = 0.02;
+
+/// One query of a second stage.
+#[derive(Debug, Clone, Copy)]
+pub struct RerankQuery<'a> {
+    /// The question's rows.
+    pub tokens: &'a TokenEmbeddings,
+    /// What the first stage found, best first, with its scores.
+    pub candidates: &'a [Hit],
+}
+
+/// What a second stage is asked for.
+///
+/// A document's new score is `MaxSim + weight * rows * z`, where `rows` is the number of the query's
+/// rows and `z` the first stage's score, standardised over the query's candidates (mean 0, standard
+/// deviation 1; 0 where all are equal).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RerankParams {
+    /// Results wanted.
+    pub k: NonZeroUsize,
+    /// Candidate pruning: candidates with a first score `s < s_k - alpha * |s_k|` are left out, where
+    /// `s_k` is the k-th first score. At least 0; `None` keeps all.
+    pub alpha: Option<f32>,
+    /// Early exit: after the first k candidates, the scoring ends at so many one after another that
+    /// do not enter the k best. `None` scores all.
+    pub beta: Option<NonZeroUsize>,
+    /// Weight of the first stage's standardised score; at least 0, 0 is MaxSim alone.
+    pub weight: f32,
+    /// Whether the result must equal scoring in fp16; bounds from the int8 rows spare most of it.
+    pub exact: bool,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+}
+
+impl RerankParams {
+    /// No pruning and MaxSim alone, for k results.
+    #[must_use]
+    pub fn new(k: NonZeroUsize) -> Self {
+        Self { k, alpha: None, beta: None, weight: 0.0, exact: false, deadline: None }
+    }
+
+    /// Whether all numbers lie in their ranges.
+    ///
+    /// # Errors
+    /// Names the first that does not.
+    pub fn check(&self) -> Result<(), SearchError> {
+        let least = |name, found: f32| {
+            if found.is_finite() && found >= 0.0 {
+                return Ok(());
+            }
+            let expected = "a finite number of at least 0";
+            Err(SearchError::Param { name, found: found.to_string(), expected })
+        };
+        self.alpha.map_or(Ok(()), |alpha| least("alpha", alpha))?;
+        least("weight", self.weight)
+    }
+}
+
+impl RerankParams {
+    /// The defaults, for k results: pruned, with the first stage's score beside MaxSim.
+    #[must_use]
+    pub fn pruned(k: NonZeroUsize) -> Self {
+        Self {
+            alpha: Some(DEFAULT_ALPHA),
+            beta: Some(DEFAULT_BETA),
+            weight: DEFAULT_WEIGHT,
+            ..Self::new(k)
+        }
+    }
+}
+
+/// What a second stage did for one query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RerankStats {
+    /// Documents that it was given.
+    pub candidates: u64,
+    /// Left out by candidate pruning.
+    pub pruned: u64,
+    /// Left out by early exit.
+    pub skipped: u64,
+    /// Scored over the coarser rows (int8, 4 bits, signs), or over fp16 where nothing else is stored.
+    pub scored: u64,
+    /// Scored again over fp16 rows.
+    pub rescored: u64,
+}
+
+impl RerankStats {
+    /// Adds another query's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.candidates += other.candidates;
+        self.pruned += other.pruned;
+        self.skipped += other.skipped;
+        self.scored += other.scored;
+        self.rescored += other.rescored;
+    }
+}
+
+/// The k best documents of one query by their new scores, best first, and what was done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reranked {
+    /// Hits, best first, under the one total order.
+    pub hits: Vec<Hit>,
+    /// Counts.
+    pub stats: RerankStats,
+}
+
+/// A second stage over one open index.
+pub trait Rerank: std::fmt::Debug + Send + Sync {
+    /// What it runs on, for reports.
+    fn device(&self) -> String;
+
+    /// Dimensions that a query's rows must have.
+    fn dims(&self) -> usize;
+
+    /// Rescores the candidates of each query; results in the queries' order.
+    ///
+    /// # Errors
+    /// When a query's rows are no embeddings of this index, a parameter is out of range, the index
+    /// lacks what `exact` needs, or the deadline passes. One failed query fails the batch.
+    fn rerank(
+        &self,
+        queries: &[RerankQuery<'_>],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, SearchError>;
+
+    /// The k best of all documents by MaxSim, for each query. With `exact` over fp16 rows.
+    ///
+    /// # Errors
+    /// As [`Self::rerank`].
+    fn exhaustive(
+        &self,
+        queries: &[&TokenEmbeddings],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, SearchError>;
+}
+
+impl Searcher {
+    /// The k best of all documents by MaxSim for each query, of split documents by their best passage.
+    ///
+    /// # Errors
+    /// As [`Rerank::exhaustive`].
+    pub fn maxsim_batch(
+        &self,
+        reranker: &dyn Rerank,
+        queries: &[&TokenEmbeddings],
+        params: &RerankParams,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        let outcome = |found: Reranked| Outcome {
+            hits: found.hits,
+            method: Method::Scan,
+            stats: Stats { documents_scored: found.stats.scored, ..Stats::default() },
+        };
+        let segments = self.index().segments();
+        let deleted: u64 = segments.iter().filter_map(|s| s.deleted()).map(|rows| rows.len()).sum();
+        if deleted == 0 && !segments.iter().any(|s| s.documents().has_passages()) {
+            return Ok(reranker.exhaustive(queries, params)?.into_iter().map(outcome).collect());
+        }
+        let live = |hit: &Hit| {
+            segments[hit.segment].deleted().is_none_or(|gone| !gone.contains(hit.doc.0))
+        };
+        let more = usize::try_from(deleted).unwrap_or(usize::MAX);
+        let one = |query: &&TokenEmbeddings| {
+            self.documents(params.k, |k| {
+                // Deleted rows are scored too, and left out here.
+                let wanted = RerankParams { k: k.saturating_add(more), ..*params };
+                let mut found = reranker
+                    .exhaustive(&[*query], &wanted)?
+                    .pop()
+                    .unwrap_or(Reranked { hits: Vec::new(), stats: RerankStats::default() });
+                found.hits.retain(live);
+                found.hits.truncate(k.get());
+                Ok(outcome(found))
+            })
+        };
+        queries.iter().map(one).collect()
+    }
+}
