@@ -75,7 +75,9 @@ template <class K, int ROW, int QUERIES> __device__ __forceinline__ void exhaust
   auto leave = [&]() {
 #pragma unroll
     for (int q = 0; q < QUERIES; q++) {
-      float score = finish(top[q], scale[q]);
+      float sums[2] = {0.0f, 0.0f};
+      finish(sums, top[q], scale[q]);
+      float score = total(sums);
       if (lane == 0 && query + q < args.query_count)
         args.scores[(query + q) * args.stride + (document - args.first)] = end > start ? score : args.empty;
       reset(top[q]);
@@ -209,4 +211,15 @@ extern "C" __global__ void __launch_bounds__(SELECT_THREADS) select_best(const S
   }
   __syncthreads();
   if (threadIdx.x == 0) args.lengths[blockIdx.x] = state[2];
+}
+
+// Adds the scores of a long query's next 32 tokens to those of its first.
+struct AddArgs {
+  float* to;
+  const float* from;
+  u64 count;
+};
+extern "C" __global__ void add_rows(const AddArgs args) {
+  for (u64 i = blockIdx.x * (u64)blockDim.x + threadIdx.x; i < args.count; i += (u64)blockDim.x * gridDim.x)
+    args.to[i] = add(args.to[i], args.from[i]);
 }

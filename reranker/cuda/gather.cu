@@ -5,7 +5,8 @@
 // by as one stream of tiles of 8 tokens, DEPTH tiles loaded ahead straight into registers, across
 // the bounds of documents: some 50 KB a multiprocessor in flight. Nothing is shared between warps: no
 // barrier, no shared memory. Past the end of a document its last token is
-// repeated, which no maximum minds. Queries of more than 32 tokens run by once for each 32.
+// repeated, which no maximum minds. For a query of more than 32 tokens the candidates run by once for
+// each 32, and their 16 sums wait in `partial`.
 #include "maxsim.cuh"
 
 struct Task {
@@ -17,7 +18,7 @@ struct Task {
 struct GatherArgs {
   const u8* queries;         // rows of all queries, each query padded with zero rows to a multiple of 32
   const float* query_scale;  // a row's scale; null for halves
-  const float* query_slack;  // bounds: how much an error of 1 in a document token may move a product
+  const float* query_reach;  // bounds: how much an error of 1 in a document token may move a product
   const u8* docs;            // rows of all documents' tokens
   const float* doc_scale;    // a token's scale; null for halves
   const float* doc_error;    // bounds: a token's error
@@ -27,7 +28,9 @@ struct GatherArgs {
   float* scores;  // by candidate
   float* upper;   // bounds only
   float* lower;
+  float* partial;  // 16 sums for each candidate and each of scores, upper, lower; for long queries
   u32 task_count;
+  u32 count;  // candidates of all tasks
   float empty;  // the score of a document without tokens
 };
 
@@ -45,6 +48,20 @@ __device__ __forceinline__ void enter(Cursor& c, u32 count, int my_length, u64 m
   if (c.at < count) {
     c.first = (u64)shuffle((u32)my_first, c.at) | (u64)shuffle((u32)(my_first >> 32), c.at) << 32;
     c.next = 0;
+  }
+}
+
+__device__ __forceinline__ void end_document(float* out, float* partial, u32 i, u32 lane, bool first, bool last,
+                                             const float top[2][2], const float scale[2][2]) {
+  float sums[2] = {0.0f, 0.0f};
+  float* mine = partial + 16 * (u64)i + lane / 4;
+  if (!first) sums[0] = mine[0], sums[1] = mine[8];
+  finish(sums, top, scale);
+  if (last) {
+    float sum = total(sums);
+    if (lane == 0) out[i] = sum;
+  } else {
+    mine[0] = sums[0], mine[8] = sums[1];  // the four lanes of a row have and read the same
   }
 }
 
@@ -67,10 +84,10 @@ template <class K, int ROW, int DEPTH, bool BOUNDS> __device__ __forceinline__ v
   for (u32 part = 0; part < task.parts; part++) {
     u64 row = task.row + 32 * part;
     u32 a[2][ROW / 32][4];
-    float scale[2][2], slack[2][2];
+    float scale[2][2], reach[2][2];
     load_query<ROW>(a, args.queries + row * ROW, lane);
     load_scales(scale, K::scaled ? args.query_scale + row : nullptr, lane);
-    if (BOUNDS) load_scales(slack, args.query_slack + row, lane);
+    if (BOUNDS) load_scales(reach, args.query_reach + row, lane);
 
     u32 tile[DEPTH][ROW / 16];
     float s[DEPTH][2], e[DEPTH][2];
@@ -120,28 +137,26 @@ template <class K, int ROW, int DEPTH, bool BOUNDS> __device__ __forceinline__ v
         K::template dots<ROW>(x, a, tile[slot], s[slot][0], s[slot][1]);
         absorb(top, x);
         if (BOUNDS) {
-          float y[2][4];
+          float y[2][4], z[2][4];
 #pragma unroll
-          for (int sign = 0; sign < 2; sign++) {
-#pragma unroll
-            for (int m = 0; m < 2; m++)
-              for (int i = 0; i < 4; i++)
-                y[m][i] = fma_(sign ? -slack[m][i / 2] : slack[m][i / 2], e[slot][i % 2], x[m][i]);
-            absorb(sign ? low : up, y);
-          }
+          for (int m = 0; m < 2; m++)
+            for (int i = 0; i < 4; i++) {
+              float off = mul(reach[m][i / 2], e[slot][i % 2]);
+              y[m][i] = add(x[m][i], off);
+              z[m][i] = add(x[m][i], -off);
+            }
+          absorb(up, y);
+          absorb(low, z);
         }
         load(slot);
         left -= 8;
         if (left <= 0) {
-          float score = finish(top, scale);
-          float above = BOUNDS ? finish(up, scale) : 0.0f, below = BOUNDS ? finish(low, scale) : 0.0f;
-          if (lane == 0) {
-            u32 i = task.start + at;
-            args.scores[i] = part ? add(args.scores[i], score) : score;
-            if (BOUNDS) {
-              args.upper[i] = part ? add(args.upper[i], above) : above;
-              args.lower[i] = part ? add(args.lower[i], below) : below;
-            }
+          u32 i = task.start + at;
+          bool first = part == 0, last = part + 1 == task.parts;
+          end_document(args.scores, args.partial, i, lane, first, last, top, scale);
+          if (BOUNDS) {
+            end_document(args.upper, args.partial + 16 * (u64)args.count, i, lane, first, last, up, scale);
+            end_document(args.lower, args.partial + 32 * (u64)args.count, i, lane, first, last, low, scale);
           }
           reset(top);
           if (BOUNDS) reset(up), reset(low);

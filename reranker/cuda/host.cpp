@@ -38,14 +38,16 @@ int main(int count, char** words) {
   GatherArgs g;
   ExhaustiveArgs e;
   SelectArgs s;
+  AddArgs a;
   std::function<void()> kernel;
   const char* name = words[1];
 #define NAMED(text) if (!strcmp(name, #text)) kernel
   if (!strncmp(name, "gather", 6) || !strncmp(name, "bounds", 6)) {
-    pointer(g.queries, 0), pointer(g.query_scale, 1), pointer(g.query_slack, 2), pointer(g.docs, 3);
+    pointer(g.queries, 0), pointer(g.query_scale, 1), pointer(g.query_reach, 2), pointer(g.docs, 3);
     pointer(g.doc_scale, 4), pointer(g.doc_error, 5), pointer(g.offsets, 6), pointer(g.candidates, 7);
     pointer(g.tasks, 8), pointer(g.scores, 9), pointer(g.upper, 10), pointer(g.lower, 11);
-    scalar(g.task_count, 12), scalar(g.empty, 13);
+    pointer(g.partial, 12);
+    scalar(g.task_count, 13), scalar(g.count, 14), scalar(g.empty, 15);
     NAMED(gather_i8_32) = [&] { gather_i8_32(g); };
     NAMED(gather_i8_64) = [&] { gather_i8_64(g); };
     NAMED(gather_i8_96) = [&] { gather_i8_96(g); };
@@ -78,6 +80,10 @@ int main(int count, char** words) {
     scalar(s.stride, 1), scalar(s.count, 2), scalar(s.k, 3), scalar(s.room, 4);
     pointer(s.lengths, 5), pointer(s.documents, 6), pointer(s.values, 7);
     kernel = [&] { select_best(s); };
+  }
+  if (!strcmp(name, "add_rows")) {
+    pointer(a.to, 0), pointer(a.from, 1), scalar(a.count, 2);
+    kernel = [&] { add_rows(a); };
   }
   if (!kernel) return fprintf(stderr, "no kernel is called %s\n", name), 2;
   host::launch({(u32)atoi(words[2]), (u32)atoi(words[3]), 1}, (u32)atoi(words[4]), (u32)atoi(words[5]), kernel);

@@ -28,7 +28,7 @@ struct Fiber {
 inline std::vector<Fiber> fibers;
 inline ucontext_t scheduler;
 inline u32 current;
-inline Index thread_index, block_index, block_size;
+inline Index thread_index, block_index, block_size, grid_size;
 inline std::vector<u64> met_warp;  // meetings completed, by warp
 inline std::vector<u32> at_warp;
 inline u64 met_block = 0;
@@ -65,6 +65,7 @@ inline void barrier() {
 inline void launch(Index grid, u32 block, u32 shared_bytes, std::function<void()> kernel) {
   body = std::move(kernel);
   block_size = {block, 1, 1};
+  grid_size = grid;
   for (u32 y = 0; y < grid.y; y++)
     for (u32 x = 0; x < grid.x; x++) {
       block_index = {x, y, 0};
@@ -120,6 +121,7 @@ inline u32 register_of_b(const Shown* s, int k, int column, int per) {
 #define threadIdx host::thread_index
 #define blockIdx host::block_index
 #define blockDim host::block_size
+#define gridDim host::grid_size
 #define SHARED_BYTES(name) \
   u8* name = (u8*)(((unsigned long)host::shared_memory.data() + 127) / 128 * 128)
 

@@ -84,19 +84,22 @@ __device__ __forceinline__ void absorb(float top[2][2], const float x[2][4]) {
     top[m][1] = larger(top[m][1], larger(x[m][2], x[m][3]));
   }
 }
-// The sum over 32 query tokens of their maximum, times the query token's scale. The order is the
-// CPU's: ((t + t+8) + (t+16 + t+24)) in 8 lanes, then lanes 4, 2 and 1 apart.
-__device__ __forceinline__ float finish(float top[2][2], const float scale[2][2]) {
-  float c[2][2];
+// The largest products of 32 query tokens with a document, times the query token's scale, added to
+// the document's sums. As on the CPU, token i is added to sum i % 16: lane l keeps sums l/4 and
+// l/4 + 8.
+__device__ __forceinline__ void finish(float sums[2], const float top[2][2], const float scale[2][2]) {
 #pragma unroll
   for (int m = 0; m < 2; m++)
     for (int h = 0; h < 2; h++) {
       float v = top[m][h];
       v = larger(v, shuffle_xor(v, 1));
       v = larger(v, shuffle_xor(v, 2));
-      c[m][h] = mul(v, scale[m][h]);
+      sums[h] = add(sums[h], mul(v, scale[m][h]));
     }
-  float sum = add(add(c[0][0], c[0][1]), add(c[1][0], c[1][1]));
+}
+// The 16 sums are added in halves.
+__device__ __forceinline__ float total(const float sums[2]) {
+  float sum = add(sums[0], sums[1]);
   sum = add(sum, shuffle_xor(sum, 16));
   sum = add(sum, shuffle_xor(sum, 8));
   return add(sum, shuffle_xor(sum, 4));

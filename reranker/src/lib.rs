@@ -2,6 +2,7 @@
 
 mod cpu;
 mod kernels;
+pub mod cuda;
 pub mod oracle;
 pub mod prune;
 mod query;
