@@ -45,6 +45,14 @@ impl Gpu {
     /// # Errors
     /// When there is no driver, no such device, or it is too old for the kernels.
     pub fn open(ordinal: i32) -> Result<Arc<Self>, CudaError> {
+        Self::open_with(ordinal, &Kernels::unpack()?)
+    }
+
+    /// The same with other builds of the kernels.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(ordinal: i32, kernels: &Kernels) -> Result<Arc<Self>, CudaError> {
         // SAFETY: only tries to load the driver's library. Nothing else of cudarc runs without it:
         // its calls would panic.
         if !unsafe { sys::is_culib_present() } {
@@ -76,7 +84,6 @@ impl Gpu {
         if major < 8 {
             return Err(CudaError::DeviceTooOld { name, major, minor });
         }
-        let kernels = Kernels::unpack()?;
         // SAFETY: the device was returned by cuDeviceGet; the context is released on drop.
         let context = plain("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
         let mut gpu = Self {

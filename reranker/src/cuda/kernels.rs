@@ -19,8 +19,16 @@ impl Kernels {
     /// # Errors
     /// When it is damaged.
     pub fn unpack() -> Result<Self, CudaError> {
+        Self::read(PACKED)
+    }
+
+    /// Unpacks such a file.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(packed: &[u8]) -> Result<Self, CudaError> {
         let bad = |what: &str| CudaError::Kernels(what.to_owned());
-        let bytes = zstd::decode_all(PACKED).map_err(|e| CudaError::Kernels(e.to_string()))?;
+        let bytes = zstd::decode_all(packed).map_err(|e| CudaError::Kernels(e.to_string()))?;
         let end = bytes.windows(2).position(|w| w == b"\n\n").ok_or_else(|| bad("no head"))? + 2;
         let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad("head is no text"))?;
         let mut lines = head.lines();
