@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cpu;
+mod gpu;
 mod kernels;
 pub mod cuda;
 pub mod oracle;
@@ -8,5 +9,6 @@ pub mod prune;
 mod query;
 
 pub use cpu::CpuReranker;
+pub use gpu::{Device, GpuReranker, open};
 pub use kernels::{Kernels, Scored, Scratch};
 pub use query::{LANES, QueryRows};

@@ -98,30 +98,44 @@ pub struct Corpus {
 
 impl Corpus {
     /// Copies as much as `budget` bytes allow (`None`: what is free, less a reserve): int8 first.
+    /// Segments follow one another; a form is taken when all have it.
     ///
     /// # Errors
-    /// When there is no kernel for the rows, the device fails, or not even one document fits.
-    pub fn upload(gpu: &Arc<Gpu>, rows: HostRows<'_>, budget: Option<usize>) -> Result<Self, CudaError> {
-        let documents = rows.starts.len().saturating_sub(1);
+    /// When there is no kernel for the rows, or the device fails.
+    pub fn upload(gpu: &Arc<Gpu>, segments: &[HostRows<'_>], budget: Option<usize>) -> Result<Self, CudaError> {
+        let stride = segments.first().map_or(0, |s| s.stride);
+        if segments.iter().any(|s| s.stride != stride) {
+            return Err(CudaError::NotResident("segments have rows of different lengths"));
+        }
+        let mut starts = vec![0u64];
+        for segment in segments {
+            let base = starts[starts.len() - 1];
+            starts.extend(segment.starts.iter().skip(1).map(|s| base + s));
+        }
+        let documents = starts.len() - 1;
         let free = gpu.memory()?.0;
         let spare = LEAST_SPARE.max(free / SPARE_PART);
         let mut left = budget.unwrap_or(usize::MAX).min(free.saturating_sub(spare));
-        let starts_bytes = size_of_val(rows.starts);
+        let starts_bytes = size_of_val(&starts[..]);
         left = left.saturating_sub(starts_bytes);
-        let starts = DeviceBuffer::new(gpu, starts_bytes)?;
+        let device_starts = DeviceBuffer::new(gpu, starts_bytes)?;
         let mut uploader = Uploader::new(gpu)?;
-        uploader.upload(&starts, bytemuck::cast_slice(rows.starts))?;
+        uploader.upload(&device_starts, 0, bytemuck::cast_slice(&starts))?;
 
-        let mut form = |kind: Kind, parts: &[&[u8]]| -> Result<Resident, CudaError> {
-            kind.supports(rows.stride)?;
-            let row = kind.row_bytes(rows.stride);
-            let each = if kind == Kind::Int8 { row + 8 } else { row };
-            let fitting = fitting_documents(rows.starts, each, left);
-            let tokens = usize::try_from(rows.starts[fitting]).unwrap_or(0);
+        let mut form = |kind: Kind, parts: &[(usize, Vec<&[u8]>)]| -> Result<Resident, CudaError> {
+            kind.supports(stride)?;
+            let each: usize = parts.iter().map(|(bytes, _)| bytes).sum();
+            let fitting = fitting_documents(&starts, each, left);
+            let tokens = usize::try_from(starts[fitting]).unwrap_or(0);
             left -= tokens * each;
-            let mut buffers = parts.iter().zip([row, 4, 4]).map(|(part, bytes)| {
+            let mut buffers = parts.iter().map(|(bytes, pieces)| {
                 let buffer = DeviceBuffer::new(gpu, tokens * bytes)?;
-                uploader.upload(&buffer, &part[..tokens * bytes])?;
+                let mut at = 0;
+                for piece in pieces {
+                    let take = piece.len().min(tokens * bytes - at);
+                    uploader.upload(&buffer, at, &piece[..take])?;
+                    at += take;
+                }
                 Ok(buffer)
             });
             let rows = buffers.next().unwrap_or(Err(CudaError::NotResident("no rows were given")))?;
@@ -129,28 +143,31 @@ impl Corpus {
             let errors = buffers.next().transpose()?;
             Ok(Resident { documents: fitting, rows, scales, errors })
         };
-        let int8 = match rows.int8 {
-            Some((values, scales, errors)) => {
-                let parts: [&[u8]; 3] = [
-                    bytemuck::cast_slice(values),
-                    bytemuck::cast_slice(scales),
-                    bytemuck::cast_slice(errors),
-                ];
-                Some(form(Kind::Int8, &parts)?)
+        let int8: Option<Vec<_>> = segments.iter().map(|s| s.int8).collect();
+        let int8 = match int8.filter(|all| !all.is_empty()) {
+            Some(all) => Some(form(
+                Kind::Int8,
+                &[
+                    (stride, all.iter().map(|r| bytemuck::cast_slice(r.0)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.1)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.2)).collect()),
+                ],
+            )?),
+            None => None,
+        };
+        let fp16: Option<Vec<_>> = segments.iter().map(|s| s.fp16).collect();
+        let fp16 = match fp16.filter(|all| !all.is_empty()) {
+            Some(all) => {
+                let pieces = all.iter().map(|r| bytemuck::cast_slice(r)).collect();
+                match form(Kind::Fp16, &[(2 * stride, pieces)]) {
+                    Err(CudaError::Unsupported { .. }) if int8.is_some() => None,
+                    other => Some(other?),
+                }
             }
             None => None,
         };
-        let fp16 = match rows.fp16 {
-            Some(values) => match form(Kind::Fp16, &[bytemuck::cast_slice(values)]) {
-                Err(CudaError::Unsupported { .. }) if int8.is_some() => None,
-                other => Some(other?),
-            },
-            None => None,
-        };
         uploader.finish()?;
-        let gpu = Arc::clone(gpu);
-        let host_starts = rows.starts.to_vec();
-        Ok(Self { gpu, starts, host_starts, stride: rows.stride, documents, int8, fp16 })
+        Ok(Self { gpu: Arc::clone(gpu), starts: device_starts, host_starts: starts, stride, documents, int8, fp16 })
     }
 
     /// Documents of the index, resident or not.
@@ -205,7 +222,7 @@ impl Uploader {
         Ok(Self { lanes: [lane()?, lane()?], next: 0 })
     }
 
-    fn upload(&mut self, to: &DeviceBuffer, from: &[u8]) -> Result<(), CudaError> {
+    fn upload(&mut self, to: &DeviceBuffer, at: usize, from: &[u8]) -> Result<(), CudaError> {
         for (i, piece) in from.chunks(STEP).enumerate() {
             let (stream, buffer) = &mut self.lanes[self.next];
             self.next = 1 - self.next;
@@ -214,7 +231,7 @@ impl Uploader {
             target.par_chunks_mut(1 << 20).zip(piece.par_chunks(1 << 20)).for_each(|(to, from)| {
                 to.copy_from_slice(from);
             });
-            stream.upload(to, i * STEP, buffer, piece.len())?;
+            stream.upload(to, at + i * STEP, buffer, piece.len())?;
         }
         Ok(())
     }

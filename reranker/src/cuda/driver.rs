@@ -185,11 +185,12 @@ impl Gpu {
             return Ok(*function as sys::CUfunction);
         }
         let c_name = CString::new(name).map_err(|_| CudaError::Kernels("a name with a zero".into()))?;
-        let found = self.modules.iter().find_map(|module| {
-            // SAFETY: the modules are loaded as long as `self` lives.
-            unsafe { result::module::get_function(*module, c_name.clone()) }.ok()
-        });
-        let function = found.ok_or_else(|| CudaError::Kernels(format!("no kernel {name}")))?;
+        let gathers = name.starts_with("gather") || name.starts_with("bounds");
+        let module = self.modules.get(usize::from(!gathers));
+        let module = *module.ok_or_else(|| CudaError::Kernels(format!("no kernel {name}")))?;
+        // SAFETY: the modules are loaded as long as `self` lives.
+        let function = unsafe { result::module::get_function(module, c_name) };
+        let function = self.check("cuModuleGetFunction", function)?;
         if shared > 48 << 10 {
             let attribute =
                 sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;

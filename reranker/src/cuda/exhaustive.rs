@@ -77,7 +77,7 @@ impl Exhaustive {
         Self { corpus: Arc::clone(corpus), running: Mutex::default() }
     }
 
-    /// The k best resident documents of each query, best first, equal ones by document; and the
+    /// The k best resident documents of each query and those that equal the last of them; and the
     /// microseconds that the device spent on scores and on choosing.
     ///
     /// # Errors
@@ -205,13 +205,15 @@ impl Exhaustive {
     }
 }
 
-/// Keeps the k best, best first: by score, equal ones by document.
+/// Keeps the k best and all that equal the last of them: best first, equal ones by document.
 pub fn best_of(found: &mut Vec<(u32, f32)>, k: usize) {
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if found.len() > k && k > 0 {
-        found.select_nth_unstable_by(k - 1, order);
+    if k == 0 {
+        found.clear();
+    } else if found.len() > k {
+        let least = found.select_nth_unstable_by(k - 1, order).1.1;
+        found.retain(|f| f.1.total_cmp(&least).is_ge());
     }
-    found.truncate(k);
     found.sort_unstable_by(order);
 }
 
@@ -314,8 +316,10 @@ mod tests {
     fn the_best_are_kept_in_order() {
         let mut found = vec![(4, 1.0), (1, 2.0), (3, 1.0), (2, 1.0), (0, 0.5)];
         best_of(&mut found, 3);
-        assert_eq!(found, [(1, 2.0), (2, 1.0), (3, 1.0)]);
+        assert_eq!(found, [(1, 2.0), (2, 1.0), (3, 1.0), (4, 1.0)]);
         best_of(&mut found, 9);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
+        best_of(&mut found, 1);
+        assert_eq!(found, [(1, 2.0)]);
     }
 }
