@@ -89,7 +89,7 @@ impl CpuReranker {
         self.form
     }
 
-    fn need(&self, form: Form, what: &'static str) -> Result<(), SearchError> {
+    pub(crate) fn need(&self, form: Form, what: &'static str) -> Result<(), SearchError> {
         let stored = |s: &Segment| s.tokens().is_some_and(|t| t.has(form));
         if self.index.segments().iter().all(stored) {
             return Ok(());
@@ -98,7 +98,7 @@ impl CpuReranker {
     }
 
     /// The form that is scored first for these parameters.
-    fn coarse(&self, params: &RerankParams) -> Result<Form, SearchError> {
+    pub(crate) fn coarse(&self, params: &RerankParams) -> Result<Form, SearchError> {
         params.check()?;
         if !params.exact {
             return Ok(self.form);
@@ -123,7 +123,7 @@ impl CpuReranker {
     }
 
     /// The total order of hits; ids are looked up only where scores are equal.
-    fn order(&self, a: (f32, Hit), b: (f32, Hit)) -> Ordering {
+    pub(crate) fn order(&self, a: (f32, Hit), b: (f32, Hit)) -> Ordering {
         let id = |hit: Hit| self.index.segments()[hit.segment].documents().id(hit.doc).as_bytes();
         b.0.total_cmp(&a.0).then_with(|| id(b.1).cmp(id(a.1)))
     }
@@ -300,7 +300,7 @@ impl Rerank for CpuReranker {
 }
 
 /// Gives up when the time has passed; looks at the clock now and then.
-fn check(step: usize, deadline: Option<Instant>) -> Result<(), SearchError> {
+pub(crate) fn check(step: usize, deadline: Option<Instant>) -> Result<(), SearchError> {
     match deadline {
         Some(at) if step.is_multiple_of(16) && Instant::now() >= at => Err(SearchError::Timeout),
         _ => Ok(()),

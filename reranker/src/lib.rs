@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod cpu;
+mod gpu;
 mod kernels;
+pub mod cuda;
 pub mod oracle;
 pub mod prune;
 mod query;
 
 pub use cpu::CpuReranker;
+pub use gpu::{Device, GpuReranker, open};
 pub use kernels::{Kernels, Scored, Scratch};
 pub use query::{LANES, QueryRows};
