@@ -49,10 +49,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,quarry_server=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
+        // A server says once what it runs on; a command of one search need not.
+        let server = matches!(cli.command, Command::Serve(_));
+        let crates = if server { ",quarry_server=info,quarry_reranker=info" } else { "" };
+        tracing_subscriber::EnvFilter::new(format!("warn{crates}"))
+    });
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if let Some(threads) = cli.threads
         && let Err(error) =
             rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()

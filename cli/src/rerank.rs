@@ -56,6 +56,16 @@ pub(crate) enum Device {
     Cuda,
 }
 
+impl From<Device> for quarry_reranker::Device {
+    fn from(arg: Device) -> Self {
+        match arg {
+            Device::Auto => Self::Auto,
+            Device::Cpu => Self::Cpu,
+            Device::Cuda => Self::Cuda,
+        }
+    }
+}
+
 /// Options of the second stage.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Reranking")]
@@ -156,14 +166,15 @@ pub(crate) fn reranker(
     device: Device,
     form: Option<FormArg>,
 ) -> anyhow::Result<Arc<dyn Rerank>> {
+    let Some(form) = form else {
+        return Ok(quarry_reranker::open(Arc::clone(index), device.into())?);
+    };
     if device == Device::Cuda {
-        bail!("--device cuda: this build scores on the processor only; leave it out, or say cpu");
+        bail!(
+            "--form: the GPU scores int8 where it is stored, else fp16; choose a form on the processor"
+        );
     }
-    let cpu = CpuReranker::new(Arc::clone(index))?;
-    Ok(match form {
-        Some(form) => Arc::new(cpu.with_form(form.into())?),
-        None => Arc::new(cpu),
-    })
+    Ok(Arc::new(CpuReranker::new(Arc::clone(index))?.with_form(form.into())?))
 }
 
 /// The token encoder for questions to an index, which must be the one of its documents.

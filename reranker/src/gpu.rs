@@ -156,7 +156,8 @@ impl GpuReranker {
             Form::Fp16 => Kind::Fp16,
             _ => return Err(CudaError::NotResident("the device scores int8 and fp16 rows only")),
         };
-        let stores: Vec<&TokenStore> = index.segments().iter().filter_map(Segment::tokens).collect();
+        let stores: Vec<&TokenStore> =
+            index.segments().iter().filter_map(Segment::tokens).collect();
         let mut meta = stores.first().ok_or(no_tokens)?.meta().clone();
         kind.supports(meta.stride)?;
         meta.max_norm = stores.iter().map(|s| s.meta().max_norm).fold(0.0, f32::max);
@@ -173,7 +174,9 @@ impl GpuReranker {
         let mut bases = vec![0u32];
         for store in &stores {
             let next = bases[bases.len() - 1].checked_add(count_u32(store.documents()));
-            bases.push(next.ok_or(CudaError::NotResident("more documents than the device numbers"))?);
+            bases.push(
+                next.ok_or(CudaError::NotResident("more documents than the device numbers"))?,
+            );
         }
         let corpus = Arc::new(Corpus::upload(&gpu, &host, budget)?);
         let resident = corpus.resident(kind).map_or(0, |r| r.documents);
@@ -186,8 +189,14 @@ impl GpuReranker {
         }
         let gatherer = Gatherer::new(&corpus);
         let exhaustive = Exhaustive::new(&corpus);
-        let costs = Costs { cpu_token: 0.0, call: 0.0, gpu_token: 0.0, cores: rayon::current_num_threads() };
-        let mut made = Self { cpu, index, corpus, gatherer, exhaustive, bases, meta, kind, costs, auto };
+        let costs = Costs {
+            cpu_token: 0.0,
+            call: 0.0,
+            gpu_token: 0.0,
+            cores: rayon::current_num_threads(),
+        };
+        let mut made =
+            Self { cpu, index, corpus, gatherer, exhaustive, bases, meta, kind, costs, auto };
         made.self_test()?;
         tracing::info!("reranking runs on {}", made.device());
         Ok(made)
@@ -231,7 +240,9 @@ impl GpuReranker {
         let query = self.prepare(&query).map_err(|e| test(&e.to_string()))?;
         let mut scratch = Scratch::default();
         for kind in [Kind::Int8, Kind::Fp16] {
-            let Some(here) = self.corpus.resident(kind).map(|r| count_u32(r.documents)) else { continue };
+            let Some(here) = self.corpus.resident(kind).map(|r| count_u32(r.documents)) else {
+                continue;
+            };
             let documents: Vec<u32> = documents.iter().copied().filter(|d| *d < here).collect();
             let bounds = kind == Kind::Int8;
             let rows = query.rows(kind);
@@ -245,7 +256,8 @@ impl GpuReranker {
                     (device.score - wanted.score).abs() <= query.margin
                 };
                 if !same {
-                    let what = format!("document {document} has {device:?}, on the processor {wanted:?}");
+                    let what =
+                        format!("document {document} has {device:?}, on the processor {wanted:?}");
                     return Err(CudaError::SelfTest(what));
                 }
             }
@@ -263,7 +275,8 @@ impl GpuReranker {
         };
         let tokens: u64 = documents.iter().map(|d| self.tokens(*d)).sum();
         let few = &documents[..1];
-        self.costs.call = clock(&mut || self.gatherer.score(self.kind, false, &[one], &[few]).map(drop))?;
+        self.costs.call =
+            clock(&mut || self.gatherer.score(self.kind, false, &[one], &[few]).map(drop))?;
         self.costs.cpu_token = clock(&mut || {
             for document in &documents {
                 let _ = self.on_processor(&query, *document, self.kind, false, &mut scratch);
@@ -294,7 +307,14 @@ impl GpuReranker {
     }
 
     /// One document's score by the processor's kernels.
-    fn on_processor(&self, query: &Prepared, document: u32, kind: Kind, bounds: bool, scratch: &mut Scratch) -> Scored {
+    fn on_processor(
+        &self,
+        query: &Prepared,
+        document: u32,
+        kind: Kind,
+        bounds: bool,
+        scratch: &mut Scratch,
+    ) -> Scored {
         let (segment, doc) = self.place(document);
         let Some(store) = self.index.segments()[segment].tokens() else { return Scored::default() };
         let rows = store.rows(doc);
@@ -311,7 +331,11 @@ impl GpuReranker {
             }),
             Kind::Fp16 => store.fp16().map(|all| {
                 let stride = query.rows.stride();
-                plain(kernels.fp16(&query.rows, &all[rows.start * stride..rows.end * stride], scratch))
+                plain(kernels.fp16(
+                    &query.rows,
+                    &all[rows.start * stride..rows.end * stride],
+                    scratch,
+                ))
             }),
         };
         // The constructor and `rerank` saw that the form is stored.
@@ -375,14 +399,19 @@ impl GpuReranker {
         Ok(out)
     }
 
-    fn on_device(&self, queries: &[RerankQuery<'_>], params: &RerankParams) -> Result<Vec<Reranked>, Failure> {
+    fn on_device(
+        &self,
+        queries: &[RerankQuery<'_>],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, Failure> {
         let bounds = params.exact && self.kind == Kind::Int8;
         let going: Result<Vec<Going<'_>>, SearchError> = queries
             .par_iter()
             .map(|query| {
                 let first: Vec<f32> = query.candidates.iter().map(|hit| hit.score).collect();
                 let all = first.len();
-                let kept = params.alpha.map_or(all, |a| prune::candidate_pruning(&first, params.k, a));
+                let kept =
+                    params.alpha.map_or(all, |a| prune::candidate_pruning(&first, params.k, a));
                 let hits = &query.candidates[..kept];
                 Ok(Going {
                     prepared: self.prepare(query.tokens)?,
@@ -490,17 +519,22 @@ impl GpuReranker {
             .map(|(g, list)| list.iter().map(|at| g.documents[*at]).collect())
             .collect();
         let prepared: Vec<&Prepared> = going.iter().map(|g| &g.prepared).collect();
-        let fine: Vec<Vec<Scored>> = if self.corpus.resident(Kind::Fp16).is_some_and(|r| r.documents > 0) {
-            let lists: Vec<&[u32]> = documents.iter().map(|l| &l[..]).collect();
-            self.score(Kind::Fp16, false, &prepared, &lists, true)?
-        } else {
-            let work = prepared.par_iter().zip(&documents);
-            work.map_init(Scratch::default, |scratch, (query, list)| {
-                list.iter().map(|d| self.on_processor(query, *d, Kind::Fp16, false, scratch)).collect()
-            })
-            .collect()
-        };
-        for (((going, list), fine), (best, stats)) in going.iter().zip(&undecided).zip(fine).zip(results) {
+        let fine: Vec<Vec<Scored>> =
+            if self.corpus.resident(Kind::Fp16).is_some_and(|r| r.documents > 0) {
+                let lists: Vec<&[u32]> = documents.iter().map(|l| &l[..]).collect();
+                self.score(Kind::Fp16, false, &prepared, &lists, true)?
+            } else {
+                let work = prepared.par_iter().zip(&documents);
+                work.map_init(Scratch::default, |scratch, (query, list)| {
+                    list.iter()
+                        .map(|d| self.on_processor(query, *d, Kind::Fp16, false, scratch))
+                        .collect()
+                })
+                .collect()
+            };
+        for (((going, list), fine), (best, stats)) in
+            going.iter().zip(&undecided).zip(fine).zip(results)
+        {
             let order = |a: &(f32, usize), b: &(f32, usize)| {
                 self.cpu.order((a.0, going.hits[a.1]), (b.0, going.hits[b.1]))
             };
@@ -514,11 +548,16 @@ impl GpuReranker {
         Ok(())
     }
 
-    fn all_on_device(&self, queries: &[&TokenEmbeddings], params: &RerankParams) -> Result<Vec<Reranked>, Failure> {
+    fn all_on_device(
+        &self,
+        queries: &[&TokenEmbeddings],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, Failure> {
         let kind = if params.exact { Kind::Fp16 } else { self.kind };
         let documents = self.corpus.documents();
         let here = self.corpus.resident(kind).map_or(0, |r| r.documents);
-        let prepared: Result<Vec<Prepared>, SearchError> = queries.par_iter().map(|q| self.prepare(q)).collect();
+        let prepared: Result<Vec<Prepared>, SearchError> =
+            queries.par_iter().map(|q| self.prepare(q)).collect();
         let prepared = prepared?;
         let rows: Vec<_> = prepared.iter().map(|q| q.rows(kind)).collect();
         check(0, params.deadline)?;
@@ -538,7 +577,11 @@ impl GpuReranker {
             }
         }
         let order = |a: &(f32, Hit), b: &(f32, Hit)| self.cpu.order(*a, *b);
-        let stats = RerankStats { candidates: documents as u64, scored: documents as u64, ..RerankStats::default() };
+        let stats = RerankStats {
+            candidates: documents as u64,
+            scored: documents as u64,
+            ..RerankStats::default()
+        };
         let work = prepared.par_iter().zip(found);
         let made: Result<Vec<Reranked>, SearchError> = work
             .map_init(Scratch::default, |scratch, (query, found)| {
@@ -555,7 +598,11 @@ impl GpuReranker {
                     let scored = self.on_processor(query, document, kind, false, scratch);
                     top.offer((scored.score, hit(document)));
                 }
-                let hits = top.into_sorted().into_iter().map(|(score, hit)| Hit { score, ..hit }).collect();
+                let hits = top
+                    .into_sorted()
+                    .into_iter()
+                    .map(|(score, hit)| Hit { score, ..hit })
+                    .collect();
                 Ok(Reranked { hits, stats })
             })
             .collect();
@@ -612,7 +659,11 @@ impl Rerank for GpuReranker {
         self.meta.dims
     }
 
-    fn rerank(&self, queries: &[RerankQuery<'_>], params: &RerankParams) -> Result<Vec<Reranked>, SearchError> {
+    fn rerank(
+        &self,
+        queries: &[RerankQuery<'_>],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, SearchError> {
         self.cpu.coarse(params)?;
         let candidates: usize = queries.iter().map(|q| q.candidates.len()).sum();
         let mean = candidates.div_ceil(queries.len().max(1));
@@ -622,7 +673,11 @@ impl Rerank for GpuReranker {
         self.or_processor(self.on_device(queries, params), || self.cpu.rerank(queries, params))
     }
 
-    fn exhaustive(&self, queries: &[&TokenEmbeddings], params: &RerankParams) -> Result<Vec<Reranked>, SearchError> {
+    fn exhaustive(
+        &self,
+        queries: &[&TokenEmbeddings],
+        params: &RerankParams,
+    ) -> Result<Vec<Reranked>, SearchError> {
         params.check()?;
         if params.exact {
             self.cpu.need(Form::Fp16, "an exact search")?;
@@ -632,7 +687,9 @@ impl Rerank for GpuReranker {
         if missing || self.corpus.gpu().broken().is_some() {
             return self.cpu.exhaustive(queries, params);
         }
-        self.or_processor(self.all_on_device(queries, params), || self.cpu.exhaustive(queries, params))
+        self.or_processor(self.all_on_device(queries, params), || {
+            self.cpu.exhaustive(queries, params)
+        })
     }
 }
 
@@ -646,7 +703,8 @@ impl Prepared {
             let (base, lane) = (row / LANES * stride, row % LANES);
             let (mut moved, mut length) = (0.0, 0.0);
             for d in 0..stride {
-                bytes[row * stride + d] = rows.bytes()[(base + d / 4 * 4) * LANES + lane * 4 + d % 4].cast_unsigned();
+                bytes[row * stride + d] =
+                    rows.bytes()[(base + d / 4 * 4) * LANES + lane * 4 + d % 4].cast_unsigned();
                 let value = rows.floats()[(base + d) * LANES + lane];
                 let half = f16::from_f32(value);
                 halves[2 * (row * stride + d)..][..2].copy_from_slice(&half.to_le_bytes());
@@ -669,7 +727,9 @@ impl Prepared {
 
     fn rows(&self, kind: Kind) -> cuda::QueryRows<'_> {
         match kind {
-            Kind::Int8 => cuda::QueryRows { bytes: &self.bytes, scales: &self.scales, reach: &self.reach },
+            Kind::Int8 => {
+                cuda::QueryRows { bytes: &self.bytes, scales: &self.scales, reach: &self.reach }
+            }
             Kind::Fp16 => cuda::QueryRows { bytes: &self.halves, scales: &[], reach: &[] },
         }
     }

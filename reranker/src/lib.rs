@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod cpu;
+pub mod cuda;
 mod gpu;
 mod kernels;
-pub mod cuda;
 pub mod oracle;
 pub mod prune;
 mod query;

@@ -1,6 +1,11 @@
 //! The CUDA kernels' very sources, compiled for the host (`cuda/host.h`), against MaxSim as written
 //! down. Needs g++; without one the tests say so and pass.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,13 +19,21 @@ use rand::{Rng, SeedableRng};
 fn host() -> Option<&'static Path> {
     static HOST: OnceLock<Option<PathBuf>> = OnceLock::new();
     HOST.get_or_init(|| {
-        if !Command::new("g++").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success()) {
-            eprintln!("skipped: g++ is not installed, so the kernels cannot be compiled for the host");
+        if !Command::new("g++")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success())
+        {
+            eprintln!(
+                "skipped: g++ is not installed, so the kernels cannot be compiled for the host"
+            );
             return None;
         }
         let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("maxsim-host");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/cuda/host.cpp");
-        let options = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Werror"];
+        let options =
+            ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Werror"];
         let done = Command::new("g++").args(options).arg(source).arg("-o").arg(&binary).status();
         assert!(done.unwrap().success(), "the kernels do not compile for the host");
         Some(binary)
@@ -29,7 +42,13 @@ fn host() -> Option<&'static Path> {
 }
 
 /// Runs a kernel; gives all fields back.
-fn run(kernel: &str, grid: (usize, usize), threads: usize, shared: usize, fields: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn run(
+    kernel: &str,
+    grid: (usize, usize),
+    threads: usize,
+    shared: usize,
+    fields: &[Vec<u8>],
+) -> Vec<Vec<u8>> {
     let mut child = Command::new(host().unwrap())
         .arg(kernel)
         .args([grid.0, grid.1, threads, shared].map(|n| n.to_string()))
@@ -96,7 +115,8 @@ fn case(dims: usize, rows: &[usize], seed: u64) -> Case {
     let mut byte = |n: usize| (0..n).map(|_| random.random_range(-127..=127i8)).collect::<Vec<_>>();
     let docs = byte(tokens * dims);
     let values: Vec<Vec<i8>> = rows.iter().map(|rows| byte(rows * dims)).collect();
-    let mut some = |n: usize| (0..n).map(|_| random.random_range(1e-4..2e-3f32)).collect::<Vec<_>>();
+    let mut some =
+        |n: usize| (0..n).map(|_| random.random_range(1e-4..2e-3f32)).collect::<Vec<_>>();
     let (scales, errors) = (some(tokens), some(tokens));
     let queries: Vec<(Vec<f32>, Vec<f32>)> = rows.iter().map(|n| (some(*n), some(*n))).collect();
     let half_docs = (0..tokens * dims).map(|_| half(&mut random)).collect();
@@ -128,7 +148,8 @@ impl Case {
             let mut best = [f32::NEG_INFINITY; 3];
             for t in tokens.clone() {
                 let document = &self.docs[t * self.dims..][..self.dims];
-                let dot: i32 = row.iter().zip(document).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+                let dot: i32 =
+                    row.iter().zip(document).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
                 let value = dot as f32 * self.scales[t];
                 let off = query.reach[i] * self.errors[t];
                 best[0] = best[0].max(value);
@@ -165,7 +186,8 @@ impl Case {
 
     /// All queries' rows, each query padded to whole tiles: bytes or halves, scales, reach, tiles.
     fn packed(&self, half: bool) -> (Vec<u8>, Vec<f32>, Vec<f32>, Vec<usize>) {
-        let (mut rows, mut scales, mut reach, mut tiles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut scales, mut reach, mut tiles) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for query in &self.queries {
             let padded = query.rows.next_multiple_of(32);
             let row_bytes = if half { 2 * self.dims } else { self.dims };
@@ -229,12 +251,21 @@ fn gather(dims: usize, half: bool, bounds: bool, seed: u64) {
         let place = format!("{name}: query {query}, document {document}");
         if half {
             let wanted = case.fp16(&case.queries[query], document);
-            assert!((f64::from(found[0][i]) - wanted).abs() < 1e-4, "{place}: {} {wanted}", found[0][i]);
+            assert!(
+                (f64::from(found[0][i]) - wanted).abs() < 1e-4,
+                "{place}: {} {wanted}",
+                found[0][i]
+            );
             continue;
         }
         let wanted = case.int8(&case.queries[query], document);
         for (which, wanted) in wanted.iter().enumerate().take(if bounds { 3 } else { 1 }) {
-            assert_eq!(found[which][i].to_bits(), wanted.to_bits(), "{place}: {} {wanted}", found[which][i]);
+            assert_eq!(
+                found[which][i].to_bits(),
+                wanted.to_bits(),
+                "{place}: {} {wanted}",
+                found[which][i]
+            );
         }
     }
 }
@@ -294,10 +325,17 @@ fn exhaustive(dims: usize, half: bool, seed: u64) {
             let found = found[q * stride + document];
             if half {
                 let wanted = case.fp16(query, document);
-                assert!((f64::from(found) - wanted).abs() < 1e-4, "{name}: {q} {document}: {found} {wanted}");
+                assert!(
+                    (f64::from(found) - wanted).abs() < 1e-4,
+                    "{name}: {q} {document}: {found} {wanted}"
+                );
             } else {
                 let wanted = case.int8(query, document)[0];
-                assert_eq!(found.to_bits(), wanted.to_bits(), "{name}: {q} {document}: {found} {wanted}");
+                assert_eq!(
+                    found.to_bits(),
+                    wanted.to_bits(),
+                    "{name}: {q} {document}: {found} {wanted}"
+                );
             }
         }
         assert!(found[q * stride + documents..(q + 1) * stride].iter().all(|f| f.is_nan()));
@@ -309,10 +347,18 @@ fn exhaustive_scores_are_maxsim() {
     if host().is_none() {
         return;
     }
-    for (seed, (dims, half)) in
-        [(32, false), (64, false), (96, false), (128, false), (256, false), (64, true), (96, true), (128, true)]
-            .into_iter()
-            .enumerate()
+    for (seed, (dims, half)) in [
+        (32, false),
+        (64, false),
+        (96, false),
+        (128, false),
+        (256, false),
+        (64, true),
+        (96, true),
+        (128, true),
+    ]
+    .into_iter()
+    .enumerate()
     {
         exhaustive(dims, half, seed as u64);
     }
@@ -324,7 +370,9 @@ fn the_best_are_all_listed() {
         return;
     }
     let mut random = SmallRng::seed_from_u64(7);
-    for (count, k, levels) in [(1, 1, 5), (40, 50, 1000), (3000, 10, 100_000), (3000, 10, 3), (500, 1, 7)] {
+    for (count, k, levels) in
+        [(1, 1, 5), (40, 50, 1000), (3000, 10, 100_000), (3000, 10, 3), (500, 1, 7)]
+    {
         let (lines, stride, room) = (2, count + 5, k + 100);
         let scores: Vec<f32> = (0..lines * stride)
             .map(|_| random.random_range(-levels..levels) as f32 / 64.0)

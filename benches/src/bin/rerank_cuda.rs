@@ -90,7 +90,7 @@ fn main() -> Result<()> {
 
 fn one_build(args: &Args, gpu: &Arc<Gpu>, data: &Data, copy: f64) -> Result<Value> {
     let started = Instant::now();
-    let corpus = Arc::new(Corpus::upload(gpu, data.rows(), None)?);
+    let corpus = Arc::new(Corpus::upload(gpu, &[data.rows()], None)?);
     let seconds = started.elapsed().as_secs_f64();
     let bytes = data.tokens() as f64 * (if data.half.is_empty() { 136.0 } else { 392.0 });
     println!("upload: {:.1} GB in {seconds:.1} s, {:.1} GB/s", bytes / 1e9, bytes / seconds / 1e9);
@@ -98,7 +98,10 @@ fn one_build(args: &Args, gpu: &Arc<Gpu>, data: &Data, copy: f64) -> Result<Valu
     let mut report = json!({ "upload_gb_s": bytes / seconds / 1e9 });
     check(data, &gatherer)?;
 
-    println!("{:<26}{:>10}{:>12}{:>12}{:>10}", "ragged gather", "µs", "M docs/s", "GB/s", "of copy");
+    println!(
+        "{:<26}{:>10}{:>12}{:>12}{:>10}",
+        "ragged gather", "µs", "M docs/s", "GB/s", "of copy"
+    );
     let mut rows = Vec::new();
     for batch in [64, 256] {
         for (kind, bounds) in [(Kind::Int8, false), (Kind::Int8, true), (Kind::Fp16, false)] {
@@ -168,12 +171,14 @@ impl Data {
             raw.iter_mut().filter(|b| **b == 0x80).for_each(|b| *b = 1);
         });
         let mut half = vec![0u16; if with_half { tokens * DIMS } else { 0 }];
-        half.par_chunks_mut(step * DIMS).zip(bytes.par_chunks(step * DIMS)).for_each(|(to, from)| {
-            let table: Vec<u16> = (0..256u32)
-                .map(|b| half::f16::from_f32(f32::from(b as u8 as i8) * 0.0012).to_bits())
-                .collect();
-            to.iter_mut().zip(from).for_each(|(t, f)| *t = table[usize::from(*f as u8)]);
-        });
+        half.par_chunks_mut(step * DIMS).zip(bytes.par_chunks(step * DIMS)).for_each(
+            |(to, from)| {
+                let table: Vec<u16> = (0..256u32)
+                    .map(|b| half::f16::from_f32(f32::from(b as u8 as i8) * 0.0012).to_bits())
+                    .collect();
+                to.iter_mut().zip(from).for_each(|(t, f)| *t = table[usize::from(*f as u8)]);
+            },
+        );
         let floats = |seed, n: usize, scale: f32| -> Vec<f32> {
             let mut random = SmallRng::seed_from_u64(seed);
             (0..n).map(|_| random.random_range(0.5..1.0f32) * scale).collect()
@@ -183,7 +188,8 @@ impl Data {
             let bytes = (0..ROWS * DIMS).map(|_| random.random_range(-127..=127i8) as u8).collect();
             (bytes, floats(seed, ROWS, 0.0012), floats(seed + 1, ROWS, 800.0))
         };
-        let queries: Vec<(Vec<u8>, Vec<f32>, Vec<f32>)> = (0..256).map(|q| query(1000 + q)).collect();
+        let queries: Vec<(Vec<u8>, Vec<f32>, Vec<f32>)> =
+            (0..256).map(|q| query(1000 + q)).collect();
         let half_queries = queries
             .iter()
             .map(|(bytes, _, _)| {
@@ -237,13 +243,15 @@ impl Data {
     /// The score as the processor's scalar form computes it.
     fn int8(&self, q: usize, document: u32) -> f32 {
         let (bytes, scales, _) = &self.queries[q];
-        let tokens = self.starts[document as usize] as usize..self.starts[document as usize + 1] as usize;
+        let tokens =
+            self.starts[document as usize] as usize..self.starts[document as usize + 1] as usize;
         let mut sums = [0f32; 16];
         for (i, row) in bytes.chunks_exact(DIMS).enumerate() {
             let mut best = f32::NEG_INFINITY;
             for t in tokens.clone() {
                 let other = &self.bytes[t * DIMS..][..DIMS];
-                let dot: i32 = row.iter().zip(other).map(|(a, b)| i32::from(*a as i8) * i32::from(*b)).sum();
+                let dot: i32 =
+                    row.iter().zip(other).map(|(a, b)| i32::from(*a as i8) * i32::from(*b)).sum();
                 best = best.max(dot as f32 * self.scales[t]);
             }
             sums[i % 16] += best * scales[i];
@@ -262,7 +270,8 @@ impl Data {
             .chunks_exact(2)
             .map(|b| value(u16::from_le_bytes([b[0], b[1]])))
             .collect();
-        let tokens = self.starts[document as usize] as usize..self.starts[document as usize + 1] as usize;
+        let tokens =
+            self.starts[document as usize] as usize..self.starts[document as usize + 1] as usize;
         let dot = |row: &[f64], t: usize| -> f64 {
             row.iter().zip(&self.half[t * DIMS..][..DIMS]).map(|(a, b)| a * value(*b)).sum()
         };
@@ -309,14 +318,17 @@ fn gather(
     copy: f64,
 ) -> Result<Value> {
     let queries: Vec<QueryRows<'_>> = (0..batch).map(|q| data.query(kind, q)).collect();
-    let sets: Vec<Vec<Vec<u32>>> = (0..SETS as u64).map(|s| data.candidates(batch, DEPTH, s)).collect();
+    let sets: Vec<Vec<Vec<u32>>> =
+        (0..SETS as u64).map(|s| data.candidates(batch, DEPTH, s)).collect();
     let mut waves: Vec<Wave> = Vec::new();
     for set in &sets {
         let lists: Vec<&[u32]> = set.iter().map(|l| &l[..]).collect();
         waves.push(gatherer.prepare(kind, bounds, &queries, &lists)?);
     }
-    let row = kind.row_bytes(DIMS) + [0, 4, 8][if kind == Kind::Fp16 { 0 } else { 1 + usize::from(bounds) }];
-    let tokens: Vec<u64> = sets.iter().map(|s| s.iter().flatten().map(|d| data.length(*d)).sum()).collect();
+    let row = kind.row_bytes(DIMS)
+        + [0, 4, 8][if kind == Kind::Fp16 { 0 } else { 1 + usize::from(bounds) }];
+    let tokens: Vec<u64> =
+        sets.iter().map(|s| s.iter().flatten().map(|d| data.length(*d)).sum()).collect();
     let (start, end) = (Event::new(gpu)?, Event::new(gpu)?);
     let mut times = Vec::new();
     for repeat in 0..args.repeats + SETS {
@@ -337,16 +349,33 @@ fn gather(
     let microseconds = each * tokens[0] as f64;
     let documents = (batch * DEPTH) as f64 / microseconds;
     let name = format!("{}{} {batch} x {DEPTH}", kind.name(), if bounds { " bounds" } else { "" });
-    println!("{name:<26}{microseconds:>10.1}{documents:>12.1}{:>12.0}{:>9.1}%", rate / 1e9, 100.0 * rate / copy);
-    Ok(json!({ "kind": kind.name(), "bounds": bounds, "queries": batch, "depth": DEPTH, "us": microseconds,
-        "m_documents_s": documents, "gb_s": rate / 1e9, "of_copy": rate / copy }))
+    println!(
+        "{name:<26}{microseconds:>10.1}{documents:>12.1}{:>12.0}{:>9.1}%",
+        rate / 1e9,
+        100.0 * rate / copy
+    );
+    Ok(
+        json!({ "kind": kind.name(), "bounds": bounds, "queries": batch, "depth": DEPTH, "us": microseconds,
+        "m_documents_s": documents, "gb_s": rate / 1e9, "of_copy": rate / copy }),
+    )
 }
 
 /// From candidate ids on the host to scores on the host.
 fn latency(args: &Args, data: &Data, gatherer: &Gatherer, gpu: &Arc<Gpu>) -> Result<Value> {
     println!("{:<26}{:>14}{:>14}", "host to host, int8", "µs", "device µs");
     let mut rows = Vec::new();
-    for (batch, depth) in [(1, 10), (1, 50), (1, 100), (1, 200), (1, 1000), (4, 100), (16, 100), (64, 100), (64, 1000), (256, 1000)] {
+    for (batch, depth) in [
+        (1, 10),
+        (1, 50),
+        (1, 100),
+        (1, 200),
+        (1, 1000),
+        (4, 100),
+        (16, 100),
+        (64, 100),
+        (64, 1000),
+        (256, 1000),
+    ] {
         let queries: Vec<QueryRows<'_>> = (0..batch).map(|q| data.query(Kind::Int8, q)).collect();
         let mut times = Vec::new();
         let mut device = Vec::new();
@@ -378,10 +407,15 @@ fn latency(args: &Args, data: &Data, gatherer: &Gatherer, gpu: &Arc<Gpu>) -> Res
 }
 
 fn exhaustive(data: &Data, corpus: &Arc<Corpus>) -> Result<Value> {
-    println!("{:<26}{:>10}{:>12}{:>12}{:>12}", "exhaustive, k = 100", "ms", "queries/s", "T op/s", "GB/s");
+    println!(
+        "{:<26}{:>10}{:>12}{:>12}{:>12}",
+        "exhaustive, k = 100", "ms", "queries/s", "T op/s", "GB/s"
+    );
     let search = Exhaustive::new(corpus);
     let mut rows = Vec::new();
-    for (kind, batch) in [(Kind::Int8, 1), (Kind::Int8, 16), (Kind::Int8, 64), (Kind::Int8, 256), (Kind::Fp16, 64)] {
+    for (kind, batch) in
+        [(Kind::Int8, 1), (Kind::Int8, 16), (Kind::Int8, 64), (Kind::Int8, 256), (Kind::Fp16, 64)]
+    {
         if kind == Kind::Fp16 && data.half.is_empty() {
             continue;
         }
@@ -406,10 +440,16 @@ fn exhaustive(data: &Data, corpus: &Arc<Corpus>) -> Result<Value> {
         }
         let us = median(&mut times);
         let operations = 2.0 * (data.tokens() * DIMS * ROWS * batch) as f64;
-        let sweep = data.tokens() as f64 * (kind.row_bytes(DIMS) + if kind == Kind::Int8 { 4 } else { 0 }) as f64;
+        let sweep = data.tokens() as f64
+            * (kind.row_bytes(DIMS) + if kind == Kind::Int8 { 4 } else { 0 }) as f64;
         let rate = batch as f64 / us * 1e6;
-        println!("{:<26}{:>10.2}{rate:>12.0}{:>12.0}{:>12.0}", format!("{} {batch}", kind.name()), us / 1e3,
-            operations / us / 1e6, sweep / us / 1e3);
+        println!(
+            "{:<26}{:>10.2}{rate:>12.0}{:>12.0}{:>12.0}",
+            format!("{} {batch}", kind.name()),
+            us / 1e3,
+            operations / us / 1e6,
+            sweep / us / 1e3
+        );
         rows.push(json!({ "kind": kind.name(), "queries": batch, "documents": data.starts.len() - 1,
             "ms": us / 1e3, "queries_s": rate, "t_op_s": operations / us / 1e6, "sweep_gb_s": sweep / us / 1e3 }));
     }

@@ -102,7 +102,11 @@ impl Corpus {
     ///
     /// # Errors
     /// When there is no kernel for the rows, or the device fails.
-    pub fn upload(gpu: &Arc<Gpu>, segments: &[HostRows<'_>], budget: Option<usize>) -> Result<Self, CudaError> {
+    pub fn upload(
+        gpu: &Arc<Gpu>,
+        segments: &[HostRows<'_>],
+        budget: Option<usize>,
+    ) -> Result<Self, CudaError> {
         let stride = segments.first().map_or(0, |s| s.stride);
         if segments.iter().any(|s| s.stride != stride) {
             return Err(CudaError::NotResident("segments have rows of different lengths"));
@@ -138,7 +142,8 @@ impl Corpus {
                 }
                 Ok(buffer)
             });
-            let rows = buffers.next().unwrap_or(Err(CudaError::NotResident("no rows were given")))?;
+            let rows =
+                buffers.next().unwrap_or(Err(CudaError::NotResident("no rows were given")))?;
             let scales = buffers.next().transpose()?;
             let errors = buffers.next().transpose()?;
             Ok(Resident { documents: fitting, rows, scales, errors })
@@ -167,7 +172,15 @@ impl Corpus {
             None => None,
         };
         uploader.finish()?;
-        Ok(Self { gpu: Arc::clone(gpu), starts: device_starts, host_starts: starts, stride, documents, int8, fp16 })
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            starts: device_starts,
+            host_starts: starts,
+            stride,
+            documents,
+            int8,
+            fp16,
+        })
     }
 
     /// Documents of the index, resident or not.

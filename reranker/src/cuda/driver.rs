@@ -59,7 +59,9 @@ impl Gpu {
             return Err(CudaError::NoDriver);
         }
         match result::init() {
-            Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Err(CudaError::NoDevice),
+            Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
+                return Err(CudaError::NoDevice);
+            }
             other => plain("cuInit", other)?,
         }
         let mut found = 0;
@@ -85,7 +87,8 @@ impl Gpu {
             return Err(CudaError::DeviceTooOld { name, major, minor });
         }
         // SAFETY: the device was returned by cuDeviceGet; the context is released on drop.
-        let context = plain("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
+        let context =
+            plain("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
         let mut gpu = Self {
             device,
             context,
@@ -184,7 +187,8 @@ impl Gpu {
         if let Some(function) = known.get(name) {
             return Ok(*function as sys::CUfunction);
         }
-        let c_name = CString::new(name).map_err(|_| CudaError::Kernels("a name with a zero".into()))?;
+        let c_name =
+            CString::new(name).map_err(|_| CudaError::Kernels("a name with a zero".into()))?;
         let gathers = name.starts_with("gather") || name.starts_with("bounds");
         let module = self.modules.get(usize::from(!gathers));
         let module = *module.ok_or_else(|| CudaError::Kernels(format!("no kernel {name}")))?;
@@ -196,7 +200,8 @@ impl Gpu {
                 sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let bytes = i32::try_from(shared).unwrap_or(i32::MAX);
             // SAFETY: the function belongs to a loaded module.
-            let set = unsafe { result::function::set_function_attribute(function, attribute, bytes) };
+            let set =
+                unsafe { result::function::set_function_attribute(function, attribute, bytes) };
             self.check("cuFuncSetAttribute", set)?;
         }
         known.insert(name.to_owned(), function as usize);
@@ -369,7 +374,13 @@ impl Stream {
     ///
     /// # Errors
     /// When the range is not inside both, or the driver refuses.
-    pub fn upload(&self, to: &DeviceBuffer, at: usize, from: &HostBuffer, bytes: usize) -> Result<(), CudaError> {
+    pub fn upload(
+        &self,
+        to: &DeviceBuffer,
+        at: usize,
+        from: &HostBuffer,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
         self.gpu.bind()?;
         if at.checked_add(bytes).is_none_or(|end| end > to.bytes) || bytes > from.bytes {
             return Err(outside("cuMemcpyHtoDAsync"));
@@ -386,15 +397,22 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Self::upload`].
-    pub fn download(&self, to: &mut HostBuffer, from: &DeviceBuffer, at: usize, bytes: usize) -> Result<(), CudaError> {
+    pub fn download(
+        &self,
+        to: &mut HostBuffer,
+        from: &DeviceBuffer,
+        at: usize,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
         self.gpu.bind()?;
         if at.checked_add(bytes).is_none_or(|end| end > from.bytes) || bytes > to.bytes {
             return Err(outside("cuMemcpyDtoHAsync"));
         }
         let address = from.address + at as u64;
         // SAFETY: both ranges were just checked; as in `upload`.
-        let done =
-            unsafe { result::memcpy_dtoh_async(&mut to.bytes_mut()[..bytes], address, self.stream) };
+        let done = unsafe {
+            result::memcpy_dtoh_async(&mut to.bytes_mut()[..bytes], address, self.stream)
+        };
         self.gpu.check("cuMemcpyDtoHAsync", done)
     }
 
@@ -402,7 +420,12 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Self::upload`].
-    pub fn copy(&self, to: &DeviceBuffer, from: &DeviceBuffer, bytes: usize) -> Result<(), CudaError> {
+    pub fn copy(
+        &self,
+        to: &DeviceBuffer,
+        from: &DeviceBuffer,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
         self.gpu.bind()?;
         if bytes > from.bytes || bytes > to.bytes {
             return Err(outside("cuMemcpyDtoDAsync"));
@@ -451,7 +474,14 @@ impl Stream {
         // SAFETY: the caller vouches for the arguments; the driver copies them during the call.
         let done = unsafe {
             let grid = (grid.0, grid.1, 1);
-            result::launch_kernel(function, grid, (threads, 1, 1), shared, self.stream, &mut parameters)
+            result::launch_kernel(
+                function,
+                grid,
+                (threads, 1, 1),
+                shared,
+                self.stream,
+                &mut parameters,
+            )
         };
         self.gpu.check("cuLaunchKernel", done)
     }

@@ -134,7 +134,11 @@ impl Exhaustive {
             stream.mark(&start)?;
             let arguments = ExhaustiveArgs {
                 queries: rows.address(),
-                query_scale: if kind == Kind::Int8 { rows.address() + packed.scales as u64 } else { 0 },
+                query_scale: if kind == Kind::Int8 {
+                    rows.address() + packed.scales as u64
+                } else {
+                    0
+                },
                 docs: resident.rows.address(),
                 doc_scale: of(&resident.scales),
                 offsets: corpus.starts.address(),
@@ -244,7 +248,8 @@ fn pack(kind: Kind, stride: usize, queries: &[QueryRows<'_>]) -> Result<Packed, 
     let mut row = 0;
     for (query, parts) in queries.iter().zip(&parts) {
         let rows = rows_of(query);
-        if query.bytes.len() != rows * row_bytes || kind == Kind::Int8 && query.scales.len() != rows {
+        if query.bytes.len() != rows * row_bytes || kind == Kind::Int8 && query.scales.len() != rows
+        {
             return Err(CudaError::NotResident("a query's rows do not fit the corpus"));
         }
         bytes[row * row_bytes..row * row_bytes + query.bytes.len()].copy_from_slice(query.bytes);
@@ -305,7 +310,10 @@ mod tests {
                 for runs in [1, 2, 3, 7, 100] {
                     let cuts = cuts(&starts, first, count, runs);
                     assert!(cuts.len() <= runs + 1);
-                    assert_eq!((cuts[0], cuts[cuts.len() - 1]), (u32_of(first), u32_of(first + count)));
+                    assert_eq!(
+                        (cuts[0], cuts[cuts.len() - 1]),
+                        (u32_of(first), u32_of(first + count))
+                    );
                     assert!(cuts.windows(2).all(|w| w[0] < w[1]));
                 }
             }

@@ -208,10 +208,10 @@ impl Gatherer {
             let target = candidate_at + 4 * start;
             bytes[target..target + ids.len()].copy_from_slice(ids);
             for chunk in candidates.chunks(per_task) {
-                let one: Task =
-                    [row, parts_of(query), start, chunk.len()].map(u32_of);
+                let one: Task = [row, parts_of(query), start, chunk.len()].map(u32_of);
                 let target = task_at + task * size_of::<Task>();
-                bytes[target..target + size_of::<Task>()].copy_from_slice(bytemuck::cast_slice(&one));
+                bytes[target..target + size_of::<Task>()]
+                    .copy_from_slice(bytemuck::cast_slice(&one));
                 start += chunk.len();
                 task += 1;
             }
@@ -225,7 +225,12 @@ impl Gatherer {
         let or_null = |wanted: bool, address: u64| if wanted { address } else { 0 };
         let int8 = kind == Kind::Int8;
         let of = |buffer: &Option<DeviceBuffer>| buffer.as_ref().map_or(0, DeviceBuffer::address);
-        wave.kernel = format!("{}_{}_{}", if bounds { "bounds" } else { "gather" }, kind.name(), corpus.stride);
+        wave.kernel = format!(
+            "{}_{}_{}",
+            if bounds { "bounds" } else { "gather" },
+            kind.name(),
+            corpus.stride
+        );
         wave.arguments = GatherArgs {
             queries: input + query_at as u64,
             query_scale: or_null(int8, input + scale_at as u64),
@@ -278,9 +283,8 @@ impl Gatherer {
 
     /// Buffers of at least these sizes.
     fn take(&self, input: usize, output: usize) -> Result<Wave, CudaError> {
-        let fits = |wave: &Wave| {
-            wave.input.bytes().len() >= input && wave.output.bytes().len() >= output
-        };
+        let fits =
+            |wave: &Wave| wave.input.bytes().len() >= input && wave.output.bytes().len() >= output;
         {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(i) = idle.iter().position(fits) {

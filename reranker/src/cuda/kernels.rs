@@ -39,7 +39,8 @@ impl Kernels {
         let mut parts = Vec::new();
         let mut at = end;
         for line in lines.take_while(|l| !l.is_empty()) {
-            let (name, length) = line.split_once(' ').ok_or_else(|| bad("a part without length"))?;
+            let (name, length) =
+                line.split_once(' ').ok_or_else(|| bad("a part without length"))?;
             let length: usize = length.parse().map_err(|_| bad("a length is no number"))?;
             let stop = at.checked_add(length).filter(|s| *s <= bytes.len());
             let stop = stop.ok_or_else(|| bad("it ends early"))?;
@@ -112,7 +113,9 @@ mod tests {
     fn there_is_code_for_every_architecture() {
         let kernels = Kernels::unpack().unwrap();
         for source in ["gather", "exhaustive"] {
-            for capability in [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)] {
+            for capability in
+                [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)]
+            {
                 let image = kernels.image(source, capability).unwrap();
                 assert_eq!(&image[..4], b"\x7fELF", "{source} {capability:?}");
             }
