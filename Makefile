@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build demo test check bench bench-load bench-index bench-index-growth runtime fmt clean
+.PHONY: help build binary demo test check bench bench-load bench-index bench-index-growth runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,13 +15,16 @@ help: ## Show the targets
 runtime: ## Fetch ONNX Runtime's shared library into .onnxruntime/
 	@encoders/scripts/fetch-onnxruntime.sh
 
-build: runtime ## Build the binary quarry
+build: runtime binary ## Build the binary quarry, and make the bundled model's token graph
+	@encoders/scripts/fetch-token-model.sh
+
+binary:
 	$(CARGO) build --release --locked --bin quarry
 
 demo: build ## Index, search and evaluate the bundled sample collection
 	target/release/quarry demo
 
-test: runtime ## Run all tests
+test: build ## Run all tests
 	$(CARGO) test --release --locked --workspace
 
 check: runtime ## Format, lints, documentation, licences and versions of dependencies

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use quarry_encoders::{EncoderIdentity, Model, TokenTableQuery};
+use quarry_encoders::{EncoderIdentity, Model, TokenOptions, TokenTableQuery};
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeQuery, EncodeTokens};
 
@@ -91,11 +91,10 @@ pub(crate) fn query_encoder(
 /// into the index.
 pub(crate) fn token_encoder(
     given: Option<&Path>,
+    options: &TokenOptions,
 ) -> anyhow::Result<(Arc<dyn EncodeTokens>, serde_json::Value)> {
     let model = open(given)?;
-    bail!(
-        "model `{}` has no token encoder that this build knows; give token embeddings with --npy, \
-         --lengths and --ids",
-        model.manifest().name
-    )
+    let encoder = model.token_encoder(options)?;
+    let identity = model.token_model().map(|tokens| tokens.identity(options));
+    Ok((Arc::new(encoder), serde_json::to_value(identity)?))
 }

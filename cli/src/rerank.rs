@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::TokenRows;
+use quarry_encoders::{TokenIdentity, TokenOptions};
 use quarry_index::Index;
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
@@ -190,7 +191,16 @@ pub(crate) fn question_encoder(
              --query-tokens, --query-lengths and --query-ids"
         );
     }
-    let (encoder, identity) = model::token_encoder(model)?;
+    // Dimensions and lengths as the documents have them.
+    let as_made = source.and_then(|s| serde_json::from_value::<TokenIdentity>(s.clone()).ok());
+    let parameters = as_made.map(|identity| identity.parameters);
+    let options = TokenOptions {
+        sessions: Some(NonZeroUsize::MIN),
+        dims: parameters.as_ref().map(|p| p.dims),
+        max_tokens: parameters.as_ref().map(|p| p.max_tokens),
+        query_max_tokens: parameters.as_ref().map(|p| p.query_max_tokens),
+    };
+    let (encoder, identity) = model::token_encoder(model, &options)?;
     if source.is_some_and(|source| *source != identity) {
         bail!(
             "the token embeddings of this index were made by another model ({}): questions and documents \

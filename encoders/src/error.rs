@@ -199,6 +199,61 @@ pub enum EncoderError {
         /// The value.
         found: f32,
     },
+    /// A row of token embeddings is not finite.
+    #[error("text {passage} of the slice: the model's token embeddings are refused: {source}")]
+    TokenRows {
+        /// Position in the slice.
+        passage: usize,
+        /// What is wrong.
+        source: quarry_vectors::TokenEmbeddingsError,
+    },
+    /// The model gives no token embeddings.
+    #[error(
+        "{folder}: quarry-model.json has no section tokens: this model gives no token embeddings"
+    )]
+    NoTokens {
+        /// The model folder.
+        folder: PathBuf,
+    },
+    /// A file that is made on the user's machine is not there yet.
+    #[error(
+        "{path}: was not made yet: run `make build` in the project's folder, which makes it of the Python package {from}"
+    )]
+    NotMade {
+        /// The file.
+        path: PathBuf,
+        /// The package it is made of.
+        from: String,
+    },
+    /// The manifest names no graph that could be made.
+    #[error("{path}: quarry-model.json has no section tokens.made_from: nothing is to be made")]
+    NothingToMake {
+        /// The model folder.
+        path: PathBuf,
+    },
+    /// What was made is not what the manifest means.
+    #[error(
+        "{path}: was made with sha256 {found}, the manifest says {expected}: quarry-model.json is of another version of Quarry; nothing was written"
+    )]
+    MadeOther {
+        /// The file.
+        path: PathBuf,
+        /// By the manifest.
+        expected: String,
+        /// Of what was made.
+        found: String,
+    },
+    /// A file cannot be written.
+    #[error("{path}: cannot be written: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No graph can be made of a checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::graphs::GraphError),
     /// The components form no vector.
     #[error("the components form no sparse vector: {0}")]
     Vector(#[from] quarry_vectors::VectorError),

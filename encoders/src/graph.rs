@@ -11,7 +11,40 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::{EncoderError, OnnxDocuments, Pooling, runtime};
+use crate::{EncoderError, OnnxInputs, runtime};
+
+/// What a graph calls its inputs and its output, and the output's shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signature<'a> {
+    pub(crate) inputs: &'a OnnxInputs,
+    pub(crate) output: &'a str,
+    pub(crate) shape: OutputShape,
+}
+
+/// Values that a graph gives, float32.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutputShape {
+    /// `[batch, n]`.
+    Passage(usize),
+    /// `[batch, length, n]`.
+    Token(usize),
+}
+
+impl OutputShape {
+    /// The sizes for a batch.
+    fn of(self, rows: usize, length: usize) -> Vec<usize> {
+        match self {
+            Self::Passage(n) => vec![rows, n],
+            Self::Token(n) => vec![rows, length, n],
+        }
+    }
+
+    /// The size of the last axis.
+    fn last(self) -> usize {
+        let (Self::Passage(n) | Self::Token(n)) = self;
+        n
+    }
+}
 
 /// What feeds an input.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +60,15 @@ pub(crate) struct Graph {
     session: Session,
     inputs: Vec<(Role, String)>,
     output: String,
-    dimension: usize,
+    shape: OutputShape,
+}
+
+/// The tokens of a text as a graph takes them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputRow<'a> {
+    pub(crate) ids: &'a [u32],
+    /// How many of them, from the first, others attend to.
+    pub(crate) attended: usize,
 }
 
 /// The rows of a batch as tensors `[rows, length]`; the space is reused from batch to batch.
@@ -44,7 +85,7 @@ impl Tensors {
     /// Fills in `rows`, each padded with `pad` to `length`.
     pub(crate) fn fill<'a>(
         &mut self,
-        rows: impl Iterator<Item = &'a [u32]>,
+        rows: impl Iterator<Item = InputRow<'a>>,
         length: usize,
         pad: u32,
     ) {
@@ -53,9 +94,9 @@ impl Tensors {
         (self.rows, self.length) = (0, length);
         for row in rows {
             self.rows += 1;
-            self.ids.extend(row.iter().map(|id| i64::from(*id)));
+            self.ids.extend(row.ids.iter().map(|id| i64::from(*id)));
             self.ids.resize(self.rows * length, i64::from(pad));
-            self.mask.resize(self.mask.len() + row.len(), 1);
+            self.mask.resize(self.mask.len() + row.attended, 1);
             self.mask.resize(self.rows * length, 0);
         }
         self.types.clear();
@@ -68,18 +109,17 @@ impl Graph {
     pub(crate) fn open(
         onnx: &[u8],
         path: &Path,
-        side: &OnnxDocuments,
-        dimension: usize,
+        signature: &Signature<'_>,
     ) -> Result<Self, EncoderError> {
         let environment = runtime::environment()?;
         let session = open_session(&environment, onnx)
             .map_err(|source| EncoderError::Graph { path: path.to_owned(), source })?;
-        let inputs = check_inputs(&session, side, path)?;
-        check_output(&session, side, dimension, path)?;
-        Ok(Self { session, inputs, output: side.output.clone(), dimension })
+        let inputs = check_inputs(&session, signature.inputs, path)?;
+        check_output(&session, signature, path)?;
+        Ok(Self { session, inputs, output: signature.output.to_owned(), shape: signature.shape })
     }
 
-    /// Runs a batch and hands the output, `rows * dimension` values, to `read` without a copy.
+    /// Runs a batch and hands the output's values to `read` without a copy.
     pub(crate) fn run<T>(
         &mut self,
         batch: &Tensors,
@@ -99,7 +139,7 @@ impl Graph {
         }
         let outputs = self.session.run(feed).map_err(failed)?;
         let (shape, values) = outputs[self.output.as_str()].try_extract_tensor().map_err(failed)?;
-        let expected = vec![batch.rows, self.dimension];
+        let expected = self.shape.of(batch.rows, batch.length);
         let same = shape.len() == expected.len()
             && shape.iter().zip(&expected).all(|(a, b)| usize::try_from(*a).is_ok_and(|a| a == *b));
         if !same {
@@ -124,10 +164,9 @@ fn open_session(environment: &ort::environment::Environment, onnx: &[u8]) -> ort
 /// Every input of the graph must be named by the manifest, and the other way round.
 fn check_inputs(
     session: &Session,
-    side: &OnnxDocuments,
+    names: &OnnxInputs,
     path: &Path,
 ) -> Result<Vec<(Role, String)>, EncoderError> {
-    let names = &side.inputs;
     let mut inputs = vec![
         (Role::TokenIds, names.token_ids.clone()),
         (Role::AttentionMask, names.attention_mask.clone()),
@@ -150,20 +189,19 @@ fn check_inputs(
     Ok(inputs)
 }
 
-/// The output must be there, float32, `[batch, dimension]` (a dimension left open is let through:
-/// it is checked at each run).
+/// The output must be there, float32, of the signature's shape (a size left open is let through: it
+/// is checked at each run).
 fn check_output(
     session: &Session,
-    side: &OnnxDocuments,
-    dimension: usize,
+    signature: &Signature<'_>,
     path: &Path,
 ) -> Result<(), EncoderError> {
-    let Pooling::InGraph = side.pooling;
-    let output = session.outputs().iter().find(|o| o.name() == side.output);
+    let (axes, last) = (signature.shape.of(1, 1).len(), signature.shape.last());
+    let output = session.outputs().iter().find(|o| o.name() == signature.output);
     let fits = output.is_some_and(|o| match o.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
-            let last = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
-            shape.len() == 2 && last.is_none_or(|last| last == dimension)
+            let found = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
+            shape.len() == axes && found.is_none_or(|found| found == last)
         }
         _ => false,
     });
@@ -171,10 +209,14 @@ fn check_output(
         return Ok(());
     }
     let all = session.outputs().iter().map(|o| format!("{}: {:?}", o.name(), o.dtype()));
+    let sizes = match signature.shape {
+        OutputShape::Passage(n) => format!("[batch, {n}]"),
+        OutputShape::Token(n) => format!("[batch, length, {n}]"),
+    };
     Err(EncoderError::GraphSignature {
         path: path.to_owned(),
         what: "output",
-        expected: format!("{}: float32 [batch, {dimension}]", side.output),
+        expected: format!("{}: float32 {sizes}", signature.output),
         found: output.map_or_else(
             || all.collect::<Vec<_>>().join(", "),
             |o| format!("{}: {:?}", o.name(), o.dtype()),

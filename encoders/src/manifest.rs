@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DocumentParameters, EncoderError, QueryParameters, files};
+use crate::graphs::Precision;
+use crate::{DocumentParameters, EncoderError, QueryParameters, TokenParameters, files};
 
 /// Name of the manifest in a model folder.
 pub const MANIFEST_FILE: &str = "quarry-model.json";
@@ -30,6 +31,9 @@ pub struct ModelManifest {
     pub document: DocumentSide,
     /// How questions become vectors.
     pub query: QuerySide,
+    /// How texts become token embeddings; absent where the model gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<OnnxTokens>,
 }
 
 /// A Hugging Face `tokenizer.json`. Truncation and padding set in it are ignored.
@@ -113,6 +117,57 @@ pub struct TokenTable {
     pub parameters: QueryParameters,
 }
 
+/// Token embeddings by a graph that ONNX Runtime runs, for documents and for questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxTokens {
+    /// File name in the model folder.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// What the graph calls its inputs.
+    pub inputs: OnnxInputs,
+    /// What the graph calls its output, float32 `[batch, length, width]`.
+    pub output: String,
+    /// Values of a row as the graph gives it; bounds `dims`.
+    pub width: u32,
+    /// Longest input that the graph has positions for; bounds `max_tokens`.
+    pub max_positions: u32,
+    /// The parameters.
+    pub parameters: TokenParameters,
+    /// What the file is made from, where it is made on the user's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<MadeFrom>,
+}
+
+/// What a graph is made from by [`make_token_graph`](crate::make_token_graph).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeFrom {
+    /// The Python package that has the checkpoint, as pip names it, and its version.
+    pub package: String,
+    /// SHA-256 of the checkpoint's `config.json`.
+    pub config_sha256: String,
+    /// SHA-256 of the checkpoint's `model.safetensors`.
+    pub weights_sha256: String,
+    /// What turns hidden states into rows.
+    pub projection: ProjectionFile,
+    /// In which numbers products are computed.
+    pub precision: Precision,
+}
+
+/// A matrix in a safetensors file of the model folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectionFile {
+    /// File name in the model folder.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// The tensor, `[width, hidden]`.
+    pub tensor: String,
+}
+
 /// The one field that is read before all others.
 #[derive(Deserialize)]
 struct Version {
@@ -165,21 +220,33 @@ impl ModelManifest {
         if self.dimension == 0 {
             return Err(refuse("dimension", "is 0"));
         }
-        for (field, file) in [
+        let mut files = vec![
             ("tokenizer.file", &self.tokenizer.file),
             ("document.file", &document.file),
             ("query.file", &query.file),
-        ] {
+        ];
+        let mut sums = vec![
+            ("tokenizer.sha256", &self.tokenizer.sha256),
+            ("document.sha256", &document.sha256),
+            ("query.sha256", &query.sha256),
+        ];
+        if let Some(tokens) = &self.tokens {
+            files.push(("tokens.file", &tokens.file));
+            sums.push(("tokens.sha256", &tokens.sha256));
+            if let Some(from) = &tokens.made_from {
+                files.push(("tokens.made_from.projection.file", &from.projection.file));
+                sums.push(("tokens.made_from.projection.sha256", &from.projection.sha256));
+                sums.push(("tokens.made_from.config_sha256", &from.config_sha256));
+                sums.push(("tokens.made_from.weights_sha256", &from.weights_sha256));
+            }
+        }
+        for (field, file) in files {
             // A plain name: a manifest must not reach out of its folder.
             if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
                 return Err(refuse(field, "is not the plain name of a file in the model folder"));
             }
         }
-        for (field, sum) in [
-            ("tokenizer.sha256", &self.tokenizer.sha256),
-            ("document.sha256", &document.sha256),
-            ("query.sha256", &query.sha256),
-        ] {
+        for (field, sum) in sums {
             let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             if sum.len() != 64 || !sum.bytes().all(digit) {
                 return Err(refuse(field, "is not 64 lower-case hexadecimal digits"));

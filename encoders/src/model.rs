@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use quarry_vectors::EncodeDocument;
 
 use crate::onnx_documents::Parts;
+use crate::tokens::GraphSource;
 use crate::{
     DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, ModelManifest,
-    OnnxDocumentEncoder, QuerySide, TokenTableQuery, Vocabulary, files,
+    OnnxDocumentEncoder, QuerySide, TokenEncoder, TokenModel, TokenOptions, TokenTableQuery,
+    Vocabulary, files,
 };
 
 /// An opened model folder.
@@ -123,5 +125,39 @@ impl Model {
     pub fn query_encoder(&self) -> Result<TokenTableQuery, EncoderError> {
         let QuerySide::TokenTable(query) = &self.manifest.query;
         TokenTableQuery::new(self.vocabulary.clone(), &self.query_table, &query.parameters)
+    }
+
+    /// The model's token embeddings; `None` where it gives none.
+    #[must_use]
+    pub fn token_model(&self) -> Option<TokenModel> {
+        let tokens = self.manifest.tokens.as_ref()?;
+        let graph = GraphSource::File {
+            path: self.folder.join(&tokens.file),
+            made_from: tokens.made_from.as_ref().map(|from| from.package.clone()),
+        };
+        Some(TokenModel {
+            name: self.manifest.name.clone(),
+            vocabulary: self.vocabulary.clone(),
+            tokenizer_sha256: self.manifest.tokenizer.sha256.clone(),
+            pad_token: self.manifest.tokenizer.pad_token.clone(),
+            inputs: tokens.inputs.clone(),
+            output: tokens.output.clone(),
+            width: tokens.width,
+            max_positions: tokens.max_positions,
+            parameters: tokens.parameters.clone(),
+            model_sha256: tokens.sha256.clone(),
+            graph,
+        })
+    }
+
+    /// Loads the token embeddings' encoder; as [`TokenModel::encoder`].
+    ///
+    /// # Errors
+    /// [`EncoderError::NoTokens`] where the model gives none; else as [`TokenModel::encoder`].
+    pub fn token_encoder(&self, options: &TokenOptions) -> Result<TokenEncoder, EncoderError> {
+        match self.token_model() {
+            Some(model) => model.encoder(options),
+            None => Err(EncoderError::NoTokens { folder: self.folder.clone() }),
+        }
     }
 }

@@ -1,27 +1,19 @@
 //! Documents by an ONNX graph with pooling inside.
 //!
-//! 1. tokenise all passages of the slice, in parallel  2. form batches from the lengths alone
-//! 3. each worker takes the next batch, runs it on its own one-thread session and keeps the
-//!    heaviest components  4. put the vectors back in the order of the slice
-//!
-//! Several sessions of one thread beat one session of several threads: no operator waits for
-//! another thread. Which worker runs a batch changes nothing, as all sessions are alike.
+//! 1. tokenise all passages of the slice, in parallel  2. run them in batches over the sessions
+//! 3. keep each one's heaviest components
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quarry_vectors::{EncodeDocument, EncodeError, Passage, SparseVector, join_title_and_text};
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokenizers::Tokenizer;
 
-use crate::batches;
 use crate::components::Components;
-use crate::graph::{Graph, Tensors};
-use crate::{DocumentParameters, EncoderError, OnnxDocuments, Vocabulary};
+use crate::graph::{Graph, OutputShape, Signature};
+use crate::sessions::Sessions;
+use crate::{DocumentParameters, EncoderError, OnnxDocuments, Pooling, Vocabulary};
 
 /// What a caller may set; what is `None` is left to the model or the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,29 +52,18 @@ pub struct OnnxDocumentEncoder {
     tokenizer: Tokenizer,
     /// Tokens that the tokenizer adds to every passage.
     added_tokens: usize,
-    pad: u32,
     parameters: DocumentParameters,
     /// Ids of `parameters.drop_tokens`.
     dropped: Vec<u32>,
-    pool: ThreadPool,
-    /// One a thread of the pool.
-    workers: Vec<Mutex<Worker>>,
+    sessions: Sessions<Components>,
     truncated: AtomicU64,
-}
-
-/// A session and its scratch space.
-#[derive(Debug)]
-struct Worker {
-    graph: Graph,
-    tensors: Tensors,
-    components: Components,
 }
 
 impl std::fmt::Debug for OnnxDocumentEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OnnxDocumentEncoder")
             .field("parameters", &self.parameters)
-            .field("sessions", &self.workers.len())
+            .field("sessions", &self.sessions.len())
             .finish_non_exhaustive()
     }
 }
@@ -113,28 +94,18 @@ impl OnnxDocumentEncoder {
         }
         let pad = vocabulary.ids("tokenizer.pad_token", &[parts.pad_token.to_owned()])?;
         let dropped = vocabulary.ids("document.parameters.drop_tokens", &parameters.drop_tokens)?;
-        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let sessions = options.sessions.unwrap_or_else(cores).get();
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(sessions)
-            .thread_name(|at| format!("encode-{at}"))
-            .build()
-            .map_err(|source| EncoderError::Threads { threads: sessions, source })?;
-        let dimension = vocabulary.tokens().len();
-        let open = |_| {
-            let graph = Graph::open(parts.onnx, parts.path, side, dimension)?;
-            let (tensors, components) = (Tensors::default(), Components::default());
-            Ok(Mutex::new(Worker { graph, tensors, components }))
-        };
-        let workers = (0..sessions).map(open).collect::<Result<_, EncoderError>>()?;
+        let Pooling::InGraph = side.pooling;
+        let shape = OutputShape::Passage(vocabulary.tokens().len());
+        let signature = Signature { inputs: &side.inputs, output: &side.output, shape };
+        let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
+            Graph::open(parts.onnx, parts.path, &signature)
+        })?;
         Ok(Self {
             tokenizer: vocabulary.truncating(max_tokens)?,
             added_tokens,
-            pad: pad.first().copied().unwrap_or(0),
             parameters,
             dropped,
-            pool,
-            workers,
+            sessions,
             truncated: AtomicU64::new(0),
         })
     }
@@ -150,34 +121,10 @@ impl OnnxDocumentEncoder {
     /// # Errors
     /// When a passage cannot be tokenised, the model cannot be run, or its output is no vector.
     pub fn encode(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncoderError> {
-        let tokens: Vec<Vec<u32>> = self
-            .pool
-            .install(|| passages.par_iter().map(|p| self.tokenise(p)).collect::<Result<_, _>>())?;
-        let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
-        let batches = batches::form(&lengths);
-        let next = AtomicUsize::new(0);
-        let stop = AtomicBool::new(false);
-        let done = self.pool.broadcast(|thread| {
-            let mut worker =
-                self.workers[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);
-            let mut vectors = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let rows = worker.run(self, batch, &tokens);
-                if rows.is_err() {
-                    stop.store(true, Ordering::Relaxed);
-                }
-                vectors.extend(batch.iter().copied().zip(rows?));
-            }
-            Ok::<_, EncoderError>(vectors)
-        });
-        let mut vectors = vec![SparseVector::default(); passages.len()];
-        for of_one_worker in done {
-            for (at, vector) in of_one_worker? {
-                vectors[at] = vector;
-            }
-        }
-        Ok(vectors)
+        let tokens = self.sessions.map(passages, |passage| self.tokenise(passage))?;
+        let top_k = self.parameters.top_k as usize;
+        self.sessions
+            .run(&tokens, |components, at, row| components.select(row, top_k, &self.dropped, at))
     }
 
     /// The ids of a passage, cut at the longest input; none when it has no token of its own.
@@ -194,26 +141,6 @@ impl OnnxDocumentEncoder {
             self.truncated.fetch_add(1, Ordering::Relaxed);
         }
         Ok(encoding.get_ids().to_vec())
-    }
-}
-
-impl Worker {
-    /// Runs one batch, its longest passage first; the vectors come in the batch's order.
-    fn run(
-        &mut self,
-        encoder: &OnnxDocumentEncoder,
-        batch: &[usize],
-        tokens: &[Vec<u32>],
-    ) -> Result<Vec<SparseVector>, EncoderError> {
-        let rows = batch.iter().map(|&at| tokens[at].as_slice());
-        self.tensors.fill(rows, tokens[batch[0]].len(), encoder.pad);
-        let Self { graph, tensors, components } = self;
-        let top_k = encoder.parameters.top_k as usize;
-        graph.run(tensors, |output| {
-            let rows = output.chunks_exact(output.len() / batch.len());
-            let select = |(&at, row)| components.select(row, top_k, &encoder.dropped, at);
-            batch.iter().zip(rows).map(select).collect()
-        })
     }
 }
 

@@ -49,6 +49,9 @@ struct AddArgs {
     /// Model folder whose token encoder is used [default: the bundled model]
     #[arg(long, value_name = "DIR", conflicts_with = "npy")]
     model: Option<PathBuf>,
+    /// Dimensions of a row, the model's first ones [default: the model's own, 128 of the bundled one]
+    #[arg(long, value_name = "N", conflicts_with = "npy")]
+    dims: Option<u32>,
     #[command(flatten)]
     store: StoreArgs,
     /// Replace token embeddings that are there already
@@ -115,7 +118,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let context = || format!("adding token embeddings to {}", args.dir.display());
     let generation = match (&args.npy, &args.lengths, &args.ids) {
         (Some(npy), Some(lengths), Some(ids)) => import(args, npy, lengths, ids),
-        _ => encode(&args.dir, args.model.as_deref(), &args.store, args.replace, false),
+        _ => {
+            encode(&args.dir, (args.model.as_deref(), args.dims), &args.store, args.replace, false)
+        }
     }
     .with_context(context)?;
     report(args, generation)
@@ -124,12 +129,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Encodes an index's texts into token embeddings.
 pub(crate) fn encode(
     dir: &Path,
-    given: Option<&Path>,
+    (given, dims): (Option<&Path>, Option<u32>),
     store: &StoreArgs,
     replace: bool,
     quiet: bool,
 ) -> anyhow::Result<u64> {
-    let (encoder, source) = model::token_encoder(given)?;
+    let options = quarry_encoders::TokenOptions { dims, ..Default::default() };
+    let (encoder, source) = model::token_encoder(given, &options)?;
     let options = store.options(replace, source);
     let progress = Progress::new(quiet);
     let added = add_tokens(dir, &options, TokenInput::Encoder(encoder.as_ref()), &|event| {

@@ -1,0 +1,168 @@
+//! Token embeddings by an ONNX graph.
+//!
+//! Documents: tokenise a slice in parallel, run it in batches over the sessions, keep the rows of
+//! tokens that are not skipped. Questions: one short pass at a batch of one, on a session that is
+//! free. A row is cut to its first `dims` values and brought to length one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quarry_vectors::{
+    EncodeError, EncodeTokens, Passage, TokenEmbeddings, TokenEmbeddingsError, join_title_and_text,
+};
+
+use super::inputs::{Inputs, TokenIds};
+use super::{TokenOptions, TokenParameters};
+use crate::graph::{Graph, OutputShape, Signature};
+use crate::sessions::Sessions;
+use crate::{EncoderError, OnnxInputs, Vocabulary};
+use std::path::Path;
+
+/// An encoder of token embeddings.
+///
+/// Embeddings are a function of the slice, the same to the bit for any number of sessions; with a
+/// graph whose quantisation is by token they do not depend on the slice either.
+pub struct TokenEncoder {
+    documents: Inputs,
+    questions: Inputs,
+    parameters: TokenParameters,
+    /// Values of a row as the graph gives it.
+    width: usize,
+    dims: usize,
+    /// By token id, whether documents get no row for it; tokens beyond the end get one.
+    skipped: Vec<bool>,
+    sessions: Sessions<()>,
+    truncated: AtomicU64,
+}
+
+impl std::fmt::Debug for TokenEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenEncoder")
+            .field("parameters", &self.parameters)
+            .field("sessions", &self.sessions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token model's parts, read and verified.
+pub(super) struct Parts<'a> {
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) pad_token: &'a str,
+    pub(super) inputs: &'a OnnxInputs,
+    pub(super) output: &'a str,
+    /// Values of a row as the graph gives it.
+    pub(super) width: u32,
+    pub(super) max_positions: u32,
+    /// Bytes of the graph.
+    pub(super) onnx: &'a [u8],
+    /// Where the graph is from, for messages.
+    pub(super) path: &'a Path,
+}
+
+impl TokenEncoder {
+    pub(super) fn new(
+        parts: &Parts<'_>,
+        parameters: TokenParameters,
+        options: &TokenOptions,
+    ) -> Result<Self, EncoderError> {
+        let Parts { vocabulary, width, max_positions, .. } = *parts;
+        if parameters.dims == 0 || parameters.dims > width {
+            return Err(EncoderError::Parameter {
+                parameter: "tokens.parameters.dims",
+                expected: format!("1 to {width}"),
+                found: parameters.dims,
+            });
+        }
+        let skip = vocabulary.ids("tokens.parameters.skip_tokens", &parameters.skip_tokens)?;
+        let mut skipped = vec![false; skip.iter().max().map_or(0, |most| *most as usize + 1)];
+        skip.iter().for_each(|&id| skipped[id as usize] = true);
+        let pad = vocabulary.ids("tokenizer.pad_token", &[parts.pad_token.to_owned()])?;
+        let documents = Inputs::documents(vocabulary, &parameters, max_positions)?;
+        let questions = Inputs::questions(vocabulary, &parameters, max_positions)?;
+        let (width, dims) = (width as usize, parameters.dims as usize);
+        let shape = OutputShape::Token(width);
+        let signature = Signature { inputs: parts.inputs, output: parts.output, shape };
+        let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
+            Graph::open(parts.onnx, parts.path, &signature)
+        })?;
+        let truncated = AtomicU64::new(0);
+        Ok(Self { documents, questions, parameters, width, dims, skipped, sessions, truncated })
+    }
+
+    /// The parameters in force, options applied.
+    #[must_use]
+    pub fn parameters(&self) -> &TokenParameters {
+        &self.parameters
+    }
+
+    /// How many documents were cut at the longest input in the calls so far.
+    #[must_use]
+    pub fn truncated(&self) -> u64 {
+        self.truncated.load(Ordering::Relaxed)
+    }
+
+    /// Encodes `passages`; see [`EncodeTokens::encode_passages`].
+    ///
+    /// # Errors
+    /// When a passage cannot be tokenised, the model cannot be run, or its output is no embedding.
+    pub fn passages(&self, passages: &[Passage<'_>]) -> Result<Vec<TokenEmbeddings>, EncoderError> {
+        let ids = self.sessions.map(passages, |passage| {
+            let separator = &self.parameters.separator;
+            let text = join_title_and_text(passage.title, passage.text, separator);
+            let TokenIds { ids, cut, .. } = self.documents.read(&text)?;
+            self.truncated.fetch_add(u64::from(cut), Ordering::Relaxed);
+            Ok(ids)
+        })?;
+        self.sessions.run(&ids, |(), at, rows| {
+            let kept = |id: &u32| !self.skipped.get(*id as usize).copied().unwrap_or(false);
+            let read = self.embeddings(rows, ids[at].iter().map(kept));
+            read.map_err(|source| EncoderError::TokenRows { passage: at, source })
+        })
+    }
+
+    /// Encodes a question; see [`EncodeTokens::encode_question`].
+    ///
+    /// # Errors
+    /// As [`Self::passages`].
+    pub fn question(&self, text: &str) -> Result<TokenEmbeddings, EncoderError> {
+        let tokens = self.questions.read(text)?;
+        if tokens.ids.is_empty() {
+            return Ok(TokenEmbeddings::default());
+        }
+        self.sessions.run_one(tokens.row(), |rows| {
+            let read = self.embeddings(rows, tokens.ids.iter().map(|_| true));
+            read.map_err(|source| EncoderError::TokenRows { passage: 0, source })
+        })
+    }
+
+    /// The rows that are `kept` of a text's, which may be followed by rows of padding.
+    fn embeddings(
+        &self,
+        rows: &[f32],
+        kept: impl ExactSizeIterator<Item = bool>,
+    ) -> Result<TokenEmbeddings, TokenEmbeddingsError> {
+        let mut values = Vec::with_capacity(kept.len() * self.dims);
+        for (row, _) in rows.chunks_exact(self.width).zip(kept).filter(|(_, kept)| *kept) {
+            let row = &row[..self.dims];
+            let length = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+            values.extend(row.iter().map(|v| v / length));
+        }
+        TokenEmbeddings::new(self.dims, values)
+    }
+}
+
+impl EncodeTokens for TokenEncoder {
+    fn dims(&self) -> usize {
+        self.dims
+    }
+
+    fn encode_passages(
+        &self,
+        passages: &[Passage<'_>],
+    ) -> Result<Vec<TokenEmbeddings>, EncodeError> {
+        Ok(self.passages(passages)?)
+    }
+
+    fn encode_question(&self, text: &str) -> Result<TokenEmbeddings, EncodeError> {
+        Ok(self.question(text)?)
+    }
+}

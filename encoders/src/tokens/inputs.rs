@@ -1,0 +1,109 @@
+//! A text becomes the tokens that a token model reads.
+//!
+//! 1. cut at the longest input less the marker  2. put the marker at the second place
+//! 3. fill a question up (Khattab and Zaharia, ColBERT, SIGIR 2020, 3.2)
+
+use tokenizers::Tokenizer;
+
+use super::TokenParameters;
+use crate::graph::InputRow;
+use crate::{EncoderError, Vocabulary};
+
+/// How texts of one kind are read.
+pub(super) struct Inputs {
+    tokenizer: Tokenizer,
+    /// Tokens that the tokenizer adds to every text.
+    added: usize,
+    marker: Option<u32>,
+    /// The token that fills up, to which length, and whether it is attended to.
+    fill: Option<(u32, usize, bool)>,
+}
+
+/// A text's tokens; none when it has no token of its own.
+#[derive(Debug, Default)]
+pub(super) struct TokenIds {
+    pub(super) ids: Vec<u32>,
+    attended: usize,
+    /// Whether the text was cut.
+    pub(super) cut: bool,
+}
+
+impl TokenIds {
+    pub(super) fn row(&self) -> InputRow<'_> {
+        InputRow { ids: &self.ids, attended: self.attended }
+    }
+}
+
+impl Inputs {
+    pub(super) fn documents(
+        vocabulary: &Vocabulary,
+        parameters: &TokenParameters,
+        max_positions: u32,
+    ) -> Result<Self, EncoderError> {
+        let marker = parameters.markers.as_ref().map(|m| &m.document);
+        let length = ("tokens.parameters.max_tokens", parameters.max_tokens);
+        Self::new(vocabulary, marker, length, max_positions)
+    }
+
+    pub(super) fn questions(
+        vocabulary: &Vocabulary,
+        parameters: &TokenParameters,
+        max_positions: u32,
+    ) -> Result<Self, EncoderError> {
+        let marker = parameters.markers.as_ref().map(|m| &m.query);
+        let length = ("tokens.parameters.query_max_tokens", parameters.query_max_tokens);
+        let mut inputs = Self::new(vocabulary, marker, length, max_positions)?;
+        if let Some(fill) = &parameters.query_fill {
+            let id = one_id(vocabulary, "tokens.parameters.query_fill", &fill.token)?;
+            inputs.fill = Some((id, parameters.query_max_tokens as usize, fill.attended));
+        }
+        Ok(inputs)
+    }
+
+    fn new(
+        vocabulary: &Vocabulary,
+        marker: Option<&String>,
+        (name, length): (&'static str, u32),
+        max_positions: u32,
+    ) -> Result<Self, EncoderError> {
+        let marker =
+            marker.map(|m| one_id(vocabulary, "tokens.parameters.markers", m)).transpose()?;
+        let added = vocabulary.added_tokens();
+        let fixed = added + usize::from(marker.is_some());
+        if length as usize <= fixed || length > max_positions {
+            return Err(EncoderError::Parameter {
+                parameter: name,
+                expected: format!("{} to {max_positions}", fixed + 1),
+                found: length,
+            });
+        }
+        let tokenizer = vocabulary.truncating(length as usize - usize::from(marker.is_some()))?;
+        Ok(Self { tokenizer, added, marker, fill: None })
+    }
+
+    pub(super) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+        if encoding.len() <= self.added {
+            return Ok(TokenIds::default());
+        }
+        let cut = !encoding.get_overflowing().is_empty();
+        let mut ids = encoding.get_ids().to_vec();
+        if let Some(marker) = self.marker {
+            ids.insert(1, marker);
+        }
+        let mut attended = ids.len();
+        if let Some((token, length, attend)) = self.fill {
+            ids.resize(length.max(ids.len()), token);
+            attended = if attend { ids.len() } else { attended };
+        }
+        Ok(TokenIds { ids, attended, cut })
+    }
+}
+
+fn one_id(vocabulary: &Vocabulary, role: &'static str, token: &str) -> Result<u32, EncoderError> {
+    let unknown = || EncoderError::UnknownToken { role, token: token.to_owned() };
+    vocabulary.id(token).ok_or_else(unknown)
+}
