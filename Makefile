@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build binary demo test check bench bench-load bench-index bench-index-growth runtime fmt clean
+.PHONY: help build binary demo test test-gpu check bench bench-load bench-index bench-index-growth bench-rerank runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: build ## Index, search and evaluate the bundled sample collection
 
 test: build ## Run all tests
 	$(CARGO) test --release --locked --workspace
+
+test-gpu: ## Tests that need a GPU; they say when they are skipped
+	$(CARGO) test --release --locked -p quarry-reranker --test gpu -- --nocapture
 
 check: runtime ## Format, lints, documentation, licences and versions of dependencies
 	$(CARGO) fmt --all --check
@@ -46,6 +49,9 @@ bench-index: build ## The sparse index beside Seismic: time at equal overlap, by
 
 bench-index-growth: build ## The same from 25,000 to 1.6 million documents
 	CARGO=$(CARGO) benches/index/run.sh growth $(ARGS)
+
+bench-rerank: build ## MaxSim beside maxsim-cpu, and on a GPU where there is one
+	CARGO=$(CARGO) benches/rerank/run.sh $(ARGS)
 
 fmt: ## Format
 	$(CARGO) fmt --all

@@ -63,14 +63,23 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
             ..Document::default()
         })
     });
-    let options = BuildOptions {
-        out: folder.to_path_buf(),
-        overwrite: true,
+    let lists = Lists::These { impact: true, seismic: true, clusters: false };
+    let options = BuildOptions { overwrite: true, lists, ..options(folder) };
+    build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
+    Ok(Searcher::new(Arc::new(Index::open(folder, Verify::Full)?)))
+}
+
+/// Options of a build into `out`, which the measuring programs begin with.
+#[must_use]
+pub fn options(out: &Path) -> BuildOptions {
+    BuildOptions {
+        out: out.to_path_buf(),
+        overwrite: false,
         resume: false,
         memory: 512 << 20,
         seed: 42,
         levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true, clusters: false },
+        lists: Lists::Auto,
         seismic: default_seismic(),
         clusters: default_clusters(),
         shard_documents: 1 << 16,
@@ -78,7 +87,5 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
         source: serde_json::Value::Null,
         ids_are_unique: true,
         vocabulary: None,
-    };
-    build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
-    Ok(Searcher::new(Arc::new(Index::open(folder, Verify::Full)?)))
+    }
 }

@@ -249,7 +249,7 @@ impl GpuReranker {
             let found = self.gatherer.score(kind, bounds, &[rows], &[&documents])?;
             for (i, document) in documents.iter().enumerate() {
                 let wanted = self.on_processor(&query, *document, kind, bounds, &mut scratch);
-                let device = found.scored(i, query.rows.margin());
+                let device = found.scored(i, self.margin(*document, query.rows.margin()));
                 let same = if bounds {
                     device == wanted
                 } else {
@@ -289,6 +289,11 @@ impl GpuReranker {
         let all = clock(&mut || self.gatherer.score(self.kind, false, &[one], &[&many]).map(drop))?;
         self.costs.gpu_token = (all - self.costs.call).max(0.0) / many_tokens.max(1) as f64;
         Ok(())
+    }
+
+    /// What bounds are widened by; a document without rows has none.
+    fn margin(&self, document: u32, margin: f32) -> Option<f32> {
+        (self.tokens(document) > 0).then_some(margin)
     }
 
     fn tokens(&self, document: u32) -> u64 {
@@ -358,7 +363,8 @@ impl GpuReranker {
             let mut at = 0;
             let mut out: Vec<Vec<Scored>> = Vec::with_capacity(lists.len());
             for (query, list) in queries.iter().zip(lists) {
-                out.push((at..at + list.len()).map(|i| found.scored(i, margin(query))).collect());
+                let one = |(i, d): (usize, &u32)| found.scored(i, self.margin(*d, margin(query)));
+                out.push((at..).zip(*list).map(one).collect());
                 at += list.len();
             }
             out
@@ -388,7 +394,7 @@ impl GpuReranker {
             let mut one = Vec::with_capacity(list.len());
             for document in *list {
                 if *document < here {
-                    one.push(device.scored(at, margin(query)));
+                    one.push(device.scored(at, self.margin(*document, margin(query))));
                     at += 1;
                 } else {
                     one.push(others.next().unwrap_or_default());
@@ -736,8 +742,10 @@ impl Prepared {
 }
 
 impl Scores {
-    /// One score; with bounds, a margin wider, as the processor's kernels give it.
-    fn scored(&self, at: usize, margin: f32) -> Scored {
+    /// One score; with bounds, a margin wider, as the processor's kernels give it. Without a margin that
+    /// of a document without rows.
+    fn scored(&self, at: usize, margin: Option<f32>) -> Scored {
+        let Some(margin) = margin else { return Scored::default() };
         let bound = |values: &[f32]| values.get(at).copied();
         Scored {
             score: self.scores[at],

@@ -13,14 +13,12 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use quarry_benches::options;
 use quarry_index::{Index, Verify};
-use quarry_indexer::{
-    BuildOptions, LEAST_MEMORY, Levels, Lists, add, build, default_clusters, default_seismic,
-    delete,
-};
+use quarry_indexer::{BuildOptions, add, build, delete};
 use quarry_searcher::{Searcher, SparseParams};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 /// Time adding and deleting documents.
 #[derive(Debug, Parser)]
@@ -87,25 +85,6 @@ fn main() -> anyhow::Result<()> {
     let line = json!({"deleted": 1, "ms": deletions[deletions.len() / 2], "runs": deletions});
     writeln!(out, "{line}")?;
     Ok(())
-}
-
-fn options(out: &Path) -> BuildOptions {
-    BuildOptions {
-        out: out.to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::Auto,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 1 << 16,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: false,
-        vocabulary: None,
-    }
 }
 
 /// The documents of `source` in `parts` segments of about the same size.

@@ -8,8 +8,8 @@ use anyhow::Context;
 use clap::Parser;
 use quarry_datasets::measures::Measure;
 
-use crate::commands::sets::{SYSTEMS, Task, evaluate_system};
-use crate::commands::{index, search};
+use crate::commands::sets::{Task, evaluate_system, systems};
+use crate::commands::{index, search, tokens};
 use crate::output::{line, note, table};
 use crate::retrieve::SearchArgs;
 
@@ -58,11 +58,16 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let words = ["index", sample_text.as_str(), "--out", index_text.as_str(), "--overwrite"];
     index::run(&IndexLine::try_parse_from(words)?.args, threads)?;
 
+    step(&format!("quarry tokens add {index_text}"))?;
+    tokens::encode(&index_dir, (None, None), &tokens::StoreArgs::default(), false, false)?;
+
     step(&format!("quarry search {index_text} \"{QUESTION}\" -k 3 --explain"))?;
     let words = ["search", index_text.as_str(), QUESTION, "-k", "3", "--explain"];
     search::run(&SearchLine::try_parse_from(words)?.args)?;
 
-    step(&format!("quarry eval {index_text} --collection {sample_text} --channel bm25|sparse"))?;
+    step(&format!(
+        "quarry eval {index_text} --collection {sample_text} [--channel bm25 | --rerank]"
+    ))?;
     compare(&sample, &index_dir)?;
     note(format!(
         "The sample is in {sample_text}, its index in {index_text}: try your own questions."
@@ -78,7 +83,7 @@ fn compare(sample: &Path, index: &Path) -> anyhow::Result<()> {
         .collect::<Result<Vec<_>, _>>()?;
     let mut rows = vec![["", "nDCG@10", "RR@10", "R@100"].map(str::to_owned).to_vec()];
     let task = Task { collection: sample, index, split: "test", drop_self: false };
-    for system in SYSTEMS {
+    for system in systems(None)? {
         let evaluation = evaluate_system(task, system, &SearchArgs::default(), &measures, None)?;
         let mut row = vec![system.name.to_owned()];
         row.extend(evaluation.means().map(|(_, mean)| format!("{mean:.4}")));

@@ -19,6 +19,7 @@ use quarry_indexer::{
 use quarry_vectors::{Document, SplitText};
 use serde_json::{Map, Value, json};
 
+use crate::commands::tokens;
 use crate::model;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
@@ -46,6 +47,9 @@ pub(crate) struct Args {
     /// Continue an interrupted build; finished shards are not encoded again
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Also store token embeddings of the texts, for reranking, as `quarry tokens add` does
+    #[arg(long)]
+    pub(crate) tokens: bool,
     /// Leave out measuring the search methods at the end; searches then take default settings, and
     /// --overlap promises nothing
     #[arg(long)]
@@ -250,6 +254,21 @@ pub(crate) fn build_and_tune(
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<BuildReport> {
     let mut report = index(args, threads, false)?;
+    if args.tokens
+        && !quarry_index::Index::open(&args.out, quarry_index::Verify::Envelope)?.has_tokens()
+    {
+        let given = (args.input.model.as_deref(), None);
+        report.generation = tokens::encode(
+            &args.out,
+            given,
+            &tokens::StoreArgs::default(),
+            false,
+            false,
+        )
+        .context(
+            "the index is complete, but has no token embeddings: `quarry tokens add` tries again",
+        )?;
+    }
     if !report.already_complete && !args.no_tune {
         // The index is whole without: searches then take default settings.
         match super::tune::after_build(&args.out, false) {

@@ -13,7 +13,7 @@ use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
 use quarry_datasets::{QueryOptions, RunFormat, open_qrels, open_queries};
 use serde_json::{Map, Value, json};
 
-use crate::commands::{eval, index};
+use crate::commands::{eval, index, tokens};
 use crate::output::{line, note, table};
 use crate::retrieve::{self, Channel, SearchArgs};
 
@@ -23,13 +23,21 @@ pub(crate) struct System {
     /// Its name in tables, file names and JSON.
     pub(crate) name: &'static str,
     channel: Channel,
+    rerank: bool,
 }
 
 /// What collections with texts are evaluated by.
-pub(crate) const SYSTEMS: [System; 2] = [
-    System { name: "bm25", channel: Channel::Bm25 },
-    System { name: "sparse", channel: Channel::Sparse },
+const SYSTEMS: [System; 3] = [
+    System { name: "bm25", channel: Channel::Bm25, rerank: false },
+    System { name: "sparse", channel: Channel::Sparse, rerank: false },
+    System { name: "reranked", channel: Channel::Sparse, rerank: true },
 ];
+
+/// The systems of a model: without token embeddings none reranks.
+pub(crate) fn systems(model: Option<&Path>) -> anyhow::Result<Vec<System>> {
+    let tokens = crate::model::open(model)?.token_model().is_some();
+    Ok(SYSTEMS.into_iter().filter(|system| tokens || !system.rerank).collect())
+}
 
 /// A collection and its index.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +61,8 @@ pub(crate) fn evaluate_system(
     let options = QueryOptions { split: Some(task.split.to_owned()), ..QueryOptions::default() };
     let queries = open_queries(task.collection, &options)?;
     let qrels = open_qrels(task.collection, task.split)?;
-    let search = SearchArgs { channel: system.channel, ..search.clone() };
+    let mut search = SearchArgs { channel: system.channel, ..search.clone() };
+    search.second.rerank = system.rerank;
     let opened = retrieve::open(task.index, &search)?;
     let found = opened.run(&queries, &search, eval::depth(measures)?, task.drop_self)?;
     if let Some(path) = run {
@@ -77,6 +86,7 @@ pub(crate) fn run(
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
     let collections = collections(root)?;
+    let systems = systems(args.search.model.as_deref())?;
     let runs = dir.join("runs");
     std::fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
     let mut results = Vec::new();
@@ -88,11 +98,16 @@ pub(crate) fn run(
             note(format!("{name}: indexing"));
             build(collection, &at, args.search.model.as_deref(), threads)?;
         }
+        if systems.iter().any(|system| system.rerank) && !has_tokens(&at)? {
+            note(format!("{name}: adding token embeddings"));
+            let given = (args.search.model.as_deref(), None);
+            tokens::encode(&at, given, &tokens::StoreArgs::default(), false, false)?;
+        }
         let drop_self =
             args.ignore_identical_ids.unwrap_or_else(|| eval::is_arguana(Some(collection)));
         let task = Task { collection, index: &at, split: &args.split, drop_self };
         let mut of_systems = Vec::new();
-        for system in SYSTEMS {
+        for system in systems.iter().copied() {
             let run = runs.join(format!("{name}.{}.trec", system.name));
             let found = evaluate_system(task, system, &args.search, measures, Some(&run))
                 .with_context(|| format!("{name}, {}", system.name))?;
@@ -100,7 +115,12 @@ pub(crate) fn run(
         }
         results.push((name.as_str(), of_systems));
     }
-    if args.json { print_json(&results) } else { print_tables(&results, measures) }
+    let names: Vec<&str> = systems.iter().map(|system| system.name).collect();
+    if args.json { print_json(&results, &names) } else { print_tables(&results, measures, &names) }
+}
+
+fn has_tokens(dir: &Path) -> anyhow::Result<bool> {
+    Ok(quarry_index::Index::open(dir, quarry_index::Verify::Envelope)?.has_tokens())
 }
 
 /// The BEIR folders directly in `root`, by name.
@@ -140,14 +160,18 @@ fn build(
 }
 
 /// Means over the queries, a collection a row, a system a column.
-fn print_tables(results: &[(&str, Vec<Evaluation>)], measures: &[Measure]) -> anyhow::Result<()> {
+fn print_tables(
+    results: &[(&str, Vec<Evaluation>)],
+    measures: &[Measure],
+    systems: &[&str],
+) -> anyhow::Result<()> {
     for (at, measure) in measures.iter().enumerate() {
         if at > 0 {
             line("")?;
         }
         let mut rows = vec![vec![measure.to_string()]];
-        rows[0].extend(SYSTEMS.iter().map(|s| s.name.to_owned()));
-        let mut sums = vec![0.0; SYSTEMS.len()];
+        rows[0].extend(systems.iter().map(|&name| name.to_owned()));
+        let mut sums = vec![0.0; systems.len()];
         for (name, of_systems) in results {
             let mut row = vec![(*name).to_owned()];
             for (sum, evaluation) in sums.iter_mut().zip(of_systems) {
@@ -170,16 +194,16 @@ fn print_tables(results: &[(&str, Vec<Evaluation>)], measures: &[Measure]) -> an
     Ok(())
 }
 
-fn print_json(results: &[(&str, Vec<Evaluation>)]) -> anyhow::Result<()> {
+fn print_json(results: &[(&str, Vec<Evaluation>)], systems: &[&str]) -> anyhow::Result<()> {
     let mut out = Map::new();
     for (name, of_systems) in results {
         let mut row = Map::new();
-        for (system, evaluation) in SYSTEMS.iter().zip(of_systems) {
+        for (system, evaluation) in systems.iter().zip(of_systems) {
             let mut means: Map<String, Value> =
                 evaluation.means().map(|(m, mean)| (m.to_string(), json!(mean))).collect();
             means.insert("queries".into(), json!(evaluation.queries().len()));
             means.insert("unanswered".into(), json!(evaluation.unanswered()));
-            row.insert(system.name.into(), Value::Object(means));
+            row.insert((*system).to_owned(), Value::Object(means));
         }
         out.insert((*name).to_owned(), Value::Object(row));
     }

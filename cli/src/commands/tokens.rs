@@ -76,6 +76,12 @@ pub(crate) struct StoreArgs {
     pub(crate) centroids: usize,
 }
 
+impl Default for StoreArgs {
+    fn default() -> Self {
+        Self { store: vec![FormArg::Int8], pool: 1, centroids: 256 }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormArg {
     /// One byte a dimension.

@@ -78,7 +78,6 @@ pub struct Body {
 /// The fields read; all others do not change the computation of a hidden state.
 #[derive(Deserialize)]
 struct Fields {
-    model_type: String,
     vocab_size: usize,
     max_position_embeddings: usize,
     #[serde(alias = "dim")]

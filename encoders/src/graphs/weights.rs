@@ -21,13 +21,6 @@ impl Matrix {
         let columns = 0..self.columns;
         columns.flat_map(|c| self.values[c..].iter().step_by(self.columns).copied()).collect()
     }
-
-    /// The first `rows` rows, or all where there are fewer.
-    pub(crate) fn first_rows(mut self, rows: usize) -> Self {
-        self.rows = self.rows.min(rows);
-        self.values.truncate(self.rows * self.columns);
-        self
-    }
 }
 
 /// An opened file; `path` is for messages.
