@@ -23,6 +23,8 @@ struct State {
     name: String,
     begun: Instant,
     base: u64,
+    /// What the stage was last said to come to.
+    total: Option<u64>,
     told: Option<Instant>,
 }
 
@@ -37,7 +39,13 @@ impl Progress {
         let told = quiet.then(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
         Self {
             bar,
-            state: Mutex::new(State { name: String::new(), begun: Instant::now(), base: 0, told }),
+            state: Mutex::new(State {
+                name: String::new(),
+                begun: Instant::now(),
+                base: 0,
+                total: None,
+                told,
+            }),
         }
     }
 
@@ -46,7 +54,7 @@ impl Progress {
         if let Ok(mut state) = self.state.lock() {
             state.name = name.to_owned();
             state.begun = Instant::now();
-            state.base = base;
+            (state.base, state.total) = (base, None);
         }
         if let Some(bar) = &self.bar {
             bar.reset();
@@ -55,10 +63,12 @@ impl Progress {
         }
     }
 
-    /// Tells how far the stage is; `total` may be an estimate or unknown.
+    /// Tells how far the stage is; `total` may be an estimate, left as it was, or unknown.
     #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
     pub(crate) fn set(&self, done: u64, total: Option<u64>, unit: &str, extra: &str) {
         let Ok(mut state) = self.state.lock() else { return };
+        let total = total.or(state.total);
+        state.total = total;
         let seconds = state.begun.elapsed().as_secs_f64();
         let rate =
             if seconds > 0.0 { done.saturating_sub(state.base) as f64 / seconds } else { 0.0 };
@@ -107,6 +117,7 @@ fn describe(rate: f64, unit: &str, left: Option<f64>, extra: &str) -> String {
         format!(", ETA {}", HumanDuration(Duration::from_secs_f64(s.max(0.0))))
     });
     let extra = if extra.is_empty() { String::new() } else { format!(", {extra}") };
+    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let digits = if rate < 10.0 { 1 } else { 0 };
-    format!("({rate:.digits$} {unit}/s{extra}{eta})")
+    format!("({rate:.digits$}{unit}/s{extra}{eta})")
 }

@@ -1,5 +1,5 @@
 //! Every kernel against the naive oracle, and against its twins to the bit.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 use half::f16;
 use proptest::prelude::*;

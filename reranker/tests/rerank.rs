@@ -1,6 +1,6 @@
 //! The second stage against naive twins: candidate pruning, early exit, the exact mode, ties, empty
 //! documents, fewer candidates than results, several segments of lengths from 0 to 2,000.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 use std::cmp::Ordering;
 use std::convert::Infallible;

@@ -3,6 +3,13 @@
 //! Synthetic rows: bytes and halves of random values, lengths uniform from 20 to 180. Prints a table
 //! and writes JSON. Without a GPU it says so and ends well.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "sizes, times and random bytes of a measuring program"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

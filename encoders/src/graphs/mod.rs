@@ -10,6 +10,8 @@ mod config;
 mod error;
 mod heads;
 mod messages;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod writer;
 

@@ -63,6 +63,9 @@ struct AddArgs {
     count: u64,
 }
 
+/// Documents of a query with their scores.
+pub type Found = Vec<(u32, f32)>;
+
 /// Scores everything over one corpus; one batch at a time.
 #[derive(Debug)]
 pub struct Exhaustive {
@@ -88,7 +91,7 @@ impl Exhaustive {
         kind: Kind,
         queries: &[QueryRows<'_>],
         k: usize,
-    ) -> Result<(Vec<Vec<(u32, f32)>>, f64), CudaError> {
+    ) -> Result<(Vec<Found>, f64), CudaError> {
         let _one = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let corpus = &*self.corpus;
         let gpu = &corpus.gpu;
@@ -96,7 +99,7 @@ impl Exhaustive {
             .resident(kind)
             .ok_or(CudaError::NotResident("the device does not hold rows of this kind"))?;
         let documents = resident.documents;
-        let mut best: Vec<Vec<(u32, f32)>> = vec![Vec::new(); queries.len()];
+        let mut best: Vec<Found> = vec![Vec::new(); queries.len()];
         if documents == 0 || queries.is_empty() || k == 0 {
             return Ok((best, 0.0));
         }
@@ -165,12 +168,12 @@ impl Exhaustive {
             }
             let one_part = packed.parts.iter().all(|p| *p == 1);
             let batches = if one_part { 1 } else { firsts.len() };
-            for batch in 0..batches {
+            for (batch, first) in firsts.iter().enumerate().take(batches) {
                 let blocks = if one_part { queries.len() } else { 1 };
                 let lengths = lists.address() + (batch * 4) as u64;
                 let lists_at = lists.address() + (queries.len() * 4) as u64;
                 let select = SelectArgs {
-                    scores: firsts[batch],
+                    scores: *first,
                     stride: slab as u64,
                     count: u32_of(count),
                     k: u32_of(k),

@@ -21,7 +21,7 @@ mod kernels;
 pub use corpus::{Corpus, HostRows, Kind, Resident};
 pub use driver::{DeviceBuffer, Event, Gpu, HostBuffer, Stream};
 pub use error::CudaError;
-pub use exhaustive::{Exhaustive, best_of};
+pub use exhaustive::{Exhaustive, Found, best_of};
 pub use gather::{Gatherer, QueryRows, Scores, Wave};
 pub use kernels::Kernels;
 

@@ -38,8 +38,8 @@ pub(super) fn coded<const KIND: u8, const BOUNDS: bool>(
                 }
             }
         }
-        for lane in 0..LANES {
-            let scale = query.scales()[group * LANES + lane];
+        let scales = &query.scales()[group * LANES..][..LANES];
+        for (lane, scale) in scales.iter().enumerate() {
             sums.score[lane] += best[0][lane] * scale;
             if BOUNDS {
                 sums.lower[lane] += best[1][lane] * scale;
