@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build demo test check bench bench-load bench-index bench-index-growth runtime fmt clean
+.PHONY: help build demo test check bench bench-load bench-index bench-index-growth bench-rerank runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench-index: build ## The sparse index beside Seismic: time at equal overlap, by
 
 bench-index-growth: build ## The same from 25,000 to 1.6 million documents
 	CARGO=$(CARGO) benches/index/run.sh growth $(ARGS)
+
+bench-rerank: ## MaxSim on one core beside maxsim-cpu and numpy
+	CARGO=$(CARGO) benches/rerank/run.sh $(ARGS)
 
 fmt: ## Format
 	$(CARGO) fmt --all

@@ -63,7 +63,15 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
             ..Document::default()
         })
     });
-    let options = BuildOptions {
+    let options = options(folder);
+    build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
+    Ok(Searcher::new(Arc::new(Index::open(folder, Verify::Full)?)))
+}
+
+/// The options of a small index in a folder.
+#[must_use]
+pub fn options(folder: &Path) -> BuildOptions {
+    BuildOptions {
         out: folder.to_path_buf(),
         overwrite: true,
         resume: false,
@@ -78,7 +86,5 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
         source: serde_json::Value::Null,
         ids_are_unique: true,
         vocabulary: None,
-    };
-    build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
-    Ok(Searcher::new(Arc::new(Index::open(folder, Verify::Full)?)))
+    }
 }

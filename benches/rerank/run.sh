@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# MaxSim on one core beside its peers: `benches/rerank/run.sh [OPTIONS]` (--help shows them).
+#
+# Makes a virtual environment with the pinned packages, builds the binary, and runs the script.
+# WORK (target/bench-rerank) holds the environment, the rows, the index and the results.
+# NO_BUILD=1 measures the binary that is there.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+export WORK=${WORK:-$root/target/bench-rerank}
+venv=$WORK/venv
+if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
+    echo "installing $(tr '\n' ' ' <"$here/requirements.txt")into $venv" >&2
+    mkdir -p "$WORK"
+    "${PYTHON:-python3}" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/installed.txt"
+fi
+if [ -z "${NO_BUILD:-}" ]; then
+    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin maxsim >&2
+fi
+exec "$venv/bin/python" "$here/bench.py" "$@"
