@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# MaxSim on one core beside maxsim-cpu; on a GPU too, where there is one: `benches/rerank/run.sh [OPTIONS]`.
+# MaxSim on one core beside its peers, and on a GPU where there is one: `benches/rerank/run.sh [OPTIONS]` (--help shows them).
 #
-# Makes a virtual environment with the pinned packages, builds the programs, and runs them.
+# Makes a virtual environment with the pinned packages, builds the binary, and runs the script.
 # WORK (target/bench-rerank) holds the environment, the rows, the index and the results.
+# NO_BUILD=1 measures the binary that is there.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +17,9 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
-"${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin maxsim --bin rerank_cuda >&2
+if [ -z "${NO_BUILD:-}" ]; then
+    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin maxsim --bin rerank_cuda >&2
+fi
 "$venv/bin/python" "$here/bench.py" "$@"
 # Without a device it says so.
-"$root/target/release/rerank_cuda" || true
+"${CARGO_TARGET_DIR:-$root/target}/release/rerank_cuda"

@@ -78,10 +78,10 @@ pub(crate) struct RerankArgs {
     #[arg(long, value_name = "N", requires = "rerank")]
     depth: Option<NonZeroUsize>,
     /// Leave out candidates whose first score lies more than this share below the k-th, or `off`
-    /// [default: 0.35; off with --exact-rerank]
+    /// [default: 0.3; off with --exact-rerank]
     #[arg(long, value_name = "SHARE", requires = "rerank", value_parser = parse_knob::<f32>)]
     alpha: Option<Knob<f32>>,
-    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 16;
+    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 30;
     /// off with --exact-rerank]
     #[arg(long, value_name = "N", requires = "rerank", value_parser = parse_knob::<NonZeroUsize>)]
     beta: Option<Knob<NonZeroUsize>>,

@@ -108,17 +108,22 @@ impl QueryRows {
             return Err(SearchError::ZeroRow { row: number });
         }
         let (mut moved, mut length, mut sum) = (0.0, 0.0, 0);
+        let at = group * self.stride * LANES..(group + 1) * self.stride * LANES;
+        let bytes = &mut self.bytes.get_mut()[at.clone()];
+        let pairs = &mut self.pairs.get_mut()[at.clone()];
+        let floats = &mut self.floats.get_mut()[at];
+        let (scale64, inverse) = (f64::from(scale), 1.0 / f64::from(scale));
         for (d, value) in row.iter().enumerate() {
             let exact = f64::from(*value);
-            let level = (exact / f64::from(scale)).round().clamp(-127.0, 127.0);
-            let byte = level as i8;
-            moved += (exact - level * f64::from(scale)).powi(2);
+            // The nearest whole number; `round` would be a call where SSE4.1 is not assumed.
+            let level = exact * inverse;
+            let byte = ((level + 0.5f64.copysign(level)) as i32).clamp(-127, 127) as i8;
+            moved += (exact - f64::from(byte) * scale64).powi(2);
             length += exact * exact;
             sum += i32::from(byte);
-            let base = group * self.stride;
-            self.bytes.get_mut()[(base + d / 4 * 4) * LANES + lane * 4 + d % 4] = byte;
-            self.pairs.get_mut()[(base + d / 2 * 2) * LANES + lane * 2 + d % 2] = i16::from(byte);
-            self.floats.get_mut()[(base + d) * LANES + lane] = *value;
+            bytes[d / 4 * 4 * LANES + lane * 4 + d % 4] = byte;
+            pairs[d / 2 * 2 * LANES + lane * 2 + d % 2] = i16::from(byte);
+            floats[d * LANES + lane] = *value;
         }
         self.offsets.get_mut()[number] = -128 * sum;
         self.scales.get_mut()[number] = scale;

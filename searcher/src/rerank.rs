@@ -12,9 +12,9 @@ use crate::{Hit, Method, Outcome, SearchError, Searcher, Stats};
 /// Candidates that a first stage hands on when nothing is said.
 pub const DEFAULT_DEPTH: usize = 100;
 /// Candidate pruning when nothing is said.
-pub const DEFAULT_ALPHA: f32 = 0.35;
+pub const DEFAULT_ALPHA: f32 = 0.3;
 /// Early exit when nothing is said.
-pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(29);
 /// Weight of the first stage's standardised score when nothing is said.
 pub const DEFAULT_WEIGHT: f32 = 0.02;
 
