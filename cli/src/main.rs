@@ -39,6 +39,7 @@ enum Command {
     Lists(commands::lists::Args),
     Tune(commands::tune::Args),
     Serve(commands::serve::Args),
+    Model(commands::model::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
 }
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Lists(args) => commands::lists::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
         Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
     };

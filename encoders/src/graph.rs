@@ -11,7 +11,49 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::{EncoderError, OnnxDocuments, Pooling, runtime};
+use crate::{Device, EncoderError, OnnxInputs, runtime};
+
+/// Where the runtime reads a graph from.
+#[derive(Debug)]
+pub(crate) enum GraphBytes {
+    /// Here they are, verified.
+    InMemory(Vec<u8>),
+    /// From its file, verified before: its weights lie in others beside it.
+    InFile,
+}
+
+/// What a graph calls its inputs and its output, and the output's shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signature<'a> {
+    pub(crate) inputs: &'a OnnxInputs,
+    pub(crate) output: &'a str,
+    pub(crate) shape: OutputShape,
+}
+
+/// Values that a graph gives, float32.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutputShape {
+    /// `[batch, n]`.
+    Passage(usize),
+    /// `[batch, length, n]`.
+    Token(usize),
+}
+
+impl OutputShape {
+    /// The sizes for a batch.
+    fn of(self, rows: usize, length: usize) -> Vec<usize> {
+        match self {
+            Self::Passage(n) => vec![rows, n],
+            Self::Token(n) => vec![rows, length, n],
+        }
+    }
+
+    /// The size of the last axis.
+    fn last(self) -> usize {
+        let (Self::Passage(n) | Self::Token(n)) = self;
+        n
+    }
+}
 
 /// What feeds an input.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +61,8 @@ enum Role {
     TokenIds,
     AttentionMask,
     TokenTypes,
+    Positions,
+    PoolMask,
 }
 
 /// A session with its names.
@@ -27,7 +71,19 @@ pub(crate) struct Graph {
     session: Session,
     inputs: Vec<(Role, String)>,
     output: String,
-    dimension: usize,
+    shape: OutputShape,
+}
+
+/// The tokens of a text as a graph takes them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputRow<'a> {
+    pub(crate) ids: &'a [u32],
+    /// How many of them, from the first, others attend to.
+    pub(crate) attended: usize,
+    /// The first position that is pooled, for a graph that takes a pool mask,
+    pub(crate) pooled_from: usize,
+    /// and the one behind the last.
+    pub(crate) pooled_to: usize,
 }
 
 /// The rows of a batch as tensors `[rows, length]`; the space is reused from batch to batch.
@@ -38,25 +94,33 @@ pub(crate) struct Tensors {
     ids: Vec<i64>,
     mask: Vec<i64>,
     types: Vec<i64>,
+    positions: Vec<i64>,
+    pooled: Vec<i64>,
 }
 
 impl Tensors {
     /// Fills in `rows`, each padded with `pad` to `length`.
     pub(crate) fn fill<'a>(
         &mut self,
-        rows: impl Iterator<Item = &'a [u32]>,
+        rows: impl Iterator<Item = InputRow<'a>>,
         length: usize,
         pad: u32,
     ) {
         self.ids.clear();
         self.mask.clear();
+        self.positions.clear();
+        self.pooled.clear();
         (self.rows, self.length) = (0, length);
         for row in rows {
             self.rows += 1;
-            self.ids.extend(row.iter().map(|id| i64::from(*id)));
+            self.ids.extend(row.ids.iter().map(|id| i64::from(*id)));
             self.ids.resize(self.rows * length, i64::from(pad));
-            self.mask.resize(self.mask.len() + row.len(), 1);
+            self.mask.resize(self.mask.len() + row.attended, 1);
             self.mask.resize(self.rows * length, 0);
+            self.pooled.resize(self.pooled.len() + row.pooled_from, 0);
+            self.pooled.resize((self.rows - 1) * length + row.pooled_to, 1);
+            self.pooled.resize(self.rows * length, 0);
+            self.positions.extend((0i64..).take(length));
         }
         self.types.clear();
         self.types.resize(self.rows * length, 0);
@@ -64,22 +128,25 @@ impl Tensors {
 }
 
 impl Graph {
-    /// Opens a session on the bytes of a graph; `path` is for messages.
+    /// Opens a session on a graph; `path` is its file.
     pub(crate) fn open(
-        onnx: &[u8],
+        bytes: &GraphBytes,
         path: &Path,
-        side: &OnnxDocuments,
-        dimension: usize,
+        signature: &Signature<'_>,
+        device: Device,
     ) -> Result<Self, EncoderError> {
         let environment = runtime::environment()?;
-        let session = open_session(&environment, onnx)
-            .map_err(|source| EncoderError::Graph { path: path.to_owned(), source })?;
-        let inputs = check_inputs(&session, side, path)?;
-        check_output(&session, side, dimension, path)?;
-        Ok(Self { session, inputs, output: side.output.clone(), dimension })
+        let session = open_session(&environment, bytes, path, device)
+            .map_err(|source| match device {
+                Device::Cpu => EncoderError::Graph { path: path.to_owned(), source },
+                Device::Cuda => EncoderError::Device { reason: source.to_string() },
+            })?;
+        let inputs = check_inputs(&session, signature.inputs, path)?;
+        check_output(&session, signature, path)?;
+        Ok(Self { session, inputs, output: signature.output.to_owned(), shape: signature.shape })
     }
 
-    /// Runs a batch and hands the output, `rows * dimension` values, to `read` without a copy.
+    /// Runs a batch and hands the output's values to `read` without a copy.
     pub(crate) fn run<T>(
         &mut self,
         batch: &Tensors,
@@ -92,6 +159,8 @@ impl Graph {
                 Role::TokenIds => &batch.ids,
                 Role::AttentionMask => &batch.mask,
                 Role::TokenTypes => &batch.types,
+                Role::Positions => &batch.positions,
+                Role::PoolMask => &batch.pooled,
             };
             let shape = [batch.rows, batch.length];
             let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?;
@@ -99,7 +168,7 @@ impl Graph {
         }
         let outputs = self.session.run(feed).map_err(failed)?;
         let (shape, values) = outputs[self.output.as_str()].try_extract_tensor().map_err(failed)?;
-        let expected = vec![batch.rows, self.dimension];
+        let expected = self.shape.of(batch.rows, batch.length);
         let same = shape.len() == expected.len()
             && shape.iter().zip(&expected).all(|(a, b)| usize::try_from(*a).is_ok_and(|a| a == *b));
         if !same {
@@ -109,30 +178,44 @@ impl Graph {
     }
 }
 
-fn open_session(environment: &ort::environment::Environment, onnx: &[u8]) -> ort::Result<Session> {
-    Session::builder(environment)?
+fn open_session(
+    environment: &ort::environment::Environment,
+    bytes: &GraphBytes,
+    path: &Path,
+    device: Device,
+) -> ort::Result<Session> {
+    let mut builder = Session::builder(environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         // Batches come in hundreds of shapes, and a pattern is kept for each.
-        .with_memory_pattern(false)?
-        .commit_from_memory(onnx)
+        .with_memory_pattern(false)?;
+    if device == Device::Cuda {
+        // Without error_on_failure the runtime would go on with the processor.
+        let cuda = ort::ep::CUDA::default().build().error_on_failure();
+        builder = builder.with_execution_providers([cuda])?;
+    }
+    match bytes {
+        GraphBytes::InMemory(onnx) => builder.commit_from_memory(onnx),
+        GraphBytes::InFile => builder.commit_from_file(path),
+    }
 }
 
 /// Every input of the graph must be named by the manifest, and the other way round.
 fn check_inputs(
     session: &Session,
-    side: &OnnxDocuments,
+    names: &OnnxInputs,
     path: &Path,
 ) -> Result<Vec<(Role, String)>, EncoderError> {
-    let names = &side.inputs;
     let mut inputs = vec![
         (Role::TokenIds, names.token_ids.clone()),
         (Role::AttentionMask, names.attention_mask.clone()),
     ];
     inputs.extend(names.token_types.clone().map(|name| (Role::TokenTypes, name)));
+    inputs.extend(names.positions.clone().map(|name| (Role::Positions, name)));
+    inputs.extend(names.pool_mask.clone().map(|name| (Role::PoolMask, name)));
     let (mut expected, mut found): (Vec<&str>, Vec<&str>) = (
         inputs.iter().map(|i| i.1.as_str()).collect(),
         session.inputs().iter().map(Outlet::name).collect(),
@@ -150,20 +233,19 @@ fn check_inputs(
     Ok(inputs)
 }
 
-/// The output must be there, float32, `[batch, dimension]` (a dimension left open is let through:
-/// it is checked at each run).
+/// The output must be there, float32, of the signature's shape (a size left open is let through: it
+/// is checked at each run).
 fn check_output(
     session: &Session,
-    side: &OnnxDocuments,
-    dimension: usize,
+    signature: &Signature<'_>,
     path: &Path,
 ) -> Result<(), EncoderError> {
-    let Pooling::InGraph = side.pooling;
-    let output = session.outputs().iter().find(|o| o.name() == side.output);
+    let (axes, last) = (signature.shape.of(1, 1).len(), signature.shape.last());
+    let output = session.outputs().iter().find(|o| o.name() == signature.output);
     let fits = output.is_some_and(|o| match o.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
-            let last = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
-            shape.len() == 2 && last.is_none_or(|last| last == dimension)
+            let found = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
+            shape.len() == axes && found.is_none_or(|found| found == last)
         }
         _ => false,
     });
@@ -171,10 +253,14 @@ fn check_output(
         return Ok(());
     }
     let all = session.outputs().iter().map(|o| format!("{}: {:?}", o.name(), o.dtype()));
+    let sizes = match signature.shape {
+        OutputShape::Passage(n) => format!("[batch, {n}]"),
+        OutputShape::Token(n) => format!("[batch, length, {n}]"),
+    };
     Err(EncoderError::GraphSignature {
         path: path.to_owned(),
         what: "output",
-        expected: format!("{}: float32 [batch, {dimension}]", side.output),
+        expected: format!("{}: float32 {sizes}", signature.output),
         found: output.map_or_else(
             || all.collect::<Vec<_>>().join(", "),
             |o| format!("{}: {:?}", o.name(), o.dtype()),

@@ -7,6 +7,7 @@ pub(crate) mod eval;
 pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod lists;
+pub(crate) mod model;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sets;

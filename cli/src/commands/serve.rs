@@ -39,9 +39,10 @@ pub(crate) struct Args {
     /// Searches that run at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
-    /// Model folder for questions [default: the index's own copies]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
+    /// network [default: the index's own copies]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     no_verify: bool,

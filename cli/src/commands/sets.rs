@@ -126,7 +126,7 @@ fn collections(root: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
 fn build(
     collection: &Path,
     out: &Path,
-    model: Option<&Path>,
+    model: Option<&str>,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
     let mut words: Vec<std::ffi::OsString> =

@@ -1,0 +1,164 @@
+//! Texts, as token ids, through a graph on several sessions of one thread.
+//!
+//! 1. form batches from the lengths alone  2. each worker takes the next batch and runs it on its
+//!    own session  3. what was read off is put back in the order of the texts
+//!
+//! Several sessions of one thread beat one session of several threads: no operator waits for
+//! another thread. Which worker runs a batch changes nothing, as all sessions are alike.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::graph::{Graph, InputRow, Tensors};
+use crate::{EncoderError, batches};
+
+/// Sessions, one a thread of a pool, each with scratch space `S`.
+pub(crate) struct Sessions<S> {
+    pool: ThreadPool,
+    workers: Vec<Mutex<Worker<S>>>,
+    /// The token that fills up short rows.
+    pad: u32,
+    /// Largest padded size of a batch, in tokens.
+    limit: usize,
+    /// Where [`Self::run_one`] begins to look for a free worker.
+    turn: AtomicUsize,
+}
+
+/// What has the tokens of a text.
+pub(crate) trait AsRow {
+    /// The tokens as a graph takes them.
+    fn row(&self) -> InputRow<'_>;
+}
+
+impl AsRow for Vec<u32> {
+    fn row(&self) -> InputRow<'_> {
+        InputRow { ids: self, attended: self.len(), pooled_from: 0, pooled_to: self.len() }
+    }
+}
+
+/// A session and its scratch space.
+struct Worker<S> {
+    graph: Graph,
+    tensors: Tensors,
+    scratch: S,
+}
+
+impl<S: Default + Send> Sessions<S> {
+    /// Opens `sessions` graphs, as many as the machine has cores unless set.
+    pub(crate) fn open(
+        sessions: Option<NonZeroUsize>,
+        pad: u32,
+        open: impl Fn() -> Result<Graph, EncoderError>,
+    ) -> Result<Self, EncoderError> {
+        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let sessions = sessions.unwrap_or_else(cores).get();
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(sessions)
+            .thread_name(|at| format!("encode-{at}"))
+            .build()
+            .map_err(|source| EncoderError::Threads { threads: sessions, source })?;
+        let worker = |_| {
+            let (graph, tensors, scratch) = (open()?, Tensors::default(), S::default());
+            Ok(Mutex::new(Worker { graph, tensors, scratch }))
+        };
+        let workers = (0..sessions).map(worker).collect::<Result<_, EncoderError>>()?;
+        Ok(Self { pool, workers, pad, limit: batches::TOKENS, turn: AtomicUsize::new(0) })
+    }
+
+    /// Batches of at most `tokens` in place of the default, if that is less.
+    pub(crate) fn limited(mut self, tokens: usize) -> Self {
+        self.limit = self.limit.min(tokens.max(1));
+        self
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// `work` on every item, on the pool's threads.
+    pub(crate) fn map<'a, I: Sync, T: Send>(
+        &self,
+        items: &'a [I],
+        work: impl Fn(&'a I) -> Result<T, EncoderError> + Sync + Send,
+    ) -> Result<Vec<T>, EncoderError> {
+        self.pool.install(|| items.par_iter().map(work).collect())
+    }
+
+    /// Runs `texts`; `read` makes something of each one's part of the
+    /// output, given its position. A text without tokens is not run and gets the default.
+    pub(crate) fn run<R: AsRow + Sync, T: Default + Clone + Send>(
+        &self,
+        texts: &[R],
+        read: impl Fn(&mut S, usize, &[f32]) -> Result<T, EncoderError> + Sync,
+    ) -> Result<Vec<T>, EncoderError> {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.row().ids.len()).collect();
+        let batches = batches::form(&lengths, self.limit);
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let done = self.pool.broadcast(|thread| {
+            let mut worker = lock(&self.workers[thread.index()]);
+            let mut found = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let rows: Vec<InputRow<'_>> = batch.iter().map(|&at| texts[at].row()).collect();
+                let read_row = |scratch: &mut S, row, part: &[f32]| read(scratch, batch[row], part);
+                let results = worker.run(&rows, self.pad, read_row);
+                if results.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                found.extend(batch.iter().copied().zip(results?));
+            }
+            Ok::<_, EncoderError>(found)
+        });
+        let mut out = vec![T::default(); texts.len()];
+        for of_one_worker in done {
+            for (at, found) in of_one_worker? {
+                out[at] = found;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Runs one text in the caller's thread, on the first session that is free.
+    pub(crate) fn run_one<T>(
+        &self,
+        row: InputRow<'_>,
+        read: impl Fn(&mut S, &[f32]) -> Result<T, EncoderError>,
+    ) -> Result<T, EncoderError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let (before, from) = self.workers.split_at(turn);
+        let free = from.iter().chain(before).find_map(|worker| worker.try_lock().ok());
+        let mut worker = free.unwrap_or_else(|| lock(&self.workers[turn]));
+        let mut found = worker.run(&[row], self.pad, |scratch, _, part| read(scratch, part))?;
+        found.pop().ok_or(EncoderError::OutputShape { expected: vec![1], found: vec![0] })
+    }
+}
+
+/// A worker whose last run panicked has nothing half done that a next run would read.
+fn lock<S>(worker: &Mutex<Worker<S>>) -> MutexGuard<'_, Worker<S>> {
+    worker.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S> Worker<S> {
+    /// Runs one batch, its longest row first; results come in the batch's order.
+    fn run<T>(
+        &mut self,
+        rows: &[InputRow<'_>],
+        pad: u32,
+        read: impl Fn(&mut S, usize, &[f32]) -> Result<T, EncoderError>,
+    ) -> Result<Vec<T>, EncoderError> {
+        let longest = rows.first().map_or(0, |row| row.ids.len());
+        self.tensors.fill(rows.iter().copied(), longest, pad);
+        let Self { graph, tensors, scratch } = self;
+        graph.run(tensors, |output| {
+            let parts = output.chunks_exact((output.len() / rows.len().max(1)).max(1));
+            parts.enumerate().map(|(row, part)| read(scratch, row, part)).collect()
+        })
+    }
+}
