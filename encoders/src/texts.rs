@@ -116,7 +116,8 @@ impl Texts {
 
     fn once(&self, text: &str) -> Result<Tokens, EncoderError> {
         let prompt = &self.parameters.prompt;
-        if !prompt.is_empty() && text.trim().is_empty() {
+        // White space alone says nothing, also to tokenizers that make tokens of it.
+        if text.trim().is_empty() {
             return Ok(Tokens::default());
         }
         let encoding = if prompt.is_empty() {
@@ -134,7 +135,7 @@ impl Texts {
 
     fn twice(&self, text: &str, echo: &EchoParts) -> Result<Tokens, EncoderError> {
         let mut copy = ids(&self.tokenizer, text)?;
-        if copy.is_empty() || text.trim().is_empty() {
+        if text.trim().is_empty() || copy.is_empty() {
             return Ok(Tokens::default());
         }
         let cut = copy.len() > echo.room;
