@@ -6,6 +6,7 @@
 mod common;
 mod families;
 mod golden;
+mod hub;
 mod passages;
 mod refusals;
 mod slices;
