@@ -11,13 +11,16 @@ use quarry_encoders::{
     Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, TokenTableQuery,
 };
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
-use quarry_vectors::EncodeQuery;
+use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
 
 use crate::commands::index::parse_bytes;
 use crate::progress::Progress;
 
 /// The bundled model's folder, under `models/`.
 pub(crate) const BUNDLED: &str = "quarry-mini";
+
+/// Most questions that go through a network at once.
+const QUERY_SESSIONS: usize = 8;
 
 /// Where and within which bounds a model is run.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -194,15 +197,15 @@ pub(crate) fn query_encoder(
         {
             bail!("the index's lexicon is not the vocabulary of `{}`", model.manifest().name);
         }
-        return Ok(Some(model.question_encoder(&DocumentOptions::default())?.into()));
+        // Each session holds the network's weights.
+        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(QUERY_SESSIONS));
+        let options = DocumentOptions { sessions, ..DocumentOptions::default() };
+        return Ok(Some(model.question_encoder(&options)?.into()));
     }
     let Some(identity) = identity else { return Ok(None) };
     if identity.query_graph.is_some() {
-        bail!(
-            "the index was encoded with model `{name}`, whose questions go through its network: give it \
-             with --model {name}",
-            name = identity.model_name
-        );
+        // Encoded questions can be searched with all the same.
+        return Ok(Some(Arc::new(NeedsModel { name: identity.model_name })));
     }
     let copies = TokenTableQuery::from_copies(
         &identity,
@@ -211,4 +214,25 @@ pub(crate) fn query_encoder(
     )
     .context("the index's copies of tokenizer and query table")?;
     Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
+}
+
+/// In place of a network that was not given.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the index was encoded with model `{name}`, whose questions go through its network: give it with \
+     --model {name}"
+)]
+struct NeedsModel {
+    name: String,
+}
+
+impl EncodeQuery for NeedsModel {
+    fn encode_query(&self, _: &str) -> Result<SparseVector, EncodeError> {
+        Err(EncodeError(Box::new(self.clone())))
+    }
+}
+
+/// Whether an index's questions go through a network.
+pub(crate) fn needs_network(index: &Index) -> anyhow::Result<bool> {
+    Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
 }

@@ -10,7 +10,7 @@ use quarry_index::{Index, Verify};
 use quarry_server::{Engine, Key, ServerConfig};
 
 use crate::model;
-use crate::output::line;
+use crate::output::{line, note};
 
 /// Serve an index over HTTP
 ///
@@ -71,7 +71,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             index.preload()?;
         }
         let index = Arc::new(index);
-        let encoder = model::query_encoder(&index, model_folder.as_deref())?;
+        let encoder = if model_folder.is_none() && model::needs_network(&index)? {
+            note("note: questions of this index go through a network: without --model, only encoded ones are answered");
+            None
+        } else {
+            model::query_encoder(&index, model_folder.as_deref())?
+        };
         Ok(Engine::new(index, encoder))
     };
     let bound = |address: SocketAddr| {
