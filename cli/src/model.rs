@@ -207,12 +207,9 @@ pub(crate) fn query_encoder(
         // Encoded questions can be searched with all the same.
         return Ok(Some(Arc::new(NeedsModel { name: identity.model_name })));
     }
-    let copies = TokenTableQuery::from_copies(
-        &identity,
-        index.asset(TOKENIZER),
-        index.asset(QUERY_TABLE),
-    )
-    .context("the index's copies of tokenizer and query table")?;
+    let copies =
+        TokenTableQuery::from_copies(&identity, index.asset(TOKENIZER), index.asset(QUERY_TABLE))
+            .context("the index's copies of tokenizer and query table")?;
     Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
 }
 

@@ -55,7 +55,11 @@ fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
     let error = fails(&["search", text(&at), "stone", "--model", text(&other)], 1);
     assert!(error.contains("would not match"), "{error}");
     let queries = dir.path().join("queries.jsonl");
-    fs::write(&queries, "{\"_id\": \"1\", \"text\": \"Wire saws cut blocks of stone in the quarry.\"}\n").unwrap();
+    fs::write(
+        &queries,
+        "{\"_id\": \"1\", \"text\": \"Wire saws cut blocks of stone in the quarry.\"}\n",
+    )
+    .unwrap();
     let given = ["--model", text(&bert)];
     let run = ok(&[&["search", text(&at), "--queries", text(&queries)][..], &given].concat());
     assert!(run.starts_with("1 Q0 c 1 "), "{run}");
@@ -70,8 +74,16 @@ fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
     // Evaluation goes the same way.
     let qrels = dir.path().join("qrels.tsv");
     fs::write(&qrels, "query-id\tcorpus-id\tscore\n1\tc\t1\n").unwrap();
-    let eval =
-        ["eval", text(&at), "--queries", text(&queries), "--qrels", text(&qrels), "--measures", "RR@10"];
+    let eval = [
+        "eval",
+        text(&at),
+        "--queries",
+        text(&queries),
+        "--qrels",
+        text(&qrels),
+        "--measures",
+        "RR@10",
+    ];
     let table = ok(&[&eval[..], &given].concat());
     assert!(table.contains("1.0000"), "{table}");
 }
@@ -79,15 +91,17 @@ fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
 #[test]
 fn a_table_for_questions_is_kept_by_the_index() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["opensearch-neural-sparse-encoding-doc-v3-toy", "splade-v3-doc", "st-router", "li-lsr-toy"] {
+    for name in
+        ["opensearch-neural-sparse-encoding-doc-v3-toy", "splade-v3-doc", "st-router", "li-lsr-toy"]
+    {
         let folder = model(&dir, name);
         let at = index(&dir, &format!("{name}.qry"), text(&folder));
-        let with = ok(&["search", text(&at), "stone in the quarry", "--model", text(&folder), "--json"]);
+        let with =
+            ok(&["search", text(&at), "stone in the quarry", "--model", text(&folder), "--json"]);
         fs::remove_dir_all(&folder).unwrap();
         let without = ok(&["search", text(&at), "stone in the quarry", "--json"]);
-        let hits = |json: &str| -> Value {
-            serde_json::from_str::<Value>(json).unwrap()["hits"].clone()
-        };
+        let hits =
+            |json: &str| -> Value { serde_json::from_str::<Value>(json).unwrap()["hits"].clone() };
         assert_eq!(hits(&with), hits(&without), "{name}");
     }
 }
@@ -110,7 +124,8 @@ fn what_a_folder_is_recognised_as_is_shown_and_can_be_set() {
     let folder = model(&dir, "echo-mistral-splade-toy");
     let shown = ok(&["model", "show", text(&folder)]);
     assert!(shown.contains("family      echo") && shown.contains("text twice"), "{shown}");
-    let json: Value = serde_json::from_str(&ok(&["model", "show", text(&folder), "--json"])).unwrap();
+    let json: Value =
+        serde_json::from_str(&ok(&["model", "show", text(&folder), "--json"])).unwrap();
     assert_eq!(json["document"]["external"][0]["file"], "model.onnx_data");
 
     let table = model(&dir, "opensearch-neural-sparse-encoding-doc-v2-toy");
@@ -119,7 +134,8 @@ fn what_a_folder_is_recognised_as_is_shown_and_can_be_set() {
     let error = fails(&["model", "show", text(&plain)], 1);
     assert!(error.contains("--family"), "{error}");
     ok(&["model", "show", text(&plain), "--family", "opensearch-v3", "--write"]);
-    let json: Value = serde_json::from_str(&ok(&["model", "show", text(&plain), "--json"])).unwrap();
+    let json: Value =
+        serde_json::from_str(&ok(&["model", "show", text(&plain), "--json"])).unwrap();
     assert_eq!(json["document"]["activation"], "log1p-log1p-relu");
     fails(&["model", "show", text(&plain), "--family", "opensearch-v2", "--write"], 1);
 }
@@ -151,7 +167,8 @@ fn a_device_that_is_not_there_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bert = model(&dir, "splade-bert");
     let (input, out) = (collection(&dir), dir.path().join("ix"));
-    let words = ["index", text(&input), "--out", text(&out), "--model", text(&bert), "--device", "cuda"];
+    let words =
+        ["index", text(&input), "--out", text(&out), "--model", text(&bert), "--device", "cuda"];
     let error = fails(&words, 1);
     assert!(error.contains("CUDA"), "{error}");
 }

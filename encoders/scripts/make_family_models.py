@@ -6,6 +6,10 @@ sparse encoder, and the vectors that transformers, sentence-transformers and tor
     /tmp/venv/bin/pip install torch transformers sentence-transformers onnx onnxscript
     /tmp/venv/bin/python encoders/scripts/make_family_models.py
 
+With `--large FOLDER` it writes instead a SPLADE of 6 layers of 384 over the bundled model's
+vocabulary, 512 positions, for timings (`examples/query_speed.rs`); with `--large-decoder FOLDER` a
+Mistral of two layers as wide as the real ones, 2.8 GB of weights beside the graph.
+
 `parts/` holds files, each once; `golden.json` says for each case which of them make up its folder
 and what its name is, and gives the vectors: number of components, their sum, and the heaviest.
 """
@@ -13,6 +17,7 @@ and what its name is, and gives the vectors: number of components, their sum, an
 import copy
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -401,5 +406,35 @@ def main():
     print(f"{len(cases)} cases, {total} bytes")
 
 
+def large(folder):
+    global POSITIONS
+    POSITIONS = 512
+    folder.mkdir(parents=True)
+    bert = BertForMaskedLM(BertConfig(vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                                      intermediate_size=1536)).eval()
+    with torch.no_grad():  # about as sparse as trained ones
+        bert.cls.predictions.bias.fill_(-1.0)
+    export(Logits(bert, True), folder / "model.onnx", ["input_ids", "attention_mask", "token_type_ids"], "logits")
+    shutil.copy(ROOT / "models/quarry-mini/tokenizer.json", folder)
+    (folder / "config.json").write_text(json.dumps({"architectures": ["BertForMaskedLM"], "model_type": "bert",
+        "vocab_size": 30522, "max_position_embeddings": 512, "pad_token_id": 0}))
+
+
+def large_decoder(folder):
+    folder.mkdir(parents=True)
+    model = MistralForCausalLM(MistralConfig(vocab_size=32000, hidden_size=4096, num_hidden_layers=2, num_attention_heads=32,
+        num_key_value_heads=8, intermediate_size=14336, max_position_embeddings=POSITIONS, sliding_window=None, use_cache=False,
+        attn_implementation="eager")).eval()
+    export(Logits(model, False), folder / "model.onnx", ["input_ids", "attention_mask"], "logits", external="model.onnx_data")
+    shutil.copy(PARTS / "sentencepiece.json", folder / "tokenizer.json")
+    (folder / "config.json").write_text(json.dumps({"architectures": ["MistralForCausalLM"], "model_type": "mistral",
+        "vocab_size": 32000, "max_position_embeddings": POSITIONS, "eos_token_id": 2}))
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--large-decoder"]:
+        large_decoder(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["--large"]:
+        large(Path(sys.argv[2]))
+    else:
+        main()

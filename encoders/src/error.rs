@@ -236,7 +236,9 @@ pub enum EncoderError {
         reason: String,
     },
     /// The two tokenizers of a model do not give the same tokens.
-    #[error("{query} and {document} are not the same tokenizer: questions and documents would not match")]
+    #[error(
+        "{query} and {document} are not the same tokenizer: questions and documents would not match"
+    )]
     TwoTokenizers {
         /// The query side's.
         query: PathBuf,

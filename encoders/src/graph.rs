@@ -136,8 +136,8 @@ impl Graph {
         device: Device,
     ) -> Result<Self, EncoderError> {
         let environment = runtime::environment()?;
-        let session = open_session(&environment, bytes, path, device)
-            .map_err(|source| match device {
+        let session =
+            open_session(&environment, bytes, path, device).map_err(|source| match device {
                 Device::Cpu => EncoderError::Graph { path: path.to_owned(), source },
                 Device::Cuda => EncoderError::Device { reason: source.to_string() },
             })?;

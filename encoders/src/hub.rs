@@ -303,14 +303,28 @@ mod tests {
     fn what_an_encoder_needs_is_chosen() {
         let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let all = names(&[
-            ".gitattributes", "README.md", "config.json", "tokenizer.json", "vocab.txt",
-            "model.safetensors", "pytorch_model.bin", "onnx/model.onnx", "onnx/model.onnx_data",
-            "onnx/model_quantized.onnx", "query_0_SparseStaticEmbedding/model.safetensors",
-            "../evil.json", "a/../../evil.json", "/etc/evil.json",
+            ".gitattributes",
+            "README.md",
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "onnx/model.onnx",
+            "onnx/model.onnx_data",
+            "onnx/model_quantized.onnx",
+            "query_0_SparseStaticEmbedding/model.safetensors",
+            "../evil.json",
+            "a/../../evil.json",
+            "/etc/evil.json",
         ]);
         let want = [
-            "config.json", "tokenizer.json", "vocab.txt", "onnx/model.onnx",
-            "onnx/model.onnx_data", "query_0_SparseStaticEmbedding/model.safetensors",
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "onnx/model.onnx",
+            "onnx/model.onnx_data",
+            "query_0_SparseStaticEmbedding/model.safetensors",
         ];
         assert_eq!(choose(&all), want);
         assert_eq!(choose(&names(&["config.json", "model.safetensors"])).len(), 2);

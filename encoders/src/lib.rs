@@ -36,6 +36,8 @@ pub use onnx_documents::{Device, DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEnc
 pub use onnx_queries::OnnxQueryEncoder;
 pub use passages::PassageSplitter;
 pub use recognise::Family;
+#[doc(hidden)]
+pub use runtime::environment;
 pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
 pub use token_table::TokenTableQuery;
 pub use vocabulary::Vocabulary;

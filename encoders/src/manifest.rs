@@ -297,9 +297,18 @@ impl ModelManifest {
             QuerySide::Onnx(query) => {
                 let graph = &query.graph;
                 files.push(("query.graph.file", "query.graph.sha256", &graph.file, &graph.sha256));
-                beside.extend(external("query.graph.external.file", "query.graph.external.sha256", graph));
+                beside.extend(external(
+                    "query.graph.external.file",
+                    "query.graph.external.sha256",
+                    graph,
+                ));
                 if let Some(t) = &query.tokenizer {
-                    files.push(("query.tokenizer.file", "query.tokenizer.sha256", &t.file, &t.sha256));
+                    files.push((
+                        "query.tokenizer.file",
+                        "query.tokenizer.sha256",
+                        &t.file,
+                        &t.sha256,
+                    ));
                 }
                 if graph.parameters.max_tokens == 0 {
                     return Err(refuse("query.graph.parameters.max_tokens", "is 0"));

@@ -138,10 +138,8 @@ impl Model {
             tokenizer: Some(questions.manifest.tokenizer),
             own_terms: false,
         }));
-        self.query = ReadQuery::Graph {
-            folder: questions.folder,
-            tokenizer: Box::new(questions.tokenizer),
-        };
+        self.query =
+            ReadQuery::Graph { folder: questions.folder, tokenizer: Box::new(questions.tokenizer) };
         Ok(self)
     }
 

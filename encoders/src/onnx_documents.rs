@@ -161,9 +161,8 @@ impl OnnxDocumentEncoder {
         let tokens = self.sessions.map(passages, |passage| self.texts.passage(passage))?;
         let cut = tokens.iter().filter(|t| t.cut).count() as u64;
         self.truncated.fetch_add(cut, Ordering::Relaxed);
-        self.sessions.run(&tokens, |scratch, at, values| {
-            self.reader.read(scratch, &tokens[at], at, values)
-        })
+        self.sessions
+            .run(&tokens, |scratch, at, values| self.reader.read(scratch, &tokens[at], at, values))
     }
 
     /// Encodes one text alone, in the caller's thread; gives its tokens too. Its vector does not

@@ -28,7 +28,7 @@ pub(crate) fn pool(
         for row in rows {
             for (sum, x) in out.iter_mut().zip(row) {
                 // Most values are below zero and weigh nothing.
-                if !(*x <= 0.0) || activation == Activation::None {
+                if *x > 0.0 || x.is_nan() || activation == Activation::None {
                     not_a_number |= x.is_nan();
                     *sum += activation.apply(*x);
                 }

@@ -58,7 +58,7 @@ fn lines(table: &[u8]) -> Result<HashMap<String, f32>, EncoderError> {
     let mut found = HashMap::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty()) {
         let (token, weight) = line
-            .rsplit_once(|c: char| c == '\t' || c == ' ')
+            .rsplit_once(['\t', ' '])
             .and_then(|(token, weight)| Some((token.trim_end(), weight.parse().ok()?)))
             .ok_or_else(|| refused(number))?;
         found.insert(token.to_owned(), weight);
@@ -73,8 +73,7 @@ fn of_tensor(vocabulary: &Vocabulary, table: &[u8]) -> Result<Vec<f32>, EncoderE
     let refused = |reason: String| EncoderError::QueryTableWeights { reason };
     let all = SafeTensors::deserialize(table)
         .map_err(|e| refused(format!("is no file of safetensors ({e})")))?;
-    let tensor =
-        all.tensor("weight").map_err(|_| refused("has no tensor `weight`".to_owned()))?;
+    let tensor = all.tensor("weight").map_err(|_| refused("has no tensor `weight`".to_owned()))?;
     let rows = vocabulary.tokens().len();
     if tensor.dtype() != Dtype::F32 || tensor.shape() != [rows] {
         return Err(refused(format!(

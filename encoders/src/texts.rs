@@ -72,9 +72,8 @@ impl Texts {
                 Some(EchoParts { head, between, tail, room })
             }
         };
-        let least = echo.as_ref().map_or(added + 1, |e| {
-            e.head.len() + e.between.len() + e.tail.len() + 2
-        });
+        let least =
+            echo.as_ref().map_or(added + 1, |e| e.head.len() + e.between.len() + e.tail.len() + 2);
         if (parameters.max_tokens as usize) < least || parameters.max_tokens > max_positions {
             return Err(EncoderError::Parameter {
                 parameter: "max_tokens",

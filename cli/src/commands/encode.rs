@@ -78,8 +78,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let done = if args.queries {
         encode_queries(args, &model, &mut out, skip)?
     } else {
-        let options =
-            args.run_on.options(threads, args.max_tokens, args.top_k);
+        let options = args.run_on.options(threads, args.max_tokens, args.top_k);
         let encoder = model.document_encoder(&options)?;
         let reader = open_collection(&args.input, &CollectionOptions::default())?;
         let total = reader.documents_total();

@@ -287,8 +287,7 @@ pub(crate) fn index(
             "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
         );
     }
-    let document_options =
-        args.run_on.options(threads, args.max_tokens, args.top_k);
+    let document_options = args.run_on.options(threads, args.max_tokens, args.top_k);
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
     let splitter = match (args.passages, &model) {
         (Some(tokens), Some(model)) => {

@@ -72,7 +72,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         let index = Arc::new(index);
         let encoder = if model_folder.is_none() && model::needs_network(&index)? {
-            note("note: questions of this index go through a network: without --model, only encoded ones are answered");
+            note(
+                "note: questions of this index go through a network: without --model, only encoded ones are answered",
+            );
             None
         } else {
             model::query_encoder(&index, model_folder.as_deref())?

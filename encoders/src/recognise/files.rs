@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::graph::GraphFile;
-use crate::{
-    EncoderError, ExternalFile, OnnxInputs, TokenizerFile, Vocabulary, files,
-};
+use crate::{EncoderError, ExternalFile, OnnxInputs, TokenizerFile, Vocabulary, files};
 
 /// A model folder, or a folder of a module within one.
 #[derive(Debug, Clone)]
@@ -159,9 +157,8 @@ impl Folder {
         rows: Option<u32>,
     ) -> Result<(TokenizerFile, Vec<String>, u32), EncoderError> {
         let root = Self::new(&self.root, "");
-        let here = |file: &str| {
-            [self, &root].into_iter().find(|f| f.has(file)).map(|f| f.name(file))
-        };
+        let here =
+            |file: &str| [self, &root].into_iter().find(|f| f.has(file)).map(|f| f.name(file));
         let (file, lowercase) = match (here("tokenizer.json"), here("vocab.txt")) {
             (Some(file), _) => (file, None),
             (None, Some(file)) => {
@@ -185,10 +182,17 @@ impl Folder {
         };
         let dimension = u32::try_from(vocabulary.tokens().len()).unwrap_or(u32::MAX);
         // A special token is a string, or an object with its `content`.
-        let text = |value: &Value| {
-            value.as_str().or_else(|| value["content"].as_str()).map(str::to_owned)
-        };
-        let roles = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token"];
+        let text =
+            |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_owned);
+        let roles = [
+            "unk_token",
+            "sep_token",
+            "pad_token",
+            "cls_token",
+            "mask_token",
+            "bos_token",
+            "eos_token",
+        ];
         let special: Vec<String> = roles
             .iter()
             .filter_map(|role| text(&special_map[*role]).or_else(|| text(&tokenizer_config[*role])))
@@ -210,13 +214,18 @@ impl Folder {
         let mut special = special;
         if special.is_empty() {
             let usual = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
-            special = usual.iter().filter(|t| vocabulary.id(t).is_some()).map(|t| (*t).to_owned()).collect();
+            special = usual
+                .iter()
+                .filter(|t| vocabulary.id(t).is_some())
+                .map(|t| (*t).to_owned())
+                .collect();
         }
         special.sort_unstable();
         special.dedup();
         let unnamed_ids = match lowercase {
             _ if rows.is_none() => false,
-            _ => Vocabulary::from_bytes(&json).map_or(true, |v| v.tokens().len() != vocabulary.tokens().len()),
+            _ => Vocabulary::from_bytes(&json)
+                .map_or(true, |v| v.tokens().len() != vocabulary.tokens().len()),
         };
         let sha256 = files::sha256(&bytes);
         Ok((TokenizerFile { file, sha256, pad_token, unnamed_ids, lowercase }, special, dimension))
@@ -242,13 +251,19 @@ fn inputs(names: &[String]) -> Result<OnnxInputs, String> {
             }
         };
         if slot.replace(name.clone()).is_some() {
-            return Err(format!("the graph takes {name:?} beside another input of the same meaning"));
+            return Err(format!(
+                "the graph takes {name:?} beside another input of the same meaning"
+            ));
         }
     }
     match (ids, mask) {
-        (Some(token_ids), Some(attention_mask)) => {
-            Ok(OnnxInputs { token_ids, attention_mask, token_types: types, positions, pool_mask: pool })
-        }
+        (Some(token_ids), Some(attention_mask)) => Ok(OnnxInputs {
+            token_ids,
+            attention_mask,
+            token_types: types,
+            positions,
+            pool_mask: pool,
+        }),
         _ => Err(format!(
             "the graph takes {}; expected token ids (input_ids) and a mask (attention_mask)",
             names.join(", ")

@@ -98,7 +98,8 @@ pub(super) struct OutputFact {
 impl GraphFile {
     pub(super) fn read(path: &Path) -> Result<Self, EncoderError> {
         let bytes = files::read(path)?;
-        let refused = |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
+        let refused =
+            |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
         let model = ModelProto::decode(bytes.as_slice())
             .map_err(|e| refused(format!("no ONNX graph: {e}")))?;
         let graph = model.graph.ok_or_else(|| refused("no ONNX graph: it is empty".to_owned()))?;

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use self::files::{Folder, Found};
 use crate::{
-    Activation, BinaryQuery, DocumentParameters, DocumentSide, Echo, EncoderError,
-    MANIFEST_FORMAT, ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters,
-    QuerySide, TermFrequency, TokenTable,
+    Activation, BinaryQuery, DocumentParameters, DocumentSide, Echo, EncoderError, MANIFEST_FORMAT,
+    ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency,
+    TokenTable,
 };
 
 /// Families of published sparse encoders.
@@ -113,9 +113,10 @@ pub(crate) fn recognise(
 /// The model's name: `org/name` in a Hugging Face cache, else the folder's.
 fn name_of(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let cached = whole.ancestors().filter_map(|a| a.file_name()?.to_str()).find_map(|name| {
-        Some(name.strip_prefix("models--")?.replace("--", "/"))
-    });
+    let cached = whole
+        .ancestors()
+        .filter_map(|a| a.file_name()?.to_str())
+        .find_map(|name| Some(name.strip_prefix("models--")?.replace("--", "/")));
     let plain = || whole.file_name().and_then(|n| n.to_str()).unwrap_or("model").to_owned();
     cached.unwrap_or_else(plain)
 }
@@ -165,8 +166,7 @@ fn manifest(
     found: &Found,
     table: Option<&str>,
 ) -> Result<ModelManifest, EncoderError> {
-    let dropped =
-        if family.is_opensearch() { found.special_tokens.clone() } else { Vec::new() };
+    let dropped = if family.is_opensearch() { found.special_tokens.clone() } else { Vec::new() };
     let activation = match family {
         Family::OpensearchV3 => Activation::Log1pLog1pRelu,
         _ => Activation::Log1pRelu,
@@ -197,7 +197,10 @@ fn manifest(
             let parameters = without_specials;
             QuerySide::TokenTable(TokenTable { file: file.to_owned(), sha256, parameters })
         }
-        Family::Splade | Family::SpladeLexical | Family::Decoder | Family::Echo
+        Family::Splade
+        | Family::SpladeLexical
+        | Family::Decoder
+        | Family::Echo
         | Family::SparseEncoder => QuerySide::Onnx(Box::new(OnnxQueries {
             graph: document.clone(),
             tokenizer: None,

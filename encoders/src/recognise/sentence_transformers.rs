@@ -8,8 +8,8 @@
 
 use serde_json::Value;
 
-use super::files::{Folder, Found};
 use super::Family;
+use super::files::{Folder, Found};
 use crate::{
     Activation, DocumentParameters, DocumentSide, EncoderError, MANIFEST_FORMAT, ModelManifest,
     OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency, TokenTable,
@@ -62,7 +62,11 @@ pub(super) fn recognise(
             let graph: OnnxDocuments = network.side(&prompts.query, Vec::new());
             let own = network.found.tokenizer;
             let tokenizer = (own != found.tokenizer).then_some(own);
-            QuerySide::Onnx(Box::new(OnnxQueries { graph, tokenizer, own_terms: network.own_terms }))
+            QuerySide::Onnx(Box::new(OnnxQueries {
+                graph,
+                tokenizer,
+                own_terms: network.own_terms,
+            }))
         }
     };
     Ok(ModelManifest {
@@ -216,7 +220,8 @@ fn table(root: &Folder, folder: &Folder) -> Result<String, EncoderError> {
             }
         }
     }
-    Err(folder.refuse("SparseStaticEmbedding has no weights: neither model.safetensors nor idf.json"))
+    Err(folder
+        .refuse("SparseStaticEmbedding has no weights: neither model.safetensors nor idf.json"))
 }
 
 /// A table behind a network multiplies its weights: only ones are known, which leave them.

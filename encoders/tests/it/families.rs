@@ -80,7 +80,11 @@ fn assert_close(found: &SparseVector, want: &Vector, what: &str) {
     }
     // The rest, by its sum: nothing is there that should not be.
     let sum: f64 = found.weights().iter().map(|w| f64::from(*w)).sum();
-    assert!((sum - want.sum).abs() <= 1e-3 + 1e-4 * want.sum, "{what}: sum {sum}, not {}", want.sum);
+    assert!(
+        (sum - want.sum).abs() <= 1e-3 + 1e-4 * want.sum,
+        "{what}: sum {sum}, not {}",
+        want.sum
+    );
 }
 
 /// Opens a case's model as a user would: by its folder, or with an edited manifest.
@@ -91,7 +95,8 @@ fn open(golden: &Golden, case: &Case) -> (Vec<TempDir>, Model) {
     let mut dirs = vec![dir];
     if case.document.is_some() || case.query.is_some() {
         let mut manifest = serde_json::to_value(model.manifest()).unwrap();
-        let edits = [("/document/parameters", &case.document), ("/query/graph/parameters", &case.query)];
+        let edits =
+            [("/document/parameters", &case.document), ("/query/graph/parameters", &case.query)];
         for (pointer, edit) in edits {
             for (key, value) in edit.iter().flat_map(|e| e.as_object().unwrap()) {
                 manifest.pointer_mut(pointer).unwrap()[key] = value.clone();
@@ -142,8 +147,7 @@ fn batches_within_the_memory_give_the_same_vectors() {
     let (_dir, path) = case("splade-bert");
     let model = Model::open(&path).unwrap();
     let texts: Vec<String> = (0..40).map(|n| "stone marble ".repeat(n % 9 + 1)).collect();
-    let passages: Vec<Passage<'_>> =
-        texts.iter().map(|text| Passage { title: "", text }).collect();
+    let passages: Vec<Passage<'_>> = texts.iter().map(|text| Passage { title: "", text }).collect();
     let with = |memory| DocumentOptions { output_memory: memory, ..DocumentOptions::default() };
     let want = model.document_encoder(&with(None)).unwrap().encode_documents(&passages).unwrap();
     let longest = u64::from(model.manifest().dimension) * 4 * 64;
@@ -242,11 +246,14 @@ fn two_models_of_other_tokens_are_refused() {
 
     // A router whose query side has another tokenizer.
     let (_dir, path) = case("st-router");
-    let inner = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path());
-    let query = inner.filter(|p| p.join("model.safetensors").is_file()).next().unwrap();
+    let mut inner = fs::read_dir(&path).unwrap().map(|e| e.unwrap().path());
+    let query = inner.find(|p| p.join("model.safetensors").is_file()).unwrap();
     let text = fs::read_to_string(query.join("tokenizer.json")).unwrap();
-    fs::write(query.join("tokenizer.json"), text.replace("\"lowercase\":true", "\"lowercase\":false"))
-        .unwrap();
+    fs::write(
+        query.join("tokenizer.json"),
+        text.replace("\"lowercase\":true", "\"lowercase\":false"),
+    )
+    .unwrap();
     let error = Model::open(&path).err().unwrap();
     assert!(matches!(error, EncoderError::TwoTokenizers { .. }), "{error}");
 }
@@ -290,7 +297,10 @@ fn an_index_keeps_what_questions_need() {
         assert_eq!((copies.is_none(), identity.query_graph.is_some()), (by_network, by_network));
         if let Some(copies) = copies {
             for text in &golden.questions {
-                assert_eq!(copies.encode(text).unwrap(), model.query_encoder().unwrap().encode(text).unwrap());
+                assert_eq!(
+                    copies.encode(text).unwrap(),
+                    model.query_encoder().unwrap().encode(text).unwrap()
+                );
             }
         }
     }

@@ -124,7 +124,11 @@ fn answer(
     log.lock().unwrap().push(format!("{path} {range}"));
     let mut out = stream;
     let mut send = |status: &str, more: &str, body: &[u8]| -> std::io::Result<()> {
-        write!(out, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n", body.len())?;
+        write!(
+            out,
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n",
+            body.len()
+        )?;
         out.write_all(body)
     };
     if token.is_some_and(|t| headers.get("authorization") != Some(&format!("Bearer {t}"))) {
@@ -139,16 +143,17 @@ fn answer(
         let info = json!({"sha": COMMIT, "siblings": siblings});
         return send("200 OK", "content-type: application/json\r\n", info.to_string().as_bytes());
     }
-    let (bytes, is_graph, at_hub) = if let Some(file) = path.strip_prefix(&format!("/org/toy/resolve/{COMMIT}/")) {
-        match files().get(file) {
-            Some(bytes) => (bytes.clone(), file.ends_with("onnx"), true),
-            None => return send("404 Not Found", "", b""),
-        }
-    } else if path.starts_with("/cdn/") {
-        (graph(), true, false)
-    } else {
-        return send("404 Not Found", "", b"");
-    };
+    let (bytes, is_graph, at_hub) =
+        if let Some(file) = path.strip_prefix(&format!("/org/toy/resolve/{COMMIT}/")) {
+            match files().get(file) {
+                Some(bytes) => (bytes.clone(), file.ends_with("onnx"), true),
+                None => return send("404 Not Found", "", b""),
+            }
+        } else if path.starts_with("/cdn/") {
+            (graph(), true, false)
+        } else {
+            return send("404 Not Found", "", b"");
+        };
     let commit = format!("x-repo-commit: {COMMIT}\r\n");
     if is_graph && at_hub {
         // Large files lie elsewhere.
@@ -174,13 +179,18 @@ fn answer(
     }
     let part = &body[from..to];
     let git = "9e26dfeeb6e641a33dae4961196235bdb965b21b"; // of the two bytes `{}`, without a newline
-    let more = format!(
-        "{commit}etag: \"{git}\"\r\ncontent-range: bytes {from}-{}/{total}\r\n",
-        to - 1
-    );
+    let more =
+        format!("{commit}etag: \"{git}\"\r\ncontent-range: bytes {from}-{}/{total}\r\n", to - 1);
     let whole = to - from > 1;
-    if is_graph && whole && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-        write!(out, "HTTP/1.1 206 Partial Content\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n", part.len())?;
+    if is_graph
+        && whole
+        && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+    {
+        write!(
+            out,
+            "HTTP/1.1 206 Partial Content\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n",
+            part.len()
+        )?;
         return out.write_all(&part[..part.len() / 2]);
     }
     send("206 Partial Content", &more, part)

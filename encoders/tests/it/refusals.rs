@@ -164,11 +164,7 @@ fn a_tokenizer_that_the_library_panics_on_is_refused() {
 }
 
 fn parameters() -> QueryParameters {
-    QueryParameters {
-        tf: TermFrequency::OnePlusLn,
-        drop_tokens: Vec::new(),
-        prompt: String::new(),
-    }
+    QueryParameters { tf: TermFrequency::OnePlusLn, drop_tokens: Vec::new(), prompt: String::new() }
 }
 
 #[test]
