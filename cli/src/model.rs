@@ -44,6 +44,11 @@ enum DeviceArg {
 }
 
 impl RunOnArgs {
+    /// What of it may change a vector's last digits.
+    pub(crate) fn description(&self) -> serde_json::Value {
+        serde_json::json!([format!("{:?}", self.device), self.encode_memory])
+    }
+
     /// The options of an encoder.
     pub(crate) fn options(
         &self,

@@ -59,8 +59,8 @@ QUERIES = ["how is marble cut", "stone stone the index", "", "\U0001f5ff \u043c\
 
 
 def corpus():
-    files = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")) + sorted(ROOT.glob("*/README.md"))
-    return [line for f in files for line in f.read_text().splitlines() if line.strip()]
+    """Text that does not change: the licence's."""
+    return [line for line in (ROOT / "LICENSE").read_text().splitlines() if line.strip()] + [d["text"] for d in DOCUMENTS]
 
 
 # ---------------------------------------------------------------- tokenizers
@@ -141,6 +141,18 @@ class Pooled(Logits):
     def forward(self, input_ids, attention_mask, *types):
         x = super().forward(input_ids, attention_mask, *types)
         return torch.log1p(torch.relu(x) * attention_mask.unsqueeze(-1).to(x.dtype)).amax(1)
+
+
+class EchoPooled(torch.nn.Module):
+    """A graph that pools inside, where a mask says."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask, *pool_mask):
+        x = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return torch.log1p(torch.relu(x) * pool_mask[0].unsqueeze(-1).to(x.dtype)).amax(1)
 
 
 def export(module, file, inputs, output, external=None):
@@ -341,6 +353,9 @@ def main():
     of_mistral = {"model.onnx": "mistral/model.onnx", "model.onnx_data": "mistral/model.onnx_data",
                   "config.json": "mistral/config.json", "tokenizer.json": "sentencepiece.json"}
     case("echo-mistral-splade-toy", of_mistral, lambda t: echo(mistral, mtok, t), lambda t: echo(mistral, mtok, t), family="echo")
+    export(EchoPooled(mistral), PARTS / "mistral/pooled.onnx", ["input_ids", "attention_mask", "pool_mask"], "output")
+    case("pool-mask-toy", {"model.onnx": "mistral/pooled.onnx", "config.json": "mistral/config.json", "tokenizer.json": "sentencepiece.json"},
+         lambda t: echo(mistral, mtok, t), lambda t: echo(mistral, mtok, t), family="echo")
     prompt = "query: "
     case("mistral-splade-toy", of_mistral, lambda t: splade(mistral, mtok, t), lambda t: splade(mistral, mtok, prompt + t),
          family="decoder", query={"prompt": prompt})

@@ -93,6 +93,17 @@ impl Texts {
         &self.parameters
     }
 
+    /// Tokens of a text's own that are read, at most.
+    pub(crate) fn room(&self) -> Result<usize, EncoderError> {
+        match &self.echo {
+            Some(echo) => Ok(echo.room),
+            None => {
+                let prompt = ids(&self.tokenizer, &self.parameters.prompt)?.len();
+                Ok((self.parameters.max_tokens as usize).saturating_sub(self.added + prompt))
+            }
+        }
+    }
+
     /// The tokens of a passage.
     pub(crate) fn passage(&self, passage: &Passage<'_>) -> Result<Tokens, EncoderError> {
         self.text(&join_title_and_text(passage.title, passage.text, &self.parameters.separator))

@@ -408,6 +408,7 @@ fn source(args: &Args, bytes_total: u64) -> anyhow::Result<Value> {
         "scale": args.scale,
         "raw_encoding": args.raw_encoding,
         "channel": args.channel.name(),
+        "run_on": args.run_on.description(),
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))

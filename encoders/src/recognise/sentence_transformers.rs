@@ -249,8 +249,8 @@ fn same_tokenizer(
     let without = |path: &std::path::Path| -> Result<Value, EncoderError> {
         let mut json: Value = serde_json::from_slice(&crate::files::read(path)?)
             .map_err(|source| EncoderError::Manifest { path: path.to_owned(), source })?;
-        for part in ["truncation", "padding"] {
-            json[part] = Value::Null;
+        if let Some(parts) = json.as_object_mut() {
+            parts.retain(|part, _| part != "truncation" && part != "padding");
         }
         Ok(json)
     };

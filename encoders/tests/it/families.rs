@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use quarry_encoders::{
     DocumentOptions, DocumentSide, EncoderError, Family, Model, QuerySide, find_runtime,
 };
+use proptest::prelude::*;
 use quarry_vectors::{Passage, SparseVector};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -118,7 +119,7 @@ fn open(golden: &Golden, case: &Case) -> (Vec<TempDir>, Model) {
 fn vectors_equal_the_published_codes() {
     find_runtime().unwrap();
     let golden = golden();
-    assert!(golden.cases.len() >= 17);
+    assert!(golden.cases.len() >= 18);
     for case in &golden.cases {
         let (_dirs, model) = open(&golden, case);
         let texts: Vec<String> =
@@ -235,6 +236,49 @@ fn what_is_not_certain_is_refused_until_it_is_named() {
     let modules = fs::read_to_string(path.join("modules.json")).unwrap();
     fs::write(path.join("modules.json"), modules.replace("SpladePooling", "Pooling")).unwrap();
     assert!(refused(&path).contains("Pooling"), "{}", refused(&path));
+}
+
+/// Prompts and second copies leave less room: every passage is read whole all the same.
+#[test]
+fn passages_of_a_text_that_stands_twice_are_read_whole() {
+    use quarry_vectors::SplitText;
+    let (_dir, path) = case("echo-mistral-splade-toy");
+    let model = Model::open(&path).unwrap();
+    let options = DocumentOptions::default();
+    let text = "stone and marble and more stone ".repeat(40);
+    let pieces = model.splitter(64, 8, &options).unwrap().split("", &text).unwrap();
+    let passages: Vec<Passage<'_>> =
+        pieces.iter().map(|piece| Passage { title: "", text: &text[piece.clone()] }).collect();
+    assert!(passages.len() > 4);
+    let encoder = model.document_encoder(&options).unwrap();
+    encoder.encode_documents(&passages).unwrap();
+    assert_eq!(encoder.truncated(), 0);
+    encoder.encode_documents(&[Passage { title: "", text: &text }]).unwrap();
+    assert_eq!(encoder.truncated(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a file of a published folder holds, there is an answer and no panic.
+    #[test]
+    fn spoilt_files_do_not_panic(name in 0usize..2, file in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bytes in prop::collection::vec(any::<u8>(), 1..8), json in any::<bool>()) {
+        let (_dir, path) = case(["st-router", "echo-mistral-splade-toy"][name]);
+        let golden = golden();
+        let case = golden.cases.iter().find(|c| path.ends_with(&c.name)).unwrap();
+        let names: Vec<&String> = case.files.keys().collect();
+        let file = path.join(names[file.index(names.len())]);
+        let mut content = fs::read(&file).unwrap();
+        if json {
+            content = [&b"[]"[..], b"{}", b"null", b"\"a\"", b"[1]"][at.index(5)].to_vec();
+        } else {
+            let at = at.index(content.len());
+            let end = (at + bytes.len()).min(content.len());
+            content.splice(at..end, bytes);
+        }
+        fs::write(&file, content).unwrap();
+        let _ = Model::open(&path);
+    }
 }
 
 #[test]
