@@ -42,9 +42,9 @@ enum Command {
     Merge(commands::add::MergeArgs),
     Lists(commands::lists::Args),
     Tokens(commands::tokens::Args),
-    Model(commands::model::Args),
     Tune(commands::tune::Args),
     Serve(commands::serve::Args),
+    Model(commands::model::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
 }
@@ -75,9 +75,9 @@ fn main() -> ExitCode {
         Command::Merge(args) => commands::add::run_merge(&args),
         Command::Lists(args) => commands::lists::run(&args),
         Command::Tokens(args) => commands::tokens::run(&args),
-        Command::Model(args) => commands::model::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
         Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
     };

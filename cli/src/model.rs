@@ -1,21 +1,71 @@
 //! Which model to use: the one named, else the bundled one; and the index's own for questions.
 
+use std::env;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use quarry_encoders::{EncoderIdentity, Model, TokenOptions, TokenTableQuery};
+use clap::ValueEnum;
+use quarry_encoders::{
+    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, TokenOptions, TokenTableQuery,
+};
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
-use quarry_vectors::{EncodeQuery, EncodeTokens};
+use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
+
+use crate::commands::index::parse_bytes;
+use crate::progress::Progress;
 
 /// The bundled model's folder, under `models/`.
 pub(crate) const BUNDLED: &str = "quarry-mini";
 
-/// The model folder given, or the bundled one.
-pub(crate) fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = given {
-        return Ok(folder.to_path_buf());
+/// Most questions that go through a network at once.
+const QUERY_SESSIONS: usize = 8;
+
+/// Where and within which bounds a model is run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct RunOnArgs {
+    /// Where the model is run; cuda is refused where ONNX Runtime has none
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    device: DeviceArg,
+    /// Bytes that a batch's token outputs may take in each session, for models that do not pool
+    /// inside [default: 512MiB]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    encode_memory: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum DeviceArg {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+impl RunOnArgs {
+    /// What of it may change a vector's last digits.
+    pub(crate) fn description(&self) -> serde_json::Value {
+        serde_json::json!([format!("{:?}", self.device), self.encode_memory])
     }
+
+    /// The options of an encoder.
+    pub(crate) fn options(
+        &self,
+        sessions: Option<NonZeroUsize>,
+        max_tokens: Option<u32>,
+        top_k: Option<u32>,
+    ) -> DocumentOptions {
+        let device = match self.device {
+            DeviceArg::Cpu => Device::Cpu,
+            DeviceArg::Cuda => Device::Cuda,
+        };
+        DocumentOptions { sessions, max_tokens, top_k, device, output_memory: self.encode_memory }
+    }
+}
+
+/// The bundled model's folder.
+pub(crate) fn bundled() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("where this program lies is unknown")?;
     let exe = exe.canonicalize().unwrap_or(exe);
     // target/release/quarry, an unpacked archive, and /usr/bin/quarry with /usr/share/quarry.
@@ -34,10 +84,78 @@ pub(crate) fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     )
 }
 
-/// Opens a model folder, checking every file against its manifest.
-pub(crate) fn open(given: Option<&Path>) -> anyhow::Result<Model> {
-    let folder = folder(given)?;
-    Model::open(&folder).with_context(|| format!("model {}", folder.display()))
+/// The hub and cache that the environment names, as Python's `huggingface_hub` reads it.
+fn hub() -> anyhow::Result<Hub> {
+    let set = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
+    let home = match (set("HF_HOME"), set("XDG_CACHE_HOME"), set("HOME")) {
+        (Some(home), _, _) => PathBuf::from(home),
+        (None, Some(cache), _) => PathBuf::from(cache).join("huggingface"),
+        (None, None, Some(home)) => PathBuf::from(home).join(".cache/huggingface"),
+        (None, None, None) => bail!("HOME is not set, so there is no cache; set HF_HOME"),
+    };
+    let token = set("HF_TOKEN").or_else(|| {
+        let kept = std::fs::read_to_string(home.join("token")).ok()?;
+        Some(kept.trim().to_owned()).filter(|t| !t.is_empty())
+    });
+    let yes = |v: String| matches!(v.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+    Ok(Hub {
+        endpoint: set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
+        cache: set("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
+        token,
+        offline: set("HF_HUB_OFFLINE").is_some_and(yes),
+    })
+}
+
+/// Fetches a model; `anew` asks the hub even when the cache has it.
+pub(crate) fn fetch(name: &str, anew: bool) -> anyhow::Result<PathBuf> {
+    let hub = hub()?;
+    let progress = Progress::new(false);
+    let arrived = std::sync::Mutex::new((0u64, 0u64));
+    let show = |event: HubEvent<'_>| {
+        let Ok(mut arrived) = arrived.lock() else { return };
+        match event {
+            HubEvent::File { name, bytes } => {
+                progress.stage(name, 0);
+                *arrived = (0, bytes);
+            }
+            HubEvent::Bytes(more) => {
+                arrived.0 += more;
+                progress.set(arrived.0, Some(arrived.1), "bytes", "");
+            }
+        }
+    };
+    let found = if anew { hub.pull(name, &show) } else { hub.get(name, &show) };
+    progress.finish();
+    Ok(found?)
+}
+
+/// The folder of a model given by folder or name.
+pub(crate) fn folder(given: &str) -> anyhow::Result<PathBuf> {
+    let path = Path::new(given);
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if Hub::is_name(given) {
+        return fetch(given, false);
+    }
+    bail!("{given}: no such folder; a model is a folder, or a name such as org/name")
+}
+
+/// Opens the model given, or the bundled one, checking every file against its manifest.
+pub(crate) fn open(given: Option<&str>) -> anyhow::Result<Model> {
+    let open = |given: &str| {
+        let folder = folder(given)?;
+        Model::open(&folder).with_context(|| format!("model {}", folder.display()))
+    };
+    let Some(given) = given else {
+        let folder = bundled()?;
+        return Model::open(&folder).with_context(|| format!("model {}", folder.display()));
+    };
+    let pair = given.strip_prefix("doc=").and_then(|rest| rest.split_once(",query="));
+    match pair {
+        Some((documents, questions)) => Ok(open(documents)?.with_questions(open(questions)?)?),
+        None => open(given),
+    }
 }
 
 /// The identity of the encoder that made an index's vectors, if one of ours did.
@@ -52,16 +170,24 @@ pub(crate) fn identity(index: &Index) -> anyhow::Result<Option<EncoderIdentity>>
 /// model that encoded its documents.
 pub(crate) fn query_encoder(
     index: &Index,
-    given: Option<&Path>,
+    given: Option<&str>,
 ) -> anyhow::Result<Option<Arc<dyn EncodeQuery>>> {
     let identity = identity(index)?;
-    if let Some(folder) = given {
-        let model = open(Some(folder))?;
+    if let Some(given) = given {
+        let model = open(Some(given))?;
         if let Some(identity) = &identity {
-            let found = model.identity(&quarry_encoders::DocumentOptions::default());
-            let same = found.tokenizer_sha256 == identity.tokenizer_sha256
-                && found.query_table_sha256 == identity.query_table_sha256
-                && found.model_sha256 == identity.model_sha256;
+            let found = model.identity(&DocumentOptions::default());
+            // A question's network is all that has to be the same; where there is none, questions go
+            // by copies in the index, and the model named has to be the one that they are of.
+            let same = match &identity.query_graph {
+                Some(graph) => found.query_graph.as_ref() == Some(graph),
+                None => {
+                    found.tokenizer_sha256 == identity.tokenizer_sha256
+                        && found.query_table_sha256 == identity.query_table_sha256
+                        && found.model_sha256 == identity.model_sha256
+                        && found.query == identity.query
+                }
+            };
             if !same {
                 bail!(
                     "the index was encoded with model `{}`, --model names `{}` with other files: questions and \
@@ -76,21 +202,47 @@ pub(crate) fn query_encoder(
         {
             bail!("the index's lexicon is not the vocabulary of `{}`", model.manifest().name);
         }
-        return Ok(Some(Arc::new(model.query_encoder()?)));
+        // Each session holds the network's weights.
+        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(QUERY_SESSIONS));
+        let options = DocumentOptions { sessions, ..DocumentOptions::default() };
+        return Ok(Some(model.question_encoder(&options)?.into()));
     }
     let Some(identity) = identity else { return Ok(None) };
-    let (Some(tokenizer), Some(table)) = (index.asset(TOKENIZER), index.asset(QUERY_TABLE)) else {
-        return Ok(None);
-    };
-    let encoder = TokenTableQuery::from_bytes(tokenizer, table, &identity.query)
-        .context("the index's copies of tokenizer and query table")?;
-    Ok(Some(Arc::new(encoder)))
+    if identity.query_graph.is_some() {
+        // Encoded questions can be searched with all the same.
+        return Ok(Some(Arc::new(NeedsModel { name: identity.model_name })));
+    }
+    let copies =
+        TokenTableQuery::from_copies(&identity, index.asset(TOKENIZER), index.asset(QUERY_TABLE))
+            .context("the index's copies of tokenizer and query table")?;
+    Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
+}
+
+/// In place of a network that was not given.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the index was encoded with model `{name}`, whose questions go through its network: give it with \
+     --model {name}"
+)]
+struct NeedsModel {
+    name: String,
+}
+
+impl EncodeQuery for NeedsModel {
+    fn encode_query(&self, _: &str) -> Result<SparseVector, EncodeError> {
+        Err(EncodeError(Box::new(self.clone())))
+    }
+}
+
+/// Whether an index's questions go through a network.
+pub(crate) fn needs_network(index: &Index) -> anyhow::Result<bool> {
+    Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
 }
 
 /// The token encoder of the model folder given, or of the bundled one, and its identity, which goes
 /// into the index.
 pub(crate) fn token_encoder(
-    given: Option<&Path>,
+    given: Option<&str>,
     options: &TokenOptions,
 ) -> anyhow::Result<(Arc<dyn EncodeTokens>, serde_json::Value)> {
     let model = open(given)?;

@@ -1,7 +1,7 @@
 //! The second stage on the command line: its options, what scores, and questions as token embeddings.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
@@ -147,7 +147,7 @@ impl RerankArgs {
     pub(crate) fn open(
         &self,
         index: &Arc<Index>,
-        model: Option<&Path>,
+        model: Option<&str>,
     ) -> anyhow::Result<SecondStage> {
         let reranker = reranker(index, self.device, self.form)?;
         let files = (&self.query_tokens, &self.query_lengths, &self.query_ids);
@@ -181,7 +181,7 @@ pub(crate) fn reranker(
 /// The token encoder for questions to an index, which must be the one of its documents.
 pub(crate) fn question_encoder(
     index: &Index,
-    model: Option<&Path>,
+    model: Option<&str>,
 ) -> anyhow::Result<Arc<dyn EncodeTokens>> {
     let source =
         index.segments().iter().filter_map(|s| s.tokens()).map(|t| &t.meta().source).next();

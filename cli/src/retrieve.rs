@@ -1,7 +1,7 @@
 //! What `search` and `eval` share: opening an index, options of a search, and a run of queries.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -106,9 +106,10 @@ pub(crate) struct SearchArgs {
     /// 'year:[1998 TO 1999] AND topic:ice'
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) filter: Option<String>,
-    /// Model folder for questions [default: the index's own copies]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
+    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
+    /// network [default: the index's own copies]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     pub(crate) no_verify: bool,

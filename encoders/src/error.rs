@@ -254,6 +254,70 @@ pub enum EncoderError {
     /// No graph can be made of a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] crate::graphs::GraphError),
+    /// The text stands twice, and the graph pools without being told which copy.
+    #[error(
+        "{path}: the graph pools all positions, and only the second copy of a text is to be pooled: it needs an input for a pool mask (inputs.pool_mask), or token outputs"
+    )]
+    PoolMask {
+        /// The graph.
+        path: PathBuf,
+    },
+    /// The token outputs of the longest input do not fit the memory set.
+    #[error(
+        "an input of {max_tokens} tokens gives {needed} bytes of token outputs, and {memory} are allowed: allow more, or shorter inputs (--encode-memory, --max-tokens)"
+    )]
+    OutputMemory {
+        /// Bytes allowed.
+        memory: u64,
+        /// Bytes needed.
+        needed: u64,
+        /// Longest input.
+        max_tokens: u32,
+    },
+    /// A device was asked for that ONNX Runtime cannot use here.
+    #[error(
+        "the device cuda cannot be used: {reason}; it needs a library of ONNX Runtime built for CUDA (ORT_DYLIB_PATH) with CUDA and cuDNN beside it, and a GPU; nothing was run on the processor instead"
+    )]
+    Device {
+        /// The runtime's words.
+        reason: String,
+    },
+    /// A folder without a manifest is none of the families known.
+    #[error("{folder}: {reason}")]
+    Unrecognised {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing or ambiguous, and what to do.
+        reason: String,
+    },
+    /// The two tokenizers of a model do not give the same tokens.
+    #[error(
+        "{query} and {document} are not the same tokenizer: questions and documents would not match"
+    )]
+    TwoTokenizers {
+        /// The query side's.
+        query: PathBuf,
+        /// The document side's.
+        document: PathBuf,
+    },
+    /// The model was asked for a query side that it has not.
+    #[error("the model's questions are encoded by {has}, not by {asked}")]
+    QueryKind {
+        /// What was asked for.
+        asked: &'static str,
+        /// What it has.
+        has: &'static str,
+    },
+    /// A model could not be fetched by its name.
+    #[error("model {name}: {doing}: {reason}")]
+    Hub {
+        /// The name asked for.
+        name: String,
+        /// The step.
+        doing: String,
+        /// What happened, and what to do.
+        reason: String,
+    },
     /// The components form no vector.
     #[error("the components form no sparse vector: {0}")]
     Vector(#[from] quarry_vectors::VectorError),

@@ -1,7 +1,7 @@
 //! Reading a model's files and checking that they are the ones the manifest means.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use sha2::{Digest, Sha256};
 
@@ -20,6 +20,32 @@ pub(crate) fn read_verified(path: &Path, expected: &str) -> Result<Vec<u8>, Enco
         return Ok(bytes);
     }
     Err(EncoderError::Checksum { path: path.to_owned(), expected: expected.to_owned(), found })
+}
+
+/// The checksum of a file of any size, in pieces.
+pub(crate) fn sha256_of(path: &Path) -> Result<String, EncoderError> {
+    let failed = |source| EncoderError::Read { path: path.to_owned(), source };
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut digest = Sha256::new();
+    std::io::copy(&mut file, &mut digest).map_err(failed)?;
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+/// Refuses a file that has not the checksum `expected`; it is read in pieces.
+pub(crate) fn verify(path: &Path, expected: &str) -> Result<(), EncoderError> {
+    let found = sha256_of(path)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(EncoderError::Checksum { path: path.to_owned(), expected: expected.to_owned(), found })
+}
+
+/// Whether `file` names something below the folder it is relative to.
+pub(crate) fn is_inside(file: &str) -> bool {
+    let path = Path::new(file);
+    path.file_name().is_some()
+        && !file.ends_with('/')
+        && path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// SHA-256 in lower-case hexadecimal.

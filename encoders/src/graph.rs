@@ -11,7 +11,16 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::{EncoderError, OnnxInputs, runtime};
+use crate::{Device, EncoderError, OnnxInputs, runtime};
+
+/// Where the runtime reads a graph from.
+#[derive(Debug)]
+pub(crate) enum GraphBytes {
+    /// Here they are, verified.
+    InMemory(Vec<u8>),
+    /// From its file, verified before: its weights lie in others beside it.
+    InFile,
+}
 
 /// What a graph calls its inputs and its output, and the output's shape.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +61,8 @@ enum Role {
     TokenIds,
     AttentionMask,
     TokenTypes,
+    Positions,
+    PoolMask,
 }
 
 /// A session with its names.
@@ -69,6 +80,10 @@ pub(crate) struct InputRow<'a> {
     pub(crate) ids: &'a [u32],
     /// How many of them, from the first, others attend to.
     pub(crate) attended: usize,
+    /// The first position that is pooled, for a graph that takes a pool mask,
+    pub(crate) pooled_from: usize,
+    /// and the one behind the last.
+    pub(crate) pooled_to: usize,
 }
 
 /// The rows of a batch as tensors `[rows, length]`; the space is reused from batch to batch.
@@ -79,6 +94,8 @@ pub(crate) struct Tensors {
     ids: Vec<i64>,
     mask: Vec<i64>,
     types: Vec<i64>,
+    positions: Vec<i64>,
+    pooled: Vec<i64>,
 }
 
 impl Tensors {
@@ -91,6 +108,8 @@ impl Tensors {
     ) {
         self.ids.clear();
         self.mask.clear();
+        self.positions.clear();
+        self.pooled.clear();
         (self.rows, self.length) = (0, length);
         for row in rows {
             self.rows += 1;
@@ -98,6 +117,10 @@ impl Tensors {
             self.ids.resize(self.rows * length, i64::from(pad));
             self.mask.resize(self.mask.len() + row.attended, 1);
             self.mask.resize(self.rows * length, 0);
+            self.pooled.resize(self.pooled.len() + row.pooled_from, 0);
+            self.pooled.resize((self.rows - 1) * length + row.pooled_to, 1);
+            self.pooled.resize(self.rows * length, 0);
+            self.positions.extend((0i64..).take(length));
         }
         self.types.clear();
         self.types.resize(self.rows * length, 0);
@@ -105,15 +128,19 @@ impl Tensors {
 }
 
 impl Graph {
-    /// Opens a session on the bytes of a graph; `path` is for messages.
+    /// Opens a session on a graph; `path` is its file.
     pub(crate) fn open(
-        onnx: &[u8],
+        bytes: &GraphBytes,
         path: &Path,
         signature: &Signature<'_>,
+        device: Device,
     ) -> Result<Self, EncoderError> {
         let environment = runtime::environment()?;
-        let session = open_session(&environment, onnx)
-            .map_err(|source| EncoderError::Graph { path: path.to_owned(), source })?;
+        let session =
+            open_session(&environment, bytes, path, device).map_err(|source| match device {
+                Device::Cpu => EncoderError::Graph { path: path.to_owned(), source },
+                Device::Cuda => EncoderError::Device { reason: source.to_string() },
+            })?;
         let inputs = check_inputs(&session, signature.inputs, path)?;
         check_output(&session, signature, path)?;
         Ok(Self { session, inputs, output: signature.output.to_owned(), shape: signature.shape })
@@ -132,6 +159,8 @@ impl Graph {
                 Role::TokenIds => &batch.ids,
                 Role::AttentionMask => &batch.mask,
                 Role::TokenTypes => &batch.types,
+                Role::Positions => &batch.positions,
+                Role::PoolMask => &batch.pooled,
             };
             let shape = [batch.rows, batch.length];
             let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?;
@@ -149,16 +178,29 @@ impl Graph {
     }
 }
 
-fn open_session(environment: &ort::environment::Environment, onnx: &[u8]) -> ort::Result<Session> {
-    Session::builder(environment)?
+fn open_session(
+    environment: &ort::environment::Environment,
+    bytes: &GraphBytes,
+    path: &Path,
+    device: Device,
+) -> ort::Result<Session> {
+    let mut builder = Session::builder(environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         // Batches come in hundreds of shapes, and a pattern is kept for each.
-        .with_memory_pattern(false)?
-        .commit_from_memory(onnx)
+        .with_memory_pattern(false)?;
+    if device == Device::Cuda {
+        // Without error_on_failure the runtime would go on with the processor.
+        let cuda = ort::ep::CUDA::default().build().error_on_failure();
+        builder = builder.with_execution_providers([cuda])?;
+    }
+    match bytes {
+        GraphBytes::InMemory(onnx) => builder.commit_from_memory(onnx),
+        GraphBytes::InFile => builder.commit_from_file(path),
+    }
 }
 
 /// Every input of the graph must be named by the manifest, and the other way round.
@@ -172,6 +214,8 @@ fn check_inputs(
         (Role::AttentionMask, names.attention_mask.clone()),
     ];
     inputs.extend(names.token_types.clone().map(|name| (Role::TokenTypes, name)));
+    inputs.extend(names.positions.clone().map(|name| (Role::Positions, name)));
+    inputs.extend(names.pool_mask.clone().map(|name| (Role::PoolMask, name)));
     let (mut expected, mut found): (Vec<&str>, Vec<&str>) = (
         inputs.iter().map(|i| i.1.as_str()).collect(),
         session.inputs().iter().map(Outlet::name).collect(),

@@ -15,16 +15,35 @@ pub struct EncoderIdentity {
     pub model_sha256: String,
     /// SHA-256 of the tokenizer.
     pub tokenizer_sha256: String,
-    /// SHA-256 of the query side's table.
-    pub query_table_sha256: String,
+    /// SHA-256 of the query side's table; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_table_sha256: Option<String>,
     /// How documents were encoded.
     pub document: DocumentParameters,
-    /// How questions are to be encoded.
-    pub query: QueryParameters,
+    /// How questions are to be encoded without a network; absent where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<QueryParameters>,
+    /// The network that questions need; absent where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_graph: Option<QueryGraphIdentity>,
 }
 
-/// Parameters of the document side that change vectors.
+/// The network of a query side. An index keeps this, not the network: a search is given the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryGraphIdentity {
+    /// SHA-256 of the graph, as [`EncoderIdentity::model_sha256`].
+    pub sha256: String,
+    /// SHA-256 of the query side's tokenizer.
+    pub tokenizer_sha256: String,
+    /// Whether a question keeps only terms that are its own tokens.
+    pub own_terms: bool,
+    /// How questions are encoded.
+    pub parameters: DocumentParameters,
+}
+
+/// Parameters of a network side, of documents or questions, that change vectors.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentParameters {
     /// Longest input in tokens, those that the tokenizer adds included; the rest is cut.
@@ -35,6 +54,39 @@ pub struct DocumentParameters {
     pub separator: String,
     /// Tokens whose dimension is always zero.
     pub drop_tokens: Vec<String>,
+    /// Components above this share of the heaviest are kept, before `top_k`; 0 keeps all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ratio: f32,
+    /// What stands before each text.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prompt: String,
+    /// Whether white space around the text is removed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strip: bool,
+    /// Whether the text is made lower-case, whatever the tokenizer does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lowercase: bool,
+    /// The text stands twice, and only positions of its second copy count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Echo>,
+}
+
+/// A text that stands twice, so that in a causal model each position of the second copy has seen
+/// the whole of it (Springer et al., arXiv 2402.15449; with SPLADE, Doshi et al., 2408.11119).
+///
+/// Prompt, text and `between` are tokenised one by one and their ids joined: tokens of the prompt,
+/// text, tokens of `between`, text. Both copies thus have the same ids. Of `max_tokens`, what the
+/// rest leaves is shared evenly.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Echo {
+    /// What stands between the copies.
+    #[serde(default)]
+    pub between: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Parameters of the query side.
@@ -45,6 +97,9 @@ pub struct QueryParameters {
     pub tf: TermFrequency,
     /// Tokens that are never part of a question.
     pub drop_tokens: Vec<String>,
+    /// What stands before each question.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prompt: String,
 }
 
 /// The factor for a token that occurs `n` times in a question.
@@ -56,6 +111,9 @@ pub enum TermFrequency {
     /// 1.
     #[serde(rename = "presence")]
     Presence,
+    /// n.
+    #[serde(rename = "count")]
+    Count,
 }
 
 impl TermFrequency {
@@ -65,6 +123,7 @@ impl TermFrequency {
         match self {
             Self::OnePlusLn => 1.0 + (n as f32).ln(),
             Self::Presence => 1.0,
+            Self::Count => n as f32,
         }
     }
 }

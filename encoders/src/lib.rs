@@ -6,26 +6,40 @@ mod error;
 mod files;
 mod graph;
 pub mod graphs;
+mod hub;
 mod identity;
 mod manifest;
 mod model;
 mod onnx_documents;
+mod onnx_queries;
 mod passages;
+mod pooling;
+mod query_tables;
+mod recognise;
 mod runtime;
 mod sessions;
+mod texts;
 mod token_table;
 mod tokens;
 mod vocabulary;
 
 pub use error::EncoderError;
-pub use identity::{DocumentParameters, EncoderIdentity, QueryParameters, TermFrequency};
+pub use hub::{Hub, HubEvent};
+pub use identity::{
+    DocumentParameters, Echo, EncoderIdentity, QueryGraphIdentity, QueryParameters, TermFrequency,
+};
 pub use manifest::{
-    DocumentSide, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom, ModelManifest, OnnxDocuments,
-    OnnxInputs, OnnxTokens, Pooling, ProjectionFile, QuerySide, TokenTable, TokenizerFile,
+    Activation, BinaryQuery, DocumentSide, ExternalFile, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom,
+    ModelManifest, OnnxDocuments, OnnxInputs, OnnxQueries, OnnxTokens, Pooling, ProjectionFile,
+    QuerySide, TokenTable, TokenizerFile,
 };
 pub use model::Model;
-pub use onnx_documents::{DocumentOptions, OnnxDocumentEncoder};
+pub use onnx_documents::{Device, DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEncoder};
+pub use onnx_queries::OnnxQueryEncoder;
 pub use passages::PassageSplitter;
+pub use recognise::Family;
+#[doc(hidden)]
+pub use runtime::environment;
 pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
 pub use token_table::TokenTableQuery;
 pub use tokens::{

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::graphs::Precision;
-use crate::{DocumentParameters, EncoderError, QueryParameters, TokenParameters, files};
+use crate::{DocumentParameters, EncoderError, Family, QueryParameters, TokenParameters, files};
 
 /// Name of the manifest in a model folder.
 pub const MANIFEST_FILE: &str = "quarry-model.json";
@@ -23,6 +23,9 @@ pub struct ModelManifest {
     pub format: u32,
     /// The model's name.
     pub name: String,
+    /// The family it was recognised as, for people: the other fields say all that is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
     /// Dimensions of the sparse space; equals the tokenizer's vocabulary and the graph's output.
     pub dimension: u32,
     /// The tokenizer of both sides.
@@ -36,7 +39,8 @@ pub struct ModelManifest {
     pub tokens: Option<OnnxTokens>,
 }
 
-/// A Hugging Face `tokenizer.json`. Truncation and padding set in it are ignored.
+/// A Hugging Face `tokenizer.json`, or a bare `vocab.txt` of BERT's WordPiece. Truncation and
+/// padding set in it are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerFile {
@@ -46,6 +50,13 @@ pub struct TokenizerFile {
     pub sha256: String,
     /// The token that fills up short rows of a batch.
     pub pad_token: String,
+    /// Whether ids without a token are let through, up to the model's dimension (some models have
+    /// more rows than tokens); they get names of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unnamed_ids: bool,
+    /// For `vocab.txt`: whether text is made lower-case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowercase: Option<bool>,
 }
 
 /// The document side, by kind.
@@ -56,7 +67,7 @@ pub enum DocumentSide {
     Onnx(OnnxDocuments),
 }
 
-/// A document side of kind `onnx`.
+/// A side, of documents or questions, that a graph encodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnnxDocuments {
@@ -64,12 +75,18 @@ pub struct OnnxDocuments {
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
+    /// Files beside the graph that hold its weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalFile>,
     /// What the graph calls its inputs.
     pub inputs: OnnxInputs,
     /// What the graph calls its output.
     pub output: String,
     /// Where token outputs become one vector.
     pub pooling: Pooling,
+    /// What becomes of each output value.
+    #[serde(default, skip_serializing_if = "Activation::is_none")]
+    pub activation: Activation,
     /// Longest input that the graph has positions for; bounds `max_tokens`.
     pub max_positions: u32,
     /// The parameters.
@@ -87,6 +104,22 @@ pub struct OnnxInputs {
     /// Segment of each token, always 0; absent when the graph has no such input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_types: Option<String>,
+    /// Position of each token, from 0; absent when the graph has no such input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<String>,
+    /// 1 for a token that is pooled, else 0; absent when the graph has no such input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_mask: Option<String>,
+}
+
+/// A file of weights beside a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalFile {
+    /// Its name, as the graph has it: relative to the graph's own folder.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
 }
 
 /// Where token outputs become one vector.
@@ -95,6 +128,46 @@ pub struct OnnxInputs {
 pub enum Pooling {
     /// In the graph, whose output is `[batch, dimension]`, float32, masked rows left out.
     InGraph,
+    /// Here: the graph's output is `[batch, length, dimension]`, float32; the largest value of the
+    /// positions counts (SPLADE v2 and later).
+    Max,
+    /// As `max`, but the values are summed after the activation (SPLADE's first version).
+    Sum,
+}
+
+/// What becomes of a value that the graph gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Nothing: the graph has done it.
+    #[default]
+    None,
+    /// max(x, 0)
+    Relu,
+    /// ln(1 + max(x, 0))
+    #[serde(rename = "log1p-relu")]
+    Log1pRelu,
+    /// ln(1 + ln(1 + max(x, 0)))
+    #[serde(rename = "log1p-log1p-relu")]
+    Log1pLog1pRelu,
+}
+
+impl Activation {
+    /// The value's weight. All kinds grow with x, so the largest may be taken before.
+    #[must_use]
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::None => x,
+            Self::Relu => x.max(0.0),
+            Self::Log1pRelu => x.max(0.0).ln_1p(),
+            Self::Log1pLog1pRelu => x.max(0.0).ln_1p().ln_1p(),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// The query side, by kind.
@@ -103,13 +176,40 @@ pub enum Pooling {
 pub enum QuerySide {
     /// A weight per token; no network is run.
     TokenTable(TokenTable),
+    /// Every token of the question weighs 1; no network is run.
+    Binary(BinaryQuery),
+    /// A graph run by ONNX Runtime.
+    Onnx(Box<OnnxQueries>),
+}
+
+/// A query side of kind `binary`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BinaryQuery {
+    /// The parameters.
+    pub parameters: QueryParameters,
+}
+
+/// A query side of kind `onnx`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxQueries {
+    /// The graph; may be the document side's own.
+    pub graph: OnnxDocuments,
+    /// Its tokenizer where that is another file than the documents'; the tokens by id must be theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerFile>,
+    /// Whether only terms that are tokens of the question are kept: weights without expansion.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_terms: bool,
 }
 
 /// A query side of kind `token-table`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenTable {
-    /// File name in the model folder: a JSON object of token to weight.
+    /// File in the model folder: a JSON object of token to weight, lines of `token weight`, or
+    /// safetensors with a float32 `weight` for each id.
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
@@ -174,6 +274,22 @@ struct Version {
     format: u64,
 }
 
+impl OnnxDocuments {
+    /// What identifies the graph with its weights: the graph's own SHA-256, or, where weights lie in
+    /// other files, that of the list of all.
+    #[must_use]
+    pub fn identity_sha256(&self) -> String {
+        if self.external.is_empty() {
+            return self.sha256.clone();
+        }
+        let mut list = format!("{}\n", self.sha256);
+        for file in &self.external {
+            list.push_str(&format!("{} {}\n", file.sha256, file.file));
+        }
+        files::sha256(list.as_bytes())
+    }
+}
+
 impl ModelManifest {
     /// Reads and checks the manifest of `folder`; the files it names are not touched.
     ///
@@ -213,7 +329,6 @@ impl ModelManifest {
             reason: reason.to_owned(),
         };
         let DocumentSide::Onnx(document) = &self.document;
-        let QuerySide::TokenTable(query) = &self.query;
         if self.name.is_empty() {
             return Err(refuse("name", "is empty"));
         }
@@ -221,35 +336,60 @@ impl ModelManifest {
             return Err(refuse("dimension", "is 0"));
         }
         let mut files = vec![
-            ("tokenizer.file", &self.tokenizer.file),
-            ("document.file", &document.file),
-            ("query.file", &query.file),
+            ("tokenizer.file", "tokenizer.sha256", &self.tokenizer.file, &self.tokenizer.sha256),
+            ("document.file", "document.sha256", &document.file, &document.sha256),
         ];
-        let mut sums = vec![
-            ("tokenizer.sha256", &self.tokenizer.sha256),
-            ("document.sha256", &document.sha256),
-            ("query.sha256", &query.sha256),
-        ];
+        let external = |e: &'static str, s: &'static str, graph: &'_ OnnxDocuments| {
+            graph.external.iter().map(move |x| (e, s, x.file.clone(), x.sha256.clone())).collect()
+        };
+        let mut beside: Vec<(_, _, String, String)> =
+            external("document.external.file", "document.external.sha256", document);
+        match &self.query {
+            QuerySide::TokenTable(table) => {
+                files.push(("query.file", "query.sha256", &table.file, &table.sha256));
+            }
+            QuerySide::Binary(_) => {}
+            QuerySide::Onnx(query) => {
+                let graph = &query.graph;
+                files.push(("query.graph.file", "query.graph.sha256", &graph.file, &graph.sha256));
+                beside.extend(external(
+                    "query.graph.external.file",
+                    "query.graph.external.sha256",
+                    graph,
+                ));
+                if let Some(t) = &query.tokenizer {
+                    files.push((
+                        "query.tokenizer.file",
+                        "query.tokenizer.sha256",
+                        &t.file,
+                        &t.sha256,
+                    ));
+                }
+                if graph.parameters.max_tokens == 0 {
+                    return Err(refuse("query.graph.parameters.max_tokens", "is 0"));
+                }
+            }
+        }
         if let Some(tokens) = &self.tokens {
-            files.push(("tokens.file", &tokens.file));
-            sums.push(("tokens.sha256", &tokens.sha256));
+            files.push(("tokens.file", "tokens.sha256", &tokens.file, &tokens.sha256));
             if let Some(from) = &tokens.made_from {
-                files.push(("tokens.made_from.projection.file", &from.projection.file));
-                sums.push(("tokens.made_from.projection.sha256", &from.projection.sha256));
-                sums.push(("tokens.made_from.config_sha256", &from.config_sha256));
-                sums.push(("tokens.made_from.weights_sha256", &from.weights_sha256));
+                files.push((
+                    "tokens.made_from.projection.file",
+                    "tokens.made_from.projection.sha256",
+                    &from.projection.file,
+                    &from.projection.sha256,
+                ));
             }
         }
-        for (field, file) in files {
-            // A plain name: a manifest must not reach out of its folder.
-            if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
-                return Err(refuse(field, "is not the plain name of a file in the model folder"));
+        files.extend(beside.iter().map(|(f, s, file, sum)| (*f, *s, file, sum)));
+        for (field, sum_field, file, sum) in files {
+            // A manifest must not reach out of its folder.
+            if !files::is_inside(file) {
+                return Err(refuse(field, "is not the name of a file in the model folder"));
             }
-        }
-        for (field, sum) in sums {
             let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             if sum.len() != 64 || !sum.bytes().all(digit) {
-                return Err(refuse(field, "is not 64 lower-case hexadecimal digits"));
+                return Err(refuse(sum_field, "is not 64 lower-case hexadecimal digits"));
             }
         }
         if document.parameters.max_tokens == 0 {

@@ -1,46 +1,148 @@
-//! A model folder, opened: the manifest checked, the small files read and verified.
+//! A model folder, opened: the manifest read or made, the small files read and verified.
 
 use std::path::{Path, PathBuf};
 
-use quarry_vectors::EncodeDocument;
+use quarry_vectors::{EncodeDocument, EncodeQuery};
 
+use crate::graph::GraphBytes;
 use crate::onnx_documents::Parts;
 use crate::tokens::GraphSource;
+use crate::vocabulary::wordpiece_json;
 use crate::{
-    DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, ModelManifest,
-    OnnxDocumentEncoder, QuerySide, TokenEncoder, TokenModel, TokenOptions, TokenTableQuery,
-    Vocabulary, files,
+    DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, Family, MANIFEST_FILE,
+    ModelManifest, OnnxDocumentEncoder, OnnxDocuments, OnnxQueries, OnnxQueryEncoder,
+    QueryGraphIdentity, QuerySide, TokenEncoder, TokenModel, TokenOptions, TokenTableQuery,
+    TokenizerFile, Vocabulary, files, recognise,
 };
 
 /// An opened model folder.
 ///
-/// Tokenizer and query table are read and verified at once, the graph only when a document
-/// encoder is made of it.
+/// Tokenizer and query table are read and verified at once, a graph only when an encoder is made of
+/// it.
 #[derive(Debug)]
 pub struct Model {
     folder: PathBuf,
     manifest: ModelManifest,
+    tokenizer: ReadTokenizer,
+    query: ReadQuery,
+}
+
+/// A tokenizer, read.
+#[derive(Debug, Clone)]
+struct ReadTokenizer {
     vocabulary: Vocabulary,
-    tokenizer_json: Vec<u8>,
-    query_table: Vec<u8>,
+    json: Vec<u8>,
+    sha256: String,
+    pad_token: String,
+}
+
+/// The query side's files, read.
+#[derive(Debug)]
+enum ReadQuery {
+    Table(Vec<u8>),
+    Binary,
+    Graph { folder: PathBuf, tokenizer: Box<ReadTokenizer> },
+}
+
+impl ReadTokenizer {
+    fn read(folder: &Path, file: &TokenizerFile, dimension: u32) -> Result<Self, EncoderError> {
+        let mut json = files::read_verified(&folder.join(&file.file), &file.sha256)?;
+        let mut sha256 = file.sha256.clone();
+        if let Some(lowercase) = file.lowercase {
+            json = wordpiece_json(&json, lowercase)?;
+            sha256 = files::sha256(&json);
+        }
+        let vocabulary = if file.unnamed_ids {
+            Vocabulary::with_rows(&json, dimension)?
+        } else {
+            Vocabulary::from_bytes(&json)?
+        };
+        vocabulary.expect_size(dimension)?;
+        Ok(Self { vocabulary, json, sha256, pad_token: file.pad_token.clone() })
+    }
 }
 
 impl Model {
-    /// Opens the model in `folder`.
+    /// Opens the model in `folder`: by its `quarry-model.json`, or, where there is none, by what its
+    /// files are recognised as.
     ///
     /// # Errors
     /// When a file is missing, is not the one the manifest was written for, or is not what it
-    /// should be.
+    /// should be; [`EncoderError::Unrecognised`] when the files are no model of a known family.
     pub fn open(folder: &Path) -> Result<Self, EncoderError> {
-        let manifest = ModelManifest::read(folder)?;
-        let QuerySide::TokenTable(query) = &manifest.query;
-        let tokenizer = &manifest.tokenizer;
-        let tokenizer_json =
-            files::read_verified(&folder.join(&tokenizer.file), &tokenizer.sha256)?;
-        let query_table = files::read_verified(&folder.join(&query.file), &query.sha256)?;
-        let vocabulary = Vocabulary::from_bytes(&tokenizer_json)?;
-        vocabulary.expect_size(manifest.dimension)?;
-        Ok(Self { folder: folder.to_owned(), manifest, vocabulary, tokenizer_json, query_table })
+        let manifest = Self::manifest_of(folder, None)?;
+        Self::with_manifest(folder, manifest)
+    }
+
+    /// The manifest of a folder, read or made; `family` takes the place of what would be recognised.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn manifest_of(
+        folder: &Path,
+        family: Option<Family>,
+    ) -> Result<ModelManifest, EncoderError> {
+        let written = folder.join(MANIFEST_FILE).exists();
+        if family.is_none() && (written || !recognise::is_candidate(folder)) {
+            return ModelManifest::read(folder);
+        }
+        recognise::recognise(folder, family)
+    }
+
+    /// Opens the model in `folder` by a manifest of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_manifest(folder: &Path, manifest: ModelManifest) -> Result<Self, EncoderError> {
+        let tokenizer = ReadTokenizer::read(folder, &manifest.tokenizer, manifest.dimension)?;
+        let query = match &manifest.query {
+            QuerySide::TokenTable(table) => {
+                ReadQuery::Table(files::read_verified(&folder.join(&table.file), &table.sha256)?)
+            }
+            QuerySide::Binary(_) => ReadQuery::Binary,
+            QuerySide::Onnx(query) => {
+                let own = match &query.tokenizer {
+                    None => tokenizer.clone(),
+                    Some(file) => {
+                        let own = ReadTokenizer::read(folder, file, manifest.dimension)?;
+                        if own.vocabulary.tokens() != tokenizer.vocabulary.tokens() {
+                            return Err(EncoderError::TwoTokenizers {
+                                query: folder.join(&file.file),
+                                document: folder.join(&manifest.tokenizer.file),
+                            });
+                        }
+                        own
+                    }
+                };
+                ReadQuery::Graph { folder: folder.to_owned(), tokenizer: Box::new(own) }
+            }
+        };
+        Ok(Self { folder: folder.to_owned(), manifest, tokenizer, query })
+    }
+
+    /// A model whose documents are encoded as by `self`, its questions as `questions` encodes
+    /// documents: two published networks that were trained together (efficient SPLADE, Lassance
+    /// and Clinchant, SIGIR 2022).
+    ///
+    /// # Errors
+    /// [`EncoderError::TwoTokenizers`] when their tokens differ.
+    pub fn with_questions(mut self, questions: Self) -> Result<Self, EncoderError> {
+        if self.vocabulary().tokens() != questions.vocabulary().tokens() {
+            return Err(EncoderError::TwoTokenizers {
+                query: questions.folder.join(&questions.manifest.tokenizer.file),
+                document: self.folder.join(&self.manifest.tokenizer.file),
+            });
+        }
+        let DocumentSide::Onnx(graph) = questions.manifest.document;
+        self.manifest.name = format!("{} + {}", self.manifest.name, questions.manifest.name);
+        self.manifest.query = QuerySide::Onnx(Box::new(OnnxQueries {
+            graph,
+            tokenizer: Some(questions.manifest.tokenizer),
+            own_terms: false,
+        }));
+        self.query =
+            ReadQuery::Graph { folder: questions.folder, tokenizer: Box::new(questions.tokenizer) };
+        Ok(self)
     }
 
     /// The manifest.
@@ -52,34 +154,57 @@ impl Model {
     /// The tokenizer and its tokens by id, for the index's lexicon.
     #[must_use]
     pub fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
+        &self.tokenizer.vocabulary
     }
 
     /// Bytes of the tokenizer, for the index's copy.
     #[must_use]
     pub fn tokenizer_json(&self) -> &[u8] {
-        &self.tokenizer_json
+        &self.tokenizer.json
     }
 
-    /// Bytes of the query table, for the index's copy.
+    /// Bytes of the query table, for the index's copy; `None` where the model has none.
     #[must_use]
-    pub fn query_table(&self) -> &[u8] {
-        &self.query_table
+    pub fn query_table(&self) -> Option<&[u8]> {
+        match &self.query {
+            ReadQuery::Table(bytes) => Some(bytes),
+            ReadQuery::Binary | ReadQuery::Graph { .. } => None,
+        }
     }
 
     /// What an index of vectors made with `options` has to keep of this model.
     #[must_use]
     pub fn identity(&self, options: &DocumentOptions) -> EncoderIdentity {
         let DocumentSide::Onnx(document) = &self.manifest.document;
-        let QuerySide::TokenTable(query) = &self.manifest.query;
+        let (mut query_table_sha256, mut parameters, mut query_graph) = (None, None, None);
+        match (&self.manifest.query, &self.query) {
+            (QuerySide::TokenTable(table), _) => {
+                query_table_sha256 = Some(table.sha256.clone());
+                parameters = Some(table.parameters.clone());
+            }
+            (QuerySide::Binary(binary), _) => parameters = Some(binary.parameters.clone()),
+            (QuerySide::Onnx(query), read) => {
+                let tokenizer = match read {
+                    ReadQuery::Graph { tokenizer, .. } => tokenizer,
+                    ReadQuery::Table(_) | ReadQuery::Binary => &self.tokenizer,
+                };
+                query_graph = Some(QueryGraphIdentity {
+                    sha256: query.graph.identity_sha256(),
+                    tokenizer_sha256: tokenizer.sha256.clone(),
+                    own_terms: query.own_terms,
+                    parameters: query.graph.parameters.clone(),
+                });
+            }
+        }
         EncoderIdentity {
             model_name: self.manifest.name.clone(),
             dimension: self.manifest.dimension,
-            model_sha256: document.sha256.clone(),
-            tokenizer_sha256: self.manifest.tokenizer.sha256.clone(),
-            query_table_sha256: query.sha256.clone(),
+            model_sha256: document.identity_sha256(),
+            tokenizer_sha256: self.tokenizer.sha256.clone(),
+            query_table_sha256,
             document: options.apply(&document.parameters),
-            query: query.parameters.clone(),
+            query: parameters,
+            query_graph,
         }
     }
 
@@ -106,25 +231,55 @@ impl Model {
         options: &DocumentOptions,
     ) -> Result<OnnxDocumentEncoder, EncoderError> {
         let DocumentSide::Onnx(side) = &self.manifest.document;
-        let path = self.folder.join(&side.file);
-        let onnx = files::read_verified(&path, &side.sha256)?;
-        let parts = Parts {
-            vocabulary: &self.vocabulary,
-            pad_token: &self.manifest.tokenizer.pad_token,
-            side,
-            onnx: &onnx,
-            path: &path,
-        };
-        OnnxDocumentEncoder::new(&parts, options)
+        load(&self.folder, side, &self.tokenizer, options)
     }
 
-    /// The query side.
+    /// The query side, by table or by network.
     ///
     /// # Errors
-    /// When the table is not what it should be.
+    /// When the table is not what it should be; for a network, as [`Self::document_encoder`].
+    pub fn question_encoder(
+        &self,
+        options: &DocumentOptions,
+    ) -> Result<Box<dyn EncodeQuery>, EncoderError> {
+        match &self.query {
+            ReadQuery::Graph { .. } => Ok(Box::new(self.onnx_query_encoder(options)?)),
+            ReadQuery::Table(_) | ReadQuery::Binary => Ok(Box::new(self.query_encoder()?)),
+        }
+    }
+
+    /// A query side that needs no network.
+    ///
+    /// # Errors
+    /// When the table is not what it should be; [`EncoderError::QueryKind`] when it needs one.
     pub fn query_encoder(&self) -> Result<TokenTableQuery, EncoderError> {
-        let QuerySide::TokenTable(query) = &self.manifest.query;
-        TokenTableQuery::new(self.vocabulary.clone(), &self.query_table, &query.parameters)
+        let (table, parameters) = match (&self.manifest.query, &self.query) {
+            (QuerySide::TokenTable(side), ReadQuery::Table(bytes)) => {
+                (Some(bytes.as_slice()), &side.parameters)
+            }
+            (QuerySide::Binary(side), _) => (None, &side.parameters),
+            _ => return Err(EncoderError::QueryKind { asked: "a table", has: "a network" }),
+        };
+        TokenTableQuery::new(self.vocabulary().clone(), table, parameters)
+    }
+
+    /// A query side that is a network. Of `options`, its parameters are left out: those are the
+    /// model's.
+    ///
+    /// # Errors
+    /// As [`Self::document_encoder`]; [`EncoderError::QueryKind`] when it needs none.
+    pub fn onnx_query_encoder(
+        &self,
+        options: &DocumentOptions,
+    ) -> Result<OnnxQueryEncoder, EncoderError> {
+        let (QuerySide::Onnx(side), ReadQuery::Graph { folder, tokenizer }) =
+            (&self.manifest.query, &self.query)
+        else {
+            return Err(EncoderError::QueryKind { asked: "a network", has: "a table" });
+        };
+        let options = DocumentOptions { max_tokens: None, top_k: None, ..options.clone() };
+        let encoder = load(folder, &side.graph, tokenizer, &options)?;
+        Ok(OnnxQueryEncoder::new(encoder, side.own_terms))
     }
 
     /// The model's token embeddings; `None` where it gives none.
@@ -137,9 +292,9 @@ impl Model {
         };
         Some(TokenModel {
             name: self.manifest.name.clone(),
-            vocabulary: self.vocabulary.clone(),
-            tokenizer_sha256: self.manifest.tokenizer.sha256.clone(),
-            pad_token: self.manifest.tokenizer.pad_token.clone(),
+            vocabulary: self.vocabulary().clone(),
+            tokenizer_sha256: self.tokenizer.sha256.clone(),
+            pad_token: self.tokenizer.pad_token.clone(),
             inputs: tokens.inputs.clone(),
             output: tokens.output.clone(),
             width: tokens.width,
@@ -160,4 +315,31 @@ impl Model {
             None => Err(EncoderError::NoTokens { folder: self.folder.clone() }),
         }
     }
+}
+
+/// Reads and verifies a graph, and opens its sessions.
+fn load(
+    folder: &Path,
+    side: &OnnxDocuments,
+    tokenizer: &ReadTokenizer,
+    options: &DocumentOptions,
+) -> Result<OnnxDocumentEncoder, EncoderError> {
+    let path = folder.join(&side.file);
+    let onnx = if side.external.is_empty() {
+        GraphBytes::InMemory(files::read_verified(&path, &side.sha256)?)
+    } else {
+        files::verify(&path, &side.sha256)?;
+        for file in &side.external {
+            files::verify(&path.with_file_name(&file.file), &file.sha256)?;
+        }
+        GraphBytes::InFile
+    };
+    let parts = Parts {
+        vocabulary: &tokenizer.vocabulary,
+        pad_token: &tokenizer.pad_token,
+        side,
+        onnx: &onnx,
+        path: &path,
+    };
+    OnnxDocumentEncoder::new(&parts, options)
 }

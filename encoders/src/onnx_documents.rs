@@ -1,30 +1,52 @@
-//! Documents by an ONNX graph with pooling inside.
+//! Documents, or questions, by an ONNX graph.
 //!
-//! 1. tokenise all passages of the slice, in parallel  2. run them in batches over the sessions
-//! 3. keep each one's heaviest components
+//! 1. tokenise all texts of the slice, in parallel  2. run them in batches over the sessions
+//! 3. pool each one's token outputs, where the graph does not  4. keep its heaviest components
+//!
+//! A graph that gives token outputs has a vocabulary's width for every token. They are pooled where
+//! the runtime left them; how many tokens share a batch is bounded by `output_memory`.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quarry_vectors::{EncodeDocument, EncodeError, Passage, SparseVector, join_title_and_text};
-use tokenizers::Tokenizer;
+use quarry_vectors::{EncodeDocument, EncodeError, Passage, SparseVector};
 
-use crate::components::Components;
-use crate::graph::{Graph, OutputShape, Signature};
+use crate::components::{Components, Keep};
+use crate::graph::{Graph, GraphBytes, OutputShape, Signature};
+use crate::pooling::pool;
 use crate::sessions::Sessions;
-use crate::{DocumentParameters, EncoderError, OnnxDocuments, Pooling, Vocabulary};
+use crate::texts::{Texts, Tokens};
+use crate::{Activation, DocumentParameters, EncoderError, OnnxDocuments, Pooling, Vocabulary};
+
+/// Where a graph is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first CUDA device; where there is none, encoders are refused.
+    Cuda,
+}
+
+/// Bytes of token outputs that one session may hold, unless set.
+pub const OUTPUT_MEMORY: u64 = 512 << 20;
 
 /// What a caller may set; what is `None` is left to the model or the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocumentOptions {
-    /// Sessions, each of one thread; the machine's cores unless set. Does not change vectors.
-    /// Each takes about 200 MB with the bundled model.
+    /// Sessions, each of one thread; the machine's cores unless set (one on a CUDA device). Does
+    /// not change vectors. Each takes about 200 MB with the bundled model.
     pub sessions: Option<NonZeroUsize>,
     /// Longest input in tokens, in place of the model's own.
     pub max_tokens: Option<u32>,
     /// Components kept of each vector, in place of the model's own; 0 keeps all.
     pub top_k: Option<u32>,
+    /// Where the graph is run.
+    pub device: Device,
+    /// Bytes that token outputs of a batch may take in each session, for graphs that do not pool
+    /// inside; [`OUTPUT_MEMORY`] unless set.
+    pub output_memory: Option<u64>,
 }
 
 impl DocumentOptions {
@@ -49,20 +71,32 @@ impl DocumentOptions {
 /// A passage without a token of its own, such as an empty one, gets an empty vector; the model is
 /// not run for it.
 pub struct OnnxDocumentEncoder {
-    tokenizer: Tokenizer,
-    /// Tokens that the tokenizer adds to every passage.
-    added_tokens: usize,
-    parameters: DocumentParameters,
-    /// Ids of `parameters.drop_tokens`.
-    dropped: Vec<u32>,
-    sessions: Sessions<Components>,
+    texts: Texts,
+    reader: Reader,
+    sessions: Sessions<Scratch>,
     truncated: AtomicU64,
+}
+
+/// Scratch space of a session.
+#[derive(Debug, Default)]
+struct Scratch {
+    components: Components,
+    pooled: Vec<f32>,
+}
+
+/// How an output becomes a vector.
+#[derive(Debug)]
+struct Reader {
+    pooling: Pooling,
+    activation: Activation,
+    dimension: usize,
+    keep: Keep,
 }
 
 impl std::fmt::Debug for OnnxDocumentEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OnnxDocumentEncoder")
-            .field("parameters", &self.parameters)
+            .field("parameters", self.texts.parameters())
             .field("sessions", &self.sessions.len())
             .finish_non_exhaustive()
     }
@@ -73,9 +107,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) pad_token: &'a str,
     pub(crate) side: &'a OnnxDocuments,
-    /// Bytes of the graph.
-    pub(crate) onnx: &'a [u8],
-    /// The graph's file, for messages.
+    /// The graph.
+    pub(crate) onnx: &'a GraphBytes,
+    /// The graph's file.
     pub(crate) path: &'a Path,
 }
 
@@ -83,29 +117,32 @@ impl OnnxDocumentEncoder {
     pub(crate) fn new(parts: &Parts<'_>, options: &DocumentOptions) -> Result<Self, EncoderError> {
         let Parts { vocabulary, side, .. } = *parts;
         let parameters = options.apply(&side.parameters);
-        let added_tokens = vocabulary.added_tokens();
-        let max_tokens = parameters.max_tokens as usize;
-        if max_tokens <= added_tokens || parameters.max_tokens > side.max_positions {
-            return Err(EncoderError::Parameter {
-                parameter: "max_tokens",
-                expected: format!("{} to {}", added_tokens + 1, side.max_positions),
-                found: parameters.max_tokens,
-            });
-        }
+        let texts = Texts::new(vocabulary, parameters.clone(), side.max_positions)?;
         let pad = vocabulary.ids("tokenizer.pad_token", &[parts.pad_token.to_owned()])?;
         let dropped = vocabulary.ids("document.parameters.drop_tokens", &parameters.drop_tokens)?;
-        let Pooling::InGraph = side.pooling;
-        let shape = OutputShape::Passage(vocabulary.tokens().len());
+        let keep = Keep { top_k: parameters.top_k as usize, ratio: parameters.ratio, dropped };
+        let dimension = vocabulary.tokens().len();
+        let shape = match side.pooling {
+            Pooling::InGraph if parameters.echo.is_some() && side.inputs.pool_mask.is_none() => {
+                return Err(EncoderError::PoolMask { path: parts.path.to_owned() });
+            }
+            Pooling::InGraph => OutputShape::Passage(dimension),
+            Pooling::Max | Pooling::Sum => OutputShape::Token(dimension),
+        };
+        let limit = batch_tokens(side.pooling, dimension, &parameters, options)?;
         let signature = Signature { inputs: &side.inputs, output: &side.output, shape };
-        let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
-            Graph::open(parts.onnx, parts.path, &signature)
+        let sessions = match options.device {
+            Device::Cpu => options.sessions,
+            Device::Cuda => Some(options.sessions.unwrap_or(NonZeroUsize::MIN)),
+        };
+        let sessions = Sessions::open(sessions, pad.first().copied().unwrap_or(0), || {
+            Graph::open(parts.onnx, parts.path, &signature, options.device)
         })?;
+        let (pooling, activation) = (side.pooling, side.activation);
         Ok(Self {
-            tokenizer: vocabulary.truncating(max_tokens)?,
-            added_tokens,
-            parameters,
-            dropped,
-            sessions,
+            texts,
+            reader: Reader { pooling, activation, dimension, keep },
+            sessions: sessions.limited(limit),
             truncated: AtomicU64::new(0),
         })
     }
@@ -113,7 +150,7 @@ impl OnnxDocumentEncoder {
     /// The parameters in force, overrides applied.
     #[must_use]
     pub fn parameters(&self) -> &DocumentParameters {
-        &self.parameters
+        self.texts.parameters()
     }
 
     /// Encodes `passages`; see [`EncodeDocument::encode_documents`].
@@ -121,26 +158,69 @@ impl OnnxDocumentEncoder {
     /// # Errors
     /// When a passage cannot be tokenised, the model cannot be run, or its output is no vector.
     pub fn encode(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncoderError> {
-        let tokens = self.sessions.map(passages, |passage| self.tokenise(passage))?;
-        let top_k = self.parameters.top_k as usize;
+        let tokens = self.sessions.map(passages, |passage| self.texts.passage(passage))?;
+        let cut = tokens.iter().filter(|t| t.cut).count() as u64;
+        self.truncated.fetch_add(cut, Ordering::Relaxed);
         self.sessions
-            .run(&tokens, |components, at, row| components.select(row, top_k, &self.dropped, at))
+            .run(&tokens, |scratch, at, values| self.reader.read(scratch, &tokens[at], at, values))
     }
 
-    /// The ids of a passage, cut at the longest input; none when it has no token of its own.
-    fn tokenise(&self, passage: &Passage<'_>) -> Result<Vec<u32>, EncoderError> {
-        let text = join_title_and_text(passage.title, passage.text, &self.parameters.separator);
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
-        if encoding.len() <= self.added_tokens {
-            return Ok(Vec::new());
+    /// Encodes one text alone, in the caller's thread; gives its tokens too. Its vector does not
+    /// depend on other calls.
+    pub(crate) fn encode_one(&self, text: &str) -> Result<(SparseVector, Tokens), EncoderError> {
+        use crate::sessions::AsRow;
+        let tokens = self.texts.text(text)?;
+        if tokens.ids.is_empty() {
+            return Ok((SparseVector::default(), tokens));
         }
-        if !encoding.get_overflowing().is_empty() {
-            self.truncated.fetch_add(1, Ordering::Relaxed);
+        let vector = self.sessions.run_one(tokens.row(), |scratch, values| {
+            self.reader.read(scratch, &tokens, 0, values)
+        })?;
+        Ok((vector, tokens))
+    }
+}
+
+/// The most tokens of a batch that `output_memory` leaves room for.
+fn batch_tokens(
+    pooling: Pooling,
+    dimension: usize,
+    parameters: &DocumentParameters,
+    options: &DocumentOptions,
+) -> Result<usize, EncoderError> {
+    if pooling == Pooling::InGraph {
+        return Ok(usize::MAX);
+    }
+    let memory = options.output_memory.unwrap_or(OUTPUT_MEMORY);
+    let of_a_token = dimension as u64 * size_of::<f32>() as u64;
+    let needed = u64::from(parameters.max_tokens) * of_a_token;
+    if memory < needed {
+        let max_tokens = parameters.max_tokens;
+        return Err(EncoderError::OutputMemory { memory, needed, max_tokens });
+    }
+    Ok(usize::try_from(memory / of_a_token.max(1)).unwrap_or(usize::MAX))
+}
+
+impl Reader {
+    /// A text's part of an output becomes its vector.
+    fn read(
+        &self,
+        scratch: &mut Scratch,
+        tokens: &Tokens,
+        at: usize,
+        values: &[f32],
+    ) -> Result<SparseVector, EncoderError> {
+        let Scratch { components, pooled } = scratch;
+        if self.pooling == Pooling::InGraph {
+            if self.activation == Activation::None {
+                return components.select(values, &self.keep, at);
+            }
+            pooled.clear();
+            pooled.extend(values.iter().map(|x| self.activation.apply(*x)));
+        } else {
+            let kind = (self.pooling, self.activation);
+            pool(values, tokens.pooled.clone(), self.dimension, kind, at, pooled)?;
         }
-        Ok(encoding.get_ids().to_vec())
+        components.select(pooled, &self.keep, at)
     }
 }
 

@@ -8,7 +8,11 @@ use std::ops::Range;
 use quarry_vectors::{EncodeError, SplitText};
 use tokenizers::Tokenizer;
 
-use crate::{DocumentOptions, EncoderError, Model};
+use crate::texts::Texts;
+use crate::{DocumentOptions, DocumentSide, EncoderError, Model};
+
+/// Tokens that a passage may have more by itself than within the text, where there are no words.
+const WITHOUT_WORDS: usize = 4;
 
 /// Cuts texts by the tokens of a model.
 #[derive(Debug)]
@@ -32,7 +36,8 @@ impl Model {
         overlap: u32,
         options: &DocumentOptions,
     ) -> Result<PassageSplitter, EncoderError> {
-        let parameters = self.identity(options).document;
+        let DocumentSide::Onnx(side) = &self.manifest().document;
+        let parameters = options.apply(&side.parameters);
         if !(16..=parameters.max_tokens).contains(&tokens) {
             return Err(EncoderError::Parameter {
                 parameter: "passage tokens",
@@ -40,9 +45,18 @@ impl Model {
                 found: tokens,
             });
         }
+        // A prompt, or a second copy, leaves less for the text.
+        let room = Texts::new(self.vocabulary(), parameters.clone(), side.max_positions)?.room()?;
+        let mut window = (tokens as usize).saturating_sub(self.vocabulary().added_tokens());
+        window = window.min(room);
+        // Without words (SentencePiece) a border lies inside of what was one token's neighbourhood:
+        // the passage by itself can have a few tokens more.
+        if self.vocabulary().tokenizer().get_pre_tokenizer().is_none() {
+            window = window.saturating_sub(WITHOUT_WORDS);
+        }
         Ok(PassageSplitter {
             tokenizer: self.vocabulary().tokenizer().clone(),
-            window: (tokens as usize).saturating_sub(self.vocabulary().added_tokens()).max(1),
+            window: window.max(1),
             overlap: overlap as usize,
             separator: parameters.separator,
         })

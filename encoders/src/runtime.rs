@@ -28,8 +28,12 @@ pub const OLDEST_RUNTIME_MINOR: u32 = ort::MINOR_VERSION;
 /// `ort` knows one library and one environment a process.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
-/// The process's ONNX Runtime; the first call finds and loads it.
-pub(crate) fn environment() -> Result<Environment, EncoderError> {
+/// The process's ONNX Runtime; the first call finds and loads it. Public for measurements, which run
+/// a graph beside an encoder.
+///
+/// # Errors
+/// As [`find_runtime`].
+pub fn environment() -> Result<Environment, EncoderError> {
     let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(environment) = &*slot {
         return Ok(environment.clone());

@@ -23,8 +23,22 @@ pub(crate) struct Sessions<S> {
     workers: Vec<Mutex<Worker<S>>>,
     /// The token that fills up short rows.
     pad: u32,
+    /// Largest padded size of a batch, in tokens.
+    limit: usize,
     /// Where [`Self::run_one`] begins to look for a free worker.
     turn: AtomicUsize,
+}
+
+/// What has the tokens of a text.
+pub(crate) trait AsRow {
+    /// The tokens as a graph takes them.
+    fn row(&self) -> InputRow<'_>;
+}
+
+impl AsRow for Vec<u32> {
+    fn row(&self) -> InputRow<'_> {
+        InputRow { ids: self, attended: self.len(), pooled_from: 0, pooled_to: self.len() }
+    }
 }
 
 /// A session and its scratch space.
@@ -53,7 +67,13 @@ impl<S: Default + Send> Sessions<S> {
             Ok(Mutex::new(Worker { graph, tensors, scratch }))
         };
         let workers = (0..sessions).map(worker).collect::<Result<_, EncoderError>>()?;
-        Ok(Self { pool, workers, pad, turn: AtomicUsize::new(0) })
+        Ok(Self { pool, workers, pad, limit: batches::TOKENS, turn: AtomicUsize::new(0) })
+    }
+
+    /// Batches of at most `tokens` in place of the default, if that is less.
+    pub(crate) fn limited(mut self, tokens: usize) -> Self {
+        self.limit = self.limit.min(tokens.max(1));
+        self
     }
 
     /// How many there are.
@@ -70,15 +90,15 @@ impl<S: Default + Send> Sessions<S> {
         self.pool.install(|| items.par_iter().map(work).collect())
     }
 
-    /// Runs `texts`, whose tokens all attend; `read` makes something of each one's part of the
+    /// Runs `texts`; `read` makes something of each one's part of the
     /// output, given its position. A text without tokens is not run and gets the default.
-    pub(crate) fn run<T: Default + Clone + Send>(
+    pub(crate) fn run<R: AsRow + Sync, T: Default + Clone + Send>(
         &self,
-        texts: &[Vec<u32>],
+        texts: &[R],
         read: impl Fn(&mut S, usize, &[f32]) -> Result<T, EncoderError> + Sync,
     ) -> Result<Vec<T>, EncoderError> {
-        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        let batches = batches::form(&lengths);
+        let lengths: Vec<usize> = texts.iter().map(|text| text.row().ids.len()).collect();
+        let batches = batches::form(&lengths, self.limit);
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let done = self.pool.broadcast(|thread| {
@@ -86,8 +106,7 @@ impl<S: Default + Send> Sessions<S> {
             let mut found = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                let row = |&at: &usize| InputRow { ids: &texts[at], attended: lengths[at] };
-                let rows: Vec<InputRow<'_>> = batch.iter().map(row).collect();
+                let rows: Vec<InputRow<'_>> = batch.iter().map(|&at| texts[at].row()).collect();
                 let read_row = |scratch: &mut S, row, part: &[f32]| read(scratch, batch[row], part);
                 let results = worker.run(&rows, self.pad, read_row);
                 if results.is_err() {
@@ -110,13 +129,13 @@ impl<S: Default + Send> Sessions<S> {
     pub(crate) fn run_one<T>(
         &self,
         row: InputRow<'_>,
-        read: impl Fn(&[f32]) -> Result<T, EncoderError>,
+        read: impl Fn(&mut S, &[f32]) -> Result<T, EncoderError>,
     ) -> Result<T, EncoderError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         let (before, from) = self.workers.split_at(turn);
         let free = from.iter().chain(before).find_map(|worker| worker.try_lock().ok());
         let mut worker = free.unwrap_or_else(|| lock(&self.workers[turn]));
-        let mut found = worker.run(&[row], self.pad, |_, _, part| read(part))?;
+        let mut found = worker.run(&[row], self.pad, |scratch, _, part| read(scratch, part))?;
         found.pop().ok_or(EncoderError::OutputShape { expected: vec![1], found: vec![0] })
     }
 }

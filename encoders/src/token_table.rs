@@ -1,10 +1,9 @@
 //! Questions without a network: tokenise, look up each token's weight, multiply by its frequency.
-
-use std::collections::HashMap;
+//! Without a table every token weighs 1.
 
 use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
 
-use crate::{EncoderError, QueryParameters, TermFrequency, Vocabulary};
+use crate::{EncoderError, QueryParameters, TermFrequency, Vocabulary, query_tables};
 
 /// A query encoder of kind `token-table`: `weight(token) * tf(count)` for each distinct token.
 ///
@@ -16,11 +15,11 @@ pub struct TokenTableQuery {
     /// By token id; 0 drops the token.
     weights: Vec<f32>,
     tf: TermFrequency,
+    prompt: String,
 }
 
 impl TokenTableQuery {
-    /// Makes the encoder from `tokenizer.json` and the table (a JSON object of token to weight).
-    /// A token that the table lacks, or whose weight is not above zero, is dropped.
+    /// Makes the encoder from `tokenizer.json` and the table (see [`crate::TokenTable`]). A token that the table lacks, or whose weight is not above zero, is dropped.
     ///
     /// # Errors
     /// When either is not what it should be, or they do not belong together.
@@ -29,7 +28,27 @@ impl TokenTableQuery {
         query_table: &[u8],
         parameters: &QueryParameters,
     ) -> Result<Self, EncoderError> {
-        Self::new(Vocabulary::from_bytes(tokenizer_json)?, query_table, parameters)
+        Self::new(Vocabulary::from_bytes(tokenizer_json)?, Some(query_table), parameters)
+    }
+
+    /// Makes the encoder of an index from the copies that it keeps. `None` when the model needs a
+    /// network for questions, or the index lacks a copy.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`].
+    pub fn from_copies(
+        identity: &crate::EncoderIdentity,
+        tokenizer_json: Option<&[u8]>,
+        query_table: Option<&[u8]>,
+    ) -> Result<Option<Self>, EncoderError> {
+        let (Some(tokenizer), Some(parameters)) = (tokenizer_json, &identity.query) else {
+            return Ok(None);
+        };
+        if identity.query_table_sha256.is_some() != query_table.is_some() {
+            return Ok(None);
+        }
+        let vocabulary = Vocabulary::with_rows(tokenizer, identity.dimension)?;
+        Self::new(vocabulary, query_table, parameters).map(Some)
     }
 
     /// As [`Self::from_bytes`], with the tokenizer read before.
@@ -38,10 +57,13 @@ impl TokenTableQuery {
     /// As [`Self::from_bytes`].
     pub fn new(
         vocabulary: Vocabulary,
-        query_table: &[u8],
+        query_table: Option<&[u8]>,
         parameters: &QueryParameters,
     ) -> Result<Self, EncoderError> {
-        let mut weights = weights_by_id(&vocabulary, query_table)?;
+        let mut weights = match query_table {
+            Some(table) => query_tables::weights_by_id(&vocabulary, table)?,
+            None => vec![1.0; vocabulary.tokens().len()],
+        };
         for id in vocabulary.ids("query.drop_tokens", &parameters.drop_tokens)? {
             if let Some(weight) = weights.get_mut(id as usize) {
                 *weight = 0.0;
@@ -51,7 +73,7 @@ impl TokenTableQuery {
             let reason = "has no weight above zero".to_owned();
             return Err(EncoderError::QueryTableWeights { reason });
         }
-        Ok(Self { vocabulary, weights, tf: parameters.tf })
+        Ok(Self { vocabulary, weights, tf: parameters.tf, prompt: parameters.prompt.clone() })
     }
 
     /// The vocabulary's tokens; a token's id is its position.
@@ -72,6 +94,10 @@ impl TokenTableQuery {
     /// # Errors
     /// [`EncoderError::Tokenise`] when the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<SparseVector, EncoderError> {
+        let mut text = std::borrow::Cow::Borrowed(text);
+        if !self.prompt.is_empty() {
+            text = format!("{}{text}", self.prompt).into();
+        }
         let encoding = self
             .vocabulary
             .tokenizer()
@@ -94,30 +120,5 @@ impl TokenTableQuery {
 impl EncodeQuery for TokenTableQuery {
     fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError> {
         Ok(self.encode(text)?)
-    }
-}
-
-/// The table as an array; what it lacks, and weights of zero or less, become 0.
-fn weights_by_id(vocabulary: &Vocabulary, table: &[u8]) -> Result<Vec<f32>, EncoderError> {
-    let table: HashMap<String, f32> =
-        serde_json::from_slice(table).map_err(|source| EncoderError::QueryTable { source })?;
-    let mut weights = vec![0.0_f32; vocabulary.tokens().len()];
-    let mut unknown: Vec<&str> = Vec::new();
-    for (token, &weight) in &table {
-        if !weight.is_finite() {
-            let reason = format!("gives {token:?} the weight {weight}");
-            return Err(EncoderError::QueryTableWeights { reason });
-        }
-        match vocabulary.id(token).and_then(|id| weights.get_mut(id as usize)) {
-            Some(slot) => *slot = weight.max(0.0),
-            None => unknown.push(token),
-        }
-    }
-    match unknown.iter().min() {
-        Some(example) => Err(EncoderError::QueryTableVocabulary {
-            unknown: unknown.len(),
-            example: (*example).to_owned(),
-        }),
-        None => Ok(weights),
     }
 }

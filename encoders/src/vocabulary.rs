@@ -2,6 +2,7 @@
 
 use std::panic;
 
+use serde_json::json;
 use tokenizers::{
     PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
@@ -22,6 +23,19 @@ impl Vocabulary {
     /// [`EncoderError::Tokenizer`] when the bytes are no tokenizer, [`EncoderError::VocabularyGap`]
     /// when its ids are not 0, 1, 2, … each once.
     pub fn from_bytes(json: &[u8]) -> Result<Self, EncoderError> {
+        Self::read(json, None)
+    }
+
+    /// As [`Self::from_bytes`] for a model of `rows` dimensions, which may be more than there are
+    /// tokens: an id without a token gets the name `[id N]`.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`], and when an id is beyond the rows.
+    pub fn with_rows(json: &[u8], rows: u32) -> Result<Self, EncoderError> {
+        Self::read(json, Some(rows))
+    }
+
+    fn read(json: &[u8], rows: Option<u32>) -> Result<Self, EncoderError> {
         let refused = |reason: String| EncoderError::Tokenizer { reason };
         // The library panics on some files that are JSON and no tokenizer, such as one whose
         // decoder is of no known kind.
@@ -32,7 +46,7 @@ impl Vocabulary {
             .map_err(|e| refused(e.to_string()))?;
         tokenizer.with_truncation(None).map_err(|e| refused(e.to_string()))?;
         tokenizer.with_padding(None);
-        let tokens = tokens_by_id(&tokenizer)?;
+        let tokens = tokens_by_id(&tokenizer, rows)?;
         Ok(Self { tokenizer, tokens })
     }
 
@@ -90,16 +104,59 @@ impl Vocabulary {
     }
 }
 
-fn tokens_by_id(tokenizer: &Tokenizer) -> Result<Vec<String>, EncoderError> {
+fn tokens_by_id(tokenizer: &Tokenizer, rows: Option<u32>) -> Result<Vec<String>, EncoderError> {
     let vocabulary = tokenizer.get_vocab(true);
     let count = vocabulary.len();
-    let mut by_id: Vec<Option<String>> = vec![None; count];
+    let slots = rows.map_or(count, |rows| rows as usize);
+    if slots < count {
+        return Err(EncoderError::VocabularySize { expected: rows.unwrap_or(0), found: count });
+    }
+    let mut by_id: Vec<Option<String>> = vec![None; slots];
     for (token, id) in vocabulary {
         match usize::try_from(id).ok().and_then(|at| by_id.get_mut(at)) {
             Some(slot @ None) => *slot = Some(token),
             _ => return Err(EncoderError::VocabularyGap { tokens: count, id }),
         }
     }
-    // As many tokens as slots and none taken twice: every slot is filled.
-    Ok(by_id.into_iter().flatten().collect())
+    // Without `rows`, there are as many tokens as slots and none taken twice: all are filled.
+    let name = |(id, token): (usize, Option<String>)| token.unwrap_or_else(|| format!("[id {id}]"));
+    Ok(by_id.into_iter().enumerate().map(name).collect())
+}
+
+/// The `tokenizer.json` of a bare `vocab.txt`, as BERT's WordPiece tokenizer reads it.
+///
+/// # Errors
+/// When the file is no vocabulary of BERT.
+pub(crate) fn wordpiece_json(vocab: &[u8], lowercase: bool) -> Result<Vec<u8>, EncoderError> {
+    let refused = |reason: String| EncoderError::Tokenizer { reason };
+    let text = std::str::from_utf8(vocab).map_err(|e| refused(format!("vocab.txt: {e}")))?;
+    let words: Vec<&str> = text.lines().map(|line| line.trim_end_matches('\r')).collect();
+    let find = |token: &str| {
+        let at = words.iter().position(|word| *word == token);
+        at.ok_or_else(|| refused(format!("vocab.txt has no {token}")))
+    };
+    let (cls, sep) = (find("[CLS]")?, find("[SEP]")?);
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let added: Vec<serde_json::Value> = words
+        .iter()
+        .enumerate()
+        .filter(|(_, word)| special.contains(word))
+        .map(|(id, word)| {
+            json!({"id": id, "content": word, "single_word": false, "lstrip": false,
+                   "rstrip": false, "normalized": false, "special": true})
+        })
+        .collect();
+    let ids: serde_json::Map<String, serde_json::Value> =
+        words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                       "strip_accents": null, "lowercase": lowercase},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", sep], "cls": ["[CLS]", cls]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": ids},
+    });
+    Ok(tokenizer.to_string().into_bytes())
 }

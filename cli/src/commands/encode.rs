@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use quarry_datasets::{CollectionOptions, QueryOptions, open_collection, open_queries};
-use quarry_encoders::DocumentOptions;
-use quarry_vectors::{Document, EncodeQuery, Passage, SparseVector};
+use quarry_vectors::{Document, Passage, SparseVector};
 use serde_json::{Map, Value, json};
 
 use crate::model;
@@ -38,9 +37,11 @@ pub(crate) struct Args {
     /// Replace FILE if it is there
     #[arg(long)]
     overwrite: bool,
-    /// Model folder [default: the bundled one]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model: a folder, a name as org/name, or doc=MODEL,query=MODEL [default: the bundled one]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    #[command(flatten)]
+    run_on: model::RunOnArgs,
     /// Longest passage in tokens; the rest is cut [default: the model's]
     #[arg(long, value_name = "N")]
     max_tokens: Option<u32>,
@@ -77,8 +78,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let done = if args.queries {
         encode_queries(args, &model, &mut out, skip)?
     } else {
-        let options =
-            DocumentOptions { sessions: threads, max_tokens: args.max_tokens, top_k: args.top_k };
+        let options = args.run_on.options(threads, args.max_tokens, args.top_k);
         let encoder = model.document_encoder(&options)?;
         let reader = open_collection(&args.input, &CollectionOptions::default())?;
         let total = reader.documents_total();
@@ -121,7 +121,8 @@ fn encode_queries(
     out: &mut impl Write,
     skip: u64,
 ) -> anyhow::Result<u64> {
-    let encoder = model.query_encoder()?;
+    let options = args.run_on.options(None, None, None);
+    let encoder = model.question_encoder(&options)?;
     let queries =
         open_queries(&args.input, &QueryOptions { split: None, ..QueryOptions::default() })?;
     for query in queries.iter().skip(usize::try_from(skip)?) {

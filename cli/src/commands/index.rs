@@ -64,9 +64,12 @@ pub(crate) struct Args {
 pub(crate) struct InputArgs {
     /// The collection: a file or a folder
     pub(crate) input: PathBuf,
-    /// Model folder that encodes the texts [default: the bundled one]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
+    /// Model that encodes the texts: a folder, a name as org/name, or doc=MODEL,query=MODEL
+    /// [default: the bundled one]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) run_on: model::RunOnArgs,
     /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     pub(crate) memory: u64,
@@ -334,8 +337,7 @@ pub(crate) fn with_input<T>(
             "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
         );
     }
-    let document_options =
-        DocumentOptions { sessions: threads, max_tokens: args.max_tokens, top_k: args.top_k };
+    let document_options = args.run_on.options(threads, args.max_tokens, args.top_k);
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
     let splitter = match (args.passages, &model) {
         (Some(tokens), Some(model)) => {
@@ -408,7 +410,7 @@ fn setup<'a>(
         identity: serde_json::to_value(model.identity(options))?,
         tokens: model.vocabulary().tokens().to_vec(),
         tokenizer: Some(model.tokenizer_json().to_vec()),
-        query_table: Some(model.query_table().to_vec()),
+        query_table: model.query_table().map(<[u8]>::to_vec),
         splitter: None,
     })
 }
@@ -459,6 +461,7 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "scale": args.scale,
         "raw_encoding": args.raw_encoding,
         "channel": args.channel.name(),
+        "run_on": args.run_on.description(),
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))

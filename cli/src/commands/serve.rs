@@ -39,9 +39,10 @@ pub(crate) struct Args {
     /// Searches that run at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
-    /// Model folder for questions [default: the index's own copies]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
+    /// network [default: the index's own copies]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     no_verify: bool,
@@ -73,7 +74,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             index.preload()?;
         }
         let index = Arc::new(index);
-        let encoder = model::query_encoder(&index, model_folder.as_deref())?;
+        let encoder = if model_folder.is_none() && model::needs_network(&index)? {
+            note(
+                "note: questions of this index go through a network: without --model, only encoded ones are answered",
+            );
+            None
+        } else {
+            model::query_encoder(&index, model_folder.as_deref())?
+        };
         let engine = Engine::new(Arc::clone(&index), encoder);
         if !index.has_tokens() {
             return Ok(engine);

@@ -34,7 +34,7 @@ const SYSTEMS: [System; 3] = [
 ];
 
 /// The systems of a model: without token embeddings none reranks.
-pub(crate) fn systems(model: Option<&Path>) -> anyhow::Result<Vec<System>> {
+pub(crate) fn systems(model: Option<&str>) -> anyhow::Result<Vec<System>> {
     let tokens = crate::model::open(model)?.token_model().is_some();
     Ok(SYSTEMS.into_iter().filter(|system| tokens || !system.rerank).collect())
 }
@@ -146,7 +146,7 @@ fn collections(root: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
 fn build(
     collection: &Path,
     out: &Path,
-    model: Option<&Path>,
+    model: Option<&str>,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
     let mut words: Vec<std::ffi::OsString> =

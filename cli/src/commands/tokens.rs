@@ -46,9 +46,9 @@ struct AddArgs {
     /// The documents' ids, one a line, in the order of the rows
     #[arg(long, value_name = "FILE", requires = "npy")]
     ids: Option<PathBuf>,
-    /// Model folder whose token encoder is used [default: the bundled model]
-    #[arg(long, value_name = "DIR", conflicts_with = "npy")]
-    model: Option<PathBuf>,
+    /// Model whose token encoder is used [default: the bundled one]
+    #[arg(long, value_name = "MODEL", conflicts_with = "npy")]
+    model: Option<String>,
     /// Dimensions of a row, the model's first ones [default: the model's own, 128 of the bundled one]
     #[arg(long, value_name = "N", conflicts_with = "npy")]
     dims: Option<u32>,
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Encodes an index's texts into token embeddings.
 pub(crate) fn encode(
     dir: &Path,
-    (given, dims): (Option<&Path>, Option<u32>),
+    (given, dims): (Option<&str>, Option<u32>),
     store: &StoreArgs,
     replace: bool,
     quiet: bool,

@@ -27,9 +27,10 @@ pub(crate) struct Args {
     /// Of the queries, at most so many, spread over the file
     #[arg(long, value_name = "N", default_value_t = 1000)]
     most: usize,
-    /// Model folder for questions [default: the index's own copies]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
+    /// network [default: the index's own copies]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,

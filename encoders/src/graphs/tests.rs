@@ -10,8 +10,8 @@ use super::{
     ATTENTION_MASK, Checkpoint, GraphError, Head, Precision, SPARSE_OUTPUT, Saturation, SpladeHead,
     SpladePooling, TOKEN_IDS, TOKENS_OUTPUT, TokenHead,
 };
-use crate::OnnxInputs;
-use crate::graph::{Graph, InputRow, OutputShape, Signature, Tensors};
+use crate::graph::{Graph, GraphBytes, InputRow, OutputShape, Signature, Tensors};
+use crate::{Device, OnnxInputs};
 
 const FAMILIES: [&str; 3] = ["bert", "distilbert", "roberta"];
 
@@ -44,12 +44,25 @@ fn run(onnx: &[u8], (output, shape): (&str, OutputShape), rows: &[&[u32]], pad: 
         token_ids: TOKEN_IDS.into(),
         attention_mask: ATTENTION_MASK.into(),
         token_types: None,
+        positions: None,
+        pool_mask: None,
     };
     let signature = Signature { inputs: &inputs, output, shape };
-    let mut graph = Graph::open(onnx, Path::new("made"), &signature).unwrap();
+    let mut graph = Graph::open(
+        &GraphBytes::InMemory(onnx.to_vec()),
+        Path::new("made"),
+        &signature,
+        Device::Cpu,
+    )
+    .unwrap();
     let mut tensors = Tensors::default();
     let length = rows.iter().map(|row| row.len()).max().unwrap();
-    let rows = rows.iter().map(|ids| InputRow { ids, attended: ids.len() });
+    let rows = rows.iter().map(|ids| InputRow {
+        ids,
+        attended: ids.len(),
+        pooled_from: 0,
+        pooled_to: ids.len(),
+    });
     tensors.fill(rows, length, pad);
     graph.run(&tensors, |values| Ok(values.to_vec())).unwrap()
 }

@@ -12,9 +12,9 @@ use quarry_vectors::{
 
 use super::inputs::{Inputs, TokenIds};
 use super::{TokenOptions, TokenParameters};
-use crate::graph::{Graph, OutputShape, Signature};
+use crate::graph::{Graph, GraphBytes, OutputShape, Signature};
 use crate::sessions::Sessions;
-use crate::{EncoderError, OnnxInputs, Vocabulary};
+use crate::{Device, EncoderError, OnnxInputs, Vocabulary};
 use std::path::Path;
 
 /// An encoder of token embeddings.
@@ -52,8 +52,8 @@ pub(super) struct Parts<'a> {
     /// Values of a row as the graph gives it.
     pub(super) width: u32,
     pub(super) max_positions: u32,
-    /// Bytes of the graph.
-    pub(super) onnx: &'a [u8],
+    /// The graph.
+    pub(super) onnx: &'a GraphBytes,
     /// Where the graph is from, for messages.
     pub(super) path: &'a Path,
 }
@@ -82,7 +82,7 @@ impl TokenEncoder {
         let shape = OutputShape::Token(width);
         let signature = Signature { inputs: parts.inputs, output: parts.output, shape };
         let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
-            Graph::open(parts.onnx, parts.path, &signature)
+            Graph::open(parts.onnx, parts.path, &signature, Device::Cpu)
         })?;
         let truncated = AtomicU64::new(0);
         Ok(Self { documents, questions, parameters, width, dims, skipped, sessions, truncated })
@@ -128,7 +128,7 @@ impl TokenEncoder {
         if tokens.ids.is_empty() {
             return Ok(TokenEmbeddings::default());
         }
-        self.sessions.run_one(tokens.row(), |rows| {
+        self.sessions.run_one(tokens.row(), |(), rows| {
             let read = self.embeddings(rows, tokens.ids.iter().map(|_| true));
             read.map_err(|source| EncoderError::TokenRows { passage: 0, source })
         })

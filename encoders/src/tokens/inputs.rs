@@ -30,7 +30,12 @@ pub(super) struct TokenIds {
 
 impl TokenIds {
     pub(super) fn row(&self) -> InputRow<'_> {
-        InputRow { ids: &self.ids, attended: self.attended }
+        InputRow {
+            ids: &self.ids,
+            attended: self.attended,
+            pooled_from: 0,
+            pooled_to: self.ids.len(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub use encoder::TokenEncoder;
 pub use making::make_token_graph;
 pub use parameters::{Markers, QueryFill, TokenIdentity, TokenParameters};
 
+use crate::graph::GraphBytes;
 use crate::{EncoderError, OnnxInputs, Vocabulary, files};
 use encoder::Parts;
 
@@ -88,12 +89,12 @@ impl TokenModel {
     /// When ONNX Runtime or the graph is missing, the graph is not the one it should be, or an option
     /// is out of range.
     pub fn encoder(&self, options: &TokenOptions) -> Result<TokenEncoder, EncoderError> {
-        let (onnx, path): (Vec<u8>, &Path) = match &self.graph {
+        let (onnx, path): (GraphBytes, &Path) = match &self.graph {
             GraphSource::File { path, made_from: Some(from) } if !path.exists() => {
                 return Err(EncoderError::NotMade { path: path.clone(), from: from.clone() });
             }
             GraphSource::File { path, .. } => {
-                (files::read_verified(path, &self.model_sha256)?, path)
+                (GraphBytes::InMemory(files::read_verified(path, &self.model_sha256)?), path)
             }
         };
         let parts = Parts {

@@ -66,9 +66,9 @@ fn queries_equal_python() {
     let model = bundled();
     let from_folder = model.query_encoder().unwrap();
     let identity = model.identity(&DocumentOptions::default());
-    let from_copies =
-        TokenTableQuery::from_bytes(model.tokenizer_json(), model.query_table(), &identity.query)
-            .unwrap();
+    let (tokenizer, table) = (model.tokenizer_json(), model.query_table());
+    let from_copies = TokenTableQuery::from_copies(&identity, Some(tokenizer), table);
+    let from_copies = from_copies.unwrap().unwrap();
     for golden in golden().queries {
         let text = golden.text.repeat(golden.times);
         let vector = from_folder.encode(&text).unwrap();

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+mod families;
 mod golden;
+mod hub;
 mod passages;
 mod refusals;
 mod slices;

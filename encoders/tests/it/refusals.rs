@@ -164,7 +164,7 @@ fn a_tokenizer_that_the_library_panics_on_is_refused() {
 }
 
 fn parameters() -> QueryParameters {
-    QueryParameters { tf: TermFrequency::OnePlusLn, drop_tokens: Vec::new() }
+    QueryParameters { tf: TermFrequency::OnePlusLn, drop_tokens: Vec::new(), prompt: String::new() }
 }
 
 #[test]
@@ -210,7 +210,7 @@ proptest! {
         bytes[at] = byte;
         if let Ok(vocabulary) = Vocabulary::from_bytes(&bytes) {
             let table = br#"{"slate": 1.0}"#;
-            if let Ok(query) = TokenTableQuery::new(vocabulary, table, &parameters()) {
+            if let Ok(query) = TokenTableQuery::new(vocabulary, Some(table.as_slice()), &parameters()) {
                 let _ = query.encode("marble and slate");
             }
         }

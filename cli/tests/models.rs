@@ -1,0 +1,174 @@
+//! Published models through the whole program: recognised, fetched, indexed with, searched with, and
+//! refused where they do not belong to the index.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{fails, ok, quarry, said, text};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The folder of a toy model of `encoders/tests/families`.
+fn model(dir: &TempDir, name: &str) -> PathBuf {
+    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families");
+    let golden: Value =
+        serde_json::from_slice(&fs::read(families.join("golden.json")).unwrap()).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["name"] == name).unwrap();
+    let folder = dir.path().join(name);
+    for (file, part) in case["files"].as_object().unwrap() {
+        let to = folder.join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(families.join("parts").join(part.as_str().unwrap()), to).unwrap();
+    }
+    folder
+}
+
+fn collection(dir: &TempDir) -> PathBuf {
+    let path = dir.path().join("documents.jsonl");
+    let lines = [
+        r#"{"id": "a", "title": "Marble", "text": "A metamorphic rock."}"#,
+        r#"{"id": "b", "title": "Index", "text": "Posting lists of a search engine."}"#,
+        r#"{"id": "c", "text": "Wire saws cut blocks of stone in the quarry."}"#,
+    ];
+    fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+fn index(dir: &TempDir, name: &str, model: &str) -> PathBuf {
+    let out = dir.path().join(name);
+    let input = collection(dir);
+    ok(&["index", text(&input), "--out", text(&out), "--model", model, "--no-tune"]);
+    out
+}
+
+#[test]
+fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bert, other) = (model(&dir, "splade-bert"), model(&dir, "splade-distilbert"));
+    let at = index(&dir, "ix", text(&bert));
+    let error = fails(&["search", text(&at), "stone in the quarry"], 1);
+    assert!(error.contains("--model splade-bert"), "{error}");
+    let error = fails(&["search", text(&at), "stone", "--model", text(&other)], 1);
+    assert!(error.contains("would not match"), "{error}");
+    let queries = dir.path().join("queries.jsonl");
+    fs::write(
+        &queries,
+        "{\"_id\": \"1\", \"text\": \"Wire saws cut blocks of stone in the quarry.\"}\n",
+    )
+    .unwrap();
+    let given = ["--model", text(&bert)];
+    let run = ok(&[&["search", text(&at), "--queries", text(&queries)][..], &given].concat());
+    assert!(run.starts_with("1 Q0 c 1 "), "{run}");
+
+    // What `encode` gives for documents and questions is what the index is searched with.
+    let vectors = dir.path().join("vectors.jsonl");
+    let encode = ["encode", text(&queries), "--queries", "--out", text(&vectors)];
+    ok(&[&encode[..], &given].concat());
+    let by_vectors = ok(&["search", text(&at), "--queries", text(&vectors)]);
+    assert_eq!(by_vectors, run);
+
+    // Evaluation goes the same way.
+    let qrels = dir.path().join("qrels.tsv");
+    fs::write(&qrels, "query-id\tcorpus-id\tscore\n1\tc\t1\n").unwrap();
+    let eval = [
+        "eval",
+        text(&at),
+        "--queries",
+        text(&queries),
+        "--qrels",
+        text(&qrels),
+        "--measures",
+        "RR@10",
+    ];
+    let table = ok(&[&eval[..], &given].concat());
+    assert!(table.contains("1.0000"), "{table}");
+}
+
+#[test]
+fn a_table_for_questions_is_kept_by_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in
+        ["opensearch-neural-sparse-encoding-doc-v3-toy", "splade-v3-doc", "st-router", "li-lsr-toy"]
+    {
+        let folder = model(&dir, name);
+        let at = index(&dir, &format!("{name}.qry"), text(&folder));
+        let with =
+            ok(&["search", text(&at), "stone in the quarry", "--model", text(&folder), "--json"]);
+        fs::remove_dir_all(&folder).unwrap();
+        let without = ok(&["search", text(&at), "stone in the quarry", "--json"]);
+        let hits =
+            |json: &str| -> Value { serde_json::from_str::<Value>(json).unwrap()["hits"].clone() };
+        assert_eq!(hits(&with), hits(&without), "{name}");
+    }
+}
+
+#[test]
+fn two_networks_are_named_as_a_pair() {
+    let dir = tempfile::tempdir().unwrap();
+    let (documents, questions) = (model(&dir, "efficient"), model(&dir, "splade-bert"));
+    let pair = format!("doc={},query={}", text(&documents), text(&questions));
+    let at = index(&dir, "ix", &pair);
+    let by_pair = ok(&["search", text(&at), "stone", "--model", &pair]);
+    // For questions their own network is all that is needed; the documents' is another.
+    assert_eq!(ok(&["search", text(&at), "stone", "--model", text(&questions)]), by_pair);
+    fails(&["search", text(&at), "stone", "--model", text(&documents)], 1);
+}
+
+#[test]
+fn what_a_folder_is_recognised_as_is_shown_and_can_be_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = model(&dir, "echo-mistral-splade-toy");
+    let shown = ok(&["model", "show", text(&folder)]);
+    assert!(shown.contains("family      echo") && shown.contains("text twice"), "{shown}");
+    let json: Value =
+        serde_json::from_str(&ok(&["model", "show", text(&folder), "--json"])).unwrap();
+    assert_eq!(json["document"]["external"][0]["file"], "model.onnx_data");
+
+    let table = model(&dir, "opensearch-neural-sparse-encoding-doc-v2-toy");
+    let plain = dir.path().join("plain");
+    fs::rename(table, &plain).unwrap();
+    let error = fails(&["model", "show", text(&plain)], 1);
+    assert!(error.contains("--family"), "{error}");
+    ok(&["model", "show", text(&plain), "--family", "opensearch-v3", "--write"]);
+    let json: Value =
+        serde_json::from_str(&ok(&["model", "show", text(&plain), "--json"])).unwrap();
+    assert_eq!(json["document"]["activation"], "log1p-log1p-relu");
+    fails(&["model", "show", text(&plain), "--family", "opensearch-v2", "--write"], 1);
+}
+
+#[test]
+fn a_name_comes_from_the_cache_and_offline_from_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = model(&dir, "splade-v3-doc");
+    let snapshot = dir.path().join("hub/models--org--splade-v3-doc/snapshots/0123");
+    fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
+    fs::rename(folder, &snapshot).unwrap();
+    let refs = dir.path().join("hub/models--org--splade-v3-doc/refs");
+    fs::create_dir_all(&refs).unwrap();
+    fs::write(refs.join("main"), "0123").unwrap();
+    let show = |name: &str| {
+        let mut command = quarry(&["model", "show", name]);
+        command.env("HF_HOME", dir.path()).env("HF_HUB_OFFLINE", "1").env_remove("HF_HUB_CACHE");
+        command.output().unwrap()
+    };
+    let found = show("org/splade-v3-doc");
+    let stdout = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(stdout.contains("name        org/splade-v3-doc"), "{stdout}{}", said(&found));
+    assert!(stdout.contains("family      splade-doc"), "{stdout}");
+    assert!(said(&show("org/other")).contains("HF_HUB_OFFLINE"));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bert = model(&dir, "splade-bert");
+    let (input, out) = (collection(&dir), dir.path().join("ix"));
+    let words =
+        ["index", text(&input), "--out", text(&out), "--model", text(&bert), "--device", "cuda"];
+    let error = fails(&words, 1);
+    assert!(error.contains("CUDA"), "{error}");
+}

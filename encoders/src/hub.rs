@@ -1,0 +1,340 @@
+//! Models by name, from a Hugging Face hub into its cache layout.
+//!
+//! 1. ask the hub for the commit and the names of the files  2. choose the files that an encoder
+//!    needs  3. fetch each one that the cache has not, resuming an interrupted transfer, and compare
+//!    its length and checksum with what the hub says (the etag is the SHA-256 of a large file, git's
+//!    SHA-1 of a small one); one that differs is removed  4. only then name the commit in
+//!    `refs/main`, so that a cache never names a commit whose files are not all there
+//!
+//! `hf-hub` does the transfers and knows the layout, which Python's `huggingface_hub` shares.
+
+use std::fs;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::Progress;
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use sha1::Digest;
+
+use crate::{EncoderError, MANIFEST_FILE, files};
+
+/// How often a transfer is tried; each try goes on where the last one broke off.
+const TRIES: usize = 3;
+
+/// A hub and a cache.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    /// Address, such as `https://huggingface.co`.
+    pub endpoint: String,
+    /// The cache's folder (`.../huggingface/hub`).
+    pub cache: PathBuf,
+    /// Sent as a bearer token, where one is needed.
+    pub token: Option<String>,
+    /// Whether nothing is to be fetched.
+    pub offline: bool,
+}
+
+/// What happens during a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubEvent<'a> {
+    /// A file's transfer begins, or goes on.
+    File {
+        /// Its name.
+        name: &'a str,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// Bytes of it arrived.
+    Bytes(u64),
+}
+
+/// Hands `hf-hub`'s progress on.
+struct Report<'a>(&'a dyn Fn(HubEvent<'_>));
+
+impl Progress for Report<'_> {
+    fn init(&mut self, size: usize, name: &str) {
+        (self.0)(HubEvent::File { name, bytes: size as u64 });
+    }
+    fn update(&mut self, size: usize) {
+        (self.0)(HubEvent::Bytes(size as u64));
+    }
+    fn finish(&mut self) {}
+}
+
+impl Hub {
+    /// Whether a text is a name such as `org/name`.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        text.split_once('/').is_some_and(|(org, name)| plain(org) && plain(name))
+    }
+
+    /// The folder of a model that the cache holds whole, as far as its files tell: an encoder's graph
+    /// or weights are there. Nothing is fetched.
+    #[must_use]
+    pub fn cached(&self, name: &str) -> Option<PathBuf> {
+        let repo = Cache::new(self.cache.clone()).repo(model(name, "main"));
+        let commit = ["config.json", "modules.json", MANIFEST_FILE];
+        let folder = commit.iter().find_map(|file| Some(repo.get(file)?.parent()?.to_owned()))?;
+        let whole = ["model.onnx", "onnx/model.onnx", "model.safetensors", MANIFEST_FILE];
+        whole.iter().any(|file| folder.join(file).exists()).then_some(folder)
+    }
+
+    /// The folder of a model: the cache's, or fetched.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub fn get(
+        &self,
+        name: &str,
+        progress: &dyn Fn(HubEvent<'_>),
+    ) -> Result<PathBuf, EncoderError> {
+        match self.cached(name) {
+            Some(folder) => Ok(folder),
+            None => self.pull(name, progress),
+        }
+    }
+
+    /// Fetches what the cache lacks of a model's newest commit; gives its folder.
+    ///
+    /// # Errors
+    /// [`EncoderError::Hub`] when the hub cannot be asked, has no such model, lists a file that no
+    /// model folder may have, or a file does not arrive whole.
+    pub fn pull(
+        &self,
+        name: &str,
+        progress: &dyn Fn(HubEvent<'_>),
+    ) -> Result<PathBuf, EncoderError> {
+        let fail = |doing: &str, reason: String| EncoderError::Hub {
+            name: name.to_owned(),
+            doing: doing.to_owned(),
+            reason,
+        };
+        if !Self::is_name(name) {
+            return Err(fail("no name", "expected a name such as org/name".to_owned()));
+        }
+        if self.offline {
+            let reason = format!(
+                "it is not in the cache {}, and HF_HUB_OFFLINE forbids fetching it",
+                self.cache.display()
+            );
+            return Err(fail("offline", reason));
+        }
+        let api = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
+            .with_endpoint(self.endpoint.trim_end_matches('/').to_owned())
+            .with_token(self.token.clone())
+            .with_progress(false)
+            .build()
+            .map_err(|e| fail("starting", e.to_string()))?;
+        let asked = format!("asking {}", self.endpoint);
+        let info = guarded(|| api.repo(model(name, "main")).info()).map_err(|e| {
+            let hint = "is the name right, does it need a token (HF_TOKEN), and is the address \
+                        (HF_ENDPOINT) reachable?";
+            fail(&asked, format!("{e}; {hint}"))
+        })?;
+        if !is_hash(&info.sha) {
+            return Err(fail(&asked, format!("{:?} is no commit", info.sha)));
+        }
+        let names: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).collect();
+        let chosen = choose(&names);
+        if !chosen.iter().any(|f| f.ends_with(".onnx") || f.ends_with(".safetensors")) {
+            return Err(fail(
+                &asked,
+                "it has neither model.onnx nor onnx/model.onnx nor model.safetensors".to_owned(),
+            ));
+        }
+        let repo = model(name, &info.sha);
+        let cache = Cache::new(self.cache.clone()).repo(repo.clone());
+        let folder = cache.pointer_path(&info.sha);
+        let fetch = Fetch { api: &api, repo: api.repo(repo), cache, progress };
+        for file in chosen {
+            if folder.join(file).exists() {
+                continue;
+            }
+            fetch.file(file, &info.sha).map_err(|reason| fail(file, reason))?;
+        }
+        Cache::new(self.cache.clone())
+            .repo(model(name, "main"))
+            .create_ref(&info.sha)
+            .map_err(|e| fail("naming the commit", e.to_string()))?;
+        Ok(folder)
+    }
+}
+
+/// One model's transfers.
+struct Fetch<'a> {
+    api: &'a Api,
+    repo: ApiRepo,
+    cache: CacheRepo,
+    progress: &'a dyn Fn(HubEvent<'_>),
+}
+
+impl Fetch<'_> {
+    /// Fetches a file and checks it.
+    fn file(&self, file: &str, commit: &str) -> Result<(), String> {
+        let facts = guarded(|| self.api.metadata(&self.repo.url(file)))?;
+        // The etag becomes a file's name, and says what the content must be.
+        if !is_hash(facts.etag()) {
+            return Err(format!("the hub gives the etag {:?}: no checksum", facts.etag()));
+        }
+        if facts.commit_hash() != commit {
+            return Err("the model changed meanwhile; try again".to_owned());
+        }
+        let blob = self.cache.blob_path(facts.etag());
+        let part = blob.with_extension("part");
+        let size = facts.size() as u64;
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            // A transfer that has all bytes and was not renamed cannot be gone on with.
+            if fs::metadata(&part).is_ok_and(|m| m.len() >= size) {
+                remove(&part)?;
+            }
+            match guarded(|| self.repo.download_with_progress(file, Report(self.progress))) {
+                Ok(pointer) => {
+                    let Err(reason) = check(&blob, size, facts.etag()) else { return Ok(()) };
+                    remove(&pointer)?;
+                    remove(&blob)?;
+                    last = format!("{reason}; it was removed");
+                }
+                Err(reason) => last = reason,
+            }
+        }
+        Err(format!("{last} ({TRIES} tries)"))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: cannot be removed: {e}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `hf-hub` panics on some answers of a server, such as a redirection to nowhere.
+fn guarded<T>(call: impl FnOnce() -> Result<T, ApiError>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| "the server's answer is none of a hub".to_owned())?
+        .map_err(|e| e.to_string())
+}
+
+fn model(name: &str, revision: &str) -> Repo {
+    Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned())
+}
+
+/// 40 or 64 hexadecimal digits.
+fn is_hash(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Compares a file with its length and etag.
+fn check(blob: &Path, size: u64, etag: &str) -> Result<(), String> {
+    let broken = |e: &dyn std::fmt::Display| format!("it cannot be read back: {e}");
+    let found = fs::metadata(blob).map_err(|e| broken(&e))?.len();
+    if found != size {
+        return Err(format!("{found} bytes arrived of {size}"));
+    }
+    let sum = if etag.len() == 64 {
+        files::sha256_of(blob).map_err(|e| broken(&e))?
+    } else {
+        git_sha1(blob, size).map_err(|e| broken(&e))?
+    };
+    if sum != etag.to_ascii_lowercase() {
+        return Err(format!("what arrived has the checksum {sum}, the hub says {etag}"));
+    }
+    Ok(())
+}
+
+/// The name that git gives a file's content.
+fn git_sha1(path: &Path, size: u64) -> std::io::Result<String> {
+    let mut digest = sha1::Sha1::new();
+    digest.update(format!("blob {size}\0"));
+    let mut file = fs::File::open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(format!("{:x}", digest.finalize()));
+        }
+        digest.update(&buffer[..n]);
+    }
+}
+
+/// The files of a model that an encoder needs: configuration, tokenizer, tables, and the graph; the
+/// weights only where there is no graph. A name that reaches out of the folder is never chosen.
+fn choose(names: &[String]) -> Vec<&str> {
+    let graph = ["model.onnx", "onnx/model.onnx"];
+    let has_graph = names.iter().find(|n| graph.contains(&n.as_str()));
+    let wanted = |name: &&str| {
+        let file = name.rsplit('/').next().unwrap_or_default();
+        let small = file.ends_with(".json") || file.ends_with(".txt");
+        let weights = file.ends_with("model.safetensors")
+            && (has_graph.is_none() || name.contains("SparseStaticEmbedding"));
+        // Weights beside a graph are called model.onnx_data, or model.onnx.data.
+        let of_graph = graph.iter().any(|g| name.starts_with(g));
+        files::is_inside(name)
+            && !name.split('/').any(|part| part.starts_with('.'))
+            && (small || weights || of_graph || file == "query_table.safetensors")
+    };
+    names.iter().map(String::as_str).filter(wanted).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_from_folders() {
+        assert!(Hub::is_name("naver/splade-v3"));
+        for folder in ["models", "./models/a", "/a/b", "a/b/c", "../b", "a/", "a/.b", "a b/c"] {
+            assert!(!Hub::is_name(folder), "{folder}");
+        }
+    }
+
+    #[test]
+    fn what_an_encoder_needs_is_chosen() {
+        let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let all = names(&[
+            ".gitattributes",
+            "README.md",
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "onnx/model.onnx",
+            "onnx/model.onnx_data",
+            "onnx/model_quantized.onnx",
+            "query_0_SparseStaticEmbedding/model.safetensors",
+            "../evil.json",
+            "a/../../evil.json",
+            "/etc/evil.json",
+        ]);
+        let want = [
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "onnx/model.onnx",
+            "onnx/model.onnx_data",
+            "query_0_SparseStaticEmbedding/model.safetensors",
+        ];
+        assert_eq!(choose(&all), want);
+        assert_eq!(choose(&names(&["config.json", "model.safetensors"])).len(), 2);
+    }
+
+    #[test]
+    fn git_names_a_file_by_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "hello\n").unwrap();
+        assert_eq!(git_sha1(&path, 6).unwrap(), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+}

@@ -1,0 +1,304 @@
+//! The files of a published model, and what its configuration says.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::graph::GraphFile;
+use crate::{EncoderError, ExternalFile, OnnxInputs, TokenizerFile, Vocabulary, files};
+
+/// A model folder, or a folder of a module within one.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    /// The model folder.
+    root: PathBuf,
+    /// The module's folder below it; empty for the model folder itself.
+    below: String,
+}
+
+/// The encoder that a folder holds, before its family is known.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) file: String,
+    pub(super) sha256: String,
+    pub(super) external: Vec<ExternalFile>,
+    pub(super) inputs: OnnxInputs,
+    pub(super) output: String,
+    /// Whether the output is `[batch, dimension]`.
+    pub(super) pooled: bool,
+    pub(super) dimension: u32,
+    pub(super) max_positions: u32,
+    /// Longest text by the tokenizer's configuration.
+    pub(super) max_length: Option<u32>,
+    pub(super) tokenizer: TokenizerFile,
+    pub(super) special_tokens: Vec<String>,
+    /// `architectures` of the configuration.
+    pub(super) architecture: String,
+}
+
+impl Folder {
+    pub(super) fn new(root: &Path, below: &str) -> Self {
+        Self { root: root.to_owned(), below: below.trim_matches('/').to_owned() }
+    }
+
+    pub(super) fn inner(&self, below: &str) -> Self {
+        Self::new(&self.root, &format!("{}/{}", self.below, below.trim_matches('/')))
+    }
+
+    /// A file's name relative to the model folder.
+    pub(super) fn name(&self, file: &str) -> String {
+        if self.below.is_empty() { file.to_owned() } else { format!("{}/{file}", self.below) }
+    }
+
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.root.join(self.name(file))
+    }
+
+    pub(super) fn has(&self, file: &str) -> bool {
+        self.path(file).is_file()
+    }
+
+    pub(super) fn refuse(&self, reason: impl Into<String>) -> EncoderError {
+        EncoderError::Unrecognised { folder: self.root.join(&self.below), reason: reason.into() }
+    }
+
+    /// A JSON file; `None` when it is not there.
+    pub(super) fn json(&self, file: &str) -> Result<Option<Value>, EncoderError> {
+        if !self.has(file) {
+            return Ok(None);
+        }
+        let path = self.path(file);
+        let value = serde_json::from_slice(&files::read(&path)?)
+            .map_err(|source| EncoderError::Manifest { path, source })?;
+        Ok(Some(value))
+    }
+
+    /// The graph of this folder, or of the model folder.
+    fn graph(&self) -> Result<(String, GraphFile), EncoderError> {
+        let root = Self::new(&self.root, "");
+        for folder in [self, &root] {
+            for file in ["model.onnx", "onnx/model.onnx"] {
+                if folder.has(file) {
+                    return Ok((folder.name(file), GraphFile::read(&folder.path(file))?));
+                }
+            }
+        }
+        let reason = if self.has("model.safetensors") || self.has("pytorch_model.bin") {
+            "there are weights and no graph: neither model.onnx nor onnx/model.onnx; export the \
+             model with its language-model head to ONNX (optimum-cli export onnx --task fill-mask)"
+        } else {
+            "neither model.onnx nor onnx/model.onnx is there"
+        };
+        Err(self.refuse(reason))
+    }
+
+    /// All that the files say of the encoder.
+    pub(super) fn find(&self) -> Result<Found, EncoderError> {
+        let config = self.json("config.json")?.unwrap_or(Value::Null);
+        let (file, graph) = self.graph()?;
+        let inputs = inputs(&graph.inputs).map_err(|reason| self.refuse(reason))?;
+        let number = |name: &str| {
+            config[name].as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
+        };
+        let rows = number("vocab_size");
+        let (output, pooled, last) = output(&graph, rows).map_err(|reason| self.refuse(reason))?;
+        let path = self.root.join(&file);
+        let external = |name: &String| {
+            if !files::is_inside(name) {
+                return Err(self.refuse(format!("{file}: its weights lie outside, in {name:?}")));
+            }
+            let sha256 = files::sha256_of(&path.with_file_name(name))?;
+            Ok(ExternalFile { file: name.clone(), sha256 })
+        };
+        let external = graph.external.iter().map(external).collect::<Result<_, _>>()?;
+        let tokenizer_config = self.json("tokenizer_config.json")?.unwrap_or(Value::Null);
+        let special_map = self.json("special_tokens_map.json")?.unwrap_or(Value::Null);
+        let (tokenizer, special_tokens, dimension) =
+            self.tokenizer(&config, &tokenizer_config, &special_map, last.or(rows))?;
+        let model_type = config["model_type"].as_str().unwrap_or_default();
+        let positions = number("max_position_embeddings").or_else(|| number("n_positions"));
+        // RoBERTa's positions begin behind the padding token's id.
+        let offset = match model_type {
+            "roberta" | "xlm-roberta" | "camembert" => {
+                1 + config["pad_token_id"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+            }
+            _ => 0,
+        };
+        let architecture = config["architectures"][0].as_str().unwrap_or_default().to_owned();
+        let max_length = tokenizer_config["model_max_length"].as_f64();
+        Ok(Found {
+            file,
+            sha256: graph.sha256,
+            external,
+            inputs,
+            output,
+            pooled,
+            dimension,
+            max_positions: positions.map_or(512, |n| n.saturating_sub(offset)),
+            // A tokenizer without a limit says 1e30.
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and a million"
+            )]
+            max_length: max_length.filter(|n| (1.0..1e6).contains(n)).map(|n| n as u32),
+            tokenizer,
+            special_tokens,
+            architecture,
+        })
+    }
+
+    /// The tokenizer, its special tokens, and the number of dimensions.
+    fn tokenizer(
+        &self,
+        config: &Value,
+        tokenizer_config: &Value,
+        special_map: &Value,
+        rows: Option<u32>,
+    ) -> Result<(TokenizerFile, Vec<String>, u32), EncoderError> {
+        let root = Self::new(&self.root, "");
+        let here =
+            |file: &str| [self, &root].into_iter().find(|f| f.has(file)).map(|f| f.name(file));
+        let (file, lowercase) = match (here("tokenizer.json"), here("vocab.txt")) {
+            (Some(file), _) => (file, None),
+            (None, Some(file)) => {
+                (file, Some(tokenizer_config["do_lower_case"].as_bool().unwrap_or(true)))
+            }
+            (None, None) => {
+                return Err(self.refuse(
+                    "there is no tokenizer: neither tokenizer.json nor vocab.txt; save the model's \
+                     fast tokenizer (AutoTokenizer.from_pretrained(...).save_pretrained(...))",
+                ));
+            }
+        };
+        let bytes = files::read(&self.root.join(&file))?;
+        let json = match lowercase {
+            Some(lowercase) => crate::vocabulary::wordpiece_json(&bytes, lowercase)?,
+            None => bytes.clone(),
+        };
+        let vocabulary = match rows {
+            Some(rows) => Vocabulary::with_rows(&json, rows)?,
+            None => Vocabulary::from_bytes(&json)?,
+        };
+        let dimension = u32::try_from(vocabulary.tokens().len()).unwrap_or(u32::MAX);
+        // A special token is a string, or an object with its `content`.
+        let text =
+            |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_owned);
+        let roles = [
+            "unk_token",
+            "sep_token",
+            "pad_token",
+            "cls_token",
+            "mask_token",
+            "bos_token",
+            "eos_token",
+        ];
+        let special: Vec<String> = roles
+            .iter()
+            .filter_map(|role| text(&special_map[*role]).or_else(|| text(&tokenizer_config[*role])))
+            .filter(|token| vocabulary.id(token).is_some())
+            .collect();
+        let by_id = |id: &Value| {
+            let id = usize::try_from(id.as_u64()?).ok()?;
+            vocabulary.tokens().get(id).cloned()
+        };
+        // What fills up rows is masked: any token serves where the model names none.
+        let pad_token = text(&special_map["pad_token"])
+            .or_else(|| text(&tokenizer_config["pad_token"]))
+            .filter(|token| vocabulary.id(token).is_some())
+            .or_else(|| by_id(&config["pad_token_id"]))
+            .or_else(|| vocabulary.id("[PAD]").map(|_| "[PAD]".to_owned()))
+            .or_else(|| by_id(&config["eos_token_id"]))
+            .or_else(|| vocabulary.tokens().first().cloned())
+            .unwrap_or_default();
+        let mut special = special;
+        if special.is_empty() {
+            let usual = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
+            special = usual
+                .iter()
+                .filter(|t| vocabulary.id(t).is_some())
+                .map(|t| (*t).to_owned())
+                .collect();
+        }
+        special.sort_unstable();
+        special.dedup();
+        let unnamed_ids = match lowercase {
+            _ if rows.is_none() => false,
+            _ => Vocabulary::from_bytes(&json)
+                .map_or(true, |v| v.tokens().len() != vocabulary.tokens().len()),
+        };
+        let sha256 = files::sha256(&bytes);
+        Ok((TokenizerFile { file, sha256, pad_token, unnamed_ids, lowercase }, special, dimension))
+    }
+}
+
+/// The inputs by the names that exporters give them.
+fn inputs(names: &[String]) -> Result<OnnxInputs, String> {
+    let (mut ids, mut mask, mut types, mut positions, mut pool) = (None, None, None, None, None);
+    for name in names {
+        let slot = match name.as_str() {
+            "input_ids" | "input" | "ids" => &mut ids,
+            "attention_mask" | "input_mask" | "mask" => &mut mask,
+            "token_type_ids" | "segment_ids" | "input_type" | "token_types" => &mut types,
+            "position_ids" | "positions" => &mut positions,
+            "pool_mask" => &mut pool,
+            other => {
+                return Err(format!(
+                    "the graph takes an input {other:?}, and what it should be is not known; \
+                     known are token ids (input_ids), attention_mask or input_mask, token_type_ids, \
+                     segment_ids or input_type, position_ids, pool_mask"
+                ));
+            }
+        };
+        if slot.replace(name.clone()).is_some() {
+            return Err(format!(
+                "the graph takes {name:?} beside another input of the same meaning"
+            ));
+        }
+    }
+    match (ids, mask) {
+        (Some(token_ids), Some(attention_mask)) => Ok(OnnxInputs {
+            token_ids,
+            attention_mask,
+            token_types: types,
+            positions,
+            pool_mask: pool,
+        }),
+        _ => Err(format!(
+            "the graph takes {}; expected token ids (input_ids) and a mask (attention_mask)",
+            names.join(", ")
+        )),
+    }
+}
+
+/// The output to use: its name, whether it is pooled, and its width.
+fn output(graph: &GraphFile, rows: Option<u32>) -> Result<(String, bool, Option<u32>), String> {
+    let known = ["logits", "sparse_embedding", "sentence_embedding", "output", "last_hidden_state"];
+    let found = match graph.outputs.as_slice() {
+        [only] => Some(only),
+        several => known.iter().find_map(|name| several.iter().find(|o| o.name == *name)),
+    };
+    let names = || graph.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = found.ok_or_else(|| format!("which output is meant: {}?", names()))?;
+    // A pooled output may be wider than the configuration says, never narrower hidden states.
+    if let (Some(last), Some(rows)) = (found.last, rows)
+        && last < rows
+    {
+        return Err(format!(
+            "the graph's output {} has a width of {last}, the vocabulary {rows} tokens: these are no \
+             weights of tokens (an export without the language-model head?)",
+            found.name
+        ));
+    }
+    let pooled = match found.axes {
+        Some(2) => true,
+        Some(3) => false,
+        _ => {
+            return Err(format!(
+                "the graph does not say whether its output {} is one vector a text or one a token",
+                found.name
+            ));
+        }
+    };
+    Ok((found.name.clone(), pooled, found.last))
+}

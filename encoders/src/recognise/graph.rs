@@ -1,0 +1,134 @@
+//! What a graph takes and gives, read from its file without the runtime: names and shapes of inputs
+//! and outputs, and the files that its weights lie in.
+//!
+//! Only these fields of ONNX's protocol buffers are declared (numbers as in `onnx.proto3`); all
+//! others, weights among them, are passed over.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use prost::Message as _;
+
+use crate::{EncoderError, files};
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ModelProto {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<GraphProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GraphProto {
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    output: Vec<ValueInfoProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TensorProto {
+    #[prost(string, tag = "8")]
+    name: String,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<EntryProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct EntryProto {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ValueInfoProto {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    r#type: Option<TypeProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    tensor_type: Option<TensorTypeProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TensorTypeProto {
+    #[prost(message, optional, tag = "2")]
+    shape: Option<ShapeProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    dim: Vec<DimProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DimProto {
+    #[prost(int64, optional, tag = "1")]
+    dim_value: Option<i64>,
+}
+
+/// A graph's signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GraphFile {
+    pub(super) sha256: String,
+    pub(super) inputs: Vec<String>,
+    pub(super) outputs: Vec<OutputFact>,
+    /// Names of the files that hold weights, relative to the graph's folder.
+    pub(super) external: Vec<String>,
+}
+
+/// An output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OutputFact {
+    pub(super) name: String,
+    /// Number of axes; `None` where the graph does not say.
+    pub(super) axes: Option<usize>,
+    /// Size of the last axis, where the graph says.
+    pub(super) last: Option<u32>,
+}
+
+impl GraphFile {
+    pub(super) fn read(path: &Path) -> Result<Self, EncoderError> {
+        let bytes = files::read(path)?;
+        let refused =
+            |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
+        let model = ModelProto::decode(bytes.as_slice())
+            .map_err(|e| refused(format!("no ONNX graph: {e}")))?;
+        let graph = model.graph.ok_or_else(|| refused("no ONNX graph: it is empty".to_owned()))?;
+        let weights: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        let external: BTreeSet<String> = graph
+            .initializer
+            .iter()
+            .flat_map(|tensor| &tensor.external_data)
+            .filter(|entry| entry.key == "location")
+            .map(|entry| entry.value.clone())
+            .collect();
+        // Old graphs list their weights among the inputs.
+        let inputs = graph.input.iter().filter(|i| !weights.contains(i.name.as_str()));
+        Ok(Self {
+            sha256: files::sha256(&bytes),
+            inputs: inputs.map(|i| i.name.clone()).collect(),
+            outputs: graph.output.iter().map(output).collect(),
+            external: external.into_iter().collect(),
+        })
+    }
+}
+
+fn output(value: &ValueInfoProto) -> OutputFact {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let shape = tensor.and_then(|t| t.shape.as_ref());
+    let last = shape.and_then(|s| s.dim.last()).and_then(|d| d.dim_value);
+    OutputFact {
+        name: value.name.clone(),
+        axes: shape.map(|s| s.dim.len()),
+        last: last.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+    }
+}

@@ -1,0 +1,245 @@
+//! A published model's folder becomes a manifest: which family it is, and what follows from that.
+//!
+//! 1. `modules.json` (sentence-transformers) says how text goes through its modules: they are
+//!    followed  2. otherwise the graph, its configuration and a query table are looked at, and, where
+//!    these do not tell families apart, the model's name  3. where that does not either, the folder is
+//!    refused and the caller has to name the family
+//!
+//! The checksums are those of the files as found. What each family does is in [`Family`].
+
+mod files;
+mod graph;
+mod sentence_transformers;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use self::files::{Folder, Found};
+use crate::{
+    Activation, BinaryQuery, DocumentParameters, DocumentSide, Echo, EncoderError, MANIFEST_FORMAT,
+    ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency,
+    TokenTable,
+};
+
+/// Families of published sparse encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Documents and questions through one network; ln(1 + max(x, 0)), the largest of the positions
+    /// (Formal et al., arXiv 2109.10086; SPLADE++, SPLADE-v3, Splade_PP, Granite).
+    Splade,
+    /// Documents as `splade`; each token of a question weighs 1 (SPLADE-v3-Doc, arXiv 2403.06789).
+    SpladeDoc,
+    /// As `splade`, but a question keeps only its own tokens (SPLADE-v3-Lexical).
+    SpladeLexical,
+    /// Inference-free with a table, ln(1 + max(x, 0)), special tokens dropped on both sides
+    /// (OpenSearch doc-v1 and doc-v2; Geng et al., arXiv 2411.04403).
+    OpensearchV2,
+    /// As `opensearch-v2` with ln(1 + ln(1 + max(x, 0))) (doc-v3; Shen et al., arXiv 2504.14839).
+    OpensearchV3,
+    /// Documents as `splade`; questions by a learned table (Nardini et al., arXiv 2505.01452).
+    LiLsr,
+    /// A causal language model; all positions are pooled.
+    Decoder,
+    /// A causal language model that is given the text twice; the second copy is pooled
+    /// (Echo-Mistral-SPLADE, Doshi et al., arXiv 2408.11119).
+    Echo,
+    /// A sentence-transformers `SparseEncoder`: as its modules say.
+    SparseEncoder,
+}
+
+impl Family {
+    /// All that can be named, with their names.
+    pub const NAMED: [(&'static str, Self); 8] = [
+        ("splade", Self::Splade),
+        ("splade-doc", Self::SpladeDoc),
+        ("splade-lexical", Self::SpladeLexical),
+        ("opensearch-v2", Self::OpensearchV2),
+        ("opensearch-v3", Self::OpensearchV3),
+        ("li-lsr", Self::LiLsr),
+        ("decoder", Self::Decoder),
+        ("echo", Self::Echo),
+    ];
+
+    fn is_opensearch(self) -> bool {
+        matches!(self, Self::OpensearchV2 | Self::OpensearchV3)
+    }
+
+    /// Longest text of the published models, in tokens.
+    fn max_tokens(self, found: &Found) -> u32 {
+        let usual = match self {
+            Self::OpensearchV2 | Self::OpensearchV3 | Self::Echo => 512,
+            _ => 256,
+        };
+        usual.min(found.max_length.unwrap_or(usual)).min(found.max_positions)
+    }
+}
+
+/// Names of query tables in model folders.
+const TABLES: [&str; 4] =
+    ["idf.json", "query_table.json", "query_token_weights.txt", "query_table.safetensors"];
+
+/// Whether a folder without a manifest could be a published model.
+pub(crate) fn is_candidate(folder: &Path) -> bool {
+    ["config.json", "modules.json"].iter().any(|file| folder.join(file).is_file())
+}
+
+/// The manifest of the model in `folder`; `family` takes the place of what would be recognised.
+pub(crate) fn recognise(
+    folder: &Path,
+    family: Option<Family>,
+) -> Result<ModelManifest, EncoderError> {
+    let root = Folder::new(folder, "");
+    let name = name_of(folder);
+    if family.is_none()
+        && let Some(modules) = root.json("modules.json")?
+    {
+        return sentence_transformers::recognise(&root, name, &modules);
+    }
+    let found = root.find()?;
+    let table = TABLES.into_iter().find(|file| root.has(file));
+    let hint = root
+        .json("config.json")?
+        .and_then(|c| c["_name_or_path"].as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let family = match family {
+        Some(family) => family,
+        None => family_of(&root, &found, table, &format!("{name} {hint}").to_lowercase())?,
+    };
+    manifest(&root, name, family, &found, table)
+}
+
+/// The model's name: `org/name` in a Hugging Face cache, else the folder's.
+fn name_of(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let cached = whole
+        .ancestors()
+        .filter_map(|a| a.file_name()?.to_str())
+        .find_map(|name| Some(name.strip_prefix("models--")?.replace("--", "/")));
+    let plain = || whole.file_name().and_then(|n| n.to_str()).unwrap_or("model").to_owned();
+    cached.unwrap_or_else(plain)
+}
+
+fn family_of(
+    root: &Folder,
+    found: &Found,
+    table: Option<&str>,
+    names: &str,
+) -> Result<Family, EncoderError> {
+    let says = |words: &[&str]| words.iter().any(|word| names.contains(word));
+    let known: Vec<&str> = Family::NAMED.iter().map(|(name, _)| *name).collect();
+    let ambiguous = |what: &str| {
+        root.refuse(format!(
+            "{what}, and neither files nor name ({names:?}) tell the family: name it with \
+             `quarry model show FOLDER --family FAMILY --write` ({})",
+            known.join(", ")
+        ))
+    };
+    if table.is_some() {
+        return match () {
+            () if says(&["li-lsr", "lilsr", "li_lsr"]) => Ok(Family::LiLsr),
+            () if says(&["doc-v3"]) => Ok(Family::OpensearchV3),
+            () if says(&["doc-v1", "doc-v2"]) => Ok(Family::OpensearchV2),
+            () => Err(ambiguous("there is a query table")),
+        };
+    }
+    if found.architecture.ends_with("ForCausalLM") {
+        return match () {
+            () if found.inputs.pool_mask.is_some() || says(&["echo"]) => Ok(Family::Echo),
+            () if says(&["splade", "sparse"]) => Ok(Family::Decoder),
+            () => Err(ambiguous("this is a causal language model")),
+        };
+    }
+    match () {
+        () if says(&["splade-v3-doc"]) => Ok(Family::SpladeDoc),
+        () if says(&["splade-v3-lexical"]) => Ok(Family::SpladeLexical),
+        () => Ok(Family::Splade),
+    }
+}
+
+/// The manifest of a family.
+fn manifest(
+    root: &Folder,
+    name: String,
+    family: Family,
+    found: &Found,
+    table: Option<&str>,
+) -> Result<ModelManifest, EncoderError> {
+    let dropped = if family.is_opensearch() { found.special_tokens.clone() } else { Vec::new() };
+    let activation = match family {
+        Family::OpensearchV3 => Activation::Log1pLog1pRelu,
+        _ => Activation::Log1pRelu,
+    };
+    let parameters = DocumentParameters {
+        max_tokens: family.max_tokens(found),
+        separator: " ".to_owned(),
+        drop_tokens: dropped,
+        echo: (family == Family::Echo).then(Echo::default),
+        ..DocumentParameters::default()
+    };
+    let document = found.side(Pooling::Max, activation, parameters);
+    let without_specials = QueryParameters {
+        tf: TermFrequency::Presence,
+        drop_tokens: found.special_tokens.clone(),
+        prompt: String::new(),
+    };
+    let query = match family {
+        Family::SpladeDoc => QuerySide::Binary(BinaryQuery { parameters: without_specials }),
+        Family::OpensearchV2 | Family::OpensearchV3 | Family::LiLsr => {
+            let Some(file) = table else {
+                return Err(root.refuse(format!(
+                    "this family needs a query table, and none is there: {}",
+                    TABLES.join(", ")
+                )));
+            };
+            let sha256 = crate::files::sha256_of(&root.path(file))?;
+            let parameters = without_specials;
+            QuerySide::TokenTable(TokenTable { file: file.to_owned(), sha256, parameters })
+        }
+        Family::Splade
+        | Family::SpladeLexical
+        | Family::Decoder
+        | Family::Echo
+        | Family::SparseEncoder => QuerySide::Onnx(Box::new(OnnxQueries {
+            graph: document.clone(),
+            tokenizer: None,
+            own_terms: family == Family::SpladeLexical,
+        })),
+    };
+    Ok(ModelManifest {
+        tokens: None,
+        format: MANIFEST_FORMAT,
+        name,
+        family: Some(family),
+        dimension: found.dimension,
+        tokenizer: found.tokenizer.clone(),
+        document: DocumentSide::Onnx(document),
+        query,
+    })
+}
+
+impl Found {
+    /// The side of a manifest: pooling and activation where the graph gives token outputs; one that
+    /// pools has done both.
+    fn side(
+        &self,
+        pooling: Pooling,
+        activation: Activation,
+        parameters: DocumentParameters,
+    ) -> OnnxDocuments {
+        let (pooling, activation) =
+            if self.pooled { (Pooling::InGraph, Activation::None) } else { (pooling, activation) };
+        OnnxDocuments {
+            file: self.file.clone(),
+            sha256: self.sha256.clone(),
+            external: self.external.clone(),
+            inputs: self.inputs.clone(),
+            output: self.output.clone(),
+            pooling,
+            activation,
+            max_positions: self.max_positions,
+            parameters,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Models by name, from a hub that the test plays: HTTP over a local socket, as a hub answers it,
+//! and as it does not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use quarry_encoders::{EncoderError, Hub, HubEvent};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The connection ends half-way through the graph, so many times.
+    Cut(usize),
+    /// A byte of the graph is another.
+    Flipped,
+    /// The hub says the graph is longer than it is.
+    TooLong,
+    /// A file is listed that reaches out of the folder.
+    Outside,
+    /// A redirection to nowhere.
+    Nowhere,
+    /// The etag is a path.
+    BadEtag,
+}
+
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+    cuts: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+fn graph() -> Vec<u8> {
+    (0..200_000u32).map(|n| u8::try_from(n % 251).unwrap()).collect()
+}
+
+fn files() -> BTreeMap<&'static str, Vec<u8>> {
+    BTreeMap::from([
+        ("config.json", b"{}".to_vec()),
+        ("onnx/model.onnx", graph()),
+        ("README.md", b"not needed".to_vec()),
+    ])
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+impl Server {
+    fn start(fault: Fault, token: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let cuts = Arc::new(AtomicUsize::new(if let Fault::Cut(n) = fault { n } else { 0 }));
+        let (log, ended, left) = (Arc::clone(&requests), Arc::clone(&stop), Arc::clone(&cuts));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                // A client that went away is its own affair.
+                let _ = answer(&stream.unwrap(), fault, token, &log, &left);
+            }
+        });
+        Self { address, requests, cuts, stop, thread: Some(thread) }
+    }
+
+    fn hub(&self, cache: &TempDir) -> Hub {
+        Hub {
+            endpoint: self.address.clone(),
+            cache: cache.path().join("hub"),
+            token: None,
+            offline: false,
+        }
+    }
+
+    /// Requests for the graph's bytes, by the range asked for.
+    fn ranges(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().filter(|r| r.contains("/cdn/")).cloned().collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address.trim_start_matches("http://"));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(
+    stream: &TcpStream,
+    fault: Fault,
+    token: Option<&str>,
+    log: &Mutex<Vec<String>>,
+    cuts: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().unwrap_or(Ok(String::new()))?;
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let headers: BTreeMap<String, String> = lines
+        .map_while(|line| line.ok().filter(|l| !l.is_empty()))
+        .filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        })
+        .collect();
+    let range = headers.get("range").cloned().unwrap_or_default();
+    log.lock().unwrap().push(format!("{path} {range}"));
+    let mut out = stream;
+    let mut send = |status: &str, more: &str, body: &[u8]| -> std::io::Result<()> {
+        write!(
+            out,
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n",
+            body.len()
+        )?;
+        out.write_all(body)
+    };
+    if token.is_some_and(|t| headers.get("authorization") != Some(&format!("Bearer {t}"))) {
+        return send("401 Unauthorized", "", b"");
+    }
+    if path.starts_with("/api/models/org/toy") {
+        let mut names: Vec<&str> = files().keys().copied().collect();
+        if fault == Fault::Outside {
+            names.push("../../outside.json");
+        }
+        let siblings: Vec<_> = names.iter().map(|n| json!({"rfilename": n})).collect();
+        let info = json!({"sha": COMMIT, "siblings": siblings});
+        return send("200 OK", "content-type: application/json\r\n", info.to_string().as_bytes());
+    }
+    let (bytes, is_graph, at_hub) =
+        if let Some(file) = path.strip_prefix(&format!("/org/toy/resolve/{COMMIT}/")) {
+            match files().get(file) {
+                Some(bytes) => (bytes.clone(), file.ends_with("onnx"), true),
+                None => return send("404 Not Found", "", b""),
+            }
+        } else if path.starts_with("/cdn/") {
+            (graph(), true, false)
+        } else {
+            return send("404 Not Found", "", b"");
+        };
+    let commit = format!("x-repo-commit: {COMMIT}\r\n");
+    if is_graph && at_hub {
+        // Large files lie elsewhere.
+        let etag = if fault == Fault::BadEtag { "../../evil".to_owned() } else { sha256(&bytes) };
+        let host = headers.get("host").cloned().unwrap_or_default();
+        let location = match fault {
+            Fault::Nowhere => String::new(),
+            _ => format!("location: http://{host}/cdn/graph\r\n"),
+        };
+        return send("302 Found", &format!("{commit}x-linked-etag: \"{etag}\"\r\n{location}"), b"");
+    }
+    let mut body = bytes.clone();
+    if is_graph && fault == Fault::Flipped {
+        body[77] ^= 1;
+    }
+    let total = body.len() + if is_graph && fault == Fault::TooLong { 5 } else { 0 };
+    // "bytes=FROM-" or "bytes=FROM-TO"
+    let (from, to) = range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
+    let from: usize = from.parse().unwrap_or(0);
+    let to: usize = to.parse().map_or(body.len(), |to: usize| (to + 1).min(body.len()));
+    if from >= body.len() {
+        return send("416 Range Not Satisfiable", "", b"");
+    }
+    let part = &body[from..to];
+    let git = "9e26dfeeb6e641a33dae4961196235bdb965b21b"; // of the two bytes `{}`, without a newline
+    let more =
+        format!("{commit}etag: \"{git}\"\r\ncontent-range: bytes {from}-{}/{total}\r\n", to - 1);
+    let whole = to - from > 1;
+    if is_graph
+        && whole
+        && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+    {
+        write!(
+            out,
+            "HTTP/1.1 206 Partial Content\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n",
+            part.len()
+        )?;
+        return out.write_all(&part[..part.len() / 2]);
+    }
+    send("206 Partial Content", &more, part)
+}
+
+fn quiet(_: HubEvent<'_>) {}
+
+fn reason(result: Result<std::path::PathBuf, EncoderError>) -> String {
+    match result {
+        Err(EncoderError::Hub { name, doing, reason }) if name.contains("org") => {
+            format!("{doing}: {reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_model_is_fetched_once_and_then_found_offline() {
+    let server = Server::start(Fault::None, None);
+    let cache = tempfile::tempdir().unwrap();
+    let mut hub = server.hub(&cache);
+    assert_eq!(hub.cached("org/toy"), None);
+    let seen = Mutex::new((Vec::new(), 0));
+    let folder = hub
+        .get("org/toy", &|event| {
+            let mut seen = seen.lock().unwrap();
+            match event {
+                HubEvent::File { name, bytes } => seen.0.push((name.to_owned(), bytes)),
+                HubEvent::Bytes(bytes) => seen.1 += bytes,
+            }
+        })
+        .unwrap();
+    assert_eq!(folder, cache.path().join("hub/models--org--toy/snapshots").join(COMMIT));
+    assert_eq!(fs::read(folder.join("onnx/model.onnx")).unwrap(), graph());
+    assert!(!folder.join("README.md").exists());
+    let main = cache.path().join("hub/models--org--toy/refs/main");
+    assert_eq!(fs::read_to_string(main).unwrap(), COMMIT);
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.0.contains(&("onnx/model.onnx".to_owned(), 200_000)), "{seen:?}");
+    assert!(seen.1 >= 200_002);
+
+    let asked = server.requests.lock().unwrap().len();
+    hub.offline = true;
+    assert_eq!(hub.get("org/toy", &quiet).unwrap(), folder);
+    assert_eq!(server.requests.lock().unwrap().len(), asked);
+    assert!(reason(hub.get("org/other", &quiet)).contains("HF_HUB_OFFLINE"));
+
+    // Asked again, only what changed is fetched: nothing.
+    hub.offline = false;
+    hub.pull("org/toy", &quiet).unwrap();
+    assert_eq!(server.requests.lock().unwrap().len(), asked + 1);
+}
+
+#[test]
+fn an_interrupted_transfer_goes_on() {
+    let server = Server::start(Fault::Cut(1), None);
+    let cache = tempfile::tempdir().unwrap();
+    let folder = server.hub(&cache).pull("org/toy", &quiet).unwrap();
+    assert_eq!(fs::read(folder.join("onnx/model.onnx")).unwrap(), graph());
+    assert_eq!(server.cuts.load(Ordering::SeqCst), 0);
+    let resumed = |r: &String| !r.ends_with("bytes=0-") && !r.ends_with("bytes=0-0");
+    assert!(server.ranges().iter().any(resumed), "{:?}", server.ranges());
+}
+
+#[test]
+fn what_did_not_arrive_whole_is_no_model() {
+    for (fault, says) in [
+        (Fault::Cut(usize::MAX), "3 tries"),
+        (Fault::Flipped, "checksum"),
+        (Fault::TooLong, "bytes arrived of 200005"),
+        (Fault::Nowhere, "none of a hub"),
+        (Fault::BadEtag, "no checksum"),
+    ] {
+        let server = Server::start(fault, None);
+        let cache = tempfile::tempdir().unwrap();
+        let hub = server.hub(&cache);
+        let reason = reason(hub.pull("org/toy", &quiet));
+        assert!(reason.contains(says), "{fault:?}: {reason}");
+        assert_eq!(hub.cached("org/toy"), None, "{fault:?}");
+        let blob = cache.path().join("hub/models--org--toy/blobs").join(sha256(&graph()));
+        assert!(!blob.exists(), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_name_that_reaches_out_is_left_alone() {
+    let server = Server::start(Fault::Outside, None);
+    let cache = tempfile::tempdir().unwrap();
+    server.hub(&cache).pull("org/toy", &quiet).unwrap();
+    assert!(server.requests.lock().unwrap().iter().all(|r| !r.contains("outside")));
+}
+
+#[test]
+fn a_token_is_sent_and_its_lack_is_told() {
+    let server = Server::start(Fault::None, Some("secret"));
+    let cache = tempfile::tempdir().unwrap();
+    let mut hub = server.hub(&cache);
+    let without = reason(hub.pull("org/toy", &quiet));
+    assert!(without.contains("401") && without.contains("HF_TOKEN"), "{without}");
+    hub.token = Some("secret".to_owned());
+    hub.pull("org/toy", &quiet).unwrap();
+    assert!(reason(hub.pull("org/none", &quiet)).contains("404"));
+    hub.endpoint = "http://127.0.0.1:9".to_owned();
+    assert!(reason(hub.pull("org/toy", &quiet)).contains("HF_ENDPOINT"));
+}
