@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use quarry_encoders::{
     DocumentOptions, DocumentSide, EncoderError, Family, Model, QuerySide, find_runtime,
 };
+use proptest::prelude::*;
 use quarry_vectors::{Passage, SparseVector};
 use serde::Deserialize;
 use serde_json::{Value, json};
