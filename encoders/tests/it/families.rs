@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use proptest::prelude::*;
 use quarry_encoders::{
     DocumentOptions, DocumentSide, EncoderError, Family, Model, QuerySide, find_runtime,
 };
-use proptest::prelude::*;
 use quarry_vectors::{Passage, SparseVector};
 use serde::Deserialize;
 use serde_json::{Value, json};
