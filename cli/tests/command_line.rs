@@ -104,7 +104,7 @@ fn json_answers_and_completions() {
     let folder = tempfile::tempdir().unwrap();
     let demo = folder.path().join("demo");
     let shown = ok(&["demo", "--out", text(&demo)]);
-    assert!(shown.contains("\nsparse ") && shown.contains("matched:"), "{shown}");
+    assert!(shown.contains("\nreranked ") && shown.contains("matched:"), "{shown}");
     let index = demo.join("index");
     let answer =
         ok(&["search", text(&index), "why does bread go stale", "--json", "--explain", "-k", "2"]);
@@ -260,10 +260,10 @@ fn all_collections_of_a_folder_in_one_table() {
     let asked = ["eval", text(&dir), "--sets", text(&root)];
     let shown = ok(&[&asked[..], &["--measures", "RR@10,R@100"]].concat());
     let rows: Vec<Vec<&str>> = shown.lines().map(|l| l.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["RR@10", "bm25", "sparse"]);
-    assert_eq!(rows[1], ["bees", "1.0000", "1.0000"]);
-    assert_eq!(rows[2], ["ice", "1.0000", "1.0000"]);
-    assert_eq!(rows[3], ["mean", "1.0000", "1.0000"]);
+    assert_eq!(rows[0], ["RR@10", "bm25", "sparse", "reranked"]);
+    assert_eq!(rows[1], ["bees", "1.0000", "1.0000", "1.0000"]);
+    assert_eq!(rows[2], ["ice", "1.0000", "1.0000", "1.0000"]);
+    assert_eq!(rows[3], ["mean", "1.0000", "1.0000", "1.0000"]);
     assert_eq!(rows[5][0], "R@100");
     let run = fs::read_to_string(dir.join("runs/ice.sparse.trec")).unwrap();
     assert!(run.starts_with("q Q0 1 1 "), "{run}");
