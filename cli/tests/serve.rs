@@ -99,7 +99,10 @@ fn answers_equal_the_command_line() {
     }
     let (status, document) = server.get("/v1/collections/demo/documents/bread-05");
     assert!(status == 200 && document.contains("stale"), "{document}");
-    assert_eq!(server.search(&json!({"query": {"text": "x"}, "rerank": {}})).0, 422);
+    let (status, reranked) =
+        server.search(&json!({"query": {"text": "why does bread go stale"}, "k": 2, "rerank": {}}));
+    assert_eq!((status, &reranked["hits"][0]["id"]), (200, &json!("bread-05")), "{reranked}");
+    assert_eq!(server.search(&json!({"query": {"text": "x"}, "fusion": {}})).0, 422);
     assert_eq!(server.search(&json!({"query": {"text": "x"}, "colour": 1})).0, 400);
     assert_eq!(server.get("/metrics").0, 200);
 }

@@ -316,7 +316,7 @@ def main():
         case(f"opensearch-neural-sparse-encoding-doc-{version}-toy", {"idf.json": "idf.json", **of_bert},
              lambda t: splade(bert, tok, t, drop=special, double=double),
              lambda t: presence(tok, size, t, weights, special), family=f"opensearch-{version}")
-    case("splade-v3-doc", of_bert, plain, lambda t: presence(tok, size, t, drop=special), family="splade-doc")
+    case("splade-v3-doc", of_bert, plain, lambda t: presence(tok, size, t, drop=[0, 2, 3]), family="splade-doc")
     own = lambda t: plain(t) * torch.zeros(size).index_fill(0, torch.tensor(tok(t, truncation=True, max_length=POSITIONS)["input_ids"]), 1.0)
     case("splade-v3-lexical", of_bert, plain, own, family="splade-lexical")
     # Li-LSR: a weight for each word embedding, as a table.

@@ -185,7 +185,12 @@ fn manifest(
         prompt: String::new(),
     };
     let query = match family {
-        Family::SpladeDoc => QuerySide::Binary(BinaryQuery { parameters: without_specials }),
+        Family::SpladeDoc => {
+            // Only what the tokenizer adds is left out: an unknown word counts as one.
+            let mut parameters = without_specials;
+            parameters.drop_tokens.retain(|token| token != "[UNK]" && token != "[MASK]");
+            QuerySide::Binary(BinaryQuery { parameters })
+        }
         Family::OpensearchV2 | Family::OpensearchV3 | Family::LiLsr => {
             let Some(file) = table else {
                 return Err(root.refuse(format!(

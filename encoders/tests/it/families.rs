@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use proptest::prelude::*;
 use quarry_encoders::{
     DocumentOptions, DocumentSide, EncoderError, Family, Model, QuerySide, find_runtime,
 };
