@@ -56,6 +56,10 @@ pub fn open_collection(
     }
     let first = parts.remove(0);
     let source = Source::open(&first, format)?;
+    let texts = options.texts.as_deref().map(|path| {
+        let options = CollectionOptions { format: None, texts: None, ..options.clone() };
+        open_collection(path, &options).map(Box::new)
+    });
     Ok(CollectionReader {
         format: source.format(),
         documents_total: source.documents(),
@@ -63,6 +67,7 @@ pub fn open_collection(
         path: first,
         parts: parts.into(),
         options: options.clone(),
+        texts: texts.transpose()?,
         bytes_total,
         bytes_before: 0,
         repairs: 0,
@@ -86,6 +91,7 @@ pub struct CollectionReader {
     path: PathBuf,
     parts: VecDeque<PathBuf>,
     options: CollectionOptions,
+    texts: Option<Box<CollectionReader>>,
     format: CollectionFormat,
     documents_total: Option<u64>,
     bytes_total: u64,
@@ -121,7 +127,29 @@ impl CollectionReader {
     /// Documents so far whose text was repaired (see [`CollectionOptions::repair_encoding`]).
     #[must_use]
     pub fn repairs(&self) -> u64 {
-        self.repairs
+        self.repairs + self.texts.as_ref().map_or(0, |texts| texts.repairs())
+    }
+
+    /// The next document, with what [`CollectionOptions::texts`] says of it.
+    fn named(&mut self) -> Result<Option<Document>, DatasetError> {
+        let document = self.read()?;
+        let Some(texts) = &mut self.texts else { return Ok(document) };
+        let text = texts.read()?;
+        let found = match (document, text) {
+            (None, None) => return Ok(None),
+            (Some(document), Some(text)) => {
+                use CollectionFormat::{BigAnnCsr, SeismicBin};
+                if document.id == text.id || matches!(self.format, SeismicBin | BigAnnCsr) {
+                    // The line is that of the texts: there its id is found.
+                    return Ok(Some(Document { vector: document.vector, ..text }));
+                }
+                format!("line {} has {:?} for {:?}", text.line, text.id, document.id)
+            }
+            (Some(document), None) => format!("the texts end before document {}", document.id),
+            (None, Some(text)) => format!("the vectors end before line {} of the texts", text.line),
+        };
+        let (vectors, texts) = (self.path.clone(), texts.path.clone());
+        Err(DatasetError::OtherTexts { vectors, texts, found })
     }
 
     fn read(&mut self) -> Result<Option<Document>, DatasetError> {
@@ -147,7 +175,7 @@ impl Iterator for CollectionReader {
     type Item = Result<Document, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.read().transpose();
+        let item = self.named().transpose();
         if matches!(item, Some(Err(_))) {
             self.bytes_before = self.bytes_read();
             self.source = None;

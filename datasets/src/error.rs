@@ -104,6 +104,16 @@ pub enum DatasetError {
         /// What stands there, shortened.
         found: String,
     },
+    /// A collection and its texts do not belong together.
+    #[error("{texts} and {vectors}: expected the same documents in the same order, but {found}")]
+    OtherTexts {
+        /// The collection.
+        vectors: PathBuf,
+        /// Its texts.
+        texts: PathBuf,
+        /// What is different, and where.
+        found: String,
+    },
     /// A record's id is the empty string.
     #[error("{path}, {at}: the id is empty")]
     EmptyId {

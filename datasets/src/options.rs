@@ -1,5 +1,7 @@
 //! What a caller may set about reading.
 
+use std::path::PathBuf;
+
 /// How a collection is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollectionFormat {
@@ -25,11 +27,15 @@ pub struct CollectionOptions {
     /// Divides all weights: 100 for integer weights that are 100 times the real ones. `None`
     /// (default) keeps them as they are.
     pub scale: Option<f32>,
+    /// A second collection with the ids, texts and fields of the first one's documents, in the same
+    /// order: vectors that were made elsewhere rarely bring them. `None` (default) leaves them as
+    /// they are. A document that has an id of its own must have the same in both.
+    pub texts: Option<PathBuf>,
 }
 
 impl Default for CollectionOptions {
     fn default() -> Self {
-        Self { format: None, repair_encoding: true, scale: None }
+        Self { format: None, repair_encoding: true, scale: None, texts: None }
     }
 }
 

@@ -290,3 +290,45 @@ fn readers_can_move_to_another_thread() {
     is_send::<quarry_datasets::CollectionReader>();
     is_send::<DatasetError>();
 }
+
+/// A `.bin` of vectors of one component each.
+fn bin(terms: &[u32]) -> Vec<u8> {
+    let mut out = u32::try_from(terms.len()).unwrap().to_le_bytes().to_vec();
+    for term in terms {
+        out.extend([1u32.to_le_bytes(), term.to_le_bytes(), 1f32.to_le_bytes()].as_flattened());
+    }
+    out
+}
+
+#[test]
+fn vectors_get_the_texts_of_another_file() {
+    let dir = TempDir::new().unwrap();
+    let vectors = write(&dir, "v.bin", &bin(&[7, 8]));
+    let read = |texts: &[u8]| {
+        let texts = Some(write(&dir, "texts", texts));
+        let options = CollectionOptions { texts, ..CollectionOptions::default() };
+        open_collection(&vectors, &options)?.collect::<Result<Vec<_>, _>>()
+    };
+    let found = read(b"p1\tone text\np2\tanother\n").unwrap();
+    let seen: Vec<_> =
+        found.iter().map(|d| (d.id.as_str(), d.text.as_str(), terms(d).terms()[0])).collect();
+    assert_eq!(seen, [("p1", "one text", 7), ("p2", "another", 8)]);
+    let fields = read(
+        br#"{"_id":"a","title":"t","text":"x","year":1999}
+{"_id":"b","text":"y"}"#,
+    );
+    assert_eq!(fields.unwrap()[0].fields["year"], 1999);
+    for (texts, expected) in [
+        ("p1\tone\n", "the texts end before document 1"),
+        ("p1\tone\np2\ttwo\np3\tthree\n", "the vectors end before line 3"),
+    ] {
+        let error = read(texts.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("v.bin"), "{error}");
+    }
+    // Vectors with ids of their own must have the same.
+    let own = write(&dir, "own.jsonl", br#"{"id":"p2","vector":{"ice":1.0}}"#);
+    let texts = Some(write(&dir, "texts", b"p1\tone\n"));
+    let options = CollectionOptions { texts, ..CollectionOptions::default() };
+    let error = open_collection(&own, &options).unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains(r#"line 1 has "p1" for "p2""#), "{error}");
+}

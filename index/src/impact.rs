@@ -377,6 +377,13 @@ impl<'a> Lists<'a> {
         self.directories
     }
 
+    /// Where each term's list lies, for prefetching.
+    #[must_use]
+    #[inline]
+    pub fn places(&self) -> &'a [u64] {
+        self.places
+    }
+
     /// The layout.
     #[must_use]
     #[inline]

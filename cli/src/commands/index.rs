@@ -88,6 +88,9 @@ pub(crate) struct InputArgs {
     /// Divide given weights by this: 100 for integer weights that are 100 times the real ones
     #[arg(long, value_name = "X")]
     pub(crate) scale: Option<f32>,
+    /// Ids, texts and fields of INPUT's vectors: a collection of the same documents in the same order
+    #[arg(long, value_name = "COLLECTION")]
+    pub(crate) texts: Option<PathBuf>,
     /// Names of term numbers, one token a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
@@ -320,6 +323,7 @@ pub(crate) fn with_input<T>(
         format: args.format.map(Into::into),
         repair_encoding: !args.raw_encoding,
         scale: args.scale,
+        texts: args.texts.clone(),
     };
     let reader = open_collection(&args.input, &options)?;
     let format = reader.format();
@@ -332,6 +336,9 @@ pub(crate) fn with_input<T>(
     };
     let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
     let model = if encode { Some(model::open(args.model.as_deref())?) } else { None };
+    if args.texts.is_some() && !has_vectors {
+        bail!("--texts names vectors, but {} brings none", args.input.display());
+    }
     if args.model.is_some() && !encode {
         bail!(
             "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
@@ -371,7 +378,7 @@ pub(crate) fn with_input<T>(
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,
-        ids_are_unique: ordinals,
+        ids_are_unique: ordinals && args.texts.is_none(),
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
     };
     let progress = Progress::new(quiet);
@@ -463,6 +470,7 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "channel": args.channel.name(),
         "run_on": args.run_on.description(),
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
+        "texts": args.texts.as_deref().map(Path::display).map(|d| d.to_string()),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
 }

@@ -7,25 +7,28 @@
 //!    reaches the cut: the sum that `candidates` documents have reached so far (in the first window
 //!    guessed from a sample)  4. score the collected that reach the last cut exactly, keep the k best
 //!
-//! Rows that may not be found lose their sums before they are looked at.
+//! Rows that may not be found lose their sums before they are looked at. Several segments are searched
+//! like one: their bands compete for the postings, and their rows for one set of candidates, so that
+//! another segment costs its directories and a window that is not full.
 //!
 //! Setting: `postings` moves overlap and time; `candidates` is several times k.
 //! Cost: O(postings + documents / 64 + windows x terms + components of the candidates).
 
 use quarry_index::impact::{BANDS, Lists, WINDOW};
-use quarry_vectors::DocId;
 
-use super::{ImpactScratch, Plan, Target, terms};
+use super::{ImpactScratch, Plan, Target, Term, ask_directories, terms};
 use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::{LANES, LINE};
-use crate::outcome::Stats;
+use crate::outcome::{SegmentHits, Stats};
 use crate::query::{FixedQuery, QueryTable};
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.
 const MOST_TERMS: usize = 255;
 /// Of so many documents wanted, every line of the window is sampled; of more, fewer lines.
 const WHOLE: usize = 128;
+/// Segments whose directories are asked for before they are read.
+const AHEAD: usize = 2;
 /// Of ties at the cut, so many times the candidates wanted are scored at most.
 const MOST_TIES: usize = 8;
 
@@ -38,109 +41,159 @@ pub(crate) struct Setting {
     pub(crate) candidates: usize,
 }
 
+/// The k best rows of each target, best first, as far as they can be among the k best of all.
+/// Targets of more rows stand before those of fewer.
 pub(crate) fn search(
-    target: &Target<'_>,
+    targets: &[Target<'_>],
     (query, table): (&FixedQuery, &QueryTable),
     (k, setting): (usize, Setting),
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<Vec<SegmentHits>, SearchError> {
     let wanted = Setting { candidates: setting.candidates.max(k), ..setting };
-    choose(target, query, wanted, scratch, stats)?;
-    let ImpactScratch { chosen, scored, .. } = scratch;
-    scored.clear();
-    target.kernels.score_all(table, &target.records, (chosen, target.unit), scored);
+    choose(targets, query, wanted, scratch, stats)?;
+    let ImpactScratch { chosen, ends, scored, .. } = scratch;
     stats.documents_scored += chosen.len() as u64;
-    Ok(best(k, scored, target.segment.documents()))
+    let mut begin = 0;
+    let of_target = targets.iter().zip(ends.iter()).map(|(target, end)| {
+        scored.clear();
+        let rows = (&chosen[begin..*end], target.unit);
+        target.kernels.score_all(table, &target.records, rows, scored);
+        begin = *end;
+        best(k, scored, target.segment.documents())
+    });
+    Ok(of_target.collect())
 }
 
-/// Steps 1 to 3: leaves the rows with the largest sums in `scratch.chosen`, ascending.
+/// Steps 1 to 3: leaves the rows with the largest sums in `scratch.chosen`, target by target, of each
+/// ascending, and in `scratch.ends` where those of each target end.
 pub(super) fn choose(
-    target: &Target<'_>,
+    targets: &[Target<'_>],
     query: &FixedQuery,
     setting: Setting,
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
 ) -> Result<(), SearchError> {
-    let view = target.lists.view()?;
-    let windows = view.meta().windows as usize;
-    let ImpactScratch { narrow: sums, collected, chosen, .. } = scratch;
-    let wanted = setting.candidates.min(target.rows).max(1);
+    let views = targets.iter().map(|t| t.lists.view()).collect::<Result<Vec<_>, _>>()?;
+    let ImpactScratch { narrow: sums, collected, chosen, ends, .. } = scratch;
+    let rows: usize = targets.iter().map(|t| t.rows).sum();
+    let wanted = setting.candidates.min(rows).max(1);
+    let first = targets.first().map_or(0, |t| t.rows_of(0));
     // Twice the first window's share of the candidates, as a guess. Where the best rows stand
     // together in it, too few reach what it says; then all of them, were they there.
-    for share in [(2 * wanted).div_ceil(windows.max(1)).min(wanted), wanted] {
-        target.in_time()?;
-        let mut plan = plan(query, &view, (target.rows, setting.postings));
+    for share in [(2 * wanted * first).div_ceil(rows.max(1)).min(wanted), wanted] {
+        let mut plans = plans(query, (targets, &views), setting.postings);
         collected.clear();
-        chosen.clear();
+        ends.clear();
         let mut cut = None;
-        for window in 0..windows {
-            stats.postings += plan.add(window, sums) as u64;
-            let lines = sums.lines(target.rows_of(window));
-            if let Some(allowed) = target.allowed {
-                target.kernels.mask_u8(lines, allowed.window(window));
+        for ((target, view), plan) in targets.iter().zip(&views).zip(&mut plans) {
+            target.in_time()?;
+            for window in 0..view.meta().windows as usize {
+                stats.postings += plan.add(window, sums) as u64;
+                let lines = sums.lines(target.rows_of(window));
+                if let Some(allowed) = target.allowed {
+                    target.kernels.mask_u8(lines, allowed.window(window));
+                }
+                let cut =
+                    cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
+                let before = collected.len();
+                target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
+                cut.take(&collected[before..]);
             }
-            let cut = cut.get_or_insert_with(|| Cut::new(sampled(target, lines, share), wanted));
-            let before = collected.len();
-            target.kernels.sweep_u8(lines, cut.least, window * WINDOW, collected);
-            cut.take(&collected[before..]);
+            ends.push(collected.len());
         }
+        chosen.clear();
         let Some(cut) = cut else { break };
-        cut.choose(collected, target.rows, chosen);
+        cut.choose((collected, ends), targets, chosen);
         if cut.reached >= wanted || cut.least == 1 {
             break;
         }
     }
-    target.in_time()
+    targets.first().map_or(Ok(()), Target::in_time)
 }
 
-/// Contributions of all bands, and which are added.
-fn plan<'a>(
+/// Contributions of all bands of all targets, and which are added.
+fn plans<'a>(
     query: &FixedQuery,
-    view: &Lists<'a>,
-    (rows, postings): (usize, usize),
-) -> Plan<'a, u8> {
-    let mut terms = terms(query, view);
-    terms.truncate(MOST_TERMS);
-    let mut of_terms = vec![([0u8; BANDS], [0u16; BANDS]); terms.len()];
-    let mut postings_of = [0u32; WORTHS as usize];
-    let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.typical(0))).sum();
-    #[expect(clippy::cast_precision_loss, reason = "at most 255 terms")]
-    let scale = (255.0 - 0.5 * terms.len() as f64) / highest;
-    for (term, (contributions, worths)) in terms.iter().zip(&mut of_terms) {
-        #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
-        let weight = (term.weight * scale) as f32;
-        let rarity = rarity(rows, term.directory.len());
-        let mut before = 0;
-        for band in 0..BANDS {
-            let exact = weight * f32::from(term.directory.typical(band));
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most 255 by the choice of scale; a cast saturates"
-            )]
-            let (rounded, worth) = ((exact + 0.5) as u8, (exact * rarity) as u16);
-            // Bands fall: the later ones contribute nothing either.
-            if rounded == 0 {
-                break;
+    (targets, views): (&[Target<'_>], &[Lists<'a>]),
+    postings: usize,
+) -> Vec<Plan<'a, u8>> {
+    // Two segments ahead: a directory is read from memory, and there are many.
+    views.iter().take(AHEAD).for_each(|view| ask_directories(query, view));
+    let of_targets: Vec<_> = views
+        .iter()
+        .enumerate()
+        .map(|(at, view)| {
+            if let Some(next) = views.get(at + AHEAD) {
+                ask_directories(query, next);
             }
-            contributions[band] = rounded;
-            worths[band] = worth.min(WORTHS - 1);
-            let end = term.directory.end(band);
-            let sum = &mut postings_of[usize::from(worths[band])];
-            *sum = sum.wrapping_add(end.wrapping_sub(before));
-            before = end;
-        }
+            let mut terms = terms(query, view);
+            terms.truncate(MOST_TERMS);
+            terms
+        })
+        .collect();
+    // Levels of different segments are worth different scores.
+    let unit = targets.first().map_or(1.0, |t| t.unit);
+    let scale = of_targets.iter().zip(targets).map(|(terms, target)| {
+        let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.typical(0))).sum();
+        #[expect(clippy::cast_precision_loss, reason = "at most 255 terms")]
+        let room = 255.0 - 0.5 * terms.len() as f64;
+        room / (highest * (target.unit / unit))
+    });
+    let scale = scale.fold(f64::INFINITY, f64::min);
+    let mut of_terms = Vec::with_capacity(of_targets.iter().map(Vec::len).sum());
+    let mut postings_of = [0u32; WORTHS as usize];
+    for (terms, target) in of_targets.iter().zip(targets) {
+        let scale = scale * (target.unit / unit);
+        of_terms.extend(terms.iter().map(|t| bands(t, (scale, target.rows), &mut postings_of)));
     }
     let least = least_worth(&postings_of, postings);
-    let mut plan = Plan::new(terms.len());
-    for (term, (contributions, worths)) in terms.iter().zip(of_terms) {
-        let added = worths.iter().zip(&contributions).take_while(|(w, c)| **w >= least && **c > 0);
-        let bands = added.count();
-        plan.push(term, (bands, view.meta().windows as usize), contributions);
+    let mut of_terms = of_terms.into_iter();
+    let plans = of_targets.iter().zip(views).map(|(terms, view)| {
+        let mut plan = Plan::new(terms.len());
+        for (term, (contributions, worths)) in terms.iter().zip(of_terms.by_ref()) {
+            let added =
+                worths.iter().zip(&contributions).take_while(|(w, c)| **w >= least && **c > 0);
+            let bands = added.count();
+            plan.push(term, (bands, view.meta().windows as usize), contributions);
+        }
+        plan.arrange();
+        plan
+    });
+    plans.collect()
+}
+
+/// What a list's bands contribute, and what that is worth; counts their postings by it.
+fn bands(
+    term: &Term<'_>,
+    (scale, rows): (f64, usize),
+    postings_of: &mut [u32; WORTHS as usize],
+) -> ([u8; BANDS], [u16; BANDS]) {
+    let (mut contributions, mut worths) = ([0; BANDS], [0; BANDS]);
+    #[expect(clippy::cast_possible_truncation, reason = "one byte is wanted")]
+    let weight = (term.weight * scale) as f32;
+    let rarity = rarity(rows, term.directory.len());
+    let mut before = 0;
+    for band in 0..BANDS {
+        let exact = weight * f32::from(term.directory.typical(band));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most 255 by the choice of scale; a cast saturates"
+        )]
+        let (rounded, worth) = ((exact + 0.5) as u8, (exact * rarity) as u16);
+        // Bands fall: the later ones contribute nothing either.
+        if rounded == 0 {
+            break;
+        }
+        contributions[band] = rounded;
+        worths[band] = worth.min(WORTHS - 1);
+        let end = term.directory.end(band);
+        let sum = &mut postings_of[usize::from(worths[band])];
+        *sum = sum.wrapping_add(end.wrapping_sub(before));
+        before = end;
     }
-    plan.arrange();
-    plan
+    (contributions, worths)
 }
 
 /// Worths that are told apart.
@@ -220,24 +273,34 @@ impl Cut {
         }
     }
 
-    /// The documents that reach the cut, ascending; of those that just reach it not too many.
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is a document's number")]
-    fn choose(&self, collected: &[u64], documents: usize, chosen: &mut Vec<u32>) {
+    /// Of `collected`, whose ends for each target are given, the rows that reach the cut, ascending for
+    /// each target; of those that just reach it not too many. `ends` become those of the rows chosen.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is a row's number")]
+    fn choose(
+        &self,
+        (collected, ends): (&[u64], &mut [usize]),
+        targets: &[Target<'_>],
+        chosen: &mut Vec<u32>,
+    ) {
         let above = self.reached - self.counts[usize::from(self.least)];
         let mut ties = (MOST_TIES * self.wanted).saturating_sub(above);
-        chosen.clear();
-        for c in collected {
-            let (value, doc) = ((c >> 32) as u8, *c as u32);
-            if value < self.least || doc as usize >= documents {
-                continue;
-            }
-            if value == self.least {
-                if ties == 0 {
+        let mut begin = 0;
+        for (end, target) in ends.iter_mut().zip(targets) {
+            for c in &collected[begin..*end] {
+                let (value, row) = ((c >> 32) as u8, *c as u32);
+                if value < self.least || row as usize >= target.rows {
                     continue;
                 }
-                ties -= 1;
+                if value == self.least {
+                    if ties == 0 {
+                        continue;
+                    }
+                    ties -= 1;
+                }
+                chosen.push(row);
             }
-            chosen.push(doc);
+            begin = *end;
+            *end = chosen.len();
         }
     }
 }

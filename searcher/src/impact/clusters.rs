@@ -32,7 +32,7 @@ pub(crate) fn search(
     stats: &mut Stats,
 ) -> Result<SegmentHits, SearchError> {
     let runs = clusters.runs()?;
-    choose(target, query, setting, scratch, stats)?;
+    choose(std::slice::from_ref(target), query, setting, scratch, stats)?;
     let ImpactScratch { chosen, documents, scored, .. } = scratch;
     scored.clear();
     for some in chosen.chunks(STRIDE) {

@@ -18,7 +18,7 @@
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 use quarry_vectors::DocId;
 
-use super::{ImpactScratch, Plan, Target, terms};
+use super::{ImpactScratch, Plan, Target, ask_directories, terms};
 use crate::SearchError;
 use crate::collect::{best, kth};
 use crate::kernels::{LANES, LINE};
@@ -87,6 +87,7 @@ pub(crate) fn search(
 
 /// Upper bounds of all bands; and what one unit of a score is in units of a sum.
 fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
+    ask_directories(query, view);
     let terms = terms(query, view);
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]

@@ -33,6 +33,8 @@ pub(crate) struct ImpactScratch {
     wide: Sums<u16>,
     collected: Vec<u64>,
     chosen: Vec<u32>,
+    /// Where `chosen` ends for each of several targets.
+    ends: Vec<usize>,
     scored: Vec<u64>,
     documents: Vec<u32>,
 }
@@ -75,13 +77,18 @@ struct Term<'a> {
     postings: Postings<'a>,
 }
 
-/// The query's terms that have a list, heaviest weight first; the lists' first lines are asked for.
-fn terms<'a>(query: &FixedQuery, lists: &Lists<'a>) -> Vec<Term<'a>> {
+/// Asks for the directories of the query's terms, and for where their lists lie.
+fn ask_directories(query: &FixedQuery, lists: &Lists<'_>) {
     for (term, _) in query.terms() {
         // A directory has two lines.
         prefetch(lists.directories(), *term as usize);
         prefetch(lists.directories().as_flattened(), *term as usize * 2 * BANDS + BANDS);
+        prefetch(lists.places(), *term as usize);
     }
+}
+
+/// The query's terms that have a list, heaviest weight first; the lists' first lines are asked for.
+fn terms<'a>(query: &FixedQuery, lists: &Lists<'a>) -> Vec<Term<'a>> {
     let mut out = Vec::with_capacity(query.terms().len());
     for &(term, weight) in query.terms() {
         let Some(directory) = lists.directory(TermId(term)).filter(|d| !d.is_empty()) else {
