@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The sparse index beside Seismic: `benches/index/run.sh bench|growth [OPTIONS]` (--help shows them).
+# The sparse index beside Seismic: `benches/index/run.sh bench|growth|scale [OPTIONS]` (--help shows them).
 #
 # Makes a virtual environment with the pinned packages, builds the binaries, and runs the script.
 # WORK (target/bench-index) holds the environment, the unpacked vectors, the indexes and the results.
@@ -10,9 +10,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 script=${1:-}
 case "$script" in
-bench | growth) shift ;;
+bench | growth | scale) shift ;;
 *)
-    echo "usage: benches/index/run.sh bench|growth [OPTIONS]" >&2
+    echo "usage: benches/index/run.sh bench|growth|scale [OPTIONS]" >&2
     exit 2
     ;;
 esac
@@ -30,6 +30,6 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
 if [ -z "${NO_BUILD:-}" ]; then
-    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin quarry --bin points >&2
+    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin quarry --bin points --bin texts >&2
 fi
 exec "$venv/bin/python" "$here/$script.py" "$@"

@@ -291,19 +291,10 @@ fn readers_can_move_to_another_thread() {
     is_send::<DatasetError>();
 }
 
-/// A `.bin` of vectors of one component each.
-fn bin(terms: &[u32]) -> Vec<u8> {
-    let mut out = u32::try_from(terms.len()).unwrap().to_le_bytes().to_vec();
-    for term in terms {
-        out.extend([1u32.to_le_bytes(), term.to_le_bytes(), 1f32.to_le_bytes()].as_flattened());
-    }
-    out
-}
-
 #[test]
 fn vectors_get_the_texts_of_another_file() {
     let dir = TempDir::new().unwrap();
-    let vectors = write(&dir, "v.bin", &bin(&[7, 8]));
+    let vectors = write(&dir, "v.bin", &bin(&[(&[7], &[1.0]), (&[8], &[1.0])]));
     let read = |texts: &[u8]| {
         let texts = Some(write(&dir, "texts", texts));
         let options = CollectionOptions { texts, ..CollectionOptions::default() };

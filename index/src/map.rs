@@ -68,6 +68,22 @@ impl MappedFile {
     }
 }
 
+impl MappedFile {
+    /// Gives the mapping's pages back: who has read a large file to its end does not hold it in memory
+    /// until it is closed. Bytes read later come from the file again. Does nothing to a copy.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &*self.bytes {
+            // SAFETY: the mapping is shared and read-only (`open` makes no other), so no page of it
+            // differs from the file's and none is lost; the bytes seen stay the same.
+            let done = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            if let Err(error) = done {
+                tracing::debug!(path = %self.path.display(), %error, "madvise refused");
+            }
+        }
+    }
+}
+
 impl Deref for MappedFile {
     type Target = [u8];
 

@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::BuildError;
 use crate::spool::{Row, Shard, ShardMeta, ShardView, shard_path};
 
+/// Rows read in any order between two releases of their pages.
+const HELD: usize = 1 << 17;
+
 /// All shards, open. Rows are numbered through them.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -24,6 +27,8 @@ impl Rows {
         let mut starts = vec![0];
         for shard in &shards {
             starts.push(starts[starts.len() - 1] + shard.view()?.len());
+            // Opening has read them all.
+            shard.release();
         }
         Ok(Self { shards, starts, components: Vec::new() })
     }
@@ -48,7 +53,14 @@ impl Rows {
 
     /// A shard's stored documents and the row of its first.
     pub(crate) fn stored(&self, number: usize) -> Result<(usize, Vec<String>), BuildError> {
-        Ok((self.starts[number], self.shards[number].stored()?))
+        let stored = self.shards[number].stored()?;
+        self.shards[number].release();
+        Ok((self.starts[number], stored))
+    }
+
+    /// Gives the pages of some shards back that were read: the shards together are larger than memory.
+    pub(crate) fn release(&self, shards: impl IntoIterator<Item = usize>) {
+        shards.into_iter().for_each(|number| self.shards[number].release());
     }
 
     /// Makes documents ready to be looked up: eight bytes for each.
@@ -69,7 +81,10 @@ impl Rows {
     ) -> Result<(), BuildError> {
         let views: Vec<ShardView<'_>> =
             self.shards.iter().map(Shard::view).collect::<Result<_, _>>()?;
-        for row in order {
+        for (read, row) in order.iter().enumerate() {
+            if (read + 1).is_multiple_of(HELD) {
+                self.release(0..self.shards());
+            }
             let row = *row as usize;
             let shard = self.starts.partition_point(|start| *start <= row) - 1;
             let at = row - self.starts[shard];

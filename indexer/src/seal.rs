@@ -152,8 +152,11 @@ impl Input<'_> {
     ) -> Result<(), BuildError> {
         match self.order {
             Some(order) => self.rows.in_order(order.rows(), each),
-            None => (0..self.rows.shards())
-                .try_for_each(|shard| self.rows.shard(shard)?.iter().try_for_each(&mut each)),
+            None => (0..self.rows.shards()).try_for_each(|shard| {
+                self.rows.shard(shard)?.iter().try_for_each(&mut each)?;
+                self.rows.release([shard]);
+                Ok(())
+            }),
         }
     }
 }

@@ -162,6 +162,11 @@ impl Shard {
         })
     }
 
+    /// Gives the pages read so far back.
+    pub(crate) fn release(&self) {
+        self.part.file().release();
+    }
+
     /// Bytes of each stored document.
     pub(crate) fn stored_lengths(&self) -> Result<Vec<u64>, BuildError> {
         let ends: &[u64] = self.part.array("stored.ends")?;

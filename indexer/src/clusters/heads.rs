@@ -62,6 +62,7 @@ impl Heads {
             for heads in heads {
                 part.write(bytemuck::cast_slice(&heads?))?;
             }
+            rows.release(some.iter().copied());
         }
         part.finish(rows.len() as u64)?;
         Ok(Self { part: Part::open(path, KIND, VERSION..VERSION + 1, Verify::Envelope)? })
