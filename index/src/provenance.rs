@@ -350,6 +350,11 @@ mod tests {
         assert_eq!(record(&[]), [0u8; 0]);
         assert_eq!(record(&[none.clone()]), [1, 0, 0]);
         assert_eq!(origins(&[1, 0, 0], 5).unwrap(), vec![none.clone(); 5]);
+        // The bytes of the format.
+        let title = Origin { position: 1, place: Some((Field::Title, 0..5)) };
+        let text = Origin { position: 3, place: Some((Field::Text, 4..8)) };
+        let four = [title.clone(), text, title, none.clone()];
+        assert_eq!(record(&four), [3, 0, 0, 1, 21, 0, 2, 18, 8, 0b00_01_10_01]);
         let far = Origin { position: u32::MAX, place: Some((Field::Text, u32::MAX - 1..u32::MAX)) };
         let all = vec![far.clone(), none, far];
         assert_eq!(origins(&record(&all), 3).unwrap(), all);

@@ -126,7 +126,8 @@ fn assert_origins(index: &Index, unknown: impl Fn(&str) -> bool) -> usize {
 fn interrupted(documents: &[Document], readable: usize, options: &BuildOptions) {
     let input = documents[..readable].iter().cloned().map(Ok);
     let input = input.chain([Err(io::Error::other("the power went"))]);
-    build(input, Some(&setup(&Tracing::default(), true)), options, &|_| {}).unwrap_err();
+    let encoder = Tracing::default();
+    build(input, Some(&setup(&encoder, true)), options, &|_| {}).unwrap_err();
 }
 
 #[test]
@@ -163,7 +164,8 @@ fn resumed_builds_have_the_same_bytes() {
 #[test]
 fn passages_have_origins_in_their_own_text() {
     let out = tempdir().unwrap();
-    let setup = EncoderSetup { splitter: Some(&FourWords), ..setup(&Tracing::default(), true) };
+    let encoder = Tracing::default();
+    let setup = EncoderSetup { splitter: Some(&FourWords), ..setup(&encoder, true) };
     build_all(texts(60), Some(&setup), &options(out.path())).unwrap();
     assert!(assert_origins(&open(out.path()), |_| false) > 120);
     // Merged, without those that are deleted.
