@@ -159,7 +159,7 @@ fn the_bundled_model() {
             assert!(there.to_lowercase() == plain || !there.is_ascii(), "{there}: {token}");
         }
     }
-    assert!(components > 400);
+    assert!(components > 300, "{components}");
     let encoder = model.onnx_document_encoder(&TRACED).unwrap();
     assert_eq!(encoder.traces(), Some(PooledBy::Max));
 }
