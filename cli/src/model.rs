@@ -60,7 +60,14 @@ impl RunOnArgs {
             DeviceArg::Cpu => Device::Cpu,
             DeviceArg::Cuda => Device::Cuda,
         };
-        DocumentOptions { sessions, max_tokens, top_k, device, output_memory: self.encode_memory }
+        DocumentOptions {
+            sessions,
+            max_tokens,
+            top_k,
+            device,
+            output_memory: self.encode_memory,
+            provenance: false,
+        }
     }
 }
 

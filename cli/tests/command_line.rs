@@ -292,3 +292,60 @@ fn a_reader_that_leaves_early_is_no_failure() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+/// From an index that keeps it to the words of a hit, through adding and merging; where it is not kept,
+/// nothing is said of it.
+#[test]
+fn hits_name_the_words_that_matched() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let corpus = "{\"_id\":\"1\",\"title\":\"Photosynthesis\",\"text\":\"Plants turn sunlight, water and \
+         carbon dioxide into sugar.\"}\n{\"_id\":\"2\",\"text\":\"Glaciers carve valleys.\"}\n";
+    fs::write(at("corpus.jsonl"), corpus).unwrap();
+    fs::write(at("more.jsonl"), "{\"_id\":\"3\",\"text\":\"Bees make honey from nectar.\"}\n")
+        .unwrap();
+    let (input, index, more) = (at("corpus.jsonl"), at("index"), at("more.jsonl"));
+    ok(&["index", text(&input), "--out", text(&index), "--provenance"]);
+    // As it was built, without being told.
+    ok(&["add", text(&index), text(&more)]);
+    let explained = |question: &str| {
+        let args = ["search", text(&index), question, "--json", "--explain", "-k", "1"];
+        let answer: serde_json::Value = serde_json::from_str(&ok(&args)).unwrap();
+        answer["hits"][0].clone()
+    };
+    let check = || {
+        let hit = explained("how do plants use sunlight");
+        assert_eq!(hit["id"], "1");
+        let of = |token: &str| {
+            let matched = hit["matched"].as_array().unwrap().iter().find(|m| m["token"] == token);
+            matched.unwrap()["origin"].clone()
+        };
+        let word = &of("sunlight");
+        assert_eq!((&word["word"], &word["field"]), (&"sunlight".into(), &"text".into()), "{hit}");
+        assert_eq!(
+            (&word["start"], &word["end"], &word["pooled_by"]),
+            (&12.into(), &20.into(), &"max".into())
+        );
+        let hit = explained("where does honey come from");
+        assert_eq!(
+            (&hit["id"], &hit["matched"][0]["origin"]["word"]),
+            (&"3".into(), &"honey".into())
+        );
+    };
+    check();
+    let shown = ok(&["search", text(&index), "sunlight", "--explain", "-k", "1"]);
+    assert!(shown.contains("from \"sunlight\" (token "), "{shown}");
+    ok(&["merge", text(&index)]);
+    check();
+    let inspected = ok(&["inspect", text(&index)]);
+    assert!(inspected.contains("provenance  3 rows"), "{inspected}");
+
+    let plain = at("plain");
+    ok(&["index", text(&input), "--out", text(&plain)]);
+    let shown = ok(&["search", text(&plain), "sunlight", "--explain", "-k", "1"]);
+    assert!(shown.contains("matched: ") && !shown.contains("from "), "{shown}");
+    vectors(&at("docs.jsonl"), 10, 1);
+    let message =
+        fails(&["index", text(&at("docs.jsonl")), "--out", text(&at("other")), "--provenance"], 1);
+    assert!(message.contains("no model encodes"), "{message}");
+}

@@ -262,6 +262,21 @@ pub enum EncoderError {
         /// The graph.
         path: PathBuf,
     },
+    /// A graph pools inside in a way that does not tell which token a component comes from.
+    #[error(
+        "{path}: which token a component comes from cannot be told of this graph: {reason}; encode without --provenance, or export the model with token outputs"
+    )]
+    Provenance {
+        /// The graph.
+        path: PathBuf,
+        /// What was looked for and not found.
+        reason: String,
+    },
+    /// Origins are asked of an encoder that was not opened to tell them.
+    #[error(
+        "the encoder was opened without provenance: it does not tell where components come from"
+    )]
+    NotTracing,
     /// The token outputs of the longest input do not fit the memory set.
     #[error(
         "an input of {max_tokens} tokens gives {needed} bytes of token outputs, and {memory} are allowed: allow more, or shorter inputs (--encode-memory, --max-tokens)"

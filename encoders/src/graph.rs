@@ -13,6 +13,9 @@ use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::{Device, EncoderError, OnnxInputs, runtime};
 
+/// ONNX Runtime's setting for the folder that weights beside a graph are looked for in.
+const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// Where the runtime reads a graph from.
 #[derive(Debug)]
 pub(crate) enum GraphBytes {
@@ -20,6 +23,8 @@ pub(crate) enum GraphBytes {
     InMemory(Vec<u8>),
     /// From its file, verified before: its weights lie in others beside it.
     InFile,
+    /// Here they are, changed; its weights lie in files beside its own.
+    Beside(Vec<u8>),
 }
 
 /// What a graph calls its inputs and its output, and the output's shape.
@@ -28,6 +33,8 @@ pub(crate) struct Signature<'a> {
     pub(crate) inputs: &'a OnnxInputs,
     pub(crate) output: &'a str,
     pub(crate) shape: OutputShape,
+    /// A further output `[batch, length, n]` of float32 or int32: what the graph pools.
+    pub(crate) unpooled: Option<&'a str>,
 }
 
 /// Values that a graph gives, float32.
@@ -72,6 +79,42 @@ pub(crate) struct Graph {
     inputs: Vec<(Role, String)>,
     output: String,
     shape: OutputShape,
+    unpooled: Option<String>,
+}
+
+/// What a graph gives, for a batch or for one text of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output<'a> {
+    /// The output's values.
+    pub(crate) values: &'a [f32],
+    /// What was pooled, where that was asked for.
+    pub(crate) unpooled: Unpooled<'a>,
+}
+
+/// Token values in the numbers that the graph has them in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unpooled<'a> {
+    Not,
+    Float(&'a [f32]),
+    Whole(&'a [i32]),
+}
+
+impl<'a> Output<'a> {
+    /// The parts of the `rows` texts of a batch.
+    pub(crate) fn parts(self, rows: usize) -> impl Iterator<Item = Self> {
+        let part = move |length: usize, row: usize| {
+            let each = length / rows.max(1);
+            row * each..(row + 1) * each
+        };
+        (0..rows).map(move |row| Output {
+            values: &self.values[part(self.values.len(), row)],
+            unpooled: match self.unpooled {
+                Unpooled::Not => Unpooled::Not,
+                Unpooled::Float(all) => Unpooled::Float(&all[part(all.len(), row)]),
+                Unpooled::Whole(all) => Unpooled::Whole(&all[part(all.len(), row)]),
+            },
+        })
+    }
 }
 
 /// The tokens of a text as a graph takes them.
@@ -143,14 +186,21 @@ impl Graph {
             })?;
         let inputs = check_inputs(&session, signature.inputs, path)?;
         check_output(&session, signature, path)?;
-        Ok(Self { session, inputs, output: signature.output.to_owned(), shape: signature.shape })
+        check_unpooled(&session, signature, path)?;
+        Ok(Self {
+            session,
+            inputs,
+            output: signature.output.to_owned(),
+            shape: signature.shape,
+            unpooled: signature.unpooled.map(str::to_owned),
+        })
     }
 
     /// Runs a batch and hands the output's values to `read` without a copy.
     pub(crate) fn run<T>(
         &mut self,
         batch: &Tensors,
-        read: impl FnOnce(&[f32]) -> Result<T, EncoderError>,
+        read: impl FnOnce(Output<'_>) -> Result<T, EncoderError>,
     ) -> Result<T, EncoderError> {
         let failed = |source| EncoderError::Runtime { doing: "running the model", source };
         let mut feed: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
@@ -167,14 +217,32 @@ impl Graph {
             feed.push((Cow::Borrowed(name), tensor.into()));
         }
         let outputs = self.session.run(feed).map_err(failed)?;
+        let of_shape = |found: &[i64], expected: Vec<usize>| {
+            let same = found.len() == expected.len()
+                && found.iter().zip(&expected).all(|(a, b)| usize::try_from(*a).ok() == Some(*b));
+            if same {
+                return Ok(());
+            }
+            Err(EncoderError::OutputShape { expected, found: found.to_vec() })
+        };
         let (shape, values) = outputs[self.output.as_str()].try_extract_tensor().map_err(failed)?;
-        let expected = self.shape.of(batch.rows, batch.length);
-        let same = shape.len() == expected.len()
-            && shape.iter().zip(&expected).all(|(a, b)| usize::try_from(*a).is_ok_and(|a| a == *b));
-        if !same {
-            return Err(EncoderError::OutputShape { expected, found: shape.to_vec() });
-        }
-        read(values)
+        of_shape(shape, self.shape.of(batch.rows, batch.length))?;
+        let unpooled = match &self.unpooled {
+            None => Unpooled::Not,
+            Some(name) => {
+                let tokens = &outputs[name.as_str()];
+                let (shape, unpooled) = if let Ok((shape, values)) = tokens.try_extract_tensor() {
+                    (shape, Unpooled::Float(values))
+                } else {
+                    let (shape, values) = tokens.try_extract_tensor().map_err(failed)?;
+                    (shape, Unpooled::Whole(values))
+                };
+                let tokens = OutputShape::Token(self.shape.last());
+                of_shape(shape, tokens.of(batch.rows, batch.length))?;
+                unpooled
+            }
+        };
+        read(Output { values, unpooled })
     }
 }
 
@@ -200,6 +268,10 @@ fn open_session(
     match bytes {
         GraphBytes::InMemory(onnx) => builder.commit_from_memory(onnx),
         GraphBytes::InFile => builder.commit_from_file(path),
+        GraphBytes::Beside(onnx) => {
+            let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy();
+            builder.with_config_entry(EXTERNAL_FOLDER, folder)?.commit_from_memory(onnx)
+        }
     }
 }
 
@@ -266,4 +338,24 @@ fn check_output(
             |o| format!("{}: {:?}", o.name(), o.dtype()),
         ),
     })
+}
+
+/// What is pooled must come in numbers that are read here; its sizes are checked at each run.
+fn check_unpooled(
+    session: &Session,
+    signature: &Signature<'_>,
+    path: &Path,
+) -> Result<(), EncoderError> {
+    let Some(name) = signature.unpooled else { return Ok(()) };
+    let found = session.outputs().iter().find(|o| o.name() == name).map(Outlet::dtype);
+    match found {
+        Some(ValueType::Tensor {
+            ty: TensorElementType::Float32 | TensorElementType::Int32,
+            ..
+        }) => Ok(()),
+        other => Err(EncoderError::Provenance {
+            path: path.to_owned(),
+            reason: format!("what it pools, `{name}`, is {other:?} and not float32 or int32"),
+        }),
+    }
 }

@@ -12,6 +12,7 @@ mod manifest;
 mod model;
 mod onnx_documents;
 mod onnx_queries;
+mod origins;
 mod passages;
 mod pooling;
 mod query_tables;

@@ -6,17 +6,22 @@
 //! A graph that gives token outputs has a vocabulary's width for every token. They are pooled where
 //! the runtime left them; how many tokens share a batch is bounded by `output_memory`.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quarry_vectors::{EncodeDocument, EncodeError, Passage, SparseVector};
+use quarry_vectors::{
+    EncodeDocument, EncodeError, Origin, Passage, PooledBy, SparseVector, Traced,
+};
 
 use crate::components::{Components, Keep};
-use crate::graph::{Graph, GraphBytes, OutputShape, Signature};
+use crate::graph::{Graph, GraphBytes, Output, OutputShape, Signature, Unpooled};
+use crate::graphs::pool as graph_pool;
+use crate::origins::Winners;
 use crate::pooling::pool;
 use crate::sessions::Sessions;
-use crate::texts::{Texts, Tokens};
+use crate::texts::{PlacedTokens, Texts, Tokens};
 use crate::{Activation, DocumentParameters, EncoderError, OnnxDocuments, Pooling, Vocabulary};
 
 /// Where a graph is run.
@@ -47,6 +52,9 @@ pub struct DocumentOptions {
     /// Bytes that token outputs of a batch may take in each session, for graphs that do not pool
     /// inside; [`OUTPUT_MEMORY`] unless set.
     pub output_memory: Option<u64>,
+    /// Also tell which token each component comes from
+    /// ([`trace_documents`](EncodeDocument::trace_documents)); does not change vectors.
+    pub provenance: bool,
 }
 
 impl DocumentOptions {
@@ -74,6 +82,7 @@ pub struct OnnxDocumentEncoder {
     texts: Texts,
     reader: Reader,
     sessions: Sessions<Scratch>,
+    traces: Option<PooledBy>,
     truncated: AtomicU64,
 }
 
@@ -82,6 +91,7 @@ pub struct OnnxDocumentEncoder {
 struct Scratch {
     components: Components,
     pooled: Vec<f32>,
+    winners: Winners,
 }
 
 /// How an output becomes a vector.
@@ -130,19 +140,23 @@ impl OnnxDocumentEncoder {
             Pooling::Max | Pooling::Sum => OutputShape::Token(dimension),
         };
         let limit = batch_tokens(side.pooling, dimension, &parameters, options)?;
-        let signature = Signature { inputs: &side.inputs, output: &side.output, shape };
+        let traced = if options.provenance { Some(traced(parts)?) } else { None };
+        let onnx = traced.as_ref().and_then(|t| t.onnx.as_ref()).unwrap_or(parts.onnx);
+        let unpooled = traced.as_ref().and_then(|t| t.unpooled.as_deref());
+        let signature = Signature { inputs: &side.inputs, output: &side.output, shape, unpooled };
         let sessions = match options.device {
             Device::Cpu => options.sessions,
             Device::Cuda => Some(options.sessions.unwrap_or(NonZeroUsize::MIN)),
         };
         let sessions = Sessions::open(sessions, pad.first().copied().unwrap_or(0), || {
-            Graph::open(parts.onnx, parts.path, &signature, options.device)
+            Graph::open(onnx, parts.path, &signature, options.device)
         })?;
         let (pooling, activation) = (side.pooling, side.activation);
         Ok(Self {
             texts,
             reader: Reader { pooling, activation, dimension, keep },
             sessions: sessions.limited(limit),
+            traces: traced.map(|t| t.by),
             truncated: AtomicU64::new(0),
         })
     }
@@ -162,7 +176,23 @@ impl OnnxDocumentEncoder {
         let cut = tokens.iter().filter(|t| t.cut).count() as u64;
         self.truncated.fetch_add(cut, Ordering::Relaxed);
         self.sessions
-            .run(&tokens, |scratch, at, values| self.reader.read(scratch, &tokens[at], at, values))
+            .run(&tokens, |scratch, at, output| self.reader.read(scratch, &tokens[at], at, output))
+    }
+
+    /// As [`Self::encode`], with the origin of each component; see
+    /// [`EncodeDocument::trace_documents`]. Cost: beside it, components x tokens of each passage.
+    ///
+    /// # Errors
+    /// As [`Self::encode`]; when the encoder was opened without [`DocumentOptions::provenance`].
+    pub fn trace(&self, passages: &[Passage<'_>]) -> Result<Vec<Traced>, EncoderError> {
+        if self.traces.is_none() {
+            return Err(EncoderError::NotTracing);
+        }
+        let placed = self.sessions.map(passages, |passage| self.texts.placed(passage))?;
+        let cut = placed.iter().filter(|t| t.tokens.cut).count() as u64;
+        self.truncated.fetch_add(cut, Ordering::Relaxed);
+        self.sessions
+            .run(&placed, |scratch, at, output| self.reader.trace(scratch, &placed[at], at, output))
     }
 
     /// Encodes one text alone, in the caller's thread; gives its tokens too. Its vector does not
@@ -173,8 +203,8 @@ impl OnnxDocumentEncoder {
         if tokens.ids.is_empty() {
             return Ok((SparseVector::default(), tokens));
         }
-        let vector = self.sessions.run_one(tokens.row(), |scratch, values| {
-            self.reader.read(scratch, &tokens, 0, values)
+        let vector = self.sessions.run_one(tokens.row(), |scratch, output| {
+            self.reader.read(scratch, &tokens, 0, output)
         })?;
         Ok((vector, tokens))
     }
@@ -207,9 +237,10 @@ impl Reader {
         scratch: &mut Scratch,
         tokens: &Tokens,
         at: usize,
-        values: &[f32],
+        output: Output<'_>,
     ) -> Result<SparseVector, EncoderError> {
-        let Scratch { components, pooled } = scratch;
+        let Scratch { components, pooled, .. } = scratch;
+        let values = output.values;
         if self.pooling == Pooling::InGraph {
             if self.activation == Activation::None {
                 return components.select(values, &self.keep, at);
@@ -222,11 +253,76 @@ impl Reader {
         }
         components.select(pooled, &self.keep, at)
     }
+
+    /// The same with the origins of the vector's components.
+    fn trace(
+        &self,
+        scratch: &mut Scratch,
+        placed: &PlacedTokens,
+        at: usize,
+        output: Output<'_>,
+    ) -> Result<Traced, EncoderError> {
+        let vector = self.read(scratch, &placed.tokens, at, output)?;
+        let (terms, positions) = (vector.terms(), placed.tokens.pooled.clone());
+        let winners = &mut scratch.winners;
+        let found = match output.unpooled {
+            Unpooled::Whole(values) => winners.whole(values, positions, self.dimension, terms),
+            Unpooled::Float(values) => winners.float(values, positions, self.dimension, terms),
+            Unpooled::Not => winners.float(output.values, positions, self.dimension, terms),
+        };
+        let first = placed.tokens.pooled.start;
+        let origin = |position: &u32| Origin {
+            position: *position,
+            place: placed.places.get(*position as usize - first).cloned().flatten(),
+        };
+        let origins = found.iter().map(origin).collect();
+        Ok(Traced { vector, origins })
+    }
+}
+
+/// A graph as it is opened to tell where components come from.
+struct TracedGraph {
+    /// The graph with a further output, where it pools inside.
+    onnx: Option<GraphBytes>,
+    unpooled: Option<String>,
+    by: PooledBy,
+}
+
+fn traced(parts: &Parts<'_>) -> Result<TracedGraph, EncoderError> {
+    let by = match parts.side.pooling {
+        Pooling::Max => PooledBy::Max,
+        Pooling::Sum => PooledBy::Sum,
+        Pooling::InGraph => {
+            let bytes: Cow<'_, [u8]> = match parts.onnx {
+                GraphBytes::InMemory(onnx) | GraphBytes::Beside(onnx) => onnx.into(),
+                GraphBytes::InFile => crate::files::read(parts.path)?.into(),
+            };
+            let opened =
+                graph_pool::open(bytes.into_owned(), &parts.side.output).map_err(|reason| {
+                    EncoderError::Provenance { path: parts.path.to_owned(), reason }
+                })?;
+            let onnx = match parts.onnx {
+                GraphBytes::InMemory(_) => GraphBytes::InMemory(opened.onnx),
+                GraphBytes::InFile | GraphBytes::Beside(_) => GraphBytes::Beside(opened.onnx),
+            };
+            let (onnx, unpooled) = (Some(onnx), Some(opened.unpooled));
+            return Ok(TracedGraph { onnx, unpooled, by: opened.by });
+        }
+    };
+    Ok(TracedGraph { onnx: None, unpooled: None, by })
 }
 
 impl EncodeDocument for OnnxDocumentEncoder {
     fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError> {
         Ok(self.encode(passages)?)
+    }
+
+    fn traces(&self) -> Option<PooledBy> {
+        self.traces
+    }
+
+    fn trace_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<Traced>, EncodeError> {
+        Ok(self.trace(passages)?)
     }
 
     fn truncated(&self) -> u64 {

@@ -14,7 +14,7 @@ use std::thread;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::graph::{Graph, InputRow, Tensors};
+use crate::graph::{Graph, InputRow, Output, Tensors};
 use crate::{EncoderError, batches};
 
 /// Sessions, one a thread of a pool, each with scratch space `S`.
@@ -95,7 +95,7 @@ impl<S: Default + Send> Sessions<S> {
     pub(crate) fn run<R: AsRow + Sync, T: Default + Clone + Send>(
         &self,
         texts: &[R],
-        read: impl Fn(&mut S, usize, &[f32]) -> Result<T, EncoderError> + Sync,
+        read: impl Fn(&mut S, usize, Output<'_>) -> Result<T, EncoderError> + Sync,
     ) -> Result<Vec<T>, EncoderError> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.row().ids.len()).collect();
         let batches = batches::form(&lengths, self.limit);
@@ -107,7 +107,8 @@ impl<S: Default + Send> Sessions<S> {
             while !stop.load(Ordering::Relaxed) {
                 let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let rows: Vec<InputRow<'_>> = batch.iter().map(|&at| texts[at].row()).collect();
-                let read_row = |scratch: &mut S, row, part: &[f32]| read(scratch, batch[row], part);
+                let read_row =
+                    |scratch: &mut S, row, part: Output<'_>| read(scratch, batch[row], part);
                 let results = worker.run(&rows, self.pad, read_row);
                 if results.is_err() {
                     stop.store(true, Ordering::Relaxed);
@@ -129,7 +130,7 @@ impl<S: Default + Send> Sessions<S> {
     pub(crate) fn run_one<T>(
         &self,
         row: InputRow<'_>,
-        read: impl Fn(&mut S, &[f32]) -> Result<T, EncoderError>,
+        read: impl Fn(&mut S, Output<'_>) -> Result<T, EncoderError>,
     ) -> Result<T, EncoderError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         let (before, from) = self.workers.split_at(turn);
@@ -151,13 +152,13 @@ impl<S> Worker<S> {
         &mut self,
         rows: &[InputRow<'_>],
         pad: u32,
-        read: impl Fn(&mut S, usize, &[f32]) -> Result<T, EncoderError>,
+        read: impl Fn(&mut S, usize, Output<'_>) -> Result<T, EncoderError>,
     ) -> Result<Vec<T>, EncoderError> {
         let longest = rows.first().map_or(0, |row| row.ids.len());
         self.tensors.fill(rows.iter().copied(), longest, pad);
         let Self { graph, tensors, scratch } = self;
         graph.run(tensors, |output| {
-            let parts = output.chunks_exact((output.len() / rows.len().max(1)).max(1));
+            let parts = output.parts(rows.len());
             parts.enumerate().map(|(row, part)| read(scratch, row, part)).collect()
         })
     }

@@ -3,8 +3,14 @@
 //! Once: prompt and text are tokenised as one and cut at the longest input. Twice (`Echo`): prompt,
 //! text and what stands between the copies are tokenised by themselves and joined as ids between the
 //! tokens that the tokenizer adds; the text is cut so that both copies fit, and the second is pooled.
+//!
+//! Where tokens stand in title and text (`places`) is found by the tokenizer's offsets, carried back
+//! over prompt, lower case and stripped white space.
 
-use quarry_vectors::{Passage, join_title_and_text};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use quarry_vectors::{Field, Passage, join_title_and_text};
 use tokenizers::{Encoding, Tokenizer};
 
 use crate::graph::InputRow;
@@ -30,6 +36,20 @@ impl AsRow for Tokens {
             pooled_from: self.pooled.start,
             pooled_to: self.pooled.end,
         }
+    }
+}
+
+/// A text's tokens with the places of those that are pooled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PlacedTokens {
+    pub(crate) tokens: Tokens,
+    /// Of each pooled position the bytes that it stands for; none for what is in neither field.
+    pub(crate) places: Vec<Option<(Field, Range<u32>)>>,
+}
+
+impl AsRow for PlacedTokens {
+    fn row(&self) -> InputRow<'_> {
+        self.tokens.row()
     }
 }
 
@@ -109,57 +129,138 @@ impl Texts {
         self.text(&join_title_and_text(passage.title, passage.text, &self.parameters.separator))
     }
 
+    /// The tokens of a passage, and where in its title and text they stand. Cost: more than
+    /// [`Self::passage`], as the tokenizer keeps count.
+    pub(crate) fn placed(&self, passage: &Passage<'_>) -> Result<PlacedTokens, EncoderError> {
+        let separator = &self.parameters.separator;
+        let whole = join_title_and_text(passage.title, passage.text, separator);
+        let (tokens, offsets) = self.read(&whole, true)?;
+        let back = Back::new(&whole, &self.parameters);
+        let title = 0..passage.title.len();
+        let text = whole.len() - passage.text.len()..whole.len();
+        let place = |(start, end): (usize, usize)| {
+            let bytes = back.range(start..end)?;
+            within(Field::Title, &title, &bytes).or_else(|| within(Field::Text, &text, &bytes))
+        };
+        Ok(PlacedTokens { tokens, places: offsets.into_iter().map(place).collect() })
+    }
+
     /// The tokens of a text.
     pub(crate) fn text(&self, text: &str) -> Result<Tokens, EncoderError> {
-        let mut text = std::borrow::Cow::Borrowed(text);
-        if self.parameters.strip {
-            text = text.trim().to_owned().into();
+        Ok(self.read(text, false)?.0)
+    }
+
+    /// Tokens, and, `with` them, the tokenizer's offsets of those that are pooled.
+    fn read(&self, text: &str, with: bool) -> Result<(Tokens, Offsets), EncoderError> {
+        // White space alone says nothing, also to tokenizers that make tokens of it.
+        if text.trim().is_empty() {
+            return Ok(Default::default());
         }
-        if self.parameters.lowercase {
-            text = text.to_lowercase().into();
-        }
+        let text = prepared(text, &self.parameters);
         match &self.echo {
-            Some(echo) => self.twice(&text, echo),
-            None => self.once(&text),
+            Some(echo) => self.twice(&text, echo, with),
+            None => self.once(&text, with),
         }
     }
 
-    fn once(&self, text: &str) -> Result<Tokens, EncoderError> {
+    fn once(&self, text: &str, with: bool) -> Result<(Tokens, Offsets), EncoderError> {
         let prompt = &self.parameters.prompt;
-        // White space alone says nothing, also to tokenizers that make tokens of it.
-        if text.trim().is_empty() {
-            return Ok(Tokens::default());
-        }
         let encoding = if prompt.is_empty() {
-            encode(&self.tokenizer, text, true)?
+            encode(&self.tokenizer, text, true, with)?
         } else {
-            encode(&self.tokenizer, &format!("{prompt}{text}"), true)?
+            encode(&self.tokenizer, &format!("{prompt}{text}"), true, with)?
         };
         if encoding.len() <= self.added {
-            return Ok(Tokens::default());
+            return Ok(Default::default());
         }
         let ids = encoding.get_ids().to_vec();
         let cut = !encoding.get_overflowing().is_empty();
-        Ok(Tokens { pooled: 0..ids.len(), ids, cut })
+        Ok((Tokens { pooled: 0..ids.len(), ids, cut }, encoding.get_offsets().to_vec()))
     }
 
-    fn twice(&self, text: &str, echo: &EchoParts) -> Result<Tokens, EncoderError> {
-        let mut copy = ids(&self.tokenizer, text)?;
-        if text.trim().is_empty() || copy.is_empty() {
-            return Ok(Tokens::default());
+    fn twice(
+        &self,
+        text: &str,
+        echo: &EchoParts,
+        with: bool,
+    ) -> Result<(Tokens, Offsets), EncoderError> {
+        let encoding = encode(&self.tokenizer, text, false, with)?;
+        let (mut copy, mut offsets) =
+            (encoding.get_ids().to_vec(), encoding.get_offsets().to_vec());
+        if copy.is_empty() {
+            return Ok(Default::default());
         }
         let cut = copy.len() > echo.room;
         copy.truncate(echo.room);
+        offsets.truncate(echo.room);
         let from = echo.head.len() + copy.len() + echo.between.len();
         let pooled = from..from + copy.len();
         let ids = [&echo.head, &copy, &echo.between, &copy, &echo.tail];
-        Ok(Tokens { ids: ids.into_iter().flatten().copied().collect(), pooled, cut })
+        let ids = ids.into_iter().flatten().copied().collect();
+        Ok((Tokens { ids, pooled, cut }, offsets))
+    }
+}
+
+/// The tokenizer's offsets: bytes of what it was given.
+type Offsets = Vec<(usize, usize)>;
+
+/// What the tokenizer is given of a text, less the prompt.
+fn prepared<'s>(text: &'s str, parameters: &DocumentParameters) -> Cow<'s, str> {
+    let text = if parameters.strip { text.trim() } else { text };
+    if parameters.lowercase { text.to_lowercase().into() } else { text.into() }
+}
+
+/// The part of `bytes` that lies in a field, counted from the field's begin.
+fn within(field: Field, place: &Range<usize>, bytes: &Range<usize>) -> Option<(Field, Range<u32>)> {
+    let (start, end) = (bytes.start.max(place.start), bytes.end.min(place.end));
+    let at = |byte: usize| u32::try_from(byte - place.start).ok();
+    if start < end { Some((field, at(start)?..at(end)?)) } else { None }
+}
+
+/// The way back from what a tokenizer was given to the text that it was made of.
+struct Back {
+    /// Bytes of the prompt (of a text that stands twice it is no part of the copy).
+    prompt: usize,
+    /// Bytes of white space that were stripped from the begin.
+    stripped: usize,
+    /// For text in lower case: of each of its bytes the first and the end of the character that it was
+    /// made of.
+    lower: Option<Vec<(usize, usize)>>,
+}
+
+impl Back {
+    fn new(text: &str, parameters: &DocumentParameters) -> Self {
+        let stripped = if parameters.strip { text.len() - text.trim_start().len() } else { 0 };
+        let prompt = if parameters.echo.is_some() { 0 } else { parameters.prompt.len() };
+        let lower = parameters.lowercase.then(|| {
+            let kept = if parameters.strip { text.trim() } else { text };
+            let of = |(at, c): (usize, char)| {
+                let bytes: usize = c.to_lowercase().map(char::len_utf8).sum();
+                std::iter::repeat_n((at, at + c.len_utf8()), bytes)
+            };
+            kept.char_indices().flat_map(of).collect()
+        });
+        Self { prompt, stripped, lower }
+    }
+
+    /// The bytes of the text; none where no byte of it is left.
+    fn range(&self, bytes: Range<usize>) -> Option<Range<usize>> {
+        let (start, end) =
+            (bytes.start.saturating_sub(self.prompt), bytes.end.saturating_sub(self.prompt));
+        if start >= end {
+            return None;
+        }
+        let (start, end) = match &self.lower {
+            None => (start, end),
+            Some(lower) => (lower.get(start)?.0, lower.get(end - 1)?.1),
+        };
+        Some(start + self.stripped..end + self.stripped)
     }
 }
 
 /// What the tokenizer puts before and behind a text.
 fn added_around(tokenizer: &Tokenizer) -> Result<(Vec<u32>, Vec<u32>), EncoderError> {
-    let encoding = encode(tokenizer, "a", true)?;
+    let encoding = encode(tokenizer, "a", true, false)?;
     let special = encoding.get_special_tokens_mask();
     let of = |range: &[u32]| range.to_vec();
     let head = special.iter().take_while(|s| **s == 1).count();
@@ -172,10 +273,54 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, EncoderError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(encode(tokenizer, text, false)?.get_ids().to_vec())
+    Ok(encode(tokenizer, text, false, false)?.get_ids().to_vec())
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str, special: bool) -> Result<Encoding, EncoderError> {
-    let failed = |e: tokenizers::Error| EncoderError::Tokenise { reason: e.to_string() };
-    tokenizer.encode_fast(text, special).map_err(failed)
+/// The tokens of a text; offsets, in bytes, are only kept where that is asked for.
+fn encode(
+    tokenizer: &Tokenizer,
+    text: &str,
+    special: bool,
+    offsets: bool,
+) -> Result<Encoding, EncoderError> {
+    let encoding = match offsets {
+        true => tokenizer.encode(text, special),
+        false => tokenizer.encode_fast(text, special),
+    };
+    encoding.map_err(|e| EncoderError::Tokenise { reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte of what the tokenizer is given leads back to the character that it was made of.
+    #[test]
+    fn the_way_back() {
+        let text = " \u{2003}\u{130}stanbul \u{1e9e} \u{3a3}\u{391}\u{3a3} ";
+        for (strip, lowercase, prompt) in
+            [(true, true, "query: "), (false, true, ""), (true, false, "p"), (false, false, "")]
+        {
+            let parameters = DocumentParameters {
+                strip,
+                lowercase,
+                prompt: prompt.into(),
+                ..DocumentParameters::default()
+            };
+            let back = Back::new(text, &parameters);
+            let given = format!("{prompt}{}", prepared(text, &parameters));
+            assert_eq!(back.range(0..prompt.len()), None);
+            let mut last = 0;
+            for (at, c) in given.char_indices().skip(prompt.chars().count()) {
+                let bytes = back.range(at..at + c.len_utf8()).unwrap_or(0..0);
+                let was = &text[bytes.clone()];
+                assert!(
+                    was.to_lowercase().contains(c) || was.contains(c) || c == '\u{3c2}',
+                    "{was} {c}"
+                );
+                assert!(bytes.start >= last);
+                last = bytes.start;
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub mod manifest;
 mod map;
 mod open;
 mod pages;
+pub mod provenance;
 pub mod seismic;
 pub mod strings;
 pub mod text;

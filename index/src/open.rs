@@ -16,6 +16,7 @@ use crate::forward::{self, ForwardIndex};
 use crate::impact::{self, ImpactLists};
 use crate::lexicon::{self, Lexicon};
 use crate::manifest::{Manifest, PartEntry, SegmentEntry};
+use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
 use crate::tokens::{self, TokenStore};
@@ -38,6 +39,7 @@ pub struct Segment {
     calibration: Option<Calibration>,
     text: Option<TextIndex>,
     tokens: Option<TokenStore>,
+    provenance: Option<Provenance>,
 }
 
 impl Segment {
@@ -100,6 +102,12 @@ impl Segment {
     pub fn tokens(&self) -> Option<&TokenStore> {
         self.tokens.as_ref()
     }
+
+    /// Where components come from, when that was kept.
+    #[must_use]
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.provenance.as_ref()
+    }
 }
 
 /// One generation of an index, open for reading.
@@ -131,6 +139,7 @@ impl Index {
             calibration::KIND,
             text::KIND,
             tokens::KIND,
+            provenance::KIND,
             lexicon::KIND,
             TOKENIZER,
             QUERY_TABLE,
@@ -256,6 +265,7 @@ impl Index {
                 && segment.impact.as_ref().is_none_or(|i| i.documents() == rows)
                 && segment.clusters.as_ref().is_none_or(|c| c.documents() == rows)
                 && segment.tokens.as_ref().is_none_or(|t| t.documents() as u64 == rows)
+                && segment.provenance.as_ref().is_none_or(|p| p.documents() == rows)
                 && segment.text.as_ref().is_none_or(|t| u64::from(t.reader().max_doc()) == rows);
             if !fits {
                 return Err(IndexError::corrupt(
@@ -334,6 +344,8 @@ fn open_segment(
             )
         },
     );
+    let provenance =
+        check(provenance::KIND)?.map(|path| Provenance::open(&path, verify)).transpose()?;
     let calibration = check(calibration::KIND)?
         .map(|path| Calibration::open(&path, verify))
         .transpose()?
@@ -360,6 +372,7 @@ fn open_segment(
         calibration,
         text: text?,
         tokens: tokens?,
+        provenance,
     };
     if let Some(forward) = &segment.forward {
         forward.advise_random();
@@ -375,6 +388,9 @@ fn open_segment(
     }
     if let Some(tokens) = &segment.tokens {
         tokens.advise_random();
+    }
+    if let Some(provenance) = &segment.provenance {
+        provenance.advise_random();
     }
     Ok(segment)
 }

@@ -47,6 +47,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     options.check()?;
+    encoder.map_or(Ok(()), EncoderSetup::check)?;
     let mut folder = FolderWriter::open(&options.out)?;
     let job = Job::new(options, encoder);
     if let Some(report) = prepare(&folder, &job, options)? {

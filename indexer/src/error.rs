@@ -41,6 +41,17 @@ pub enum BuildError {
         /// Whether the index has vectors.
         has_vectors: bool,
     },
+    /// Origins of components are wanted of an encoder that does not tell them.
+    #[error("the encoder does not tell where components come from; build without provenance")]
+    NoProvenance,
+    /// An encoder told other than one origin for each component.
+    #[error("the encoder gave {found} origins for {expected} components")]
+    Origins {
+        /// Origins given.
+        found: usize,
+        /// Components of the vector.
+        expected: usize,
+    },
     /// The encoder.
     #[error(transparent)]
     Encode(#[from] EncodeError),

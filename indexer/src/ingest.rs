@@ -12,8 +12,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use quarry_index::provenance;
 use quarry_index::text::StoredDocument;
-use quarry_vectors::{Document, InputVector, Passage, SparseVector};
+use quarry_vectors::{Document, EncodeDocument, InputVector, Passage, SparseVector, Traced};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BuildError;
@@ -163,7 +164,8 @@ fn encode(
                 meta.has_vectors = true;
                 let passages: Vec<Passage<'_>> =
                     pieces.iter().map(|piece| piece.passage(&documents)).collect();
-                let vectors = setup.encoder.encode_documents(&passages)?;
+                meta.traced = setup.encoder.traces().filter(|_| setup.provenance);
+                let vectors = encoded(setup.encoder, &passages, meta.traced.is_some())?;
                 if vectors.len() != passages.len() {
                     return Err(BuildError::EncoderCount {
                         found: vectors.len(),
@@ -172,10 +174,13 @@ fn encode(
                 }
                 vectors
             }
-            None => terms.vectors(&documents, options.vocabulary.as_deref(), &mut meta)?,
+            None => {
+                let given = terms.vectors(&documents, options.vocabulary.as_deref(), &mut meta)?;
+                given.into_iter().map(|vector| (vector, Vec::new())).collect()
+            }
         };
         let mut docs = Vec::with_capacity(pieces.len());
-        for (piece, vector) in pieces.into_iter().zip(vectors) {
+        for (piece, (vector, origins)) in pieces.into_iter().zip(vectors) {
             let document = &mut documents[piece.document];
             meta.components += vector.len() as u64;
             meta.empty_vectors += u64::from(vector.is_empty());
@@ -185,7 +190,7 @@ fn encode(
             let (id, line) = (document.id.clone(), document.line);
             let stored = stored_json(piece.take(document))?;
             meta.has_text |= !stored.is_empty();
-            docs.push(SpoolDoc { id, line, passage: piece.span, stored, vector });
+            docs.push(SpoolDoc { id, line, passage: piece.span, stored, vector, origins });
         }
         done.documents += meta.documents;
         components += meta.components;
@@ -197,6 +202,26 @@ fn encode(
         progress(Event::Documents { documents: done.documents, components, this_run });
     }
     Ok(())
+}
+
+/// Vectors, and with `trace` the records of their origins.
+fn encoded(
+    encoder: &dyn EncodeDocument,
+    passages: &[Passage<'_>],
+    trace: bool,
+) -> Result<Vec<(SparseVector, Vec<u8>)>, BuildError> {
+    if !trace {
+        let vectors = encoder.encode_documents(passages)?;
+        return Ok(vectors.into_iter().map(|vector| (vector, Vec::new())).collect());
+    }
+    let record = |traced: Traced| {
+        let (components, origins) = (traced.vector.len(), traced.origins.len());
+        if components != origins {
+            return Err(BuildError::Origins { found: origins, expected: components });
+        }
+        Ok((traced.vector, provenance::record(&traced.origins)))
+    };
+    encoder.trace_documents(passages)?.into_iter().map(record).collect()
 }
 
 fn write_shards(

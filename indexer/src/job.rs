@@ -14,7 +14,7 @@ use crate::options::{BuildOptions, EncoderSetup};
 
 const FILE: &str = "job.json";
 /// Version of what shards and this record look like; another one cannot be resumed.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What identifies a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,7 @@ impl Job {
         facts.insert("encoder".into(), encoder.map_or(Value::Null, |e| e.identity.clone()));
         facts.insert("shard_documents".into(), json!(options.shard_documents));
         facts.insert("vocabulary_terms".into(), json!(options.vocabulary.as_ref().map(Vec::len)));
+        facts.insert("provenance".into(), json!(encoder.is_some_and(|e| e.provenance)));
         // Through text, so that a record read back compares equal.
         let facts =
             serde_json::to_string(&facts).and_then(|t| serde_json::from_str(&t)).unwrap_or(facts);

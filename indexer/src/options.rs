@@ -204,6 +204,18 @@ pub struct EncoderSetup<'a> {
     /// Cuts long texts into passages, each a row of its own; without, what exceeds the model's
     /// longest input is lost. The build's `source` has to tell one way of cutting from another.
     pub splitter: Option<&'a dyn SplitText>,
+    /// Whether the origin of each component is kept; the encoder has to tell them.
+    pub provenance: bool,
+}
+
+impl EncoderSetup<'_> {
+    /// Refuses to keep what the encoder does not tell.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        match self.provenance && self.encoder.traces().is_none() {
+            true => Err(BuildError::NoProvenance),
+            false => Ok(()),
+        }
+    }
 }
 
 impl std::fmt::Debug for EncoderSetup<'_> {

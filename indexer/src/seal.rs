@@ -2,7 +2,7 @@
 //!
 //! 1. read the shards' totals: dimension, quantisation, what the collection has
 //! 2. side by side: stored documents into tantivy; vectors into the forward index, ids into the
-//!    document table, then blocked lists from the forward index
+//!    document table, origins beside them, then blocked lists from the forward index
 //! 3. hand over the entries for the manifest
 
 use std::path::{Path, PathBuf};
@@ -12,8 +12,10 @@ use quarry_index::folder::FolderWriter;
 use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
+use quarry_index::provenance::{self, ProvenanceWriter};
 use quarry_index::strings::StringTableBuilder;
 use quarry_index::{IndexError, Verify};
+use quarry_vectors::PooledBy;
 use uuid::Uuid;
 
 use crate::BuildError;
@@ -41,6 +43,7 @@ pub(crate) struct Totals {
     dimension: u32,
     weights: WeightStats,
     new_tokens: Vec<String>,
+    traced: Option<PooledBy>,
 }
 
 impl Totals {
@@ -54,6 +57,7 @@ impl Totals {
         self.dimension = self.dimension.max(meta.dimension);
         self.weights.merge(&meta.weights);
         self.new_tokens.extend(meta.new_tokens);
+        self.traced = self.traced.or(meta.traced);
     }
 }
 
@@ -216,11 +220,17 @@ fn write_vectors(
     } else {
         None
     };
+    let (origins_name, origins_path) = part_path(job.folder, id, provenance::KIND);
+    let origins = totals.traced.map(|by| ProvenanceWriter::create(&origins_path, by));
+    let mut origins = origins.transpose()?;
     progress(Event::Stage { name: "forward index", total: totals.rows });
     input.each(|row| {
         ids.push(row.id, row.passage.as_ref())?;
         if let Some(writer) = &mut writer {
             writer.push(row.terms, row.weights)?;
+        }
+        if let Some(origins) = &mut origins {
+            origins.push(row.origins)?;
         }
         if ids.len().is_multiple_of(STEP) {
             progress(Event::Step { done: ids.len() as u64 });
@@ -235,10 +245,15 @@ fn write_vectors(
     let (name, path) = part_path(job.folder, id, doctable::KIND);
     let written = ids.write(&path)?;
     drop(ids);
+    let origins = origins.map(ProvenanceWriter::finish).transpose()?;
     let mut parts = vec![PartEntry::new(doctable::KIND, doctable::VERSION, &name, written, true)];
     if let Some(writer) = writer {
         let (written, _) = writer.finish()?;
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
+        if let Some((written, _)) = origins {
+            let (kind, version) = (provenance::KIND, provenance::VERSION);
+            parts.push(PartEntry::new(kind, version, &origins_name, written, false));
+        }
         let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
         parts.extend(write_lists(job, id, (&forward, input.order), progress)?);
     }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use quarry_index::container::{Part, PartWriter};
 use quarry_index::doctable::PassageSpan;
 use quarry_index::{IndexError, Verify};
-use quarry_vectors::SparseVector;
+use quarry_vectors::{PooledBy, SparseVector};
 use serde::{Deserialize, Serialize};
 
 use crate::BuildError;
 use crate::quantize::WeightStats;
 
 const KIND: &str = "spool";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const ZSTD_LEVEL: i32 = 1;
 
 /// A document, or a passage of one, as a shard holds it.
@@ -26,6 +26,9 @@ pub(crate) struct SpoolDoc {
     /// The stored document as JSON; empty when there is nothing to store.
     pub(crate) stored: String,
     pub(crate) vector: SparseVector,
+    /// Where its components come from, as `quarry_index::provenance` stores it; empty where that is not
+    /// known.
+    pub(crate) origins: Vec<u8>,
 }
 
 impl SpoolDoc {
@@ -50,6 +53,8 @@ pub(crate) struct ShardMeta {
     pub(crate) weights: WeightStats,
     /// Tokens that this shard saw first, in order of their term ids.
     pub(crate) new_tokens: Vec<String>,
+    /// Where documents have origins: what these are.
+    pub(crate) traced: Option<PooledBy>,
 }
 
 /// Where shard `number` lies.
@@ -104,6 +109,17 @@ pub(crate) fn write(
     for doc in docs {
         part.write(bytemuck::cast_slice(doc.vector.weights()))?;
     }
+    if meta.traced.is_some() {
+        ends.clear();
+        part.section("origins")?;
+        let mut end = 0;
+        for doc in docs {
+            part.write(&doc.origins)?;
+            end += doc.origins.len() as u64;
+            ends.push(end);
+        }
+        part.put_section("origin.ends", &ends)?;
+    }
     part.finish(docs.len() as u64)?;
     Ok(())
 }
@@ -128,6 +144,7 @@ pub(crate) struct Row<'a> {
     pub(crate) passage: Option<PassageSpan>,
     pub(crate) terms: &'a [u32],
     pub(crate) weights: &'a [f32],
+    pub(crate) origins: &'a [u8],
 }
 
 /// Borrowed arrays of a shard.
@@ -141,6 +158,9 @@ pub(crate) struct ShardView<'a> {
     counts: &'a [u64],
     terms: &'a [u32],
     weights: &'a [f32],
+    /// Both empty where no document has origins.
+    origin_ends: &'a [u64],
+    origins: &'a [u8],
 }
 
 impl Shard {
@@ -151,6 +171,11 @@ impl Shard {
     }
 
     pub(crate) fn view(&self) -> Result<ShardView<'_>, BuildError> {
+        // Totals may have been taken out of the shard; the sections tell as well.
+        let (origin_ends, origins) = match self.part.section_range("origin.ends") {
+            Some(_) => (self.part.array("origin.ends")?, self.part.bytes("origins")?),
+            None => Default::default(),
+        };
         Ok(ShardView {
             id_ends: self.part.array("id.ends")?,
             id_bytes: self.part.bytes("id.bytes")?,
@@ -159,6 +184,8 @@ impl Shard {
             counts: self.part.array("counts")?,
             terms: self.part.array("terms")?,
             weights: self.part.array("weights")?,
+            origin_ends,
+            origins,
         })
     }
 
@@ -231,7 +258,14 @@ impl<'a> ShardView<'a> {
             _ => None,
         };
         let (terms, weights) = (&self.terms[start..end], &self.weights[start..end]);
-        Row { id, line: self.lines[i], passage, terms, weights }
+        let origins = match self.origin_ends.get(i) {
+            Some(end) => {
+                let start = i.checked_sub(1).map_or(0, |before| place(self.origin_ends[before]));
+                &self.origins[start..place(*end)]
+            }
+            None => &[],
+        };
+        Row { id, line: self.lines[i], passage, terms, weights, origins }
     }
 
     /// All rows, in order.

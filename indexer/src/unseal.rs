@@ -100,7 +100,8 @@ fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
     };
     let passage = span(segment.documents(), doc);
     let vector = segment.forward().map_or_else(SparseVector::default, |f| f.vector(doc));
-    Ok(SpoolDoc { id, line: 0, passage, stored, vector })
+    let origins = segment.provenance().map_or_else(Vec::new, |p| p.record(doc).to_vec());
+    Ok(SpoolDoc { id, line: 0, passage, stored, vector, origins })
 }
 
 /// Where a row lies in its document; a whole document among split ones has the bytes 0..0.
@@ -123,6 +124,7 @@ fn write(
         has_text: segment.text().is_some(),
         has_vectors: segment.forward().is_some(),
         dimension: vectors().map(last).max().unwrap_or(0),
+        traced: segment.provenance().map(|p| p.meta().pooled_by),
         ..ShardMeta::default()
     };
     vectors().for_each(|v| meta.weights.add(v.weights()));

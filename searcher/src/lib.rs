@@ -8,6 +8,7 @@ mod filter;
 mod filter_query;
 mod impact;
 mod kernels;
+mod origins;
 mod outcome;
 mod overlap;
 mod params;
@@ -24,7 +25,7 @@ pub use calibrate::calibrate;
 pub use error::SearchError;
 pub use filter::Filter;
 pub use kernels::Kernels;
-pub use outcome::{Hit, Matched, Outcome, Stats};
+pub use outcome::{Hit, Matched, Outcome, Stats, TokenOrigin, TokenPlace};
 pub use overlap::mean_overlap;
 pub use params::{Bm25Params, DEFAULT_OVERLAP, Method, SparseParams};
 pub use rerank::{

@@ -1,6 +1,8 @@
 //! What a search finds, and what it did to find it.
 
-use quarry_vectors::{DocId, TermId};
+use std::ops::Range;
+
+use quarry_vectors::{DocId, Field, PooledBy, TermId};
 use serde::Serialize;
 
 use crate::params::Method;
@@ -56,4 +58,28 @@ pub struct Matched {
     pub document_weight: f32,
     /// Share of the score; all shares sum to it.
     pub contribution: f64,
+    /// Which token of the document gave it its weight there, where the index keeps that.
+    pub origin: Option<TokenOrigin>,
+}
+
+/// The token of a document that a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenOrigin {
+    /// Its position in the model's input, from 0; tokens that the tokenizer adds are counted.
+    pub position: u32,
+    /// Whether it gave the whole weight, or the largest share.
+    pub pooled_by: PooledBy,
+    /// Where it stands; `None` for a token of the model's own (added, of a prompt, a separator).
+    pub place: Option<TokenPlace>,
+}
+
+/// Where a token stands in a hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenPlace {
+    /// In which field.
+    pub field: Field,
+    /// Its bytes there; of a passage in the passage's own text.
+    pub bytes: Range<usize>,
+    /// The word that it is part of; `None` where the field is not stored.
+    pub word: Option<String>,
 }

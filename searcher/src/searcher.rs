@@ -12,6 +12,7 @@ use crate::bm25::{self, Bm25Query};
 use crate::filter::{Filter, live};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
+use crate::origins::Origins;
 use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Plan, plan};
@@ -463,18 +464,22 @@ impl Searcher {
         }
     }
 
-    /// The matched tokens of a hit, largest contribution first.
+    /// The matched tokens of a hit, largest contribution first, with the words that they come from
+    /// where the index keeps that.
     ///
     /// # Errors
-    /// When the index has no vectors.
+    /// When the index has no vectors, or its files cannot be read.
     pub fn explain(&self, query: &SparseVector, hit: &Hit) -> Result<Vec<Matched>, SearchError> {
-        let forward = self.index.segments()[hit.segment].forward().ok_or(SearchError::NoSparse)?;
+        let segment = &self.index.segments()[hit.segment];
+        let forward = segment.forward().ok_or(SearchError::NoSparse)?;
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
         let fixed = FixedQuery::new(query);
         let quantization = forward.meta().quantization;
         let unit = fixed.unit(quantization.scale);
         let mut matched: Vec<Matched> = Vec::new();
-        for (term, level) in forward.record(hit.doc).iter() {
+        let record = forward.record(hit.doc);
+        let origins = Origins::of(segment, hit.doc, record.len())?;
+        for (component, (term, level)) in record.iter().enumerate() {
             let Some((_, weight)) = fixed.terms().iter().find(|t| t.0 == term) else { continue };
             let at = query.terms().binary_search(&term).unwrap_or_default();
             matched.push(Matched {
@@ -483,6 +488,7 @@ impl Searcher {
                 query_weight: query.weights()[at],
                 document_weight: quantization.weight(level),
                 contribution: f64::from(*weight) * f64::from(level) * unit,
+                origin: origins.as_ref().and_then(|origins| origins.get(component)),
             });
         }
         matched.sort_by(|a, b| b.contribution.total_cmp(&a.contribution).then(a.term.cmp(&b.term)));

@@ -14,9 +14,10 @@ use quarry_indexer::{
     AddOptions, BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, add_lists, build,
     default_clusters, default_seismic,
 };
-use quarry_searcher::{Bm25Params, Method, Searcher, SparseParams};
+use quarry_searcher::{Bm25Params, Hit, Method, Searcher, SparseParams};
 use quarry_vectors::{
-    Document, EncodeDocument, EncodeError, Passage, ScoredDoc, SparseVector, SplitText, better,
+    Document, EncodeDocument, EncodeError, Field, Origin, Passage, PooledBy, ScoredDoc,
+    SparseVector, SplitText, Traced, better,
 };
 use serde_json::{Map, json};
 
@@ -27,6 +28,28 @@ impl EncodeDocument for Counting {
     fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError> {
         Ok(passages.iter().map(|p| counted(p.text)).collect())
     }
+
+    fn traces(&self) -> Option<PooledBy> {
+        Some(PooledBy::Sum)
+    }
+
+    fn trace_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<Traced>, EncodeError> {
+        Ok(passages.iter().map(|p| traced(p.text)).collect())
+    }
+}
+
+/// Each term comes from the first word that gives it.
+fn traced(text: &str) -> Traced {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let vector = counted(text);
+    let origin = |term: &u32| {
+        let at = words.iter().position(|word| *word == term.to_string()).unwrap();
+        let start = words[at].as_ptr() as usize - text.as_ptr() as usize;
+        let bytes = start as u32..(start + words[at].len()) as u32;
+        Origin { position: at as u32, place: Some((Field::Text, bytes)) }
+    };
+    let origins = vector.terms().iter().map(origin).collect();
+    Traced { vector, origins }
 }
 
 fn counted(text: &str) -> SparseVector {
@@ -79,6 +102,7 @@ fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
         tokenizer: None,
         query_table: None,
         splitter: Some(&FiveWords),
+        provenance: true,
     };
     let documents = documents.iter().cloned().map(Ok::<_, io::Error>);
     build(documents, Some(&setup), &options, &|_| {}).unwrap();
@@ -101,6 +125,22 @@ fn oracle(documents: &[Document], query: &SparseVector, k: usize) -> Vec<ScoredD
     all.sort_by(|a, b| better((a.score, a.id.as_bytes()), (b.score, b.id.as_bytes())));
     all.truncate(k);
     all
+}
+
+/// Every matched token names the word of the passage that it comes from.
+fn explained(found: &Searcher, hit: &Hit, (query, passage): (&SparseVector, &str)) {
+    let want = traced(passage);
+    let matched = found.explain(query, hit).unwrap();
+    assert_eq!(matched.is_empty(), hit.score == 0.0);
+    for matched in matched {
+        let at = want.vector.terms().binary_search(&matched.term.0).unwrap();
+        let origin = matched.origin.unwrap();
+        assert_eq!((origin.position, origin.pooled_by), (want.origins[at].position, PooledBy::Sum));
+        let place = origin.place.unwrap();
+        assert_eq!(place.field, Field::Text);
+        assert_eq!(place.word.as_deref(), Some(&passage[place.bytes]));
+        assert_eq!(place.word, Some(matched.term.0.to_string()));
+    }
 }
 
 proptest! {
@@ -141,6 +181,7 @@ proptest! {
                         assert_eq!(&document.text[bytes], passage);
                     }
                     assert_eq!(counted(&passage).dot(&query) as f32, hit.score);
+                    explained(found, hit, (&query, &passage));
                     assert_eq!(found.stored_whole(hit).unwrap().unwrap().text, document.text);
                 }
             }

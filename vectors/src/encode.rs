@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{SparseVector, TokenEmbeddings};
+use crate::{PooledBy, SparseVector, TokenEmbeddings, Traced};
 
 /// Any failure of an encoder; the encoder's own error is the source.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,20 @@ pub trait EncodeDocument: Send + Sync {
     /// # Errors
     /// When the model cannot be run or gives something that is no vector.
     fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError>;
+
+    /// How the encoder pools tokens, where [`Self::trace_documents`] tells the origins of components.
+    fn traces(&self) -> Option<PooledBy> {
+        None
+    }
+
+    /// As [`Self::encode_documents`], the same vectors to the bit, with the origin of each component.
+    ///
+    /// # Errors
+    /// As [`Self::encode_documents`]; when [`Self::traces`] is `None`.
+    fn trace_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<Traced>, EncodeError> {
+        let _ = passages;
+        Err(EncodeError("this encoder does not tell where components come from".into()))
+    }
 
     /// How many of `passages` were cut at the model's longest input in the calls so far.
     fn truncated(&self) -> u64 {

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 /// Add documents to an index; those whose id is there replace the old ones
 ///
 /// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
-/// the same longest input, the same passages. Of documents with one id in INPUT the last is taken.
+/// the same longest input, the same passages, with --provenance if it was. Of documents with one id in INPUT the last is taken.
 /// Afterwards the smallest segments are merged when there are more than eight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -88,6 +88,8 @@ fn as_built(input: &mut InputArgs, encoder: Option<&Value>, job: Option<&Value>)
         let overlap = number(passages.and_then(|p| p.get(1)));
         input.passage_overlap = overlap.unwrap_or(input.passage_overlap);
     }
+    let kept = job.and_then(|job| job.get("provenance")).and_then(Value::as_bool);
+    input.provenance |= kept.unwrap_or(false);
     let channel = job.and_then(|job| job.pointer("/source/channel")).and_then(Value::as_str);
     if channel == Some(crate::retrieve::Channel::Bm25.name()) {
         input.channel = crate::retrieve::Channel::Bm25;

@@ -110,6 +110,9 @@ pub(crate) struct InputArgs {
     /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<u32>,
+    /// Keep which word of the text each component of a vector comes from, for `search --explain`
+    #[arg(long)]
+    pub(crate) provenance: bool,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -344,7 +347,11 @@ pub(crate) fn with_input<T>(
             "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
         );
     }
-    let document_options = args.run_on.options(threads, args.max_tokens, args.top_k);
+    if args.provenance && !encode {
+        bail!("--provenance keeps where a model's weights come from; here no model encodes");
+    }
+    let mut document_options = args.run_on.options(threads, args.max_tokens, args.top_k);
+    document_options.provenance = args.provenance;
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
     let splitter = match (args.passages, &model) {
         (Some(tokens), Some(model)) => {
@@ -356,6 +363,7 @@ pub(crate) fn with_input<T>(
     let setup = match (&model, &encoder) {
         (Some(model), Some(encoder)) => Some(EncoderSetup {
             splitter: splitter.as_ref().map(|s| s as &dyn SplitText),
+            provenance: args.provenance,
             ..setup(model, encoder.as_ref(), &document_options)?
         }),
         _ => None,
@@ -419,6 +427,7 @@ fn setup<'a>(
         tokenizer: Some(model.tokenizer_json().to_vec()),
         query_table: model.query_table().map(<[u8]>::to_vec),
         splitter: None,
+        provenance: false,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use quarry_index::{Index, Verify};
+use quarry_vectors::PooledBy;
 use serde_json::json;
 
 use crate::output::{bytes, count, line, note, table};
@@ -50,6 +51,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                     "clusters": s.clusters().map(quarry_index::clusters::Clusters::meta),
                     "calibration": s.calibration(),
                     "text": s.text().is_some(),
+                    "provenance": s.provenance().map(|p| json!({
+                        "meta": p.meta(), "bytes": p.bytes()
+                    })),
                     "tokens": s.tokens().map(|t| {
                         let meta = t.meta();
                         let each: serde_json::Map<_, _> = meta
@@ -94,6 +98,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 meta.quantization.scale,
                 meta.max_error,
                 meta.mean_square_error.sqrt()
+            ))?;
+        }
+        if let Some(provenance) = segment.provenance() {
+            let meta = provenance.meta();
+            let each = meta.bytes.checked_div(meta.rows).unwrap_or(0);
+            line(format!(
+                "provenance  {} rows, {each} bytes a row ({}); of each component the token that gave {}",
+                count(meta.rows),
+                bytes(provenance.bytes()),
+                match meta.pooled_by {
+                    PooledBy::Max => "its weight",
+                    PooledBy::Sum => "the largest share",
+                }
             ))?;
         }
         if let Some(lists) = segment.impact() {

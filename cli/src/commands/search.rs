@@ -11,7 +11,8 @@ use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_
 use quarry_server::api::{self, SearchRequest};
 use quarry_server::{Engine, SecondStage};
 
-use quarry_vectors::Query;
+use quarry_searcher::{TokenOrigin, TokenPlace};
+use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::output::line;
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
@@ -48,7 +49,8 @@ pub(crate) struct Args {
     /// Form of the run: trec (query Q0 id rank score tag) or msmarco (query id rank)
     #[arg(long, value_enum, default_value_t = RunFormatArg::Trec)]
     run_format: RunFormatArg,
-    /// Show which tokens matched, with weights and contributions
+    /// Show which tokens matched, with weights and contributions, and which words they come from where
+    /// the index was built with --provenance
     #[arg(long, conflicts_with = "queries")]
     explain: bool,
     /// Stored fields to print with --json
@@ -205,8 +207,12 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
                 .iter()
                 .map(|m| {
                     format!(
-                        "{} {:.2} x {:.2} = {:.2}",
-                        m.token, m.query_weight, m.document_weight, m.contribution
+                        "{} {:.2} x {:.2} = {:.2}{}",
+                        m.token,
+                        m.query_weight,
+                        m.document_weight,
+                        m.contribution,
+                        m.origin.as_ref().map(from).unwrap_or_default()
                     )
                 })
                 .collect();
@@ -217,4 +223,24 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
         crate::output::note("note: nothing matched");
     }
     Ok(())
+}
+
+/// Where a component comes from, in words.
+fn from(origin: &TokenOrigin) -> String {
+    let share = match origin.pooled_by {
+        PooledBy::Max => "from",
+        PooledBy::Sum => "most of it from",
+    };
+    let at = origin.position;
+    match &origin.place {
+        None => format!(" {share} token {at}, the model's own"),
+        Some(TokenPlace { field, bytes, word }) => {
+            let field = if *field == Field::Title { "title, " } else { "" };
+            let word = match word {
+                Some(word) => format!("\"{word}\""),
+                None => format!("bytes {} to {}", bytes.start, bytes.end),
+            };
+            format!(" {share} {word} ({field}token {at})")
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod heads;
 mod messages;
+pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
 mod weights;

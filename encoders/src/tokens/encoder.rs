@@ -80,7 +80,8 @@ impl TokenEncoder {
         let questions = Inputs::questions(vocabulary, &parameters, max_positions)?;
         let (width, dims) = (width as usize, parameters.dims as usize);
         let shape = OutputShape::Token(width);
-        let signature = Signature { inputs: parts.inputs, output: parts.output, shape };
+        let signature =
+            Signature { inputs: parts.inputs, output: parts.output, shape, unpooled: None };
         let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
             Graph::open(parts.onnx, parts.path, &signature, Device::Cpu)
         })?;
@@ -112,9 +113,9 @@ impl TokenEncoder {
             self.truncated.fetch_add(u64::from(cut), Ordering::Relaxed);
             Ok(ids)
         })?;
-        self.sessions.run(&ids, |(), at, rows| {
+        self.sessions.run(&ids, |(), at, output| {
             let kept = |id: &u32| !self.skipped.get(*id as usize).copied().unwrap_or(false);
-            let read = self.embeddings(rows, ids[at].iter().map(kept));
+            let read = self.embeddings(output.values, ids[at].iter().map(kept));
             read.map_err(|source| EncoderError::TokenRows { passage: at, source })
         })
     }
@@ -128,8 +129,8 @@ impl TokenEncoder {
         if tokens.ids.is_empty() {
             return Ok(TokenEmbeddings::default());
         }
-        self.sessions.run_one(tokens.row(), |(), rows| {
-            let read = self.embeddings(rows, tokens.ids.iter().map(|_| true));
+        self.sessions.run_one(tokens.row(), |(), output| {
+            let read = self.embeddings(output.values, tokens.ids.iter().map(|_| true));
             read.map_err(|source| EncoderError::TokenRows { passage: 0, source })
         })
     }

@@ -69,7 +69,7 @@ fn folder(case: &Case) -> (TempDir, PathBuf) {
     (dir, folder)
 }
 
-fn case(name: &str) -> (TempDir, PathBuf) {
+pub(crate) fn case(name: &str) -> (TempDir, PathBuf) {
     folder(golden().cases.iter().find(|case| case.name == name).unwrap())
 }
 

@@ -8,5 +8,6 @@ mod families;
 mod golden;
 mod hub;
 mod passages;
+mod provenance;
 mod refusals;
 mod slices;

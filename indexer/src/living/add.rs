@@ -60,6 +60,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let folder = options.out.as_path();
+    encoder.map_or(Ok(()), EncoderSetup::check)?;
     let Opened { mut writer, index, build } = Opened::take(folder)?;
     check_encoder(&index, encoder)?;
     std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
@@ -245,6 +246,7 @@ fn drop_repeated(build: &Path, shards: usize) -> Result<u64, BuildError> {
                     passage: row.passage.clone(),
                     stored,
                     vector,
+                    origins: row.origins.to_vec(),
                 });
             }
         }

@@ -155,6 +155,7 @@ pub(crate) fn setup<'a>(encoder: &'a FakeEncoder, name: &str) -> EncoderSetup<'a
         tokenizer: Some(b"{\"tokenizer\": 1}".to_vec()),
         query_table: Some(b"{\"table\": 1}".to_vec()),
         splitter: None,
+        provenance: false,
     }
 }
 

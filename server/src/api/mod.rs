@@ -11,7 +11,7 @@ pub use request::{
 };
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
-    Limits, MatchedToken, Passage, RerankReport, Scores, SearchResponse, Timings, Warning,
+    Limits, MatchedToken, Origin, Passage, RerankReport, Scores, SearchResponse, Timings, Warning,
     WarningCode,
 };
 

@@ -149,6 +149,31 @@ pub struct MatchedToken {
     pub document_weight: f32,
     /// Its share of the score; all shares sum to the score.
     pub contribution: f64,
+    /// The token of the document that gave it its weight there, where the index keeps that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// The token of a document that a matched token's weight comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TokenOrigin)]
+pub struct Origin {
+    /// Its position in the model's input, from 0; tokens that the tokenizer adds are counted.
+    pub position: u32,
+    /// `max`: it gave the whole weight; `sum`: the largest share.
+    pub pooled_by: &'static str,
+    /// `title` or `text`; absent, as what follows, for a token of the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'static str>,
+    /// Its first byte in the field; of a passage in the passage's own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<usize>,
+    /// The byte behind its last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<usize>,
+    /// The word that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
 }
 
 /// A stored document.

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use quarry_index::text::StoredDocument;
-use quarry_searcher::{Hit as Found, Searcher};
-use quarry_vectors::SparseVector;
+use quarry_searcher::{Hit as Found, Searcher, TokenOrigin};
+use quarry_vectors::{Field, PooledBy, SparseVector};
 use serde_json::{Map, Value};
 
 use super::expire;
 use super::query::{Query, Warnings};
-use crate::api::{ApiError, Hit, MatchedToken, Passage, Scores, SearchRequest, WarningCode};
+use crate::api::{
+    ApiError, Hit, MatchedToken, Origin, Passage, Scores, SearchRequest, WarningCode,
+};
 
 /// What hits are made with.
 pub(crate) struct HitContext<'a> {
@@ -89,6 +91,7 @@ impl HitContext<'_> {
             query_weight: m.query_weight,
             document_weight: m.document_weight,
             contribution: m.contribution,
+            origin: m.origin.map(origin),
         });
         Ok(answered.collect())
     }
@@ -111,6 +114,26 @@ impl HitContext<'_> {
             "fields of an index that stores no documents"
         };
         warnings.names(WarningCode::UnknownFields, what, &unknown);
+    }
+}
+
+fn origin(found: TokenOrigin) -> Origin {
+    let TokenOrigin { position, pooled_by, place } = found;
+    let field = place.as_ref().map(|place| match place.field {
+        Field::Title => "title",
+        Field::Text => "text",
+    });
+    let bytes = place.as_ref().map(|place| place.bytes.clone());
+    Origin {
+        position,
+        pooled_by: match pooled_by {
+            PooledBy::Max => "max",
+            PooledBy::Sum => "sum",
+        },
+        field,
+        start: bytes.as_ref().map(|bytes| bytes.start),
+        end: bytes.as_ref().map(|bytes| bytes.end),
+        word: place.and_then(|place| place.word),
     }
 }
 
