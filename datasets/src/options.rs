@@ -1,5 +1,7 @@
 //! What a caller may set about reading.
 
+use std::path::PathBuf;
+
 /// How a collection is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollectionFormat {
@@ -13,6 +15,8 @@ pub enum CollectionFormat {
     SeismicBin,
     /// The sparse matrix of the `BigANN` benchmark (`.csr`).
     BigAnnCsr,
+    /// The Common Index File Format (`.ciff`).
+    Ciff,
 }
 
 /// How [`open_collection`](crate::open_collection) reads.
@@ -25,11 +29,18 @@ pub struct CollectionOptions {
     /// Divides all weights: 100 for integer weights that are 100 times the real ones. `None`
     /// (default) keeps them as they are.
     pub scale: Option<f32>,
+    /// Names of the vectors of `.bin` and `.csr`, one id a line. `None` (default) names them by
+    /// their ordinal.
+    pub ids: Option<PathBuf>,
+    /// Bytes that turning postings into documents may take (CIFF): the file is read once for each so
+    /// many bytes of postings, 8 a posting. Besides, 4 bytes a document, the terms and the longest
+    /// list are held. Default: 256 MiB.
+    pub memory: u64,
 }
 
 impl Default for CollectionOptions {
     fn default() -> Self {
-        Self { format: None, repair_encoding: true, scale: None }
+        Self { format: None, repair_encoding: true, scale: None, ids: None, memory: 256 << 20 }
     }
 }
 
