@@ -46,7 +46,8 @@ def whole(args):
         with open(folder / "texts.partial", "wb") as out:
             subprocess.run([common.BIN / "texts", "--documents", str(documents)], stdout=out, check=True)
         (folder / "texts.partial").rename(folder / "texts.tsv")
-    return folder, documents
+    # A collection that is there may be larger than what is asked for.
+    return folder, int(np.fromfile(folder / "documents.bin", "<u4", 1)[0])
 
 
 def rows(words, count):
@@ -103,7 +104,10 @@ def exact(words, starts, queries, first, block=65_536, k=100):
         some = sp.csr_matrix((weights[kept], terms[kept], bounds), shape=(high - low, len(columns)))
         scores = np.concatenate([scores, (some @ columns).T], 1)
         ids = np.concatenate([ids, np.broadcast_to(np.arange(low, high), (first, high - low))], 1)
-        best = np.argsort(-scores, 1, kind="stable")[:, :k]
+        if scores.shape[1] > k:
+            some_best = np.argpartition(-scores, k, 1)[:, : k]
+            scores, ids = np.take_along_axis(scores, some_best, 1), np.take_along_axis(ids, some_best, 1)
+        best = np.argsort(-scores, 1, kind="stable")
         scores, ids = np.take_along_axis(scores, best, 1), np.take_along_axis(ids, best, 1)
     return ids
 
