@@ -10,3 +10,4 @@ mod hub;
 mod passages;
 mod refusals;
 mod slices;
+mod tokens;
