@@ -50,6 +50,7 @@ impl Whole {
     }
 
     /// The row, of length one: `rows` are the text's alone, `width` values each.
+    #[expect(clippy::cast_possible_truncation, reason = "at most 1")]
     pub(super) fn row(&self, rows: &[f32], width: usize) -> Vec<f32> {
         let mut sums = vec![0f64; self.dims];
         for row in rows.chunks_exact(width) {
@@ -58,12 +59,13 @@ impl Whole {
         }
         // The mean has the sum's direction.
         let length = sums.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
-        #[expect(clippy::cast_possible_truncation, reason = "at most 1")]
         sums.iter().map(|v| (v / length) as f32).collect()
     }
 
     /// Which of a question's tokens get a row, and what the row of the whole and each of theirs is
     /// multiplied by: these sum to the number of rows.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of tokens")]
+    #[expect(clippy::cast_possible_truncation, reason = "rounded once")]
     pub(super) fn of_question(&self, ids: &[u32]) -> (Vec<bool>, f32, f32) {
         let counts = |id: &u32| !self.skipped.get(*id as usize).copied().unwrap_or(false);
         let all = ids.iter().filter(|id| counts(id)).count();
@@ -78,11 +80,9 @@ impl Whole {
         if rows == 0 {
             return (kept, 1.0, 1.0);
         }
-        #[expect(clippy::cast_precision_loss, reason = "numbers of tokens")]
         let (all, rows) = (all as f64, rows as f64);
         let whole = self.weight * all;
         let scale = (rows + 1.0) / (rows + whole);
-        #[expect(clippy::cast_possible_truncation, reason = "rounded once")]
         (kept, (whole * scale) as f32, scale as f32)
     }
 }
@@ -115,8 +115,8 @@ mod tests {
         // [CLS] 1, [SEP] 2; three tokens count, two get rows, the whole counts 1.5 of 3.5.
         let (kept, of_whole, of_tokens) = whole(0.5, 2).of_question(&[1, 7, 8, 0, 2]);
         assert_eq!(kept, [false, true, true, false, false]);
-        assert_eq!(of_whole, (1.5 * 3.0 / 3.5) as f32);
-        assert_eq!(of_tokens, (3.0 / 3.5) as f32);
+        assert!((f64::from(of_whole) - 4.5 / 3.5).abs() < 1e-6, "{of_whole}");
+        assert!((f64::from(of_tokens) - 3.0 / 3.5).abs() < 1e-6, "{of_tokens}");
         // Nothing but skipped tokens: the whole alone, as it is.
         let (kept, of_whole, _) = whole(0.5, 2).of_question(&[1, 2]);
         assert_eq!((kept, of_whole), (vec![false, false], 1.0));
@@ -131,8 +131,8 @@ mod tests {
             let rows = kept.iter().filter(|k| **k).count();
             prop_assert!(rows <= most);
             prop_assert!(of_whole > 0.0 && of_tokens > 0.0);
-            let sum = of_whole + of_tokens * rows as f32;
-            prop_assert!((sum - (rows + 1) as f32).abs() < 1e-4 * sum, "{sum} of {rows}");
+            let sum = f64::from(of_whole) + f64::from(of_tokens) * rows as f64;
+            prop_assert!((sum - (rows + 1) as f64).abs() < 1e-4 * sum, "{sum} of {rows}");
         }
     }
 }
