@@ -85,7 +85,7 @@ pub(crate) struct RerankArgs {
     /// off with --exact-rerank]
     #[arg(long, value_name = "N", requires = "rerank", value_parser = parse_knob::<NonZeroUsize>)]
     beta: Option<Knob<NonZeroUsize>>,
-    /// Weight of the first stage's score, standardised over the candidates [default: 0.02]
+    /// Weight of the first stage's score, standardised over the candidates [default: 0.05]
     #[arg(long, value_name = "X", requires = "rerank")]
     weight: Option<f32>,
     /// The same result as scoring every candidate in fp16, most of which int8 bounds spare

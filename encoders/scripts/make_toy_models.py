@@ -5,7 +5,8 @@ hundred bytes, for tests of what the bundled model cannot show.
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install onnx numpy
     /tmp/venv/bin/python encoders/scripts/make_toy_models.py
 
-The weight of word v in a passage is (v + 1) / 8 if it occurs in it, else 0.
+The weight of word v in a passage is (v + 1) / 8 if it occurs in it, else 0. tokens.onnx gives token v
+the row [v, 1, v * v, 8].
 """
 
 import json
@@ -81,6 +82,19 @@ def graph(name, weights, declared, types):
     save(model, TOY / f"{name}.onnx")
 
 
+def token_graph():
+    rows = np.array([[v, 1, v * v, 8] for v in range(len(WORDS))], np.float32)
+    tensor = lambda n: helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "length"])
+    made = helper.make_graph(
+        [helper.make_node("Gather", ["table", "input_ids"], ["rows"])], "tokens",
+        [tensor("input_ids"), tensor("attention_mask")],
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", "length", 4])],
+        [numpy_helper.from_array(rows, "table")])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    save(model, TOY / "tokens.onnx")
+
+
 def main():
     TOY.mkdir(parents=True, exist_ok=True)
     (TOY / "tokenizer.json").write_text(json.dumps(tokenizer(), indent=1) + "\n")
@@ -91,6 +105,7 @@ def main():
     graph("nan", weights[:6] + [float("nan")] + weights[7:], len(WORDS), types=False)
     graph("wide", weights + [1.0], len(WORDS) + 1, types=False)
     graph("lying", weights + [1.0], "words", types=False)
+    token_graph()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,6 @@ pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
 pub use token_table::TokenTableQuery;
 pub use tokens::{
     Markers, QueryFill, TokenEncoder, TokenIdentity, TokenModel, TokenOptions, TokenParameters,
-    make_token_graph,
+    WholeRow, make_token_graph,
 };
 pub use vocabulary::Vocabulary;

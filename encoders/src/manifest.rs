@@ -266,6 +266,10 @@ pub struct ProjectionFile {
     pub sha256: String,
     /// The tensor, `[width, hidden]`.
     pub tensor: String,
+    /// A tensor for the row of the whole text, `[width, hidden]`: its columns follow the first ones,
+    /// and rows stay as long as they are (see [`WholeRow`](crate::WholeRow)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
 }
 
 /// The one field that is read before all others.
@@ -379,6 +383,15 @@ impl ModelManifest {
                     &from.projection.file,
                     &from.projection.sha256,
                 ));
+            }
+            if let Some(whole) = &tokens.parameters.whole {
+                if !whole.query_weight.is_finite() || whole.query_weight <= 0.0 {
+                    let what = "is not a finite number above 0";
+                    return Err(refuse("tokens.parameters.whole.query_weight", what));
+                }
+                if whole.query_rows == 0 {
+                    return Err(refuse("tokens.parameters.whole.query_rows", "is 0"));
+                }
             }
         }
         files.extend(beside.iter().map(|(f, s, file, sum)| (*f, *s, file, sum)));

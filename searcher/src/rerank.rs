@@ -16,7 +16,7 @@ pub const DEFAULT_ALPHA: f32 = 0.3;
 /// Early exit when nothing is said.
 pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(29);
 /// Weight of the first stage's standardised score when nothing is said.
-pub const DEFAULT_WEIGHT: f32 = 0.02;
+pub const DEFAULT_WEIGHT: f32 = 0.05;
 
 /// One query of a second stage.
 #[derive(Debug, Clone, Copy)]

@@ -43,11 +43,14 @@ pub enum Saturation {
     DoubleLog1p,
 }
 
-/// The head of token embeddings: projections one after another, then rows of length one.
+/// The head of token embeddings: projections one after another, then rows of length one, unless they
+/// are `plain`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenHead {
     /// The projections, in order; none gives the hidden states.
     pub projections: Vec<Projection>,
+    /// Whether rows stay as long as they are.
+    pub plain: bool,
 }
 
 /// y = f(x Wᵀ + b), plus what a residual adds.
@@ -237,11 +240,15 @@ impl BodyWriter<'_> {
             (x, width) = (y, matrix.rows);
         }
         let w = &mut self.writer;
-        let attributes = [Attribute::Wholes("axes", &[-1]), Attribute::Whole("keepdims", 1)];
-        let length = w.add("ReduceL2", &[&x], &attributes);
-        let least = w.real(1e-12);
-        let length = w.add("Max", &[&length, &least], &[]);
-        w.add_as("Div", &[&x, &length], &[], TOKENS_OUTPUT);
+        if head.plain {
+            w.add_as("Identity", &[&x], &[], TOKENS_OUTPUT);
+        } else {
+            let attributes = [Attribute::Wholes("axes", &[-1]), Attribute::Whole("keepdims", 1)];
+            let length = w.add("ReduceL2", &[&x], &attributes);
+            let least = w.real(1e-12);
+            let length = w.add("Max", &[&length, &least], &[]);
+            w.add_as("Div", &[&x, &length], &[], TOKENS_OUTPUT);
+        }
         let sizes = [Size::Open("batch"), Size::Open("length"), Size::Fixed(width)];
         Ok(self.writer.finish("tokens", &[TOKEN_IDS, ATTENTION_MASK], (TOKENS_OUTPUT, &sizes)))
     }

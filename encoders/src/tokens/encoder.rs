@@ -2,7 +2,8 @@
 //!
 //! Documents: tokenise a slice in parallel, run it in batches over the sessions, keep the rows of
 //! tokens that are not skipped. Questions: one short pass at a batch of one, on a session that is
-//! free. A row is cut to its first `dims` values and brought to length one.
+//! free. A row is cut to its first `dims` values and brought to length one; where the model has a row
+//! for the whole text, it comes first (`whole`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use quarry_vectors::{
 };
 
 use super::inputs::{Inputs, TokenIds};
+use super::whole::{Whole, by_id};
 use super::{TokenOptions, TokenParameters};
 use crate::graph::{Graph, GraphBytes, OutputShape, Signature};
 use crate::sessions::Sessions;
@@ -30,6 +32,7 @@ pub struct TokenEncoder {
     dims: usize,
     /// By token id, whether documents get no row for it; tokens beyond the end get one.
     skipped: Vec<bool>,
+    whole: Option<Whole>,
     sessions: Sessions<()>,
     truncated: AtomicU64,
 }
@@ -73,8 +76,9 @@ impl TokenEncoder {
             });
         }
         let skip = vocabulary.ids("tokens.parameters.skip_tokens", &parameters.skip_tokens)?;
-        let mut skipped = vec![false; skip.iter().max().map_or(0, |most| *most as usize + 1)];
-        skip.iter().for_each(|&id| skipped[id as usize] = true);
+        let skipped = by_id(&skip);
+        let whole = parameters.whole.as_ref();
+        let whole = whole.map(|w| Whole::new(w, vocabulary, width, parameters.dims)).transpose()?;
         let pad = vocabulary.ids("tokenizer.pad_token", &[parts.pad_token.to_owned()])?;
         let documents = Inputs::documents(vocabulary, &parameters, max_positions)?;
         let questions = Inputs::questions(vocabulary, &parameters, max_positions)?;
@@ -85,8 +89,17 @@ impl TokenEncoder {
         let sessions = Sessions::open(options.sessions, pad.first().copied().unwrap_or(0), || {
             Graph::open(parts.onnx, parts.path, &signature, Device::Cpu)
         })?;
-        let truncated = AtomicU64::new(0);
-        Ok(Self { documents, questions, parameters, width, dims, skipped, sessions, truncated })
+        Ok(Self {
+            documents,
+            questions,
+            parameters,
+            width,
+            dims,
+            skipped,
+            whole,
+            sessions,
+            truncated: AtomicU64::new(0),
+        })
     }
 
     /// The parameters in force, options applied.
@@ -115,7 +128,9 @@ impl TokenEncoder {
         })?;
         self.sessions.run(&ids, |(), at, output| {
             let kept = |id: &u32| !self.skipped.get(*id as usize).copied().unwrap_or(false);
-            let read = self.embeddings(output.values, ids[at].iter().map(kept));
+            let rows = output.values;
+            let whole = self.whole.as_ref().map(|w| w.row(self.own(rows, &ids[at]), self.width));
+            let read = self.embeddings(rows, ids[at].iter().map(kept), whole, 1.0);
             read.map_err(|source| EncoderError::TokenRows { passage: at, source })
         })
     }
@@ -130,22 +145,40 @@ impl TokenEncoder {
             return Ok(TokenEmbeddings::default());
         }
         self.sessions.run_one(tokens.row(), |(), output| {
-            let read = self.embeddings(output.values, tokens.ids.iter().map(|_| true));
+            let rows = output.values;
+            let read = match &self.whole {
+                None => self.embeddings(rows, tokens.ids.iter().map(|_| true), None, 1.0),
+                Some(whole) => {
+                    let (kept, of_whole, of_tokens) = whole.of_question(&tokens.ids);
+                    let mut row = whole.row(self.own(rows, &tokens.ids), self.width);
+                    row.iter_mut().for_each(|v| *v *= of_whole);
+                    self.embeddings(rows, kept.into_iter(), Some(row), of_tokens)
+                }
+            };
             read.map_err(|source| EncoderError::TokenRows { passage: 0, source })
         })
     }
 
-    /// The rows that are `kept` of a text's, which may be followed by rows of padding.
+    /// The rows of a text's tokens, which may be followed by rows of padding.
+    fn own<'a>(&self, rows: &'a [f32], ids: &[u32]) -> &'a [f32] {
+        &rows[..rows.len().min(ids.len() * self.width)]
+    }
+
+    /// The row of the `whole`, if there is one, and the rows that are `kept` of a text's, of length
+    /// `scale`. Rows may be followed by rows of padding.
     fn embeddings(
         &self,
         rows: &[f32],
         kept: impl ExactSizeIterator<Item = bool>,
+        whole: Option<Vec<f32>>,
+        scale: f32,
     ) -> Result<TokenEmbeddings, TokenEmbeddingsError> {
-        let mut values = Vec::with_capacity(kept.len() * self.dims);
+        let mut values = whole.unwrap_or_default();
+        values.reserve(kept.len() * self.dims);
         for (row, _) in rows.chunks_exact(self.width).zip(kept).filter(|(_, kept)| *kept) {
             let row = &row[..self.dims];
             let length = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-            values.extend(row.iter().map(|v| v / length));
+            values.extend(row.iter().map(|v| v / length * scale));
         }
         TokenEmbeddings::new(self.dims, values)
     }

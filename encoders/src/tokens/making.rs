@@ -48,7 +48,19 @@ fn token_graph(folder: &Path, source: &Path, from: &MadeFrom) -> Result<Vec<u8>,
     let path = folder.join(&from.projection.file);
     let bytes = files::read_verified(&path, &from.projection.sha256)?;
     let checkpoint = Checkpoint::read(source)?;
-    let head = TokenHead { projections: vec![projection(&bytes, &path, &from.projection.tensor)?] };
+    let mut all = projection(&bytes, &path, &from.projection.tensor)?;
+    if let Some(tensor) = &from.projection.whole {
+        let more = projection(&bytes, &path, tensor)?.matrix;
+        if more.columns != all.matrix.columns {
+            let what = format!("projection {tensor}");
+            let (takes, given) = (more.columns, all.matrix.columns);
+            return Err(GraphError::Chain { what, takes, given }.into());
+        }
+        all.matrix.rows += more.rows;
+        all.matrix.values.extend(more.values);
+    }
+    // The mean over a text is of vectors as the body gives them.
+    let head = TokenHead { projections: vec![all], plain: from.projection.whole.is_some() };
     Ok(checkpoint.graph(&Head::Tokens(head), from.precision)?)
 }
 

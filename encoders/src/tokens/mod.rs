@@ -1,19 +1,20 @@
 //! Models of token embeddings: the section `tokens` of a model folder.
 //!
 //! `parameters`: what decides the rows, and what an index keeps. `inputs`: texts to tokens.
-//! `encoder`: tokens to rows. `making`: the bundled model's graph, made of a published checkpoint.
+//! `encoder`: tokens to rows. `whole`: a row for the text as a whole. `making`: the bundled model's graph, made of a published checkpoint.
 
 mod encoder;
 mod inputs;
 mod making;
 mod parameters;
+mod whole;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use encoder::TokenEncoder;
 pub use making::make_token_graph;
-pub use parameters::{Markers, QueryFill, TokenIdentity, TokenParameters};
+pub use parameters::{Markers, QueryFill, TokenIdentity, TokenParameters, WholeRow};
 
 use crate::graph::GraphBytes;
 use crate::{EncoderError, OnnxInputs, Vocabulary, files};

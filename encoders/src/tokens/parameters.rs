@@ -21,7 +21,8 @@ pub struct TokenIdentity {
 ///
 /// A document has a row for each of its tokens, those that the tokenizer adds (`[CLS]`, `[SEP]`) and
 /// the marker included, less those of `skip_tokens`. A question has a row for each token, and one for
-/// each that fills it up. A text without a token of its own has no rows.
+/// each that fills it up. With `whole` the text's own row comes first, and a question has fewer. A text
+/// without a token of its own has no rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenParameters {
@@ -42,6 +43,29 @@ pub struct TokenParameters {
     /// Tokens of documents that get no row, such as punctuation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip_tokens: Vec<String>,
+    /// A row for the text as a whole; absent where only tokens have rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<WholeRow>,
+}
+
+/// A first row that stands for a text as a whole: the mean over all its tokens of a second set of the
+/// graph's columns, brought to length one. MaxSim then compares texts, too, not tokens alone.
+///
+/// A question has this row and those of its first tokens. The row counts as much as so many tokens of
+/// the question, cut or not, so it leads in questions that are whole passages. All rows of a question
+/// are scaled by one number, so that they count one on average and scores keep their unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WholeRow {
+    /// Where its columns begin; those of tokens end there.
+    pub column: u32,
+    /// For how much the row counts in a question, for each of the question's tokens that counts.
+    pub query_weight: f64,
+    /// Rows that a question's tokens get at most, the first ones.
+    pub query_rows: u32,
+    /// Tokens of questions that get no row and do not count, such as `[CLS]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query_skip_tokens: Vec<String>,
 }
 
 /// Tokens that tell the model which kind of text it reads (ColBERT's `[D]` and `[Q]`).

@@ -91,12 +91,16 @@ impl Toy {
         fs::write(self.path(file), bytes).unwrap();
     }
 
+    /// The checksum of a file as it is.
+    pub(crate) fn sum(&self, file: &str) -> String {
+        format!("{:x}", Sha256::digest(fs::read(self.path(file)).unwrap()))
+    }
+
     /// Writes the checksums of the files as they are into the manifest.
     pub(crate) fn sign(&mut self) {
         for side in ["tokenizer", "document", "query"] {
             let file = self.manifest[side]["file"].as_str().unwrap().to_owned();
-            let sum = Sha256::digest(fs::read(self.path(&file)).unwrap());
-            self.manifest[side]["sha256"] = json!(format!("{sum:x}"));
+            self.manifest[side]["sha256"] = json!(self.sum(&file));
         }
         self.write();
     }

@@ -11,3 +11,4 @@ mod passages;
 mod provenance;
 mod refusals;
 mod slices;
+mod tokens;

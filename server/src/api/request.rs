@@ -86,7 +86,7 @@ pub struct RerankInput {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_null")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     pub beta: Option<Option<u32>>,
-    /// Weight of the first stage's standardised score; 0.02 if absent.
+    /// Weight of the first stage's standardised score; 0.05 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub weight: Option<f32>,
