@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, corpus, passages, sessions, rest @ ..] = arguments.as_slice() else {
         return Err(
-            "usage: provenance_speed MODEL_FOLDER CORPUS.jsonl PASSAGES SESSIONS [REPEATS]".into()
+            "usage: provenance_speed MODEL_FOLDER CORPUS.jsonl PASSAGES SESSIONS [REPEATS]".into(),
         );
     };
     let sessions: NonZeroUsize = sessions.parse()?;
@@ -42,8 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = DocumentOptions { sessions: Some(sessions), ..DocumentOptions::default() };
     let model = Model::open(Path::new(folder))?;
     let plain = model.onnx_document_encoder(&options)?;
-    let tracing =
-        model.onnx_document_encoder(&DocumentOptions { provenance: true, ..options })?;
+    let tracing = model.onnx_document_encoder(&DocumentOptions { provenance: true, ..options })?;
     let warm = &slice[..slice.len().min(16)];
     plain.encode(warm)?;
     tracing.trace(warm)?;
