@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use quarry_vectors::{Document, InputVector, SparseVector};
 
 use crate::bigann_csr::BigAnnCsr;
+use crate::ciff_reader::CiffReader;
 use crate::detect::{Looks, look};
 use crate::error::{DatasetError, Position};
 use crate::input::{Input, Progress};
@@ -55,9 +56,13 @@ pub fn open_collection(
         bytes_total += part.metadata().map_err(|e| DatasetError::open(part, e))?.len();
     }
     let first = parts.remove(0);
-    let source = Source::open(&first, format)?;
+    let source = Source::open(&first, format, options.memory)?;
+    let ids = options.ids.as_deref().map(Ids::open).transpose()?;
+    if let (Some(ids), false) = (&ids, matches!(source, Source::Bin(..) | Source::Csr(_))) {
+        return Err(DatasetError::Ids { path: ids.path.clone(), found: 0, vectors: 0 });
+    }
     let texts = options.texts.as_deref().map(|path| {
-        let options = CollectionOptions { format: None, texts: None, ..options.clone() };
+        let options = CollectionOptions { format: None, texts: None, ids: None, ..options.clone() };
         open_collection(path, &options).map(Box::new)
     });
     Ok(CollectionReader {
@@ -68,6 +73,7 @@ pub fn open_collection(
         parts: parts.into(),
         options: options.clone(),
         texts: texts.transpose()?,
+        ids,
         bytes_total,
         bytes_before: 0,
         repairs: 0,
@@ -92,6 +98,7 @@ pub struct CollectionReader {
     parts: VecDeque<PathBuf>,
     options: CollectionOptions,
     texts: Option<Box<CollectionReader>>,
+    ids: Option<Ids>,
     format: CollectionFormat,
     documents_total: Option<u64>,
     bytes_total: u64,
@@ -118,7 +125,7 @@ impl CollectionReader {
         self.bytes_before + self.source.as_ref().map_or(0, Source::bytes_read)
     }
 
-    /// The number of documents, where the format tells it beforehand (`.bin`, `.csr`).
+    /// The number of documents, where the format tells it beforehand (`.bin`, `.csr`, CIFF).
     #[must_use]
     pub fn documents_total(&self) -> Option<u64> {
         self.documents_total
@@ -155,13 +162,19 @@ impl CollectionReader {
     fn read(&mut self) -> Result<Option<Document>, DatasetError> {
         loop {
             let Some(source) = &mut self.source else { return Ok(None) };
-            if let Some(document) = source.next(&self.path, &self.options, &mut self.repairs)? {
+            if let Some(mut document) = source.next(&self.path, &self.options, &mut self.repairs)? {
+                if let Some(ids) = &mut self.ids {
+                    document.id = ids.next(document.line)?;
+                }
                 return Ok(Some(document));
+            }
+            if let Some(ids) = &mut self.ids {
+                ids.end(source.documents().unwrap_or(0))?;
             }
             self.bytes_before += source.bytes_read();
             self.source = match self.parts.pop_front() {
                 Some(part) => {
-                    let next = Source::open(&part, Some(self.format))?;
+                    let next = Source::open(&part, Some(self.format), self.options.memory)?;
                     self.path = part;
                     Some(next)
                 }
@@ -192,12 +205,50 @@ enum Source {
     MsMarco(Lines, Progress),
     Bin(SeismicBin, Progress),
     Csr(BigAnnCsr),
+    Ciff(Box<CiffReader>),
+}
+
+/// A file of ids beside vectors without names.
+#[derive(Debug)]
+struct Ids {
+    path: PathBuf,
+    lines: Lines,
+}
+
+impl Ids {
+    fn open(path: &Path) -> Result<Self, DatasetError> {
+        Ok(Self { path: path.to_owned(), lines: Lines::new(Input::open(path)?) })
+    }
+
+    /// The id of vector `ordinal`, the next one.
+    fn next(&mut self, ordinal: u64) -> Result<String, DatasetError> {
+        let path = self.path.clone();
+        match self.lines.next()? {
+            Some(line) if line.text.is_empty() => {
+                Err(DatasetError::EmptyId { path, at: line.at() })
+            }
+            Some(line) => Ok(line.text.to_owned()),
+            None => Err(DatasetError::Ids { path, found: ordinal, vectors: ordinal + 1 }),
+        }
+    }
+
+    /// Refuses more ids than vectors.
+    fn end(&mut self, vectors: u64) -> Result<(), DatasetError> {
+        match self.lines.next()? {
+            None => Ok(()),
+            Some(line) => {
+                let found = line.number;
+                Err(DatasetError::Ids { path: self.path.clone(), found, vectors })
+            }
+        }
+    }
 }
 
 impl Source {
     pub(crate) fn open(
         path: &Path,
         format: Option<CollectionFormat>,
+        memory: u64,
     ) -> Result<Self, DatasetError> {
         let input = Input::open(path)?;
         let format = match format {
@@ -207,6 +258,7 @@ impl Source {
                 Looks::TabSeparated => CollectionFormat::MsMarco,
                 Looks::SeismicBin => CollectionFormat::SeismicBin,
                 Looks::BigAnnCsr => CollectionFormat::BigAnnCsr,
+                Looks::Ciff => CollectionFormat::Ciff,
             },
         };
         let progress = input.progress();
@@ -217,6 +269,7 @@ impl Source {
             CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress),
             CollectionFormat::SeismicBin => Self::Bin(SeismicBin::new(input)?, progress),
             CollectionFormat::BigAnnCsr => Self::Csr(BigAnnCsr::new(input)?),
+            CollectionFormat::Ciff => Self::Ciff(Box::new(CiffReader::new(input, memory)?)),
         })
     }
 
@@ -226,6 +279,7 @@ impl Source {
             Self::MsMarco(..) => CollectionFormat::MsMarco,
             Self::Bin(..) => CollectionFormat::SeismicBin,
             Self::Csr(_) => CollectionFormat::BigAnnCsr,
+            Self::Ciff(_) => CollectionFormat::Ciff,
         }
     }
 
@@ -234,6 +288,7 @@ impl Source {
             Self::Json(..) | Self::MsMarco(..) => None,
             Self::Bin(bin, _) => Some(bin.documents()),
             Self::Csr(csr) => Some(csr.documents()),
+            Self::Ciff(ciff) => Some(ciff.documents()),
         }
     }
 
@@ -243,6 +298,7 @@ impl Source {
                 progress.read()
             }
             Self::Csr(csr) => csr.bytes_read(),
+            Self::Ciff(ciff) => ciff.bytes_read(),
         }
     }
 
@@ -274,6 +330,7 @@ impl Source {
             }
             Self::Bin(bin, _) => bin.next()?.map(|v| numbered(path, v, options.scale)).transpose(),
             Self::Csr(csr) => csr.next()?.map(|v| numbered(path, v, options.scale)).transpose(),
+            Self::Ciff(ciff) => ciff.next(options.scale),
         }
     }
 }

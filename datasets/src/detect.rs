@@ -1,9 +1,10 @@
 //! Telling file formats apart by their first bytes.
 //!
 //! Text formats hold no zero byte, while the binary ones cannot avoid them: their counts are
-//! small numbers in wide fields.
+//! small numbers in wide fields. A CIFF file begins with a header that decodes whole.
 
 use crate::bigann_csr::Shape;
+use crate::ciff;
 use crate::error::DatasetError;
 use crate::input::Input;
 
@@ -18,6 +19,8 @@ pub(crate) enum Looks {
     SeismicBin,
     /// The CSR format.
     BigAnnCsr,
+    /// The Common Index File Format.
+    Ciff,
 }
 
 /// Looks at the head of a file.
@@ -26,8 +29,11 @@ pub(crate) fn look(input: &Input) -> Result<Looks, DatasetError> {
     let size = (!input.compressed()).then(|| input.progress().total());
     let unknown = || DatasetError::UnknownFormat {
         path: input.path().to_owned(),
-        expected: "JSON lines, tab-separated lines, Seismic's .bin or a .csr matrix",
+        expected: "JSON lines, tab-separated lines, Seismic's .bin, a .csr matrix or CIFF",
     };
+    if ciff::begins(head) && !is_csr(head, size) {
+        return Ok(Looks::Ciff);
+    }
     if head.iter().take(64).any(|b| *b == 0) {
         return Ok(if is_csr(head, size) { Looks::BigAnnCsr } else { Looks::SeismicBin });
     }

@@ -11,6 +11,10 @@ pub enum Position {
     Line(u64),
     /// Record of a binary file, from 0.
     Ordinal(u64),
+    /// Postings list of a CIFF file, from 0.
+    PostingsList(u64),
+    /// Document record of a CIFF file, from 0.
+    Record(u64),
     /// The file's head, or the file as a whole.
     Start,
 }
@@ -20,6 +24,8 @@ impl fmt::Display for Position {
         match self {
             Self::Line(n) => write!(f, "line {n}"),
             Self::Ordinal(n) => write!(f, "vector {n}"),
+            Self::PostingsList(n) => write!(f, "postings list {n}"),
+            Self::Record(n) => write!(f, "document record {n}"),
             Self::Start => f.write_str("start"),
         }
     }
@@ -194,6 +200,28 @@ pub enum DatasetError {
     /// A name cannot be written to a run: it is empty, or contains white space.
     #[error("{0:?} cannot stand in a run file: it is empty or contains white space")]
     Unwritable(String),
+    /// Vectors cannot be written in the format wanted.
+    #[error("cannot be exported: {what}")]
+    Export {
+        /// What does not fit, and what to do.
+        what: String,
+    },
+    /// A file of ids does not fit the vectors that it names.
+    #[error("{path}: {found} ids for {vectors} vectors")]
+    Ids {
+        /// The file of ids.
+        path: PathBuf,
+        /// Ids found, or so far.
+        found: u64,
+        /// Vectors there are, or so far.
+        vectors: u64,
+    },
+    /// The file that would be written is there.
+    #[error("{path}: the file is there; --overwrite replaces it")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A measure's name cannot be parsed.
     #[error("measure {name:?}: {reason}")]
     Measure {

@@ -2,10 +2,13 @@
 
 mod anserini_queries;
 mod bigann_csr;
+mod ciff;
+mod ciff_reader;
 mod collection;
 mod detect;
 mod double_encoding;
 mod error;
+pub mod export;
 mod folder;
 mod input;
 mod json_record;

@@ -15,6 +15,8 @@ pub enum CollectionFormat {
     SeismicBin,
     /// The sparse matrix of the `BigANN` benchmark (`.csr`).
     BigAnnCsr,
+    /// The Common Index File Format (`.ciff`).
+    Ciff,
 }
 
 /// How [`open_collection`](crate::open_collection) reads.
@@ -31,11 +33,25 @@ pub struct CollectionOptions {
     /// order: vectors that were made elsewhere rarely bring them. `None` (default) leaves them as
     /// they are. A document that has an id of its own must have the same in both.
     pub texts: Option<PathBuf>,
+    /// Names of the vectors of `.bin` and `.csr`, one id a line. `None` (default) names them by
+    /// their ordinal.
+    pub ids: Option<PathBuf>,
+    /// Bytes that turning postings into documents may take (CIFF): the file is read once for each so
+    /// many bytes of postings, 8 a posting. Besides, 4 bytes a document, the terms and the longest
+    /// list are held. Default: 256 MiB.
+    pub memory: u64,
 }
 
 impl Default for CollectionOptions {
     fn default() -> Self {
-        Self { format: None, repair_encoding: true, scale: None, texts: None }
+        Self {
+            format: None,
+            repair_encoding: true,
+            scale: None,
+            texts: None,
+            ids: None,
+            memory: 256 << 20,
+        }
     }
 }
 

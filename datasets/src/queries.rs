@@ -30,6 +30,12 @@ pub fn open_queries(path: &Path, options: &QueryOptions) -> Result<Vec<Query>, D
             Looks::TabSeparated => QueryFormat::Text,
             Looks::SeismicBin => QueryFormat::SeismicBin,
             Looks::BigAnnCsr => QueryFormat::BigAnnCsr,
+            Looks::Ciff => {
+                return Err(DatasetError::UnknownFormat {
+                    path: path.to_owned(),
+                    expected: "queries; this is CIFF, which holds documents",
+                });
+            }
         },
         named => named,
     };

@@ -165,6 +165,46 @@ impl Bytes {
         Ok(words.iter().map(|word| decode(*word)).collect())
     }
 
+    /// A number of protocol buffers' framing: a varint of at most 31 bits.
+    pub(crate) fn varint(
+        &mut self,
+        at: Position,
+        expected: &'static str,
+    ) -> Result<u64, DatasetError> {
+        let mut value = 0u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let mut byte = [0];
+            self.exact(&mut byte, at, expected)?;
+            value |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] < 0x80 {
+                return if value <= i32::MAX as u64 {
+                    Ok(value)
+                } else {
+                    Err(self.malformed(at, "a length of at most 2147483647", &value.to_string()))
+                };
+            }
+        }
+        Err(self.malformed(at, "a length of at most five bytes", "a longer one"))
+    }
+
+    /// The next `length` bytes; room is taken for those that are there.
+    pub(crate) fn chunk(
+        &mut self,
+        length: u64,
+        at: Position,
+        expected: &'static str,
+    ) -> Result<&[u8], DatasetError> {
+        self.buffer.clear();
+        (&mut self.reader)
+            .take(length)
+            .read_to_end(&mut self.buffer)
+            .map_err(|e| self.failed(at, expected, e))?;
+        if count(self.buffer.len()) < length {
+            return Err(self.failed(at, expected, ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(&self.buffer)
+    }
+
     /// Passes over `length` bytes.
     pub(crate) fn skip(&mut self, length: u64, at: Position) -> Result<(), DatasetError> {
         let mut left = length;
