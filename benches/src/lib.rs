@@ -87,5 +87,6 @@ pub fn options(out: &Path) -> BuildOptions {
         source: serde_json::Value::Null,
         ids_are_unique: true,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     }
 }

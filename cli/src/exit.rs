@@ -54,7 +54,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
     }
-    cause.is::<DatasetError>().then_some(BAD_INPUT)
+    match cause.downcast_ref::<DatasetError>() {
+        Some(DatasetError::Exists { .. }) => Some(REFUSED),
+        // What is written is no input.
+        Some(DatasetError::Export { .. } | DatasetError::Write(_)) => Some(FAILED),
+        other => other.map(|_| BAD_INPUT),
+    }
 }
 
 fn of_build(error: &BuildError) -> Option<u8> {

@@ -58,8 +58,8 @@ pub fn open_collection(
     let first = parts.remove(0);
     let source = Source::open(&first, format, options.memory)?;
     let ids = options.ids.as_deref().map(Ids::open).transpose()?;
-    if let (Some(ids), false) = (&ids, matches!(source, Source::Bin(..) | Source::Csr(_))) {
-        return Err(DatasetError::Ids { path: ids.path.clone(), found: 0, vectors: 0 });
+    if ids.is_some() && !matches!(source, Source::Bin(..) | Source::Csr(_)) {
+        return Err(DatasetError::HasIds { path: first });
     }
     let texts = options.texts.as_deref().map(|path| {
         let options = CollectionOptions { format: None, texts: None, ids: None, ..options.clone() };

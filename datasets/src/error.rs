@@ -216,6 +216,12 @@ pub enum DatasetError {
         /// Vectors there are, or so far.
         vectors: u64,
     },
+    /// A file of ids was given for a collection that has its own.
+    #[error("{path}: its documents have ids; a file of ids names the vectors of .bin and .csr")]
+    HasIds {
+        /// The collection.
+        path: PathBuf,
+    },
     /// The file that would be written is there.
     #[error("{path}: the file is there; --overwrite replaces it")]
     Exists {

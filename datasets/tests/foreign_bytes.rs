@@ -22,6 +22,7 @@ fn read_as_everything(bytes: &[u8]) {
         Some(CollectionFormat::JsonLines),
         Some(CollectionFormat::SeismicBin),
         Some(CollectionFormat::BigAnnCsr),
+        Some(CollectionFormat::Ciff),
     ] {
         let options = CollectionOptions { format, ..CollectionOptions::default() };
         if let Ok(mut reader) = open_collection(path, &options) {
@@ -59,7 +60,14 @@ fn sound() -> Vec<Vec<u8>> {
     let bin = words(&[3, 2, 1, 5, one, one, 0, 1, 9, one]);
     // rows 2, columns 9, nnz 3; indptr 0 2 3; indices; data
     let csr = words(&[2, 0, 9, 0, 3, 0, 0, 0, 2, 0, 3, 0, 5, 1, 8, one, one, one]);
+    // Header (1 list, 2 documents), a list of a term and two postings, two records.
+    let ciff = [
+        &b"\x06\x08\x01\x10\x01\x18\x02"[..],
+        b"\x0f\x0a\x01a\x10\x02\x22\x02\x10\x03\x22\x04\x08\x01\x10\x07",
+        b"\x03\x12\x01x\x05\x08\x01\x12\x01y",
+    ];
     let mut files = vec![
+        ciff.concat(),
         json.repeat(2),
         "1\tcafÃ© â€™\n2\tb b a\n".as_bytes().to_vec(),
         bin,

@@ -6,6 +6,7 @@ pub mod container;
 pub mod deleted;
 pub mod doctable;
 mod error;
+pub mod fields;
 pub mod folder;
 #[doc = include_str!("../FORMAT.md")]
 pub mod format {}

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::container::Written;
+use crate::fields::FieldRules;
 
 /// Version of the index format as a whole: of the manifest and of how folders are laid out. Parts
 /// have versions of their own.
@@ -81,6 +82,9 @@ pub struct Manifest {
     pub build: serde_json::Map<String, serde_json::Value>,
     /// The encoder's identity, per channel (`sparse`): hashes of model, tokenizer and query table.
     pub encoders: serde_json::Map<String, serde_json::Value>,
+    /// Types of the documents' other fields, given or seen, for what is added later.
+    #[serde(default, skip_serializing_if = "FieldRules::is_empty")]
+    pub fields: FieldRules,
     /// Files of the whole index: lexicon, tokenizer, query table.
     pub assets: Vec<PartEntry>,
     /// Sealed segments, in order.

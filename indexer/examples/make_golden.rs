@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         source: json!("indexer/examples/make_golden.rs"),
         ids_are_unique: false,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     };
     build(documents().into_iter().map(Ok::<_, Infallible>), None, &options, &|_| {})?;
     // A second generation adds what a build with a model keeps of it.

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::Path;
 
+use quarry_index::fields::FieldRules;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest};
 use quarry_index::{IndexError, QUERY_TABLE, TOKENIZER};
@@ -20,7 +21,7 @@ use crate::BuildError;
 use crate::ingest::ingest;
 use crate::job::Job;
 use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event};
-use crate::seal::{SealJob, seal};
+use crate::seal::{SealJob, Totals, seal};
 use crate::spool::{Shard, shard_path};
 
 /// Key of the manifest's build description under which the identity of the build stands.
@@ -81,6 +82,8 @@ where
     let mut description = options.description.clone();
     description.insert(JOB.into(), Value::Object(job.facts().clone()));
     let totals = sealed.totals;
+    let unmet_fields =
+        options.fields.keys().filter(|path| !totals.fields.contains_key(*path)).cloned().collect();
     let manifest = Manifest {
         magic: MANIFEST_MAGIC.to_owned(),
         format: FORMAT,
@@ -91,6 +94,7 @@ where
         seed: options.seed,
         build: description,
         encoders,
+        fields: fields_of(options, &totals),
         assets,
         segments: vec![sealed.segment],
     };
@@ -99,6 +103,7 @@ where
         resumed_documents: ingested.resumed_documents,
         empty_vectors: totals.empty_vectors,
         truncated: ingested.truncated,
+        unmet_fields,
         ..report_of(committed)
     };
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
@@ -108,6 +113,13 @@ where
     remove_build(&build)?;
     folder.collect()?;
     Ok(report)
+}
+
+/// The types of fields that hold from now on: those that were known, and those that were met.
+pub(crate) fn fields_of(options: &BuildOptions, totals: &Totals) -> FieldRules {
+    let mut rules = options.fields.clone();
+    rules.extend(totals.fields.iter().map(|(path, rule)| (path.clone(), *rule)));
+    rules
 }
 
 /// Decides what to do with what lies in the folder. A report when there is nothing left to do.
@@ -182,6 +194,7 @@ fn report_of(manifest: &Manifest) -> BuildReport {
         resumed_documents: 0,
         empty_vectors: 0,
         truncated: 0,
+        unmet_fields: Vec::new(),
         mean_components: 0.0,
         bytes: manifest.parts().map(|p| p.bytes).sum(),
         already_complete: false,

@@ -12,11 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use quarry_index::fields::FieldRules;
 use quarry_index::text::StoredDocument;
 use quarry_vectors::{Document, InputVector, Passage, SparseVector};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BuildError;
+use crate::fields::Fields;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::pieces::pieces;
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
@@ -48,6 +50,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let mut seen = Seen::new(build, options.ids_are_unique);
+    let mut fields = Fields::new(&options.fields);
     let mut terms = Terms::default();
     for token in known {
         terms.add(token);
@@ -57,6 +60,7 @@ where
         let shard = Shard::open(&shard_path(build, done.shards))?;
         seen.take_shard(&shard)?;
         terms.take_shard(&shard.meta);
+        fields.take(&shard.meta.fields);
         done.documents += shard.meta.documents;
         done.shards += 1;
     }
@@ -66,10 +70,10 @@ where
     }
     let documents = documents.into_iter();
     std::thread::scope(|scope| {
-        let (to_encode, from_reader) = bounded::<Result<Vec<Document>, BuildError>>(1);
+        let (to_encode, from_reader) = bounded::<Result<Batch, BuildError>>(1);
         let (to_write, from_encoder) = bounded::<(usize, Vec<SpoolDoc>, ShardMeta)>(1);
         let skip = done.documents;
-        scope.spawn(move || read(documents, skip, seen, options, &to_encode));
+        scope.spawn(move || read(documents, skip, (seen, fields), options, &to_encode));
         let writer = scope.spawn(move || write_shards(&from_encoder, build, encoder.is_some()));
         let result =
             encode(&from_reader, &to_write, encoder, (&mut terms, &mut done), options, progress);
@@ -83,23 +87,28 @@ where
     Ok(done)
 }
 
+/// Documents of a shard, and the paths of other fields that they were the first to have.
+type Batch = (Vec<Document>, FieldRules);
+
 /// Groups documents into shards.
 fn read<E: std::error::Error + Send + Sync + 'static>(
     documents: impl Iterator<Item = Result<Document, E>>,
     skip: u64,
-    mut seen: Seen<'_>,
+    (mut seen, mut fields): (Seen<'_>, Fields),
     options: &BuildOptions,
-    out: &Sender<Result<Vec<Document>, BuildError>>,
+    out: &Sender<Result<Batch, BuildError>>,
 ) {
     let (mut shard, mut bytes, mut count) = (Vec::new(), 0, 0u64);
     for document in documents {
-        let checked = document.map_err(|e| BuildError::Input(Box::new(e))).and_then(|document| {
-            count += 1;
-            if count > skip {
-                seen.check(&document, &shard)?;
-            }
-            Ok(document)
-        });
+        let checked =
+            document.map_err(|e| BuildError::Input(Box::new(e))).and_then(|mut document| {
+                count += 1;
+                if count > skip {
+                    seen.check(&document, &shard)?;
+                    fields.apply(&mut document)?;
+                }
+                Ok(document)
+            });
         match checked {
             Err(error) => {
                 // The receiver is gone only when it failed itself; its error counts then.
@@ -114,7 +123,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
         }
         if shard.len() >= options.shard_documents || bytes >= SHARD_BYTES {
             bytes = 0;
-            if out.send(Ok(std::mem::take(&mut shard))).is_err() {
+            if out.send(Ok((std::mem::take(&mut shard), fields.of_shard()))).is_err() {
                 return;
             }
         }
@@ -124,7 +133,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
     } else if shard.is_empty() {
         return;
     } else {
-        Ok(shard)
+        Ok((shard, fields.of_shard()))
     };
     let _ = out.send(last);
 }
@@ -142,7 +151,7 @@ fn size_of_document(document: &Document) -> usize {
 
 /// Turns shards of documents into shards of vectors.
 fn encode(
-    from_reader: &Receiver<Result<Vec<Document>, BuildError>>,
+    from_reader: &Receiver<Result<Batch, BuildError>>,
     to_write: &Sender<(usize, Vec<SpoolDoc>, ShardMeta)>,
     encoder: Option<&EncoderSetup<'_>>,
     (terms, done): (&mut Terms, &mut Ingested),
@@ -151,11 +160,12 @@ fn encode(
 ) -> Result<(), BuildError> {
     let mut components = 0;
     for shard in from_reader {
-        let mut documents = shard?;
+        let (mut documents, fields) = shard?;
         let pieces = pieces(&documents, encoder.and_then(|e| e.splitter))?;
         let mut meta = ShardMeta {
             documents: documents.len() as u64,
             rows: pieces.len() as u64,
+            fields,
             ..ShardMeta::default()
         };
         let vectors = match encoder {

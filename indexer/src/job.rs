@@ -30,6 +30,9 @@ impl Job {
         facts.insert("encoder".into(), encoder.map_or(Value::Null, |e| e.identity.clone()));
         facts.insert("shard_documents".into(), json!(options.shard_documents));
         facts.insert("vocabulary_terms".into(), json!(options.vocabulary.as_ref().map(Vec::len)));
+        if !options.fields.is_empty() {
+            facts.insert("fields".into(), json!(options.fields));
+        }
         // Through text, so that a record read back compares equal.
         let facts =
             serde_json::to_string(&facts).and_then(|t| serde_json::from_str(&t)).unwrap_or(facts);

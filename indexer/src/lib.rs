@@ -4,6 +4,7 @@ mod build;
 mod calibration;
 mod clusters;
 mod error;
+mod fields;
 mod impact;
 mod ingest;
 mod job;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use quarry_index::clusters::ClusterParams;
+use quarry_index::fields::FieldRules;
 use quarry_index::impact::MOST_DOCUMENTS;
 use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
 use quarry_vectors::{EncodeDocument, SplitText};
@@ -118,6 +119,9 @@ pub struct BuildOptions {
     pub ids_are_unique: bool,
     /// Names of terms by number, for vectors given by term number.
     pub vocabulary: Option<Vec<String>>,
+    /// Types of the documents' other fields, by path; other paths get the JSON kind of their first
+    /// value, up to 1,000 of them.
+    pub fields: FieldRules,
 }
 
 impl BuildOptions {
@@ -260,6 +264,8 @@ pub struct BuildReport {
     pub empty_vectors: u64,
     /// Passages cut at the encoder's longest input, in this run.
     pub truncated: u64,
+    /// Fields whose type was given and that no document has.
+    pub unmet_fields: Vec<String>,
     /// Components a row on average.
     pub mean_components: f64,
     /// Bytes of all parts.

@@ -80,7 +80,8 @@ pub fn add_lists(
             continue;
         }
         changed = true;
-        let options = options(folder, (add, seed), segment, lacks);
+        let mut options = options(folder, (add, seed), segment, lacks);
+        options.fields = index.manifest().fields.clone();
         options.check()?;
         fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
         if lacks.clusters(entry.rows) {
@@ -137,6 +138,7 @@ fn options(
         source: Value::Null,
         ids_are_unique: true,
         vocabulary: None,
+        fields: quarry_index::fields::FieldRules::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use quarry_index::doctable::{self, DocTableBuilder};
+use quarry_index::fields::FieldRules;
 use quarry_index::folder::FolderWriter;
 use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
 use quarry_index::lexicon;
@@ -40,6 +41,8 @@ pub(crate) struct Totals {
     has_vectors: bool,
     dimension: u32,
     weights: WeightStats,
+    /// Types of other fields that the shards met.
+    pub(crate) fields: FieldRules,
     new_tokens: Vec<String>,
 }
 
@@ -53,6 +56,7 @@ impl Totals {
         self.has_vectors |= meta.has_vectors;
         self.dimension = self.dimension.max(meta.dimension);
         self.weights.merge(&meta.weights);
+        self.fields.extend(meta.fields);
         self.new_tokens.extend(meta.new_tokens);
     }
 }
@@ -184,7 +188,7 @@ fn write_lexicon(
 
 fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
     let memory = job.options.memory / 4;
-    let mut builder = TextBuilder::create(&job.build.join("text"), memory)?;
+    let mut builder = TextBuilder::create(&job.build.join("text"), memory, &job.options.fields)?;
     match input.order {
         Some(order) => stored_in_order(input.rows, order, memory, |stored| builder.add(stored))?,
         None => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::container::{Part, PartWriter};
 use quarry_index::doctable::PassageSpan;
+use quarry_index::fields::FieldRules;
 use quarry_index::{IndexError, Verify};
 use quarry_vectors::SparseVector;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub(crate) struct ShardMeta {
     /// One more than the largest term id.
     pub(crate) dimension: u32,
     pub(crate) weights: WeightStats,
+    /// Paths of other fields that this shard met first, with their types.
+    #[serde(default)]
+    pub(crate) fields: FieldRules,
     /// Tokens that this shard saw first, in order of their term ids.
     pub(crate) new_tokens: Vec<String>,
 }

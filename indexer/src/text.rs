@@ -5,13 +5,16 @@
 //!
 //! tantivy's merge concatenates segments in the order given, so its document numbers are ours.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use quarry_index::IndexError;
 use quarry_index::container::Written;
+use quarry_index::fields::{FieldRule, FieldRules, FieldType};
 use quarry_index::text::{StoredDocument, TextFields, pack, schema, tokenizers};
 use quarry_vectors::join_title_and_text;
+use serde_json::Value;
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{SingleSegmentIndexWriter, merge_indices};
 use tantivy::schema::OwnedValue;
@@ -33,6 +36,8 @@ pub(crate) struct TextBuilder {
     full: Vec<Index>,
     open: Option<SingleSegmentIndexWriter>,
     documents: u64,
+    /// Paths of fields whose strings are words, also where they look like dates.
+    keywords: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for TextBuilder {
@@ -46,12 +51,19 @@ impl std::fmt::Debug for TextBuilder {
 
 impl TextBuilder {
     /// Works under `folder`, which is emptied first.
-    pub(crate) fn create(folder: &Path, memory: u64) -> Result<Self, BuildError> {
+    pub(crate) fn create(
+        folder: &Path,
+        memory: u64,
+        fields: &FieldRules,
+    ) -> Result<Self, BuildError> {
         if folder.exists() {
             fs::remove_dir_all(folder).map_err(IndexError::io(folder))?;
         }
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let arena = usize::try_from(memory).unwrap_or(usize::MAX).max(LEAST_ARENA);
+        let keyword = |rule: &FieldRule| *rule == FieldRule::Given(FieldType::Keyword);
+        let keywords =
+            fields.iter().filter(|(_, rule)| keyword(rule)).map(|(path, _)| path.clone()).collect();
         let (_, fields) = schema();
         Ok(Self {
             folder: folder.to_path_buf(),
@@ -60,6 +72,7 @@ impl TextBuilder {
             full: Vec::new(),
             open: None,
             documents: 0,
+            keywords,
         })
     }
 
@@ -82,8 +95,12 @@ impl TextBuilder {
                 join_title_and_text(&parsed.title, &parsed.text, " "),
             );
             if !parsed.fields.is_empty() {
-                let object =
-                    parsed.fields.into_iter().map(|(k, v)| (k, OwnedValue::from(v))).collect();
+                let keywords = &self.keywords;
+                let one = |(k, v): (String, Value)| {
+                    let value = owned(v, &k, keywords);
+                    (k, value)
+                };
+                let object = parsed.fields.into_iter().map(one).collect();
                 document.add_object(self.fields.fields, object);
             }
         }
@@ -123,6 +140,27 @@ impl TextBuilder {
         self.full.clear();
         fs::remove_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
         Ok(written)
+    }
+}
+
+/// A value as tantivy takes it. It makes dates of strings that look like one, but for keywords.
+fn owned(value: Value, path: &str, keywords: &BTreeSet<String>) -> OwnedValue {
+    match value {
+        value if keywords.is_empty() => OwnedValue::from(value),
+        Value::String(text) if keywords.contains(path) => OwnedValue::Str(text),
+        Value::Array(values) => {
+            OwnedValue::Array(values.into_iter().map(|v| owned(v, path, keywords)).collect())
+        }
+        Value::Object(fields) => OwnedValue::Object(
+            fields
+                .into_iter()
+                .map(|(name, v)| {
+                    let value = owned(v, &format!("{path}.{name}"), keywords);
+                    (name, value)
+                })
+                .collect(),
+        ),
+        value => OwnedValue::from(value),
     }
 }
 
@@ -170,7 +208,8 @@ mod tests {
     fn built(each: usize) -> (tempfile::TempDir, TextIndex) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.qry");
-        let mut builder = TextBuilder::create(&folder.path().join("work"), 0).unwrap();
+        let mut builder =
+            TextBuilder::create(&folder.path().join("work"), 0, &FieldRules::new()).unwrap();
         for number in 0..100 {
             let json = serde_json::to_string(&stored(number)).unwrap();
             builder.add(if number % 9 == 8 { "" } else { &json }).unwrap();

@@ -51,6 +51,7 @@ fn plain_index(documents: usize) -> TempDir {
         source: Value::Null,
         ids_are_unique: false,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     };
     let vector = || SparseVector::from_pairs(vec![(0, 1.0)]).unwrap();
     let documents = (0..documents).map(|n| {

@@ -71,6 +71,7 @@ fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
         source: json!("synthetic"),
         ids_are_unique: false,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     };
     let setup = EncoderSetup {
         encoder: &Counting,

@@ -12,6 +12,7 @@ use quarry_datasets::{
     read_vocabulary,
 };
 use quarry_encoders::{DocumentOptions, Model};
+use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
     BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build,
     default_clusters, default_seismic,
@@ -32,7 +33,7 @@ const GIVEN_SHARD: usize = 1 << 16;
 /// Build an index from a collection
 ///
 /// INPUT is a BEIR folder, MS MARCO's collection.tsv, JSONL with text or with sparse vectors (of
-/// Seismic or Anserini), Seismic's .bin, or BigANN's .csr; plain, .gz or .zst. Its format is found
+/// Seismic or Anserini), Seismic's .bin, BigANN's .csr, or CIFF; plain, .gz or .zst. Its format is found
 /// by looking. Text is encoded with a model and indexed for BM25 too; vectors are taken as they are.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -94,6 +95,9 @@ pub(crate) struct InputArgs {
     /// Names of term numbers, one token a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
+    /// Ids of the vectors of .bin and .csr, one a line [default: their ordinals]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) doc_ids: Option<PathBuf>,
     /// Leave MS MARCO's doubly encoded UTF-8 as it is
     #[arg(long)]
     pub(crate) raw_encoding: bool,
@@ -110,6 +114,11 @@ pub(crate) struct InputArgs {
     /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<u32>,
+    /// Type of a document's other field, as year:integer or place.city:keyword; of keyword, integer,
+    /// float, date, bool and any (values as they come). Values that do not fit are refused. Other
+    /// fields take the kind of their first value. May be given more than once
+    #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
+    pub(crate) fields: Vec<(String, FieldRule)>,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -173,6 +182,26 @@ pub(crate) enum ListsArg {
     None,
 }
 
+/// `year:integer`; a path may have colons of its own.
+fn parse_field(text: &str) -> Result<(String, FieldRule), String> {
+    match text.rsplit_once(':') {
+        Some((name, given)) if !name.is_empty() => {
+            Ok((name.to_owned(), FieldRule::Given(given.parse()?)))
+        }
+        _ => Err(format!("`{text}` is not NAME:TYPE, such as year:integer")),
+    }
+}
+
+fn fields(given: &[(String, FieldRule)]) -> anyhow::Result<FieldRules> {
+    let mut rules = FieldRules::new();
+    for (name, rule) in given {
+        if rules.insert(name.clone(), *rule).is_some_and(|before| before != *rule) {
+            bail!("--field: `{name}` was given two types");
+        }
+    }
+    Ok(rules)
+}
+
 /// `auto` and `none` stand alone.
 fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
     match wanted {
@@ -211,6 +240,8 @@ pub(crate) enum FormatArg {
     Bin,
     /// BigANN's sparse matrix.
     Csr,
+    /// The Common Index File Format; its impacts are the weights, unless --scale divides them.
+    Ciff,
 }
 
 impl From<FormatArg> for CollectionFormat {
@@ -221,6 +252,7 @@ impl From<FormatArg> for CollectionFormat {
             FormatArg::Jsonl => Self::JsonLines,
             FormatArg::Bin => Self::SeismicBin,
             FormatArg::Csr => Self::BigAnnCsr,
+            FormatArg::Ciff => Self::Ciff,
         }
     }
 }
@@ -324,6 +356,8 @@ pub(crate) fn with_input<T>(
         repair_encoding: !args.raw_encoding,
         scale: args.scale,
         texts: args.texts.clone(),
+        ids: args.doc_ids.clone(),
+        memory: args.memory / 4,
     };
     let reader = open_collection(&args.input, &options)?;
     let format = reader.format();
@@ -378,8 +412,9 @@ pub(crate) fn with_input<T>(
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,
-        ids_are_unique: ordinals && args.texts.is_none(),
+        ids_are_unique: ordinals && args.texts.is_none() && args.doc_ids.is_none(),
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
+        fields: fields(&args.fields)?,
     };
     let progress = Progress::new(quiet);
     let on_event = |event: Event| show(event, &progress, &seen, documents_total, encode);
@@ -442,6 +477,12 @@ fn tell(report: &BuildReport, seen: &Seen) {
             count(report.empty_vectors)
         ));
     }
+    if !report.unmet_fields.is_empty() {
+        note(format!(
+            "note: no document has the fields of --field: {}",
+            report.unmet_fields.join(", ")
+        ));
+    }
     let repairs = seen.repairs.load(Ordering::Relaxed);
     if repairs > 0 {
         note(format!("note: doubly encoded UTF-8 was repaired in {} documents", count(repairs)));
@@ -471,6 +512,7 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "run_on": args.run_on.description(),
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "texts": args.texts.as_deref().map(Path::display).map(|d| d.to_string()),
+        "doc_ids": args.doc_ids.as_deref().map(Path::display).map(|d| d.to_string()),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
 }

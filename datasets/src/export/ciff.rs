@@ -109,7 +109,8 @@ pub fn write_ciff<E: From<DatasetError>>(
         for weight in vector.weights() {
             length += u64::from(quantizer.impact(*weight)?);
         }
-        let doclength = i32(length, "impacts of a document together; fewer bits make them smaller")?;
+        let doclength =
+            i32(length, "impacts of a document together; fewer bits make them smaller")?;
         message(out, &DocRecord { docid, collection_docid: id.to_owned(), doclength })?;
         docid += 1;
         Ok(())

@@ -58,7 +58,10 @@ impl Serialize for Weights<'_> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_json_line(out: &mut impl Write, record: &VectorRecord<'_>) -> Result<(), DatasetError> {
+pub fn write_json_line(
+    out: &mut impl Write,
+    record: &VectorRecord<'_>,
+) -> Result<(), DatasetError> {
     let mut line =
         serde_json::to_vec(record).map_err(|e| DatasetError::Write(std::io::Error::other(e)))?;
     line.push(b'\n');

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::{Deletions, Opened};
 use crate::BuildError;
-use crate::build::remove_build;
+use crate::build::{fields_of, remove_build};
+use crate::fields::joined;
 use crate::ingest::ingest;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::seal::{Kept, SealJob, seal};
@@ -65,7 +66,8 @@ where
     std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
     let tokens = tokens_of(&index, encoder);
     // Repeated ids are sorted out below: the last of a batch stays.
-    let options = BuildOptions { ids_are_unique: true, ..options.clone() };
+    let fields = joined(&index.manifest().fields, &options.fields)?;
+    let options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
     let ingested = ingest(documents, encoder, (&options, &tokens), &build, progress)?;
     let repeated = drop_repeated(&build, ingested.shards)?;
     let generation = index.manifest().generation;
@@ -111,6 +113,7 @@ where
         manifest.assets.retain(|asset| asset.kind != lexicon::KIND);
         manifest.assets.push(entry);
     }
+    manifest.fields = fields_of(&options, &sealed.totals);
     manifest.segments.push(sealed.segment);
     drop(index);
     report.generation = writer.commit(manifest)?.generation;

@@ -74,7 +74,8 @@ pub fn merge(
         shards = unseal(&segments[*at], (&build, shards), progress)?;
     }
     let merged: Vec<&Segment> = chosen.iter().map(|at| &segments[*at]).collect();
-    let options = options(folder, (memory, index.manifest().seed), &merged);
+    let mut options = options(folder, (memory, index.manifest().seed), &merged);
+    options.fields = index.manifest().fields.clone();
     let job = SealJob {
         folder,
         build: &build,
@@ -163,5 +164,6 @@ fn options(folder: &Path, (memory, seed): (u64, u64), segments: &[&Segment]) -> 
         source: Value::Null,
         ids_are_unique: true,
         vocabulary: None,
+        fields: quarry_index::fields::FieldRules::new(),
     }
 }

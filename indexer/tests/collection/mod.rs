@@ -34,6 +34,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         source: json!({"input": "synthetic"}),
         ids_are_unique: false,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         source: Value::Null,
         ids_are_unique: false,
         vocabulary: None,
+        fields: std::collections::BTreeMap::new(),
     }
 }
 

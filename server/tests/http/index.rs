@@ -91,6 +91,7 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
         seed: 0,
         build: Map::new(),
         encoders: encoders.as_object().unwrap().clone(),
+        fields: std::collections::BTreeMap::new(),
         assets,
         segments: vec![SegmentEntry { id: segment, rows, documents: rows, parts: entries }],
     };

@@ -1,0 +1,346 @@
+//! `quarry export DIR --format FORMAT --out FILE`
+
+use std::cell::Cell;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use quarry_datasets::export::{
+    CiffExport, CiffReport, Exported, OutputFile, VectorRecord, Visit, write_ciff, write_csr,
+    write_json_line, write_name, write_seismic_bin,
+};
+use quarry_datasets::{QueryOptions, open_queries};
+use quarry_index::text::StoredDocument;
+use quarry_index::{Index, Segment, Verify};
+use quarry_vectors::{DocId, SparseVector, TermId};
+use serde_json::json;
+
+use super::index::parse_bytes;
+use crate::output::{bytes, count, line, note};
+use crate::progress::Progress;
+use crate::{model, queries};
+
+/// Write an index's vectors, or those of queries, in the format of other engines
+///
+/// Documents that were deleted are left out. The others come segment by segment, in the order of their
+/// rows: that of the collection, or of clusters where the index has them. Weights are those of the
+/// index, as it stores them. Names that a format has no room for go beside it: FILE.ids.txt, an id a
+/// line, and FILE.vocab.txt, the token of each term. A FILE that ends in .gz or .zst is compressed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Format of FILE
+    #[arg(long, value_enum)]
+    format: FormatArg,
+    /// Where the vectors go
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    overwrite: bool,
+    /// Write the vectors of these queries, by the index's terms, instead of documents
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// With --queries: the model, where questions go through a network
+    #[arg(long, value_name = "MODEL", requires = "queries")]
+    model: Option<String>,
+    /// Write each passage of split documents as a document of its own, ID#0, ID#1 and so on
+    #[arg(long)]
+    passages: bool,
+    /// With jsonl: titles, texts and other fields, too
+    #[arg(long)]
+    texts: bool,
+    /// With ciff: bits of an impact, 2 to 24
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    bits: u32,
+    /// With ciff: impacts a unit of weight [default: what loses nothing where the index's levels fit
+    /// the bits, else what makes the largest weight the largest impact]
+    #[arg(long, value_name = "X")]
+    scale: Option<f64>,
+    /// With ciff: bytes that postings may take at a time; fewer need more passes
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    memory: u64,
+    /// Check only the files' envelopes when opening, not every byte
+    #[arg(long)]
+    no_verify: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    /// Common Index File Format: an inverted index with whole impacts.
+    Ciff,
+    /// BigANN's sparse matrix, with ids and vocabulary beside it.
+    Csr,
+    /// Seismic's inner binary format, with ids and vocabulary beside it.
+    Seismic,
+    /// One JSON object a line: {"id": ..., "vector": {token: weight}}.
+    Jsonl,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.texts && (args.format != FormatArg::Jsonl || args.queries.is_some()) {
+        bail!("--texts: only documents as jsonl have room for texts");
+    }
+    if args.queries.is_some() && args.format == FormatArg::Ciff {
+        bail!("--queries: CIFF holds documents; take csr, seismic or jsonl");
+    }
+    let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    let index = Index::open(&args.dir, verify)?;
+    let Some(lexicon) = index.lexicon().filter(|_| index.has_sparse()) else {
+        bail!("{}: the index has no vectors to export", args.dir.display());
+    };
+    let split = index.segments().iter().any(|s| s.documents().has_passages());
+    if split && !args.passages && args.queries.is_none() {
+        bail!(
+            "{}: documents are split into passages, and each passage has its vector; --passages writes \
+             each as a document of its own, named ID#0, ID#1 and so on",
+            args.dir.display()
+        );
+    }
+    let progress = Progress::new(false);
+    let asked = match &args.queries {
+        Some(file) => Some(questions(&index, args, file)?),
+        None => None,
+    };
+    let what = if asked.is_some() { "queries" } else { "documents" };
+    let source = Source { index: &index, asked: asked.as_deref(), progress: &progress };
+    let passes = Cell::new(0);
+    let pass = |visit: Visit<'_, anyhow::Error>| source.pass(&passes, visit);
+    let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
+    let mut out = OutputFile::create(&args.out, args.overwrite)?;
+    let mut files = Vec::new();
+    let mut ciff = None;
+    let written = match args.format {
+        FormatArg::Ciff => {
+            let report = write_ciff(&mut out, &ciff_export(args, &index, &tokens), &pass)?;
+            let exported = Exported { documents: report.documents, components: report.postings };
+            ciff = Some(report);
+            exported
+        }
+        FormatArg::Csr => write_csr(&mut out, lexicon.len(), &pass)?,
+        FormatArg::Seismic => write_seismic_bin(&mut out, &pass)?,
+        FormatArg::Jsonl => write_lines(&mut out, (&source, &passes), args.texts, &tokens)?,
+    };
+    if matches!(args.format, FormatArg::Csr | FormatArg::Seismic) {
+        let vocabulary = lexicon.is_named().then_some(tokens.as_slice());
+        files.extend(beside(args, vocabulary, &pass)?);
+    }
+    progress.finish();
+    // What names the vectors is there before they are.
+    for (path, file) in files.drain(..).collect::<Vec<_>>() {
+        file.commit()?;
+        note(format!("wrote {}", path.display()));
+    }
+    let size = out.commit()?;
+    report(args, (what, written, size), ciff.as_ref())
+}
+
+fn report(
+    args: &Args,
+    (what, written, size): (&str, Exported, u64),
+    ciff: Option<&CiffReport>,
+) -> anyhow::Result<()> {
+    if args.json {
+        return crate::output::json(&json!({
+            "documents": written.documents,
+            "components": written.components,
+            "bytes": size,
+            "lists": ciff.map(|c| c.lists),
+            "scale": ciff.map(|c| c.scale),
+            "max_error": ciff.map(|c| c.max_error),
+            "passes": ciff.map(|c| c.passes),
+            "description": ciff.map(|c| c.description.as_str()),
+        }));
+    }
+    line(format!(
+        "{}: {} {what}, {} components, {}",
+        args.out.display(),
+        count(written.documents),
+        count(written.components),
+        bytes(size)
+    ))?;
+    if let Some(ciff) = ciff {
+        line(format!(
+            "{} lists; impacts of {} bits, weight = impact / {}; largest error {:.2e}",
+            count(ciff.lists),
+            args.bits,
+            ciff.scale,
+            ciff.max_error
+        ))?;
+    }
+    Ok(())
+}
+
+/// The vectors of queries, by id.
+fn questions(
+    index: &Index,
+    args: &Args,
+    file: &Path,
+) -> anyhow::Result<Vec<(String, SparseVector)>> {
+    let read = open_queries(file, &QueryOptions::default())?;
+    let encoder = model::query_encoder(index, args.model.as_deref())?;
+    let vectors = queries::vectors(index, encoder.as_deref(), &read)?;
+    Ok(read.into_iter().map(|query| query.id).zip(vectors).collect())
+}
+
+fn ciff_export<'a>(args: &Args, index: &Index, tokens: &'a [String]) -> CiffExport<'a> {
+    let mut steps = index.segments().iter().filter_map(Segment::forward).map(|f| {
+        let quantization = f.meta().quantization;
+        (quantization.scale, u64::from(quantization.max_level()))
+    });
+    // Levels of one step are impacts as they are, where the bits have room for all of them.
+    let step = steps.next().filter(|(scale, most)| {
+        *most < 1 << args.bits.min(32) && steps.all(|(other, _)| other.total_cmp(scale).is_eq())
+    });
+    CiffExport {
+        tokens,
+        bits: args.bits,
+        scale: args.scale.or_else(|| step.map(|(scale, _)| 1.0 / scale)),
+        memory: args.memory,
+        description: concat!("quarry ", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// What is exported: documents of an index, or queries.
+struct Source<'a> {
+    index: &'a Index,
+    asked: Option<&'a [(String, SparseVector)]>,
+    progress: &'a Progress,
+}
+
+impl Source<'_> {
+    /// Goes through all vectors once, with a bar.
+    fn pass(&self, passes: &Cell<u64>, visit: Visit<'_, anyhow::Error>) -> anyhow::Result<()> {
+        passes.set(passes.get() + 1);
+        if let Some(asked) = self.asked {
+            return asked.iter().try_for_each(|(id, vector)| visit(id, vector));
+        }
+        self.documents(passes.get(), &mut |_, _, id, vector| visit(id, vector))
+    }
+
+    /// Goes through the documents that are not deleted.
+    fn documents(
+        &self,
+        pass: u64,
+        visit: &mut dyn FnMut(&Segment, DocId, &str, &SparseVector) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let total = self.index.segments().iter().map(|s| s.entry().rows).sum();
+        self.progress.stage(&format!("pass {pass}"), 0);
+        let mut done = 0;
+        for segment in self.index.segments() {
+            let forward = segment.forward().context("a segment without vectors")?;
+            let quantization = forward.meta().quantization;
+            forward.scan(|doc, record| {
+                done += 1;
+                if done % 4096 == 0 || done == total {
+                    self.progress.set(done, Some(total), "documents", "");
+                }
+                if segment.deleted().is_some_and(|deleted| deleted.contains(doc.0)) {
+                    return Ok(());
+                }
+                let (terms, weights) =
+                    record.iter().map(|(term, level)| (term, quantization.weight(level))).unzip();
+                let id = segment.documents().id(doc);
+                let vector = SparseVector::new(terms, weights)
+                    .with_context(|| format!("document `{id}`"))?;
+                match self.passage_name(segment, doc, id)? {
+                    Some(name) => visit(segment, doc, &name, &vector),
+                    None => visit(segment, doc, id, &vector),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The name of a passage; none for a whole document.
+    fn passage_name(
+        &self,
+        segment: &Segment,
+        doc: DocId,
+        id: &str,
+    ) -> anyhow::Result<Option<String>> {
+        // A document that was not split has bytes 0..0.
+        let Some(passage) = segment.documents().passage(doc).filter(|p| !p.bytes.is_empty()) else {
+            return Ok(None);
+        };
+        let name = format!("{id}#{}", passage.ordinal);
+        let taken = |s: &Segment| s.documents().find(&name).next().is_some();
+        if self.index.segments().iter().any(taken) {
+            bail!(
+                "passage {} of `{id}` would be named `{name}`, as a document is",
+                passage.ordinal
+            );
+        }
+        Ok(Some(name))
+    }
+}
+
+fn write_lines(
+    out: &mut OutputFile,
+    (source, passes): (&Source<'_>, &Cell<u64>),
+    texts: bool,
+    tokens: &[String],
+) -> anyhow::Result<Exported> {
+    let mut written = Exported::default();
+    let mut pairs: Vec<(String, f32)> = Vec::new();
+    let mut push = |id: &str, vector: &SparseVector, stored: &StoredDocument| {
+        pairs.clear();
+        for (term, weight) in vector.iter() {
+            let token = tokens.get(term as usize).context("a term beyond the vocabulary")?;
+            pairs.push((token.clone(), weight));
+        }
+        let StoredDocument { title, text, fields } = stored;
+        write_json_line(out, &VectorRecord { id, title, text, fields, vector: &pairs })?;
+        written.documents += 1;
+        written.components += vector.len() as u64;
+        Ok(())
+    };
+    let none = StoredDocument::default();
+    if source.asked.is_some() {
+        source.pass(passes, &mut |id, vector| push(id, vector, &none))?;
+    } else {
+        source.documents(1, &mut |segment, doc, id, vector| match segment.text() {
+            Some(text) if texts => push(id, vector, &text.stored(doc)?),
+            _ => push(id, vector, &none),
+        })?;
+    }
+    Ok(written)
+}
+
+/// The files of names beside FILE, not yet there.
+fn beside(
+    args: &Args,
+    vocabulary: Option<&[String]>,
+    pass: &dyn Fn(Visit<'_, anyhow::Error>) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<(PathBuf, OutputFile)>> {
+    let hint = "its name cannot stand in a file of lines; --format jsonl or ciff takes any name";
+    let path = beside_path(&args.out, "ids.txt");
+    let mut ids = OutputFile::create(&path, args.overwrite)?;
+    pass(&mut |id, _| Ok(write_name(&mut ids, "id", id)?)).context(hint)?;
+    let mut files = vec![(path, ids)];
+    if let Some(tokens) = vocabulary {
+        let path = beside_path(&args.out, "vocab.txt");
+        let mut file = OutputFile::create(&path, args.overwrite)?;
+        tokens.iter().try_for_each(|token| write_name(&mut file, "token", token)).context(hint)?;
+        file.flush()?;
+        files.push((path, file));
+    }
+    Ok(files)
+}
+
+/// `x.csr.gz` becomes `x.csr.ids.txt`.
+fn beside_path(out: &Path, end: &str) -> PathBuf {
+    let plain = match out.extension() {
+        Some(found) if found == "gz" || found == "zst" => out.with_extension(""),
+        _ => out.to_path_buf(),
+    };
+    let mut name = plain.into_os_string();
+    name.push(".");
+    name.push(end);
+    PathBuf::from(name)
+}

@@ -1,0 +1,304 @@
+//! Documents' other fields are held to their types: given ones by conversion, others by the JSON kind
+//! that was seen first.
+//!
+//! 1. go through a document's values by path, lists value by value  2. a path with a given type:
+//!    convert, or refuse  3. a path that was seen: the kind must be the same  4. a new path: note it
+
+use quarry_index::fields::{FieldRule, FieldRules, FieldType, JsonKind};
+use quarry_vectors::Document;
+use serde_json::{Map, Value};
+use tantivy::time::OffsetDateTime;
+use tantivy::time::format_description::well_known::Rfc3339;
+
+use crate::BuildError;
+
+/// Paths whose kinds are watched at most: objects keyed by data have no types.
+pub(crate) const MOST_PATHS: usize = 1000;
+
+/// The rules so far, and those that the open shard brought.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    rules: FieldRules,
+    /// Paths met first in the open shard, with what holds for them.
+    new: FieldRules,
+    /// Given paths that no document had so far.
+    unmet: FieldRules,
+}
+
+impl Fields {
+    pub(crate) fn new(rules: &FieldRules) -> Self {
+        let given = |rule: &FieldRule| matches!(rule, FieldRule::Given(_));
+        let unmet = rules.iter().filter(|(_, rule)| given(rule));
+        Self {
+            rules: rules.clone(),
+            new: FieldRules::new(),
+            unmet: unmet.map(|(path, rule)| (path.clone(), *rule)).collect(),
+        }
+    }
+
+    /// What a finished shard brought.
+    pub(crate) fn take(&mut self, met: &FieldRules) {
+        for (path, rule) in met {
+            self.unmet.remove(path);
+            self.rules.entry(path.clone()).or_insert(*rule);
+        }
+    }
+
+    /// What the open shard brought, for its record.
+    pub(crate) fn of_shard(&mut self) -> FieldRules {
+        std::mem::take(&mut self.new)
+    }
+
+    /// Brings a document's fields to their types.
+    pub(crate) fn apply(&mut self, document: &mut Document) -> Result<(), BuildError> {
+        if document.fields.is_empty() {
+            return Ok(());
+        }
+        let mut fields = std::mem::take(&mut document.fields);
+        let result = self.object(&mut fields, &mut String::new());
+        document.fields = fields;
+        result.map_err(|what| BuildError::Document {
+            id: document.id.clone(),
+            line: document.line,
+            what,
+        })
+    }
+
+    fn object(&mut self, fields: &mut Map<String, Value>, path: &mut String) -> Result<(), String> {
+        let length = path.len();
+        for (name, value) in fields {
+            if length > 0 {
+                path.push('.');
+            }
+            path.push_str(name);
+            self.value(value, path)?;
+            path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: &mut Value, path: &mut String) -> Result<(), String> {
+        let kind = match value {
+            Value::Null => return Ok(()),
+            Value::Array(values) => {
+                return values.iter_mut().try_for_each(|value| self.value(value, path));
+            }
+            Value::String(_) => JsonKind::String,
+            Value::Number(_) => JsonKind::Number,
+            Value::Bool(_) => JsonKind::Boolean,
+            Value::Object(_) => JsonKind::Object,
+        };
+        match self.rules.get(path.as_str()) {
+            Some(FieldRule::Given(FieldType::Any)) => {
+                self.met(path);
+                // Nothing within it is looked at.
+                return Ok(());
+            }
+            Some(FieldRule::Given(given)) => {
+                let given = *given;
+                let fits = convert(value, given);
+                *value = fits.ok_or_else(|| {
+                    format!(
+                        "field `{path}` is {}, which does not fit its type, {given}",
+                        shown(value)
+                    )
+                })?;
+                self.met(path);
+            }
+            Some(FieldRule::Seen(seen)) if *seen != kind => {
+                return Err(format!(
+                    "field `{path}` is {kind} here, {}, and {seen} in documents before; say what it is \
+                     with --field {path}:TYPE (keyword, integer, float, date, bool, or any for values as \
+                     they come) when the index is built",
+                    shown(value)
+                ));
+            }
+            Some(FieldRule::Seen(_)) => {}
+            None if self.rules.len() < MOST_PATHS => {
+                self.rules.insert(path.clone(), FieldRule::Seen(kind));
+                self.new.insert(path.clone(), FieldRule::Seen(kind));
+            }
+            None => {}
+        }
+        match value {
+            Value::Object(fields) => self.object(fields, path),
+            _ => Ok(()),
+        }
+    }
+
+    fn met(&mut self, path: &str) {
+        if let Some((path, rule)) = self.unmet.remove_entry(path) {
+            self.new.insert(path, rule);
+        }
+    }
+}
+
+/// Rules of an index, with those given for what is added; a path keeps its type.
+pub(crate) fn joined(index: &FieldRules, given: &FieldRules) -> Result<FieldRules, BuildError> {
+    let mut rules = index.clone();
+    for (path, rule) in given {
+        match rules.get(path) {
+            Some(has) if has != rule => {
+                return Err(BuildError::Param {
+                    name: "field",
+                    found: format!("{path}:{rule}; in the index it is {has}"),
+                    expected: "the type that the field has; another needs the index built again",
+                });
+            }
+            _ => {
+                rules.insert(path.clone(), *rule);
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// The value as one of the type, or none where it does not fit.
+fn convert(value: &Value, given: FieldType) -> Option<Value> {
+    match (given, value) {
+        (FieldType::Any, any) => Some(any.clone()),
+        (FieldType::Keyword, Value::String(_)) => Some(value.clone()),
+        (FieldType::Keyword, Value::Number(_) | Value::Bool(_)) => {
+            Some(Value::String(value.to_string()))
+        }
+        (FieldType::Integer, Value::Number(number)) if number.is_f64() => integer(number.as_f64()?),
+        (FieldType::Integer, Value::Number(_)) => Some(value.clone()),
+        (FieldType::Integer, Value::String(text)) => {
+            let signed = text.parse::<i64>().map(Value::from);
+            signed.or_else(|_| text.parse::<u64>().map(Value::from)).ok()
+        }
+        (FieldType::Float, Value::Number(number)) => float(number.as_f64()?),
+        (FieldType::Float, Value::String(text)) => float(text.parse().ok()?),
+        (FieldType::Bool, Value::Bool(_)) => Some(value.clone()),
+        (FieldType::Bool, Value::String(text)) => text.parse::<bool>().ok().map(Value::from),
+        (FieldType::Date, Value::String(text)) => date(text),
+        _ => None,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
+fn integer(number: f64) -> Option<Value> {
+    let whole = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+    whole.then(|| Value::from(number as i64))
+}
+
+fn float(number: f64) -> Option<Value> {
+    number.is_finite().then(|| Value::from(number))
+}
+
+fn date(text: &str) -> Option<Value> {
+    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let parsed = OffsetDateTime::parse(&full, &Rfc3339).ok()?;
+    // Beyond its range tantivy would take the text for a word.
+    tantivy::DateTime::try_from_utc(parsed.to_offset(tantivy::time::UtcOffset::UTC))?;
+    Some(Value::String(full))
+}
+
+/// At most 60 characters of a value.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{} and more", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn document(fields: Value) -> Document {
+        let Value::Object(fields) = fields else { unreachable!() };
+        Document { id: "d".into(), line: 7, fields, ..Document::default() }
+    }
+
+    fn given(rules: &[(&str, FieldType)]) -> FieldRules {
+        rules.iter().map(|(path, t)| ((*path).to_owned(), FieldRule::Given(*t))).collect()
+    }
+
+    #[test]
+    fn values_are_brought_to_their_type_or_refused() {
+        use FieldType::{Any, Bool, Date, Float, Integer, Keyword};
+        let no = Value::Null;
+        for (given, value, want) in [
+            (Keyword, json!("1998"), json!("1998")),
+            (Keyword, json!(1998), json!("1998")),
+            (Keyword, json!(true), json!("true")),
+            (Keyword, json!({}), no.clone()),
+            (Integer, json!("1998"), json!(1998)),
+            (Integer, json!(-3.0), json!(-3)),
+            (Integer, json!(3.5), no.clone()),
+            (Integer, json!(1e300), no.clone()),
+            (Integer, json!(u64::MAX), json!(u64::MAX)),
+            (Integer, json!("1.0"), no.clone()),
+            (Integer, json!(true), no.clone()),
+            (Float, json!(3), json!(3.0)),
+            (Float, json!("2.5"), json!(2.5)),
+            (Float, json!("inf"), no.clone()),
+            (Float, json!("x"), no.clone()),
+            (Date, json!("2020-01-31"), json!("2020-01-31T00:00:00Z")),
+            (Date, json!("2020-01-31T10:00:00+01:00"), json!("2020-01-31T10:00:00+01:00")),
+            (Date, json!("2020-02-31"), no.clone()),
+            (Date, json!("9999-01-01"), no.clone()),
+            (Date, json!(2020), no.clone()),
+            (Bool, json!("true"), json!(true)),
+            (Bool, json!(1), no.clone()),
+            (Any, json!({"a": [1]}), json!({"a": [1]})),
+        ] {
+            let found = convert(&value, given).unwrap_or(Value::Null);
+            assert_eq!(found, want, "{given} of {value}");
+        }
+    }
+
+    #[test]
+    fn fields_are_held_to_what_was_given_or_seen() {
+        let rules = given(&[("year", FieldType::Integer), ("place.zip", FieldType::Keyword)]);
+        let mut fields = Fields::new(&rules);
+        let mut first = document(json!({
+            "year": ["1998", 1999], "topic": "ice", "none": null, "place": {"zip": 150, "open": true}
+        }));
+        fields.apply(&mut first).unwrap();
+        assert_eq!(
+            Value::Object(first.fields),
+            json!({"year": [1998, 1999], "topic": "ice", "none": null, "place": {"zip": "150", "open": true}})
+        );
+        let new = fields.of_shard();
+        assert_eq!(new["year"], FieldRule::Given(FieldType::Integer));
+        assert_eq!(new["topic"], FieldRule::Seen(JsonKind::String));
+        assert_eq!(new["place.open"], FieldRule::Seen(JsonKind::Boolean));
+        assert_eq!(new.len(), 5, "{new:?}");
+        assert!(fields.of_shard().is_empty());
+        // A build that goes on knows what finished shards brought.
+        let mut resumed = Fields::new(&rules);
+        resumed.take(&new);
+        for fields in [&mut fields, &mut resumed] {
+            for (bad, want) in [
+                (
+                    json!({"year": "x"}),
+                    "line 7, document `d`: field `year` is \"x\", which does not fit",
+                ),
+                (
+                    json!({"topic": 3}),
+                    "field `topic` is a number here, 3, and a string in documents",
+                ),
+                (json!({"topic": ["a", 3]}), "--field topic:TYPE"),
+                (json!({"place": {"open": "x"}}), "field `place.open` is a string here"),
+                (json!({"place": "x"}), "field `place` is a string here"),
+            ] {
+                let error = fields.apply(&mut document(bad)).unwrap_err().to_string();
+                assert!(error.contains(want), "{error}");
+            }
+        }
+        let other = given(&[("topic", FieldType::Keyword)]);
+        let mut all = rules;
+        all.extend(new);
+        let error = joined(&all, &other).unwrap_err().to_string();
+        assert!(
+            error.contains("topic:keyword; in the index it is a string, by looking"),
+            "{error}"
+        );
+        assert_eq!(joined(&all, &given(&[("year", FieldType::Integer)])).unwrap(), all);
+    }
+}
