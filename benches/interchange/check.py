@@ -64,10 +64,11 @@ def best(scores, ids):
 
 def same(what, ours, theirs, all_scores, tolerance):
     """Both rankings are the ten best of the same scores, but for what rounding may do."""
-    worst, swapped = 0.0, 0
+    worst, swapped, places = 0.0, 0, 0
     for query, scores in all_scores.items():
         a, b = ours.get(query, []), theirs.get(query, [])
         assert len(a) == len(b), f"{what}, query {query}: {len(a)} and {len(b)} documents"
+        places += len(a)
         for place, ((left, ours_score), (right, their_score)) in enumerate(zip(a, b)):
             error = abs(ours_score - their_score) / max(abs(ours_score), 1e-9)
             assert error <= tolerance, f"{what}, query {query}, rank {place + 1}: {ours_score} and {their_score}"
@@ -76,7 +77,7 @@ def same(what, ours, theirs, all_scores, tolerance):
                 gap = abs(scores[left] - scores[right]) / scores[left]
                 assert gap <= tolerance, f"{what}, query {query}, rank {place + 1}: {left} and {right}"
                 swapped += 1
-    print(f"{what}: {len(all_scores)} queries, scores differ by {worst:.1e} at most, {swapped} places swapped among equals")
+    print(f"{what}: {len(all_scores)} queries, scores differ by {worst:.1e} at most, {swapped} of {places} places swapped among equals")
 
 
 def csr(path):

@@ -42,11 +42,13 @@ fn fields_have_the_type_that_was_given_or_seen() {
         ids
     };
     let check = |more: &[&str]| {
-        let with = |ids: &[&str]| [ids, more].concat();
-        assert_eq!(found("year:[1990 TO 2000]"), with(&["1"]));
+        let with = |id: &'static str| -> Vec<String> {
+            [&[id], more].concat().into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(found("year:[1990 TO 2000]"), with("1"));
         assert_eq!(found("code:7"), ["2"]);
-        assert_eq!(found(&format!("code:\"{code}\"")), with(&["1"]));
-        assert_eq!(found("day:[2020-01-31T00:00:00Z TO 2020-01-31T23:00:00Z]"), with(&["1"]));
+        assert_eq!(found(&format!("code:\"{code}\"")), with("1"));
+        assert_eq!(found("day:[2020-01-31T00:00:00Z TO 2020-01-31T23:00:00Z]"), with("1"));
     };
     check(&[]);
     // What is added follows.

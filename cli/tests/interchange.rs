@@ -131,7 +131,8 @@ fn what_cannot_be_exported_is_said_and_leaves_nothing() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains("File too large"), "{}", said(&output));
+        let message = said(&output);
+        assert!(message.contains("x.ciff: File too large"), "{message}");
         assert!(common::names(&at("out")).is_empty(), "{:?}", common::names(&at("out")));
     }
     let made = ["export", text(&index), "--format", "ciff", "--out", text(&out)];

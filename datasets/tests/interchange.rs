@@ -1,5 +1,10 @@
 //! What is written is read back as it was; spoilt CIFF is refused, and takes no memory.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by it"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -113,7 +113,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let pass = |visit: Visit<'_, anyhow::Error>| source.pass(&passes, visit);
     let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
     let mut out = OutputFile::create(&args.out, args.overwrite)?;
-    let mut files = Vec::new();
     let mut ciff = None;
     let written = match args.format {
         FormatArg::Ciff => {
@@ -126,13 +125,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         FormatArg::Seismic => write_seismic_bin(&mut out, &pass)?,
         FormatArg::Jsonl => write_lines(&mut out, (&source, &passes), args.texts, &tokens)?,
     };
-    if matches!(args.format, FormatArg::Csr | FormatArg::Seismic) {
-        let vocabulary = lexicon.is_named().then_some(tokens.as_slice());
-        files.extend(beside(args, vocabulary, &pass)?);
-    }
+    let files = if matches!(args.format, FormatArg::Csr | FormatArg::Seismic) {
+        beside(args, lexicon.is_named().then_some(tokens.as_slice()), &pass)?
+    } else {
+        Vec::new()
+    };
     progress.finish();
     // What names the vectors is there before they are.
-    for (path, file) in files.drain(..).collect::<Vec<_>>() {
+    for (path, file) in files {
         file.commit()?;
         note(format!("wrote {}", path.display()));
     }
@@ -189,18 +189,21 @@ fn questions(
 }
 
 fn ciff_export<'a>(args: &Args, index: &Index, tokens: &'a [String]) -> CiffExport<'a> {
-    let mut steps = index.segments().iter().filter_map(Segment::forward).map(|f| {
-        let quantization = f.meta().quantization;
-        (quantization.scale, u64::from(quantization.max_level()))
-    });
+    let forms: Vec<_> = index
+        .segments()
+        .iter()
+        .filter_map(Segment::forward)
+        .map(|forward| forward.meta().quantization)
+        .collect();
     // Levels of one step are impacts as they are, where the bits have room for all of them.
-    let step = steps.next().filter(|(scale, most)| {
-        *most < 1 << args.bits.min(32) && steps.all(|(other, _)| other.total_cmp(scale).is_eq())
+    let step = forms.first().map(|form| form.scale).filter(|step| {
+        let room = 1u64 << args.bits.min(32);
+        forms.iter().all(|f| f.scale.total_cmp(step).is_eq() && u64::from(f.max_level()) < room)
     });
     CiffExport {
         tokens,
         bits: args.bits,
-        scale: args.scale.or_else(|| step.map(|(scale, _)| 1.0 / scale)),
+        scale: args.scale.or_else(|| step.map(|step| 1.0 / step)),
         memory: args.memory,
         description: concat!("quarry ", env!("CARGO_PKG_VERSION")),
     }
@@ -237,7 +240,7 @@ impl Source<'_> {
             let quantization = forward.meta().quantization;
             forward.scan(|doc, record| {
                 done += 1;
-                if done % 4096 == 0 || done == total {
+                if done.is_multiple_of(4096) || done == total {
                     self.progress.set(done, Some(total), "documents", "");
                 }
                 if segment.deleted().is_some_and(|deleted| deleted.contains(doc.0)) {

@@ -39,7 +39,7 @@ impl OutputFile {
         if !overwrite && target.exists() {
             return Err(DatasetError::Exists { path: target.to_owned() });
         }
-        let fail = |e| DatasetError::open(target, e);
+        let fail = |e| DatasetError::Write(named(target, e));
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
         let file = tempfile::Builder::new()
             .prefix(".new-")
@@ -64,7 +64,7 @@ impl OutputFile {
     /// When the disk refuses; then nothing of that name was made.
     pub fn commit(self) -> Result<u64, DatasetError> {
         let target = self.target;
-        let fail = |e| DatasetError::open(&target, e);
+        let fail = |e| DatasetError::Write(named(&target, e));
         let file = match self.sink {
             Sink::Plain(file) => file,
             Sink::Gzip(encoder) => encoder.finish().map_err(fail)?,
@@ -81,20 +81,30 @@ impl OutputFile {
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.sink {
+        let written = match &mut self.sink {
             Sink::Plain(file) => file.write(bytes),
             Sink::Gzip(file) => file.write(bytes),
             Sink::Zstd(file) => file.write(bytes),
-        }
+        };
+        written.map_err(|e| named(&self.target, e))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
+        let flushed = match &mut self.sink {
             Sink::Plain(file) => file.flush(),
             Sink::Gzip(file) => file.flush(),
             Sink::Zstd(file) => file.flush(),
-        }
+        };
+        flushed.map_err(|e| named(&self.target, e))
     }
+}
+
+/// The error with the file that it is about. An interrupted call stays one, to be tried again.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return error;
+    }
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Temporary files are their owner's alone; a file that was asked for is not.

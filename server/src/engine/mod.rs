@@ -10,6 +10,7 @@
 //! Everything here is synchronous and may block on the disk or the encoder.
 
 mod describe;
+mod filters;
 mod hits;
 mod query;
 mod request;
@@ -27,6 +28,7 @@ use crate::api::{
     ApiError, Channel, DocumentResponse, ErrorCode, IndexVersion, SearchRequest, SearchResponse,
     Timings, Warning,
 };
+use filters::Filters;
 use hits::HitContext;
 use query::{Query, Warnings};
 use request::Checked;
@@ -40,6 +42,7 @@ pub struct Engine {
     encoder: Option<Arc<dyn EncodeQuery>>,
     second: Option<SecondStage>,
     version: IndexVersion,
+    filters: Filters,
 }
 
 impl fmt::Debug for Engine {
@@ -55,7 +58,8 @@ impl Engine {
         let manifest = index.manifest();
         let version =
             IndexVersion { id: manifest.uuid.to_string(), generation: manifest.generation };
-        Self { searcher: Searcher::new(index), encoder, second: None, version }
+        let (searcher, filters) = (Searcher::new(index), Filters::default());
+        Self { searcher, encoder, second: None, version, filters }
     }
 
     /// The same with a second stage over the same index, for requests that ask to rerank.
@@ -103,8 +107,9 @@ impl Engine {
         };
         let k = second.map_or(checked.k, |(asked, _)| asked.depth);
         let started = Instant::now();
-        let filter = request.filter.as_deref().map(|f| self.searcher.filter(f)).transpose()?;
-        let filter = filter.as_ref();
+        let filter = request.filter.as_deref().map(|f| self.filters.get(&self.searcher, f));
+        let filter = filter.transpose()?;
+        let filter = filter.as_deref();
         expire(deadline)?;
         let outcome = match &query {
             Query::Vector(vector) => {

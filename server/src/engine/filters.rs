@@ -1,0 +1,100 @@
+//! Filters that were asked for lately: the next request with the same words need not read postings
+//! again. An engine is of one generation, so what is kept never grows stale.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quarry_searcher::{Filter, SearchError, Searcher};
+
+/// Filters kept at most.
+const MOST: usize = 64;
+/// Bytes that they may take together; a filter takes an eighth of a byte a row.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The filters of one searcher.
+#[derive(Debug, Default)]
+pub(super) struct Filters(Lately<Filter>);
+
+impl Filters {
+    /// The filter for an expression, made if it is not kept.
+    pub(super) fn get(
+        &self,
+        searcher: &Searcher,
+        expression: &str,
+    ) -> Result<Arc<Filter>, SearchError> {
+        let rows: usize = searcher.index().segments().iter().map(|s| s.documents().len()).sum();
+        let most = MOST.min(MOST_BYTES / (rows / 8).max(1));
+        self.0.get(expression, most, || searcher.filter(expression))
+    }
+}
+
+/// Values by name, those used last first.
+struct Lately<T>(Mutex<VecDeque<(String, Arc<T>)>>);
+
+impl<T> Default for Lately<T> {
+    fn default() -> Self {
+        Self(Mutex::new(VecDeque::new()))
+    }
+}
+
+impl<T> fmt::Debug for Lately<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lately").finish_non_exhaustive()
+    }
+}
+
+impl<T> Lately<T> {
+    fn get<E>(
+        &self,
+        name: &str,
+        most: usize,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        if let Some(found) = self.find(name) {
+            return Ok(found);
+        }
+        // Made without the lock: two requests may make the same, but none waits for another's.
+        let made = Arc::new(make()?);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(known, _)| known != name);
+        kept.push_front((name.to_owned(), Arc::clone(&made)));
+        kept.truncate(most);
+        Ok(made)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<T>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(known, _)| known == name)?;
+        let entry = kept.remove(at)?;
+        let found = Arc::clone(&entry.1);
+        kept.push_front(entry);
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_was_used_last_is_kept() {
+        let (lately, made) = (Lately::default(), Cell::new(0));
+        let get = |name: &str, most: usize| {
+            let make = || {
+                made.set(made.get() + 1);
+                Ok::<_, ()>(format!("value of {name}"))
+            };
+            let value = lately.get(name, most, make).unwrap();
+            assert_eq!(*value, format!("value of {name}"));
+            made.get()
+        };
+        assert_eq!([get("a", 2), get("b", 2), get("a", 2), get("c", 2)], [1, 2, 2, 3]);
+        assert_eq!([get("a", 2), get("b", 2), get("c", 2)], [3, 4, 5], "b was the oldest, then c");
+        assert_eq!([get("x", 0), get("x", 0)], [6, 7], "without room nothing is kept");
+        assert!(lately.get("bad", 2, || Err(7)).is_err());
+        assert_eq!([get("bad", 2), get("bad", 2)], [8, 8], "what failed is tried again");
+    }
+}
