@@ -42,7 +42,7 @@ fn every_format_is_read_back_to_the_same_answers() {
         ("jsonl", ""),
     ] {
         let file = at(&format!("x.{format}{end}"));
-        let report = exported(&index, format, &file, &["--memory", "16KiB"]);
+        let report = exported(&index, format, &file, &["--memory", "16KiB", "--overwrite"]);
         assert_eq!(report["documents"], 297, "{report}");
         let back = at(&format!("back-{format}{end}"));
         let (ids, vocabulary) =

@@ -1,7 +1,6 @@
 //! `quarry export DIR --format FORMAT --out FILE`
 
 use std::cell::Cell;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +9,7 @@ use quarry_datasets::export::{
     CiffExport, CiffReport, Exported, OutputFile, VectorRecord, Visit, write_ciff, write_csr,
     write_json_line, write_name, write_seismic_bin,
 };
-use quarry_datasets::{QueryOptions, open_queries};
+use quarry_datasets::{DatasetError, QueryOptions, open_queries};
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector, TermId};
@@ -112,6 +111,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let passes = Cell::new(0);
     let pass = |visit: Visit<'_, anyhow::Error>| source.pass(&passes, visit);
     let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
+    let named = matches!(args.format, FormatArg::Csr | FormatArg::Seismic);
+    let names = ["ids.txt", "vocab.txt"].map(|end| beside_path(&args.out, end));
+    if let Some(there) = names.iter().find(|path| named && !args.overwrite && path.exists()) {
+        return Err(DatasetError::Exists { path: there.clone() }.into());
+    }
     let mut out = OutputFile::create(&args.out, args.overwrite)?;
     let mut ciff = None;
     let written = match args.format {
@@ -125,8 +129,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         FormatArg::Seismic => write_seismic_bin(&mut out, &pass)?,
         FormatArg::Jsonl => write_lines(&mut out, (&source, &passes), args.texts, &tokens)?,
     };
-    let files = if matches!(args.format, FormatArg::Csr | FormatArg::Seismic) {
-        beside(args, lexicon.is_named().then_some(tokens.as_slice()), &pass)?
+    let files = if named {
+        beside((&names, args.overwrite), lexicon.is_named().then_some(tokens.as_slice()), &pass)?
     } else {
         Vec::new()
     };
@@ -234,7 +238,7 @@ impl Source<'_> {
     ) -> anyhow::Result<()> {
         let total = self.index.segments().iter().map(|s| s.entry().rows).sum();
         self.progress.stage(&format!("pass {pass}"), 0);
-        let mut done = 0;
+        let mut done = 0u64;
         for segment in self.index.segments() {
             let forward = segment.forward().context("a segment without vectors")?;
             let quantization = forward.meta().quantization;
@@ -316,22 +320,22 @@ fn write_lines(
 }
 
 /// The files of names beside FILE, not yet there.
-fn beside(
-    args: &Args,
+fn beside<'a>(
+    ([ids, tokens], overwrite): (&'a [PathBuf; 2], bool),
     vocabulary: Option<&[String]>,
     pass: &dyn Fn(Visit<'_, anyhow::Error>) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<(PathBuf, OutputFile)>> {
+) -> anyhow::Result<Vec<(&'a Path, OutputFile)>> {
     let hint = "its name cannot stand in a file of lines; --format jsonl or ciff takes any name";
-    let path = beside_path(&args.out, "ids.txt");
-    let mut ids = OutputFile::create(&path, args.overwrite)?;
-    pass(&mut |id, _| Ok(write_name(&mut ids, "id", id)?)).context(hint)?;
-    let mut files = vec![(path, ids)];
-    if let Some(tokens) = vocabulary {
-        let path = beside_path(&args.out, "vocab.txt");
-        let mut file = OutputFile::create(&path, args.overwrite)?;
-        tokens.iter().try_for_each(|token| write_name(&mut file, "token", token)).context(hint)?;
-        file.flush()?;
-        files.push((path, file));
+    let mut file = OutputFile::create(ids, overwrite)?;
+    pass(&mut |id, _| Ok(write_name(&mut file, "id", id)?)).context(hint)?;
+    let mut files = vec![(ids.as_path(), file)];
+    if let Some(vocabulary) = vocabulary {
+        let mut file = OutputFile::create(tokens, overwrite)?;
+        vocabulary
+            .iter()
+            .try_for_each(|token| write_name(&mut file, "token", token))
+            .context(hint)?;
+        files.push((tokens.as_path(), file));
     }
     Ok(files)
 }
