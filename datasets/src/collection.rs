@@ -146,7 +146,8 @@ impl CollectionReader {
             (None, None) => return Ok(None),
             (Some(document), Some(text)) => {
                 use CollectionFormat::{BigAnnCsr, SeismicBin};
-                if document.id == text.id || matches!(self.format, SeismicBin | BigAnnCsr) {
+                let nameless = self.ids.is_none() && matches!(self.format, SeismicBin | BigAnnCsr);
+                if document.id == text.id || nameless {
                     // The line is that of the texts: there its id is found.
                     return Ok(Some(Document { vector: document.vector, ..text }));
                 }
