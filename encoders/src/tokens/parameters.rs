@@ -21,7 +21,7 @@ pub struct TokenIdentity {
 ///
 /// A document has a row for each of its tokens, those that the tokenizer adds (`[CLS]`, `[SEP]`) and
 /// the marker included, less those of `skip_tokens`. A question has a row for each token, and one for
-/// each that fills it up. A text without a token of its own has no rows.
+/// each that fills it up. A text without a token of its own, or of white space alone, has no rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenParameters {
@@ -42,9 +42,16 @@ pub struct TokenParameters {
     /// Tokens of documents that get no row, such as punctuation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip_tokens: Vec<String>,
+    /// Whether white space around a text is removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strip: bool,
+    /// Whether a text is made lower-case, whatever the tokenizer does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lowercase: bool,
 }
 
-/// Tokens that tell the model which kind of text it reads (ColBERT's `[D]` and `[Q]`).
+/// Tokens that tell the model which kind of text it reads (ColBERT's `[D]` and `[Q]`); empty where one
+/// kind has none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Markers {
