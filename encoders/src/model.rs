@@ -41,7 +41,10 @@ enum ReadQuery {
     None,
     Table(Vec<u8>),
     Binary,
-    Graph { folder: PathBuf, tokenizer: Box<ReadTokenizer> },
+    Graph {
+        folder: PathBuf,
+        tokenizer: Box<ReadTokenizer>,
+    },
 }
 
 impl ReadTokenizer {

@@ -83,7 +83,8 @@ pub(super) fn shapes(
     path: &Path,
 ) -> Result<BTreeMap<String, Vec<usize>>, EncoderError> {
     let failed = |source| EncoderError::Read { path: path.to_owned(), source };
-    let broken = || folder.refuse(format!("{}: not a safetensors file: fetch it again", path.display()));
+    let broken =
+        || folder.refuse(format!("{}: not a safetensors file: fetch it again", path.display()));
     let mut file = File::open(path).map_err(failed)?;
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|_| broken())?;

@@ -79,7 +79,8 @@ impl Folder {
     /// The first of `names` that this folder has, or else the model folder; relative to the latter.
     pub(super) fn first(&self, names: &[&str]) -> Option<String> {
         let root = Self::new(&self.root, "");
-        let all = [self, &root].into_iter().flat_map(|folder| names.iter().map(move |n| (folder, n)));
+        let all =
+            [self, &root].into_iter().flat_map(|folder| names.iter().map(move |n| (folder, n)));
         all.into_iter().find(|(folder, n)| folder.has(n)).map(|(folder, n)| folder.name(n))
     }
 

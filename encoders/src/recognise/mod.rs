@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use self::files::{Folder, Found};
 use crate::graphs::{Precision, Saturation, SpladePooling};
 use crate::{
-    Activation, BinaryQuery, BuiltGraph, BuiltHead, DocumentParameters, DocumentSide, Echo, EncoderError, MANIFEST_FORMAT,
-    ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency,
-    TokenTable,
+    Activation, BinaryQuery, BuiltGraph, BuiltHead, DocumentParameters, DocumentSide, Echo,
+    EncoderError, MANIFEST_FORMAT, ModelManifest, OnnxDocuments, OnnxQueries, Pooling,
+    QueryParameters, QuerySide, TermFrequency, TokenTable,
 };
 
 /// Families of published sparse encoders.
@@ -266,7 +266,9 @@ impl Found {
                 saturation: match activation {
                     Activation::Log1pLog1pRelu => Saturation::DoubleLog1p,
                     // The only other one that families have.
-                    Activation::None | Activation::Relu | Activation::Log1pRelu => Saturation::Log1p,
+                    Activation::None | Activation::Relu | Activation::Log1pRelu => {
+                        Saturation::Log1p
+                    }
                 },
             },
         });

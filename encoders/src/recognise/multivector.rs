@@ -15,7 +15,7 @@ use super::Family;
 use super::checkpoint::{self, CheckpointFile};
 use super::files::{Folder, inputs, meant, number, token_text};
 use super::graph::GraphFile;
-use super::sentence_transformers::{Module, modules};
+use super::sentence_transformers::modules;
 use crate::graphs::{Between, Precision, TOKENS_OUTPUT};
 use crate::{
     BuiltGraph, BuiltHead, EncoderError, MANIFEST_FORMAT, Markers, ModelManifest, OnnxTokens,
@@ -121,7 +121,9 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
         }),
         query_fill: Some(QueryFill {
             token: words.role("mask_token").ok_or_else(|| {
-                root.refuse("the tokenizer's configuration names no mask_token, which fills questions up")
+                root.refuse(
+                    "the tokenizer's configuration names no mask_token, which fills questions up",
+                )
             })?,
             attended: yes("attend_to_mask_tokens", false)?,
         }),
@@ -166,7 +168,9 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
     };
     let prompt = settings["default_prompt_name"].as_str().map(|name| &settings["prompts"][name]);
     if prompt.and_then(Value::as_str).is_some_and(|prompt| !prompt.is_empty()) {
-        return Err(root.refuse("default_prompt_name sets a prompt: not known for token embeddings"));
+        return Err(
+            root.refuse("default_prompt_name sets a prompt: not known for token embeddings")
+        );
     }
     let words = Words::read(root, body)?;
     let text = |name: &str, default: &str| settings[name].as_str().unwrap_or(default).to_owned();
@@ -174,7 +178,9 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
     let yes = |name: &str, default: bool| settings[name].as_bool().unwrap_or(default);
     let skip_tokens = match settings["skiplist_words"].as_array() {
         None => PUNCTUATION.chars().map(|symbol| symbol.to_string()).collect(),
-        Some(words) => words.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>(),
+        Some(words) => {
+            words.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+        }
     };
     // A word that is no token stands for the unknown one.
     let token = |word: String| words.known(word).ok().or_else(|| words.role("unk_token"));
@@ -265,7 +271,8 @@ fn dense(folder: &Folder) -> Result<(ProjectionLayer, u32), EncoderError> {
     if config["bias"].as_bool().unwrap_or(true) != layer.bias.is_some() {
         return Err(folder.refuse("config.json says of bias what model.safetensors does not have"));
     }
-    let width = u32::try_from(outputs).map_err(|_| odd(folder, "out_features", &config["out_features"]))?;
+    let width =
+        u32::try_from(outputs).map_err(|_| odd(folder, "out_features", &config["out_features"]))?;
     Ok((layer, width))
 }
 
