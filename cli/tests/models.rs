@@ -275,8 +275,7 @@ fn a_sparse_model_of_safetensors_alone_is_indexed_with() {
     let by_graph = index(&dir, "graph", text(&bert));
     let search = |at: &Path| ok(&["search", text(at), "stone", "--model", text(&bert)]);
     let want = search(&by_graph);
-    let parts =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families/parts/bert");
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families/parts/bert");
     fs::remove_file(bert.join("model.onnx")).unwrap();
     fs::copy(parts.join("model.safetensors"), bert.join("model.safetensors")).unwrap();
     fs::copy(parts.join("checkpoint.json"), bert.join("config.json")).unwrap();

@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokenizer = &as_file.tokenizer.file;
     std::fs::copy(folder.join(tokenizer), kept.path().join(tokenizer))?;
 
-    let options = TokenOptions { sessions: Some(std::num::NonZeroUsize::MIN), ..Default::default() };
+    let options =
+        TokenOptions { sessions: Some(std::num::NonZeroUsize::MIN), ..Default::default() };
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..rounds {
         let started = Instant::now();

@@ -290,13 +290,12 @@ fn git_sha1(path: &Path, size: u64) -> std::io::Result<String> {
 /// chosen.
 fn choose(names: &[String], built: bool) -> Vec<&str> {
     let has = |name: &&str| names.iter().any(|n| n == *name);
-    let built =
-        built && names.iter().any(|n| n.ends_with("model.safetensors") && !n.contains("_Dense/"));
+    let late = is_multivector(names);
+    let weights = |n: &String| n.ends_with("model.safetensors") && !n.contains("_Dense/");
+    let built = late && built && names.iter().any(weights);
     let graph: &[&str] = match () {
         () if built => &[],
-        () if is_multivector(names) && !has(&"model.onnx") && !has(&"onnx/model.onnx") => {
-            &["vespa_colbert.onnx"]
-        }
+        () if late && !has(&"model.onnx") && !has(&"onnx/model.onnx") => &["vespa_colbert.onnx"],
         () => &["model.onnx", "onnx/model.onnx"],
     };
     let has_graph = graph.iter().any(has);

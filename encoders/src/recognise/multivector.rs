@@ -71,23 +71,47 @@ struct Rows {
     dims: u32,
 }
 
+/// A file of settings: what it leaves out is the format's default, what it has must be of its kind.
+struct Settings<'a> {
+    root: &'a Folder,
+    json: Value,
+}
+
+impl<'a> Settings<'a> {
+    fn read(root: &'a Folder, file: &str) -> Result<Self, EncoderError> {
+        Ok(Self { root, json: root.json(file)?.unwrap_or(Value::Null) })
+    }
+
+    fn text(&self, name: &str, default: &str) -> Result<String, EncoderError> {
+        self.one(name, default.to_owned(), |value| value.as_str().map(str::to_owned))
+    }
+
+    fn whole(&self, name: &str, default: u32) -> Result<u32, EncoderError> {
+        self.one(name, default, |_| number(&self.json, name))
+    }
+
+    fn yes(&self, name: &str, default: bool) -> Result<bool, EncoderError> {
+        self.one(name, default, Value::as_bool)
+    }
+
+    fn one<T>(
+        &self,
+        name: &str,
+        default: T,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, EncoderError> {
+        match &self.json[name] {
+            Value::Null => Ok(default),
+            value => read(value).ok_or_else(|| odd(self.root, name, value)),
+        }
+    }
+}
+
 /// A model in Stanford's format.
 pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, EncoderError> {
-    let settings = root.json("artifact.metadata")?.unwrap_or(Value::Null);
-    let text = |name: &str, default: &str| match &settings[name] {
-        Value::Null => Ok(default.to_owned()),
-        value => value.as_str().map(str::to_owned).ok_or_else(|| odd(root, name, value)),
-    };
-    let whole = |name: &str, default: u32| match &settings[name] {
-        Value::Null => Ok(default),
-        value => number(&settings, name).ok_or_else(|| odd(root, name, value)),
-    };
-    let yes = |name: &str, default: bool| match &settings[name] {
-        Value::Null => Ok(default),
-        value => value.as_bool().ok_or_else(|| odd(root, name, value)),
-    };
+    let settings = Settings::read(root, "artifact.metadata")?;
     for (name, known) in [("similarity", "cosine"), ("interaction", "colbert")] {
-        let found = text(name, known)?;
+        let found = settings.text(name, known)?;
         if found != known {
             return Err(root.refuse(format!(
                 "artifact.metadata: {name} is {found:?}, and only {known:?} is known"
@@ -99,11 +123,11 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
         body: root.clone(),
         layers: Vec::new(),
         linear: Some("linear.weight"),
-        dims: whole("dim", 128)?,
+        dims: settings.whole("dim", 128)?,
     };
     let words = Words::read(root, root)?;
     let mut skip_tokens = Vec::new();
-    if yes("mask_punctuation", true)? {
+    if settings.yes("mask_punctuation", true)? {
         // The first token of each symbol, and padding, also where a text spells it.
         for symbol in PUNCTUATION.chars() {
             skip_tokens.extend(words.first_token(&symbol.to_string())?);
@@ -112,12 +136,12 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
     skip_tokens.extend(words.role("pad_token"));
     let parameters = TokenParameters {
         dims: rows.dims,
-        max_tokens: whole("doc_maxlen", 220)?,
-        query_max_tokens: whole("query_maxlen", 32)?,
+        max_tokens: settings.whole("doc_maxlen", 220)?,
+        query_max_tokens: settings.whole("query_maxlen", 32)?,
         separator: " ".to_owned(),
         markers: Some(Markers {
-            document: words.known(text("doc_token_id", "[unused1]")?)?,
-            query: words.known(text("query_token_id", "[unused0]")?)?,
+            document: words.known(settings.text("doc_token_id", "[unused1]")?)?,
+            query: words.known(settings.text("query_token_id", "[unused0]")?)?,
         }),
         query_fill: Some(QueryFill {
             token: words.role("mask_token").ok_or_else(|| {
@@ -125,7 +149,7 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
                     "the tokenizer's configuration names no mask_token, which fills questions up",
                 )
             })?,
-            attended: yes("attend_to_mask_tokens", false)?,
+            attended: settings.yes("attend_to_mask_tokens", false)?,
         }),
         skip_tokens: distinct(skip_tokens),
         strip: false,
@@ -138,7 +162,7 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
 pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, EncoderError> {
     let json = root.json("modules.json")?.unwrap_or(Value::Null);
     let chain = modules(root, &json);
-    let settings = root.json("config_sentence_transformers.json")?.unwrap_or(Value::Null);
+    let settings = Settings::read(root, "config_sentence_transformers.json")?;
     let Some(((_, body), rest)) =
         chain.split_first().filter(|((class, _), _)| class == "Transformer")
     else {
@@ -166,29 +190,27 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
     let Some(dims) = dims else {
         return Err(root.refuse("modules.json names no Dense module: there is no projection"));
     };
-    let prompt = settings["default_prompt_name"].as_str().map(|name| &settings["prompts"][name]);
+    let prompts = &settings.json["prompts"];
+    let prompt = settings.json["default_prompt_name"].as_str().map(|name| &prompts[name]);
     if prompt.and_then(Value::as_str).is_some_and(|prompt| !prompt.is_empty()) {
         return Err(
             root.refuse("default_prompt_name sets a prompt: not known for token embeddings")
         );
     }
     let words = Words::read(root, body)?;
-    let text = |name: &str, default: &str| settings[name].as_str().unwrap_or(default).to_owned();
-    let whole = |name: &str, default: u32| number(&settings, name).unwrap_or(default);
-    let yes = |name: &str, default: bool| settings[name].as_bool().unwrap_or(default);
-    let skip_tokens = match settings["skiplist_words"].as_array() {
-        None => PUNCTUATION.chars().map(|symbol| symbol.to_string()).collect(),
-        Some(words) => {
-            words.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-        }
+    let punctuation = || PUNCTUATION.chars().map(|symbol| symbol.to_string()).collect();
+    let list = |value: &Value| -> Option<Vec<String>> {
+        value.as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect()
     };
+    let skip_tokens = settings.one("skiplist_words", None, |value| list(value).map(Some))?;
+    let skip_tokens: Vec<String> = skip_tokens.unwrap_or_else(punctuation);
     // A word that is no token stands for the unknown one.
     let token = |word: String| words.known(word).ok().or_else(|| words.role("unk_token"));
     let fill = ["mask_token", "eos_token", "pad_token"].iter().find_map(|role| words.role(role));
-    let query_fill = match (yes("do_query_expansion", true), fill) {
+    let query_fill = match (settings.yes("do_query_expansion", true)?, fill) {
         (false, _) => None,
         (true, Some(token)) => {
-            Some(QueryFill { token, attended: yes("attend_to_expansion_tokens", false) })
+            Some(QueryFill { token, attended: settings.yes("attend_to_expansion_tokens", false)? })
         }
         (true, None) => {
             return Err(root.refuse(
@@ -197,7 +219,7 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
             ));
         }
     };
-    let marker = |name: &str, default: &str| match text(name, default) {
+    let marker = |name: &str, default: &str| match settings.text(name, default)? {
         none if none.is_empty() => Ok(none),
         token => words.known(token),
     };
@@ -206,8 +228,8 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
     let transformer = body.json("sentence_bert_config.json")?.unwrap_or(Value::Null);
     let parameters = TokenParameters {
         dims,
-        max_tokens: whole("document_length", 180),
-        query_max_tokens: whole("query_length", 32),
+        max_tokens: settings.whole("document_length", 180)?,
+        query_max_tokens: settings.whole("query_length", 32)?,
         separator: " ".to_owned(),
         markers: (!both_empty).then_some(Markers { document, query }),
         query_fill,

@@ -113,6 +113,46 @@ fn rows_equal_the_published_codes() {
     }
 }
 
+/// Each setting shows in the rows: with another value they would not be the published code's.
+#[test]
+fn every_setting_matters() {
+    let golden = golden();
+    let case = golden.cases.iter().find(|c| c.name == "colbert-bert").unwrap();
+    let text = golden.texts[0].text.clone();
+    let passage = Passage { title: &golden.texts[0].title, text: &text };
+    let rows = |edit: &dyn Fn(&mut Value)| {
+        let manifest = Model::manifest_of(&published("colbert-bert"), None).unwrap();
+        let mut json = serde_json::to_value(manifest).unwrap();
+        edit(&mut json["tokens"]["parameters"]);
+        let manifest = serde_json::from_value(json).unwrap();
+        let encoder = encoder(&Model::with_manifest(&published("colbert-bert"), manifest).unwrap());
+        let document = encoder.passages(&[passage]).unwrap().remove(0);
+        (document, encoder.question(&golden.questions[0]).unwrap())
+    };
+    let same = |found: &TokenEmbeddings, want: &[Vec<f32>]| {
+        let close =
+            |(a, b): (&[f32], &Vec<f32>)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3);
+        found.rows().count() == want.len() && found.rows().zip(want).all(close)
+    };
+    let (documents, questions) = (&case.documents[0], &case.queries[0]);
+    let (document, question) = rows(&|_| ());
+    assert!(same(&document, documents) && same(&question, questions));
+    type Edit = fn(&mut Value);
+    let edits: [(Edit, bool, bool); 6] = [
+        (|p| p["query_fill"]["attended"] = json!(true), true, false),
+        (|p| p["query_fill"]["token"] = json!("[PAD]"), true, false),
+        (|p| p["markers"] = json!({"document": "[unused0]", "query": "[unused1]"}), false, false),
+        (|p| p["skip_tokens"] = json!([]), false, true),
+        (|p| p["max_tokens"] = json!(12), false, true),
+        (|p| p["query_max_tokens"] = json!(13), true, false),
+    ];
+    for (at, (edit, as_document, as_question)) in edits.iter().enumerate() {
+        let (document, question) = rows(edit);
+        assert_eq!(same(&document, documents), *as_document, "edit {at}");
+        assert_eq!(same(&question, questions), *as_question, "edit {at}");
+    }
+}
+
 #[test]
 fn eight_bits_are_near_and_another_model() {
     for name in ["colbert-bert", "pylate-roberta", "pylate-distilbert"] {
@@ -174,6 +214,20 @@ fn settings_that_are_not_known_are_refused_by_name() {
         ("colbert-bert", "artifact.metadata", "dim", json!(7), "linear.weight"),
         ("colbert-bert", "artifact.metadata", "doc_token_id", json!("[none]"), "[none]"),
         ("colbert-bert", "artifact.metadata", "query_maxlen", json!("long"), "query_maxlen"),
+        (
+            "pylate-bert",
+            "config_sentence_transformers.json",
+            "query_length",
+            json!("x"),
+            "query_length",
+        ),
+        (
+            "pylate-bert",
+            "config_sentence_transformers.json",
+            "skiplist_words",
+            json!([1]),
+            "skiplist",
+        ),
         ("colbert-bert", "config.json", "auto_map", json!({"AutoModel": "own.Model"}), "own.Model"),
         ("colbert-bert", "config.json", "model_type", json!("electra"), "electra"),
         ("pylate-bert", "config_sentence_transformers.json", "query_prefix", json!("[X] "), "[X] "),
