@@ -24,6 +24,9 @@ use crate::{EncoderError, MANIFEST_FILE, files, graphs};
 /// How often a transfer is tried; each try goes on where the last one broke off.
 const TRIES: usize = 3;
 
+/// Names of graphs.
+const GRAPHS: [&str; 3] = ["model.onnx", "onnx/model.onnx", "vespa_colbert.onnx"];
+
 /// A hub and a cache.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -84,9 +87,8 @@ impl Hub {
         let commit = ["config.json", "modules.json", MANIFEST_FILE];
         let folder = commit.iter().find_map(|file| Some(repo.get(file)?.parent()?.to_owned()))?;
         let network = |folder: &Path| {
-            let whole =
-                ["model.onnx", "onnx/model.onnx", "vespa_colbert.onnx", "model.safetensors"];
-            whole.iter().any(|file| folder.join(file).exists())
+            let mut whole = GRAPHS.iter().chain(&["model.safetensors"]);
+            whole.any(|file| folder.join(file).exists())
         };
         // sentence-transformers may have a folder for each module.
         let inner =
@@ -159,13 +161,19 @@ impl Hub {
             true => Ok(()),
             false => fetch.file(file, &info.sha).map_err(|reason| fail(file, reason)),
         };
-        // Which files are needed can hang on the architecture.
-        let config = names.iter().find(|name| *name == "config.json");
-        let built = config.filter(|_| is_multivector(&names)).is_some() && {
+        // Which files are needed can hang on the architecture; what cannot be run is not fetched.
+        let has = |file: &str| names.iter().any(|name| name == file);
+        let graphless = !GRAPHS.iter().any(|file| has(file)) && !has(MANIFEST_FILE);
+        let mut built = false;
+        if has("config.json") && (graphless || is_multivector(&names)) {
             get("config.json")?;
             let path = folder.join("config.json");
-            graphs::Body::parse(&files::read(&path)?, &path).is_ok()
-        };
+            match graphs::Body::parse(&files::read(&path)?, &path) {
+                Ok(_) => built = true,
+                Err(error) if graphless => return Err(fail("config.json", error.to_string())),
+                Err(_) => {}
+            }
+        }
         let chosen = choose(&names, built);
         if !chosen.iter().any(|f| f.ends_with(".onnx") || f.ends_with(".safetensors")) {
             return Err(fail(

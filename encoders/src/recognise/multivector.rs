@@ -265,7 +265,8 @@ fn dense(folder: &Folder) -> Result<(ProjectionLayer, u32), EncoderError> {
             config["in_features"], config["out_features"]
         )));
     }
-    let function = config["activation_function"].as_str().unwrap_or("torch.nn.Tanh");
+    let function = &config["activation_function"];
+    let function = function.as_str().ok_or_else(|| odd(folder, "activation_function", function))?;
     let activation = match function.rsplit('.').next().unwrap_or_default() {
         "Identity" => Between::Identity,
         "Tanh" => Between::Tanh,

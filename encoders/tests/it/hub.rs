@@ -342,4 +342,13 @@ fn a_checkpoint_is_fetched_and_its_graph_built() {
         };
         assert_eq!(rows(&by_name), rows(&by_folder), "{name}");
     }
+
+    // What no graph can be built of is refused before its weights are fetched.
+    let mut files = read("colbert-bert", &tokens);
+    files.insert("config.json".to_owned(), br#"{"model_type": "modernbert"}"#.to_vec());
+    let server = Server::serving(files, Fault::None, None);
+    let cache = tempfile::tempdir().unwrap();
+    let reason = reason(server.hub(&cache).pull("org/toy", &quiet));
+    assert!(reason.contains("modernbert"), "{reason}");
+    assert!(server.requests.lock().unwrap().iter().all(|r| !r.contains("model.safetensors")));
 }
