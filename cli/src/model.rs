@@ -183,7 +183,7 @@ pub(crate) fn query_encoder(
     if let Some(given) = given {
         let model = open(Some(given))?;
         if let Some(identity) = &identity {
-            let found = model.identity(&DocumentOptions::default());
+            let found = model.identity(&DocumentOptions::default())?;
             // A question's network is all that has to be the same; where there is none, questions go
             // by copies in the index, and the model named has to be the one that they are of.
             let same = match &identity.query_graph {
@@ -244,6 +244,18 @@ impl EncodeQuery for NeedsModel {
 /// Whether an index's questions go through a network.
 pub(crate) fn needs_network(index: &Index) -> anyhow::Result<bool> {
     Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
+}
+
+/// Refuses a model that gives no token embeddings.
+pub(crate) fn expect_tokens(given: Option<&str>) -> anyhow::Result<()> {
+    let model = open(given)?;
+    if model.token_model().is_none() {
+        bail!(
+            "model `{}` gives no token embeddings; name one that does with --token-model",
+            model.manifest().name
+        );
+    }
+    Ok(())
 }
 
 /// The token encoder of the model folder given, or of the bundled one, and its identity, which goes

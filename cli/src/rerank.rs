@@ -91,6 +91,10 @@ pub(crate) struct RerankArgs {
     /// The same result as scoring every candidate in fp16, most of which int8 bounds spare
     #[arg(long)]
     exact_rerank: bool,
+    /// Model for the questions' token embeddings: a folder, or a name as org/name [default: --model,
+    /// else the bundled one]
+    #[arg(long, value_name = "MODEL", conflicts_with = "query_tokens")]
+    pub(crate) token_model: Option<String>,
     /// Where rows are scored
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
@@ -155,7 +159,9 @@ impl RerankArgs {
             (Some(rows), Some(lengths), Some(ids)) => {
                 Questions::Files(Mutex::new(TokenRows::open(rows, lengths, ids)?))
             }
-            _ => Questions::Encoder(question_encoder(index, model)?),
+            _ => {
+                Questions::Encoder(question_encoder(index, self.token_model.as_deref().or(model))?)
+            }
         };
         Ok(SecondStage { reranker, questions })
     }
@@ -193,22 +199,40 @@ pub(crate) fn question_encoder(
     }
     // Dimensions and lengths as the documents have them.
     let as_made = source.and_then(|s| serde_json::from_value::<TokenIdentity>(s.clone()).ok());
-    let parameters = as_made.map(|identity| identity.parameters);
+    let parameters = as_made.as_ref().map(|identity| &identity.parameters);
     let options = TokenOptions {
         sessions: Some(NonZeroUsize::MIN),
-        dims: parameters.as_ref().map(|p| p.dims),
-        max_tokens: parameters.as_ref().map(|p| p.max_tokens),
-        query_max_tokens: parameters.as_ref().map(|p| p.query_max_tokens),
+        dims: parameters.map(|p| p.dims),
+        max_tokens: parameters.map(|p| p.max_tokens),
+        query_max_tokens: parameters.map(|p| p.query_max_tokens),
     };
-    let (encoder, identity) = model::token_encoder(model, &options)?;
-    if source.is_some_and(|source| *source != identity) {
+    let opened = model::open(model)?;
+    let Some(tokens) = opened.token_model() else {
         bail!(
-            "the token embeddings of this index were made by another model ({}): questions and documents \
-             would not match",
-            source.map_or_else(String::new, ToString::to_string)
+            "model `{}` gives no token embeddings{}",
+            opened.manifest().name,
+            as_made.map_or_else(String::new, |made| format!(
+                "; those of this index were made by `{0}`: give it with --token-model {0}",
+                made.model_name
+            ))
         );
+    };
+    if let Some(source) = source {
+        let found = tokens.identity(&options);
+        // By folder and by name a model is called differently; its files and parameters count.
+        let same = as_made.as_ref().is_some_and(|made| {
+            *made == TokenIdentity { model_name: made.model_name.clone(), ..found.clone() }
+        });
+        if !same {
+            let made = as_made.map_or_else(|| source.to_string(), |made| made.model_name);
+            bail!(
+                "the token embeddings of this index were made by model `{made}`, and the files or parameters \
+                 of `{}` are others: questions and documents would not match; name the model with --token-model",
+                found.model_name
+            );
+        }
     }
-    Ok(encoder)
+    Ok(Arc::new(tokens.encoder(&options)?))
 }
 
 enum Questions {

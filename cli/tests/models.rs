@@ -172,3 +172,121 @@ fn a_device_that_is_not_there_is_refused() {
     let error = fails(&words, 1);
     assert!(error.contains("CUDA"), "{error}");
 }
+
+/// The folder of a model of token embeddings, `encoders/tests/multivector`, in a place of its own.
+fn token_model(dir: &TempDir, name: &str) -> PathBuf {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let from = entry.unwrap().path();
+            let to = to.join(from.file_name().unwrap());
+            if from.is_dir() { copy(&from, &to) } else { fs::copy(&from, &to).map(|_| ()).unwrap() }
+        }
+    }
+    let at = dir.path().join(name);
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/multivector");
+    copy(&published.join(name), &at);
+    at
+}
+
+#[test]
+fn published_token_models_rerank() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = collection(&dir);
+    let sparse = model(&dir, "splade-v3-doc");
+    let (colbert, pylate) = (token_model(&dir, "colbert-bert"), token_model(&dir, "pylate-bert"));
+    let at = dir.path().join("ix");
+    let build = ["index", text(&input), "--out", text(&at), "--model", text(&sparse), "--no-tune"];
+    // A model without token embeddings is refused before anything is built.
+    let error = fails(&[&build[..], &["--tokens"]].concat(), 1);
+    assert!(error.contains("--token-model") && !at.exists(), "{error}");
+    ok(&[&build[..], &["--tokens", "--token-model", text(&colbert)]].concat());
+
+    let question = "stone in the quarry";
+    let search = ["search", text(&at), question, "--rerank", "--json"];
+    let error = fails(&[&search[..], &["--model", text(&sparse)]].concat(), 1);
+    assert!(error.contains("--token-model colbert-bert"), "{error}");
+    let error = fails(&[&search[..], &["--token-model", text(&pylate)]].concat(), 1);
+    assert!(error.contains("would not match") && error.contains("colbert-bert"), "{error}");
+    let found = ok(&[&search[..], &["--token-model", text(&colbert)]].concat());
+    let hits = |json: &str| serde_json::from_str::<Value>(json).unwrap()["hits"].clone();
+    assert_eq!(hits(&found)[0]["id"], "c", "{found}");
+
+    // Every document is scored by MaxSim with the same rows.
+    let maxsim = ["search", text(&at), question, "--channel", "maxsim"];
+    let all = ok(&[&maxsim[..], &["--token-model", text(&colbert)]].concat());
+    assert_eq!(all.lines().filter(|line| line.contains(". ")).count(), 3, "{all}");
+
+    // By name the same files are the same model.
+    let snapshot = dir.path().join("hub/models--org--colbert/snapshots/0123");
+    fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
+    fs::rename(&colbert, &snapshot).unwrap();
+    let refs = dir.path().join("hub/models--org--colbert/refs");
+    fs::create_dir_all(&refs).unwrap();
+    fs::write(refs.join("main"), "0123").unwrap();
+    let mut command = quarry(&[&search[..], &["--token-model", "org/colbert"]].concat());
+    command.env("HF_HOME", dir.path()).env("HF_HUB_OFFLINE", "1").env_remove("HF_HUB_CACHE");
+    let by_name = command.output().unwrap();
+    assert!(by_name.status.success(), "{}", said(&by_name));
+    assert_eq!(hits(&String::from_utf8(by_name.stdout).unwrap()), hits(&found));
+
+    // Another index gets its rows later, and words alone are its first stage.
+    let words = dir.path().join("words");
+    ok(&["index", text(&input), "--out", text(&words), "--channel", "bm25", "--no-tune"]);
+    ok(&["tokens", "add", text(&words), "--model", text(&pylate)]);
+    let search = ["search", text(&words), "stone", "--channel", "bm25", "--rerank"];
+    let found = ok(&[&search[..], &["--token-model", text(&pylate)]].concat());
+    assert!(found.contains("  c  "), "{found}");
+
+    // In 8 bits it is another model, which the index refuses.
+    ok(&["model", "show", text(&pylate), "--precision", "int8", "--write"]);
+    let error = fails(&[&search[..], &["--token-model", text(&pylate)]].concat(), 1);
+    assert!(error.contains("would not match"), "{error}");
+    ok(&["tokens", "add", text(&words), "--model", text(&pylate), "--replace"]);
+    ok(&[&search[..], &["--token-model", text(&pylate)]].concat());
+}
+
+#[test]
+fn a_token_model_is_described_and_is_no_sparse_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let colbert = token_model(&dir, "colbert-bert");
+    let shown = ok(&["model", "show", text(&colbert)]);
+    for what in [
+        "family      colbert",
+        "documents   no sparse vectors",
+        "built in float32, 1 projection",
+        "6 dimensions",
+        "filled up with [MASK] (not attended)",
+        "[unused1]",
+    ] {
+        assert!(shown.contains(what), "{what}: {shown}");
+    }
+    let shown = ok(&["model", "show", text(&token_model(&dir, "pylate-roberta"))]);
+    assert!(shown.contains("family      pylate") && shown.contains("3 projections"), "{shown}");
+    let (input, out) = (collection(&dir), dir.path().join("ix"));
+    let error = fails(&["index", text(&input), "--out", text(&out), "--model", text(&colbert)], 1);
+    assert!(error.contains("token embeddings alone"), "{error}");
+}
+
+#[test]
+fn a_sparse_model_of_safetensors_alone_is_indexed_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let bert = model(&dir, "splade-bert");
+    let by_graph = index(&dir, "graph", text(&bert));
+    let search = |at: &Path| ok(&["search", text(at), "stone", "--model", text(&bert)]);
+    let want = search(&by_graph);
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families/parts/bert");
+    fs::remove_file(bert.join("model.onnx")).unwrap();
+    fs::copy(parts.join("model.safetensors"), bert.join("model.safetensors")).unwrap();
+    fs::copy(parts.join("checkpoint.json"), bert.join("config.json")).unwrap();
+    // Other files: another model to the index of the graph.
+    let error = fails(&["search", text(&by_graph), "stone", "--model", text(&bert)], 1);
+    assert!(error.contains("would not match"), "{error}");
+    let built = index(&dir, "built", text(&bert));
+    let order = |found: &str| -> Vec<String> {
+        found.lines().filter_map(|l| Some(l.split_once("  ")?.1.to_owned())).collect()
+    };
+    assert_eq!(order(&search(&built)), order(&want));
+    let shown = ok(&["model", "show", text(&bert)]);
+    assert!(shown.contains("graph built in float32, vocabulary head"), "{shown}");
+}

@@ -32,14 +32,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let model = Model::open(Path::new(&folder))?;
     let (mut whole, mut part, what) = match &model.manifest().query {
-        QuerySide::Onnx(side) => {
+        Some(QuerySide::Onnx(side)) => {
             let (whole, part) = network(&model, side, Path::new(&folder), &texts, rounds)?;
             (whole, part, "graph alone")
         }
-        QuerySide::TokenTable(_) | QuerySide::Binary(_) => {
+        Some(QuerySide::TokenTable(_) | QuerySide::Binary(_)) => {
             let (whole, part) = table(&model, &texts, rounds)?;
             (whole, part, "tokenizer alone")
         }
+        None => return Err("the model gives token embeddings alone".into()),
     };
     let count = whole.len();
     let (whole, part) = (median(&mut whole), median(&mut part));

@@ -10,7 +10,8 @@ With `--large FOLDER` it writes instead a SPLADE of 6 layers of 384 over the bun
 vocabulary, 512 positions, for timings (`examples/query_speed.rs`); with `--large-decoder FOLDER` a
 Mistral of two layers as wide as the real ones, 2.8 GB of weights beside the graph.
 
-`parts/` holds files, each once; `golden.json` says for each case which of them make up its folder
+`parts/` holds files, each once (of BERT, DistilBERT and RoBERTa also `model.safetensors` and, as
+`checkpoint.json`, the whole configuration, which stand for the graph in a test); `golden.json` says for each case which of them make up its folder
 and what its name is, and gives the vectors: number of components, their sum, and the heaviest.
 """
 
@@ -183,6 +184,15 @@ def export(module, file, inputs, output, external=None):
         onnx.save(model, file)
 
 
+def checkpoint(model, name):
+    """The model as it is saved, for graphs that are built of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        shutil.copy(Path(folder) / "model.safetensors", PARTS / name / "model.safetensors")
+        config = json.loads((Path(folder) / "config.json").read_text())
+        (PARTS / name / "checkpoint.json").write_text(json.dumps(config, separators=(",", ":")) + "\n")
+
+
 # ---------------------------------------------------------------- vectors
 
 def join(document):
@@ -279,6 +289,7 @@ def main():
     write("bert/config.json", {"architectures": ["BertForMaskedLM"], "model_type": "bert", "vocab_size": size,
                                "max_position_embeddings": POSITIONS, "pad_token_id": 0})
     export(Logits(bert, True), PARTS / "bert/model.onnx", ["input_ids", "attention_mask", "token_type_ids"], "logits")
+    checkpoint(bert, "bert")
     aliased = onnx.load(PARTS / "bert/model.onnx")
     for node in aliased.graph.node:
         for at, name in enumerate(node.input):
@@ -304,6 +315,7 @@ def main():
     write("distil/config.json", {"architectures": ["DistilBertForMaskedLM"], "model_type": "distilbert", "vocab_size": size,
                                  "max_position_embeddings": POSITIONS, "pad_token_id": 0})
     export(Pooled(distil, False), PARTS / "distil/model.onnx", ["input_ids", "attention_mask"], "sentence_embedding")
+    checkpoint(distil, "distil")
     of_distil = {"model.onnx": "distil/model.onnx", "config.json": "distil/config.json", **common}
     case("splade-distilbert", of_distil, lambda t: splade(distil, tok, t), lambda t: splade(distil, tok, t), family="splade")
     case("efficient", of_distil, lambda t: splade(distil, tok, t), plain, family="splade", questions="splade-bert")
@@ -337,6 +349,7 @@ def main():
     write("roberta/config.json", {"architectures": ["RobertaForMaskedLM"], "model_type": "roberta",
         "vocab_size": bpe.get_vocab_size(), "max_position_embeddings": POSITIONS + 2, "pad_token_id": 1})
     export(Logits(roberta, False), PARTS / "roberta/model.onnx", ["input_ids", "attention_mask"], "logits")
+    checkpoint(roberta, "roberta")
     of_roberta = {"model.onnx": "roberta/model.onnx", "config.json": "roberta/config.json", "tokenizer.json": "byte-bpe.json"}
     case("granite-sparse", of_roberta, lambda t: splade(roberta, rtok, t), lambda t: splade(roberta, rtok, t), family="splade")
 

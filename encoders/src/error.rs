@@ -208,12 +208,26 @@ pub enum EncoderError {
         source: quarry_vectors::TokenEmbeddingsError,
     },
     /// The model gives no token embeddings.
-    #[error(
-        "{folder}: quarry-model.json has no section tokens: this model gives no token embeddings"
-    )]
+    #[error("{folder}: this model gives no token embeddings (its manifest has no section tokens)")]
     NoTokens {
         /// The model folder.
         folder: PathBuf,
+    },
+    /// The model gives no sparse vectors.
+    #[error(
+        "model {name} gives token embeddings alone: use it with `quarry tokens add --model`, or with --token-model; sparse vectors come from another model"
+    )]
+    NoSparse {
+        /// The model's name.
+        name: String,
+    },
+    /// A graph as published computes in the numbers that it has.
+    #[error(
+        "model {name}: its graph is a file as published, whose numbers are its own; the precision can be chosen for graphs that are built of safetensors"
+    )]
+    FixedPrecision {
+        /// The model's name.
+        name: String,
     },
     /// A file that is made on the user's machine is not there yet.
     #[error(

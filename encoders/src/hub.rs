@@ -18,10 +18,14 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use sha1::Digest;
 
-use crate::{EncoderError, MANIFEST_FILE, files};
+use crate::recognise::multivector::is_multivector;
+use crate::{EncoderError, MANIFEST_FILE, files, graphs};
 
 /// How often a transfer is tried; each try goes on where the last one broke off.
 const TRIES: usize = 3;
+
+/// Names of graphs.
+const GRAPHS: [&str; 3] = ["model.onnx", "onnx/model.onnx", "vespa_colbert.onnx"];
 
 /// A hub and a cache.
 #[derive(Debug, Clone)]
@@ -82,8 +86,15 @@ impl Hub {
         let repo = Cache::new(self.cache.clone()).repo(model(name, "main"));
         let commit = ["config.json", "modules.json", MANIFEST_FILE];
         let folder = commit.iter().find_map(|file| Some(repo.get(file)?.parent()?.to_owned()))?;
-        let whole = ["model.onnx", "onnx/model.onnx", "model.safetensors", MANIFEST_FILE];
-        whole.iter().any(|file| folder.join(file).exists()).then_some(folder)
+        let network = |folder: &Path| {
+            let mut whole = GRAPHS.iter().chain(&["model.safetensors"]);
+            whole.any(|file| folder.join(file).exists())
+        };
+        // sentence-transformers may have a folder for each module.
+        let inner =
+            || fs::read_dir(&folder).into_iter().flatten().flatten().any(|e| network(&e.path()));
+        let whole = network(&folder) || folder.join(MANIFEST_FILE).exists() || inner();
+        whole.then_some(folder)
     }
 
     /// The folder of a model: the cache's, or fetched.
@@ -142,22 +153,36 @@ impl Hub {
             return Err(fail(&asked, format!("{:?} is no commit", info.sha)));
         }
         let names: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).collect();
-        let chosen = choose(&names);
+        let repo = model(name, &info.sha);
+        let cache = Cache::new(self.cache.clone()).repo(repo.clone());
+        let folder = cache.pointer_path(&info.sha);
+        let fetch = Fetch { api: &api, repo: api.repo(repo), cache, progress };
+        let get = |file: &str| match folder.join(file).exists() {
+            true => Ok(()),
+            false => fetch.file(file, &info.sha).map_err(|reason| fail(file, reason)),
+        };
+        // Which files are needed can hang on the architecture; what cannot be run is not fetched.
+        let has = |file: &str| names.iter().any(|name| name == file);
+        let graphless = !GRAPHS.iter().any(|file| has(file)) && !has(MANIFEST_FILE);
+        let mut built = false;
+        if has("config.json") && (graphless || is_multivector(&names)) {
+            get("config.json")?;
+            let path = folder.join("config.json");
+            match graphs::Body::parse(&files::read(&path)?, &path) {
+                Ok(_) => built = true,
+                Err(error) if graphless => return Err(fail("config.json", error.to_string())),
+                Err(_) => {}
+            }
+        }
+        let chosen = choose(&names, built);
         if !chosen.iter().any(|f| f.ends_with(".onnx") || f.ends_with(".safetensors")) {
             return Err(fail(
                 &asked,
                 "it has neither model.onnx nor onnx/model.onnx nor model.safetensors".to_owned(),
             ));
         }
-        let repo = model(name, &info.sha);
-        let cache = Cache::new(self.cache.clone()).repo(repo.clone());
-        let folder = cache.pointer_path(&info.sha);
-        let fetch = Fetch { api: &api, repo: api.repo(repo), cache, progress };
         for file in chosen {
-            if folder.join(file).exists() {
-                continue;
-            }
-            fetch.file(file, &info.sha).map_err(|reason| fail(file, reason))?;
+            get(file)?;
         }
         Cache::new(self.cache.clone())
             .repo(model(name, "main"))
@@ -268,15 +293,26 @@ fn git_sha1(path: &Path, size: u64) -> std::io::Result<String> {
 }
 
 /// The files of a model that an encoder needs: configuration, tokenizer, tables, and the graph; the
-/// weights only where there is no graph. A name that reaches out of the folder is never chosen.
-fn choose(names: &[String]) -> Vec<&str> {
-    let graph = ["model.onnx", "onnx/model.onnx"];
-    let has_graph = names.iter().find(|n| graph.contains(&n.as_str()));
+/// weights only where there is no graph. Of a model of token embeddings whose graph can be `built`,
+/// the weights and no graph, as it is recognised. A name that reaches out of the folder is never
+/// chosen.
+fn choose(names: &[String], built: bool) -> Vec<&str> {
+    let has = |name: &&str| names.iter().any(|n| n == *name);
+    let late = is_multivector(names);
+    let weights = |n: &String| n.ends_with("model.safetensors") && !n.contains("_Dense/");
+    let built = late && built && names.iter().any(weights);
+    let graph: &[&str] = match () {
+        () if built => &[],
+        () if late && !has(&"model.onnx") && !has(&"onnx/model.onnx") => &["vespa_colbert.onnx"],
+        () => &["model.onnx", "onnx/model.onnx"],
+    };
+    let has_graph = graph.iter().any(has);
     let wanted = |name: &&str| {
         let file = name.rsplit('/').next().unwrap_or_default();
-        let small = file.ends_with(".json") || file.ends_with(".txt");
+        let small =
+            file.ends_with(".json") || file.ends_with(".txt") || *name == "artifact.metadata";
         let weights = file.ends_with("model.safetensors")
-            && (has_graph.is_none() || name.contains("SparseStaticEmbedding"));
+            && (!has_graph || name.contains("SparseStaticEmbedding"));
         // Weights beside a graph are called model.onnx_data, or model.onnx.data.
         let of_graph = graph.iter().any(|g| name.starts_with(g));
         files::is_inside(name)
@@ -326,8 +362,29 @@ mod tests {
             "onnx/model.onnx_data",
             "query_0_SparseStaticEmbedding/model.safetensors",
         ];
-        assert_eq!(choose(&all), want);
-        assert_eq!(choose(&names(&["config.json", "model.safetensors"])).len(), 2);
+        assert_eq!(choose(&all, true).len(), 6);
+        assert_eq!(choose(&all, false), want);
+        assert_eq!(choose(&names(&["config.json", "model.safetensors"]), false).len(), 2);
+        // Token embeddings: weights where a graph is built of them, else a graph.
+        let late = names(&[
+            "artifact.metadata",
+            "config.json",
+            "1_Dense/config.json",
+            "1_Dense/model.safetensors",
+            "model.safetensors",
+            "model.onnx",
+            "model_int8.onnx",
+            "vespa_colbert.onnx",
+        ]);
+        let built = choose(&late, true);
+        assert!(
+            built.contains(&"model.safetensors") && built.contains(&"1_Dense/model.safetensors")
+        );
+        assert!(built.contains(&"artifact.metadata") && !built.iter().any(|n| n.contains(".onnx")));
+        let exported = choose(&late, false);
+        assert!(exported.contains(&"model.onnx") && !exported.contains(&"model.safetensors"));
+        let vespa = names(&["artifact.metadata", "config.json", "vespa_colbert.onnx"]);
+        assert_eq!(choose(&vespa, true).len(), 3);
     }
 
     #[test]

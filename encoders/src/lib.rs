@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batches;
+mod built;
 mod components;
 mod error;
 mod files;
@@ -24,6 +25,7 @@ mod token_table;
 mod tokens;
 mod vocabulary;
 
+pub use built::{BuiltGraph, BuiltHead, ProjectionLayer, ResidualLayer};
 pub use error::EncoderError;
 pub use hub::{Hub, HubEvent};
 pub use identity::{

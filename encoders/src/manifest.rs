@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::built::{BuiltGraph, GraphSource};
 use crate::graphs::Precision;
 use crate::{DocumentParameters, EncoderError, Family, QueryParameters, TokenParameters, files};
 
@@ -30,10 +31,12 @@ pub struct ModelManifest {
     pub dimension: u32,
     /// The tokenizer of both sides.
     pub tokenizer: TokenizerFile,
-    /// How documents become vectors.
-    pub document: DocumentSide,
-    /// How questions become vectors.
-    pub query: QuerySide,
+    /// How documents become vectors; absent where the model gives token embeddings alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentSide>,
+    /// How questions become vectors; absent where documents do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<QuerySide>,
     /// How texts become token embeddings; absent where the model gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<OnnxTokens>,
@@ -71,13 +74,16 @@ pub enum DocumentSide {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnnxDocuments {
-    /// File name in the model folder.
+    /// File name in the model folder: the graph, or the weights that it is built of.
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
     /// Files beside the graph that hold its weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<ExternalFile>,
+    /// How the graph is built, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltGraph>,
     /// What the graph calls its inputs.
     pub inputs: OnnxInputs,
     /// What the graph calls its output.
@@ -112,11 +118,12 @@ pub struct OnnxInputs {
     pub pool_mask: Option<String>,
 }
 
-/// A file of weights beside a graph.
+/// A file that belongs to a graph: of weights beside it, or one that it is built of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExternalFile {
-    /// Its name, as the graph has it: relative to the graph's own folder.
+    /// Its name: of weights, as the graph has it, relative to the graph's own folder; else relative to
+    /// the model folder.
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
@@ -221,10 +228,16 @@ pub struct TokenTable {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnnxTokens {
-    /// File name in the model folder.
+    /// File name in the model folder: the graph, or the weights that it is built of.
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
+    /// Files beside the graph that hold its weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalFile>,
+    /// How the graph is built when the model is opened, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltGraph>,
     /// What the graph calls its inputs.
     pub inputs: OnnxInputs,
     /// What the graph calls its output, float32 `[batch, length, width]`.
@@ -279,18 +292,29 @@ struct Version {
 }
 
 impl OnnxDocuments {
-    /// What identifies the graph with its weights: the graph's own SHA-256, or, where weights lie in
-    /// other files, that of the list of all.
+    /// What identifies the graph with its weights: the graph's own SHA-256, or, where it has several
+    /// files or is built, that of the list of all and of how it is built.
     #[must_use]
     pub fn identity_sha256(&self) -> String {
-        if self.external.is_empty() {
-            return self.sha256.clone();
-        }
-        let mut list = format!("{}\n", self.sha256);
-        for file in &self.external {
-            list.push_str(&format!("{} {}\n", file.sha256, file.file));
-        }
-        files::sha256(list.as_bytes())
+        self.source().identity()
+    }
+
+    pub(crate) fn source(&self) -> GraphSource<'_> {
+        let Self { file, sha256, external, built, .. } = self;
+        GraphSource { file, sha256, external, built: built.as_ref() }
+    }
+}
+
+impl OnnxTokens {
+    /// As [`OnnxDocuments::identity_sha256`].
+    #[must_use]
+    pub fn identity_sha256(&self) -> String {
+        self.source().identity()
+    }
+
+    pub(crate) fn source(&self) -> GraphSource<'_> {
+        let Self { file, sha256, external, built, .. } = self;
+        GraphSource { file, sha256, external, built: built.as_ref() }
     }
 }
 
@@ -332,35 +356,38 @@ impl ModelManifest {
             field,
             reason: reason.to_owned(),
         };
-        let DocumentSide::Onnx(document) = &self.document;
         if self.name.is_empty() {
             return Err(refuse("name", "is empty"));
         }
         if self.dimension == 0 {
             return Err(refuse("dimension", "is 0"));
         }
-        let mut files = vec![
-            ("tokenizer.file", "tokenizer.sha256", &self.tokenizer.file, &self.tokenizer.sha256),
-            ("document.file", "document.sha256", &document.file, &document.sha256),
-        ];
-        let external = |e: &'static str, s: &'static str, graph: &'_ OnnxDocuments| {
-            graph.external.iter().map(move |x| (e, s, x.file.clone(), x.sha256.clone())).collect()
-        };
-        let mut beside: Vec<(_, _, String, String)> =
-            external("document.external.file", "document.external.sha256", document);
+        if self.document.is_some() != self.query.is_some() {
+            return Err(refuse("query", "documents and questions are encoded both or neither"));
+        }
+        if self.document.is_none() && self.tokens.is_none() {
+            return Err(refuse("document", "and tokens are missing: the model gives nothing"));
+        }
+        let tokenizer = &self.tokenizer;
+        let mut files: Vec<(&'static str, &'static str, &str, &str)> =
+            vec![("tokenizer.file", "tokenizer.sha256", &tokenizer.file, &tokenizer.sha256)];
+        let mut beside: Vec<(&'static str, GraphSource<'_>)> = Vec::new();
+        if let Some(DocumentSide::Onnx(document)) = &self.document {
+            files.push(("document.file", "document.sha256", &document.file, &document.sha256));
+            beside.push(("files of document", document.source()));
+            if document.parameters.max_tokens == 0 {
+                return Err(refuse("document.parameters.max_tokens", "is 0"));
+            }
+        }
         match &self.query {
-            QuerySide::TokenTable(table) => {
+            Some(QuerySide::TokenTable(table)) => {
                 files.push(("query.file", "query.sha256", &table.file, &table.sha256));
             }
-            QuerySide::Binary(_) => {}
-            QuerySide::Onnx(query) => {
+            Some(QuerySide::Binary(_)) | None => {}
+            Some(QuerySide::Onnx(query)) => {
                 let graph = &query.graph;
                 files.push(("query.graph.file", "query.graph.sha256", &graph.file, &graph.sha256));
-                beside.extend(external(
-                    "query.graph.external.file",
-                    "query.graph.external.sha256",
-                    graph,
-                ));
+                beside.push(("files of query.graph", graph.source()));
                 if let Some(t) = &query.tokenizer {
                     files.push((
                         "query.tokenizer.file",
@@ -376,6 +403,7 @@ impl ModelManifest {
         }
         if let Some(tokens) = &self.tokens {
             files.push(("tokens.file", "tokens.sha256", &tokens.file, &tokens.sha256));
+            beside.push(("files of tokens", tokens.source()));
             if let Some(from) = &tokens.made_from {
                 files.push((
                     "tokens.made_from.projection.file",
@@ -394,7 +422,9 @@ impl ModelManifest {
                 }
             }
         }
-        files.extend(beside.iter().map(|(f, s, file, sum)| (*f, *s, file, sum)));
+        for (field, source) in &beside {
+            files.extend(source.files().into_iter().map(|(file, sum)| (*field, *field, file, sum)));
+        }
         for (field, sum_field, file, sum) in files {
             // A manifest must not reach out of its folder.
             if !files::is_inside(file) {
@@ -405,9 +435,26 @@ impl ModelManifest {
                 return Err(refuse(sum_field, "is not 64 lower-case hexadecimal digits"));
             }
         }
-        if document.parameters.max_tokens == 0 {
-            return Err(refuse("document.parameters.max_tokens", "is 0"));
+        Ok(())
+    }
+
+    /// Sets in which numbers graphs that are built compute.
+    ///
+    /// # Errors
+    /// [`EncoderError::FixedPrecision`] where none is built: a graph as published has its own.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<(), EncoderError> {
+        let document = self.document.as_mut().map(|DocumentSide::Onnx(side)| &mut side.built);
+        let query = match &mut self.query {
+            Some(QuerySide::Onnx(query)) => Some(&mut query.graph.built),
+            _ => None,
+        };
+        let tokens = self.tokens.as_mut().map(|side| &mut side.built);
+        let sides = [document, query, tokens].into_iter().flatten();
+        let built: Vec<&mut BuiltGraph> = sides.filter_map(Option::as_mut).collect();
+        if built.is_empty() {
+            return Err(EncoderError::FixedPrecision { name: self.name.clone() });
         }
+        built.into_iter().for_each(|graph| graph.precision = precision);
         Ok(())
     }
 }

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_vectors::{EncodeDocument, EncodeQuery};
 
-use crate::graph::GraphBytes;
 use crate::onnx_documents::Parts;
-use crate::tokens::GraphSource;
 use crate::vocabulary::wordpiece_json;
 use crate::{
     DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, Family, MANIFEST_FILE,
@@ -39,9 +37,14 @@ struct ReadTokenizer {
 /// The query side's files, read.
 #[derive(Debug)]
 enum ReadQuery {
+    /// The model gives token embeddings alone.
+    None,
     Table(Vec<u8>),
     Binary,
-    Graph { folder: PathBuf, tokenizer: Box<ReadTokenizer> },
+    Graph {
+        folder: PathBuf,
+        tokenizer: Box<ReadTokenizer>,
+    },
 }
 
 impl ReadTokenizer {
@@ -96,11 +99,12 @@ impl Model {
     pub fn with_manifest(folder: &Path, manifest: ModelManifest) -> Result<Self, EncoderError> {
         let tokenizer = ReadTokenizer::read(folder, &manifest.tokenizer, manifest.dimension)?;
         let query = match &manifest.query {
-            QuerySide::TokenTable(table) => {
+            None => ReadQuery::None,
+            Some(QuerySide::TokenTable(table)) => {
                 ReadQuery::Table(files::read_verified(&folder.join(&table.file), &table.sha256)?)
             }
-            QuerySide::Binary(_) => ReadQuery::Binary,
-            QuerySide::Onnx(query) => {
+            Some(QuerySide::Binary(_)) => ReadQuery::Binary,
+            Some(QuerySide::Onnx(query)) => {
                 let own = match &query.tokenizer {
                     None => tokenizer.clone(),
                     Some(file) => {
@@ -125,7 +129,8 @@ impl Model {
     /// and Clinchant, SIGIR 2022).
     ///
     /// # Errors
-    /// [`EncoderError::TwoTokenizers`] when their tokens differ.
+    /// [`EncoderError::TwoTokenizers`] when their tokens differ, [`EncoderError::NoSparse`] when one
+    /// of them gives no sparse vectors.
     pub fn with_questions(mut self, questions: Self) -> Result<Self, EncoderError> {
         if self.vocabulary().tokens() != questions.vocabulary().tokens() {
             return Err(EncoderError::TwoTokenizers {
@@ -133,13 +138,14 @@ impl Model {
                 document: self.folder.join(&self.manifest.tokenizer.file),
             });
         }
-        let DocumentSide::Onnx(graph) = questions.manifest.document;
+        self.document()?;
+        let graph = questions.document()?.clone();
         self.manifest.name = format!("{} + {}", self.manifest.name, questions.manifest.name);
-        self.manifest.query = QuerySide::Onnx(Box::new(OnnxQueries {
+        self.manifest.query = Some(QuerySide::Onnx(Box::new(OnnxQueries {
             graph,
             tokenizer: Some(questions.manifest.tokenizer),
             own_terms: false,
-        }));
+        })));
         self.query =
             ReadQuery::Graph { folder: questions.folder, tokenizer: Box::new(questions.tokenizer) };
         Ok(self)
@@ -168,25 +174,36 @@ impl Model {
     pub fn query_table(&self) -> Option<&[u8]> {
         match &self.query {
             ReadQuery::Table(bytes) => Some(bytes),
-            ReadQuery::Binary | ReadQuery::Graph { .. } => None,
+            ReadQuery::None | ReadQuery::Binary | ReadQuery::Graph { .. } => None,
+        }
+    }
+
+    /// The side of documents.
+    pub(crate) fn document(&self) -> Result<&OnnxDocuments, EncoderError> {
+        match &self.manifest.document {
+            Some(DocumentSide::Onnx(document)) => Ok(document),
+            None => Err(EncoderError::NoSparse { name: self.manifest.name.clone() }),
         }
     }
 
     /// What an index of vectors made with `options` has to keep of this model.
-    #[must_use]
-    pub fn identity(&self, options: &DocumentOptions) -> EncoderIdentity {
-        let DocumentSide::Onnx(document) = &self.manifest.document;
+    ///
+    /// # Errors
+    /// [`EncoderError::NoSparse`] where it gives none.
+    pub fn identity(&self, options: &DocumentOptions) -> Result<EncoderIdentity, EncoderError> {
+        let document = self.document()?;
         let (mut query_table_sha256, mut parameters, mut query_graph) = (None, None, None);
         match (&self.manifest.query, &self.query) {
-            (QuerySide::TokenTable(table), _) => {
+            (None, _) => {}
+            (Some(QuerySide::TokenTable(table)), _) => {
                 query_table_sha256 = Some(table.sha256.clone());
                 parameters = Some(table.parameters.clone());
             }
-            (QuerySide::Binary(binary), _) => parameters = Some(binary.parameters.clone()),
-            (QuerySide::Onnx(query), read) => {
+            (Some(QuerySide::Binary(binary)), _) => parameters = Some(binary.parameters.clone()),
+            (Some(QuerySide::Onnx(query)), read) => {
                 let tokenizer = match read {
                     ReadQuery::Graph { tokenizer, .. } => tokenizer,
-                    ReadQuery::Table(_) | ReadQuery::Binary => &self.tokenizer,
+                    ReadQuery::None | ReadQuery::Table(_) | ReadQuery::Binary => &self.tokenizer,
                 };
                 query_graph = Some(QueryGraphIdentity {
                     sha256: query.graph.identity_sha256(),
@@ -196,7 +213,7 @@ impl Model {
                 });
             }
         }
-        EncoderIdentity {
+        Ok(EncoderIdentity {
             model_name: self.manifest.name.clone(),
             dimension: self.manifest.dimension,
             model_sha256: document.identity_sha256(),
@@ -205,7 +222,7 @@ impl Model {
             document: options.apply(&document.parameters),
             query: parameters,
             query_graph,
-        }
+        })
     }
 
     /// Loads the document side. Cost: reads the graph and opens the sessions, each under a second
@@ -218,7 +235,6 @@ impl Model {
         &self,
         options: &DocumentOptions,
     ) -> Result<Box<dyn EncodeDocument>, EncoderError> {
-        let DocumentSide::Onnx(_) = &self.manifest.document;
         Ok(Box::new(self.onnx_document_encoder(options)?))
     }
 
@@ -230,8 +246,7 @@ impl Model {
         &self,
         options: &DocumentOptions,
     ) -> Result<OnnxDocumentEncoder, EncoderError> {
-        let DocumentSide::Onnx(side) = &self.manifest.document;
-        load(&self.folder, side, &self.tokenizer, options)
+        load(&self.folder, self.document()?, &self.tokenizer, options)
     }
 
     /// The query side, by table or by network.
@@ -244,7 +259,9 @@ impl Model {
     ) -> Result<Box<dyn EncodeQuery>, EncoderError> {
         match &self.query {
             ReadQuery::Graph { .. } => Ok(Box::new(self.onnx_query_encoder(options)?)),
-            ReadQuery::Table(_) | ReadQuery::Binary => Ok(Box::new(self.query_encoder()?)),
+            ReadQuery::None | ReadQuery::Table(_) | ReadQuery::Binary => {
+                Ok(Box::new(self.query_encoder()?))
+            }
         }
     }
 
@@ -254,10 +271,11 @@ impl Model {
     /// When the table is not what it should be; [`EncoderError::QueryKind`] when it needs one.
     pub fn query_encoder(&self) -> Result<TokenTableQuery, EncoderError> {
         let (table, parameters) = match (&self.manifest.query, &self.query) {
-            (QuerySide::TokenTable(side), ReadQuery::Table(bytes)) => {
+            (Some(QuerySide::TokenTable(side)), ReadQuery::Table(bytes)) => {
                 (Some(bytes.as_slice()), &side.parameters)
             }
-            (QuerySide::Binary(side), _) => (None, &side.parameters),
+            (Some(QuerySide::Binary(side)), _) => (None, &side.parameters),
+            (None, _) => return Err(EncoderError::NoSparse { name: self.manifest.name.clone() }),
             _ => return Err(EncoderError::QueryKind { asked: "a table", has: "a network" }),
         };
         TokenTableQuery::new(self.vocabulary().clone(), table, parameters)
@@ -272,7 +290,8 @@ impl Model {
         &self,
         options: &DocumentOptions,
     ) -> Result<OnnxQueryEncoder, EncoderError> {
-        let (QuerySide::Onnx(side), ReadQuery::Graph { folder, tokenizer }) =
+        self.document()?;
+        let (Some(QuerySide::Onnx(side)), ReadQuery::Graph { folder, tokenizer }) =
             (&self.manifest.query, &self.query)
         else {
             return Err(EncoderError::QueryKind { asked: "a network", has: "a table" });
@@ -286,22 +305,13 @@ impl Model {
     #[must_use]
     pub fn token_model(&self) -> Option<TokenModel> {
         let tokens = self.manifest.tokens.as_ref()?;
-        let graph = GraphSource::File {
-            path: self.folder.join(&tokens.file),
-            made_from: tokens.made_from.as_ref().map(|from| from.package.clone()),
-        };
         Some(TokenModel {
             name: self.manifest.name.clone(),
             vocabulary: self.vocabulary().clone(),
             tokenizer_sha256: self.tokenizer.sha256.clone(),
             pad_token: self.tokenizer.pad_token.clone(),
-            inputs: tokens.inputs.clone(),
-            output: tokens.output.clone(),
-            width: tokens.width,
-            max_positions: tokens.max_positions,
-            parameters: tokens.parameters.clone(),
-            model_sha256: tokens.sha256.clone(),
-            graph,
+            folder: self.folder.clone(),
+            side: tokens.clone(),
         })
     }
 
@@ -317,7 +327,7 @@ impl Model {
     }
 }
 
-/// Reads and verifies a graph, and opens its sessions.
+/// Reads and verifies a graph, or builds it, and opens its sessions.
 fn load(
     folder: &Path,
     side: &OnnxDocuments,
@@ -325,15 +335,7 @@ fn load(
     options: &DocumentOptions,
 ) -> Result<OnnxDocumentEncoder, EncoderError> {
     let path = folder.join(&side.file);
-    let onnx = if side.external.is_empty() {
-        GraphBytes::InMemory(files::read_verified(&path, &side.sha256)?)
-    } else {
-        files::verify(&path, &side.sha256)?;
-        for file in &side.external {
-            files::verify(&path.with_file_name(&file.file), &file.sha256)?;
-        }
-        GraphBytes::InFile
-    };
+    let onnx = side.source().read(folder)?;
     let parts = Parts {
         vocabulary: &tokenizer.vocabulary,
         pad_token: &tokenizer.pad_token,

@@ -9,7 +9,7 @@ use quarry_vectors::{EncodeError, SplitText};
 use tokenizers::Tokenizer;
 
 use crate::texts::Texts;
-use crate::{DocumentOptions, DocumentSide, EncoderError, Model};
+use crate::{DocumentOptions, EncoderError, Model};
 
 /// Tokens that a passage may have more by itself than within the text, where there are no words.
 const WITHOUT_WORDS: usize = 4;
@@ -36,7 +36,7 @@ impl Model {
         overlap: u32,
         options: &DocumentOptions,
     ) -> Result<PassageSplitter, EncoderError> {
-        let DocumentSide::Onnx(side) = &self.manifest().document;
+        let side = self.document()?;
         let parameters = options.apply(&side.parameters);
         if !(16..=parameters.max_tokens).contains(&tokens) {
             return Err(EncoderError::Parameter {

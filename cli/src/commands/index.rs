@@ -51,6 +51,10 @@ pub(crate) struct Args {
     /// Also store token embeddings of the texts, for reranking, as `quarry tokens add` does
     #[arg(long)]
     pub(crate) tokens: bool,
+    /// Model of the token embeddings: a folder, or a name as org/name [default: --model, else the
+    /// bundled one]
+    #[arg(long, value_name = "MODEL", requires = "tokens")]
+    pub(crate) token_model: Option<String>,
     /// Leave out measuring the search methods at the end; searches then take default settings, and
     /// --overlap promises nothing
     #[arg(long)]
@@ -294,11 +298,16 @@ pub(crate) fn build_and_tune(
     args: &Args,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<BuildReport> {
+    let token_model = args.token_model.as_deref().or(args.input.model.as_deref());
+    if args.tokens {
+        // Before hours of work, not after.
+        model::expect_tokens(token_model)?;
+    }
     let mut report = index(args, threads, false)?;
     if args.tokens
         && !quarry_index::Index::open(&args.out, quarry_index::Verify::Envelope)?.has_tokens()
     {
-        let given = (args.input.model.as_deref(), None);
+        let given = (token_model, None);
         report.generation = tokens::encode(
             &args.out,
             given,
@@ -457,7 +466,7 @@ fn setup<'a>(
 ) -> anyhow::Result<EncoderSetup<'a>> {
     Ok(EncoderSetup {
         encoder,
-        identity: serde_json::to_value(model.identity(options))?,
+        identity: serde_json::to_value(model.identity(options)?)?,
         tokens: model.vocabulary().tokens().to_vec(),
         tokenizer: Some(model.tokenizer_json().to_vec()),
         query_table: model.query_table().map(<[u8]>::to_vec),

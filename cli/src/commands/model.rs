@@ -4,8 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
+use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
-    DocumentSide, Family, MANIFEST_FILE, Model, ModelManifest, OnnxDocuments, Pooling, QuerySide,
+    BuiltGraph, BuiltHead, DocumentSide, Family, MANIFEST_FILE, Model, ModelManifest,
+    OnnxDocuments, OnnxTokens, Pooling, QuerySide,
 };
 
 use crate::model;
@@ -30,6 +33,9 @@ enum Action {
         /// Take it for this family
         #[arg(long, value_parser = family)]
         family: Option<Family>,
+        /// Numbers of a graph that is built of safetensors [default: float32]
+        #[arg(long, value_enum)]
+        precision: Option<PrecisionArg>,
         /// Print the manifest as JSON
         #[arg(long)]
         json: bool,
@@ -58,6 +64,23 @@ enum Action {
     },
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PrecisionArg {
+    /// As published.
+    Float32,
+    /// 8 bits: a quarter of the memory and faster; vectors change a little.
+    Int8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Float32 => Self::Float32,
+            PrecisionArg::Int8 => Self::Int8,
+        }
+    }
+}
+
 fn family(text: &str) -> Result<Family, String> {
     let known = || Family::NAMED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let found = Family::NAMED.iter().find(|(name, _)| *name == text);
@@ -66,7 +89,9 @@ fn family(text: &str) -> Result<Family, String> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::Show { model, family, json, write } => show(model, *family, *json, *write),
+        Action::Show { model, family, precision, json, write } => {
+            show(model, (*family, *precision), *json, *write)
+        }
         Action::Pull { name } => {
             let folder = model::fetch(name, true)?;
             Ok(line(folder.display().to_string())?)
@@ -79,13 +104,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn show(given: &str, family: Option<Family>, json: bool, write: bool) -> anyhow::Result<()> {
+fn show(
+    given: &str,
+    (family, precision): (Option<Family>, Option<PrecisionArg>),
+    json: bool,
+    write: bool,
+) -> anyhow::Result<()> {
     let folder = model::folder(given)?;
-    let manifest = Model::manifest_of(&folder, family)
+    let mut manifest = Model::manifest_of(&folder, family)
         .with_context(|| format!("model {}", folder.display()))?;
+    if let Some(precision) = precision {
+        manifest.set_precision(precision.into())?;
+    }
     // Tokenizer and table belong together, or this fails.
     let model = Model::with_manifest(&folder, manifest)?;
-    if matches!(model.manifest().query, QuerySide::TokenTable(_) | QuerySide::Binary(_)) {
+    if matches!(model.manifest().query, Some(QuerySide::TokenTable(_) | QuerySide::Binary(_))) {
         model.query_encoder()?;
     }
     let manifest = model.manifest();
@@ -110,25 +143,73 @@ fn print(manifest: &ModelManifest) -> anyhow::Result<()> {
     }
     line(format!("dimensions  {}", manifest.dimension))?;
     line(format!("tokenizer   {}", manifest.tokenizer.file))?;
-    let DocumentSide::Onnx(document) = &manifest.document;
-    line(format!("documents   {}", side(document)))?;
+    let documents = match &manifest.document {
+        Some(DocumentSide::Onnx(document)) => side(document),
+        None => "no sparse vectors".to_owned(),
+    };
+    line(format!("documents   {documents}"))?;
     let questions = match &manifest.query {
-        QuerySide::TokenTable(table) => {
+        None => "no sparse vectors".to_owned(),
+        Some(QuerySide::TokenTable(table)) => {
             format!("table {}, {:?}", table.file, table.parameters.tf)
         }
-        QuerySide::Binary(_) => "each token weighs 1".to_owned(),
-        QuerySide::Onnx(query) if query.own_terms => {
+        Some(QuerySide::Binary(_)) => "each token weighs 1".to_owned(),
+        Some(QuerySide::Onnx(query)) if query.own_terms => {
             format!("{}; own tokens only", side(&query.graph))
         }
-        QuerySide::Onnx(query) => side(&query.graph),
+        Some(QuerySide::Onnx(query)) => side(&query.graph),
     };
-    Ok(line(format!("questions   {questions}"))?)
+    line(format!("questions   {questions}"))?;
+    match &manifest.tokens {
+        Some(tokens) => Ok(line(format!("tokens      {}", rows(tokens)))?),
+        None => Ok(()),
+    }
+}
+
+/// How a graph comes about, where it is no file.
+fn built(built: Option<&BuiltGraph>) -> String {
+    let Some(BuiltGraph { precision, head, .. }) = built else { return String::new() };
+    let head = match head {
+        BuiltHead::Splade { .. } => "vocabulary head".to_owned(),
+        BuiltHead::Tokens { projections } if projections.len() == 1 => "1 projection".to_owned(),
+        BuiltHead::Tokens { projections } => format!("{} projections", projections.len()),
+    };
+    let precision = match precision {
+        Precision::Float32 => "float32",
+        Precision::Int8 => "int8",
+    };
+    format!(" (graph built in {precision}, {head})")
+}
+
+/// Token embeddings in one line.
+fn rows(tokens: &OnnxTokens) -> String {
+    let parameters = &tokens.parameters;
+    let mut text = format!(
+        "{}{}, {} dimensions, documents of at most {} tokens, questions of {}",
+        tokens.file,
+        built(tokens.built.as_ref()),
+        parameters.dims,
+        parameters.max_tokens,
+        parameters.query_max_tokens
+    );
+    if let Some(fill) = &parameters.query_fill {
+        let seen = if fill.attended { "attended" } else { "not attended" };
+        text.push_str(&format!(", filled up with {} ({seen})", fill.token));
+    }
+    if let Some(markers) = &parameters.markers {
+        text.push_str(&format!(", markers {:?} and {:?}", markers.document, markers.query));
+    }
+    if !parameters.skip_tokens.is_empty() {
+        text.push_str(&format!(", documents without {}", parameters.skip_tokens.join(" ")));
+    }
+    text
 }
 
 /// A network in one line.
 fn side(side: &OnnxDocuments) -> String {
     let parameters = &side.parameters;
-    let mut text = format!("{}, at most {} tokens", side.file, parameters.max_tokens);
+    let graph = built(side.built.as_ref());
+    let mut text = format!("{}{graph}, at most {} tokens", side.file, parameters.max_tokens);
     let pooling = match side.pooling {
         Pooling::InGraph => "pooled inside",
         Pooling::Max => "largest",

@@ -43,6 +43,10 @@ pub(crate) struct Args {
     /// network [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    /// Model for the questions' token embeddings: a folder, or a name as org/name [default: --model,
+    /// else the bundled one]
+    #[arg(long, value_name = "MODEL")]
+    token_model: Option<String>,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     no_verify: bool,
@@ -66,6 +70,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.queue = args.queue.unwrap_or(config.queue);
     config.in_flight = args.in_flight.unwrap_or(config.in_flight);
     let (dir, model_folder) = (args.dir.clone(), args.model.clone());
+    let token_model = args.token_model.clone().or_else(|| model_folder.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
     let (preload, device) = (args.preload, args.device);
     let load = move || -> anyhow::Result<Engine> {
@@ -87,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             return Ok(engine);
         }
         let reranker = rerank::reranker(&index, device, None)?;
-        let encoder = match rerank::question_encoder(&index, model_folder.as_deref()) {
+        let encoder = match rerank::question_encoder(&index, token_model.as_deref()) {
             Ok(encoder) => Some(encoder),
             Err(error) => {
                 note(format!(

@@ -86,7 +86,9 @@ pub(crate) fn run(
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
     let collections = collections(root)?;
-    let systems = systems(args.search.model.as_deref())?;
+    let model = args.search.model.as_deref();
+    let token_model = args.search.second.token_model.as_deref().or(model);
+    let systems = systems(token_model)?;
     let runs = dir.join("runs");
     std::fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
     let mut results = Vec::new();
@@ -96,12 +98,11 @@ pub(crate) fn run(
             note(format!("{name}: the index is there"));
         } else {
             note(format!("{name}: indexing"));
-            build(collection, &at, args.search.model.as_deref(), threads)?;
+            build(collection, &at, model, threads)?;
         }
         if systems.iter().any(|system| system.rerank) && !has_tokens(&at)? {
             note(format!("{name}: adding token embeddings"));
-            let given = (args.search.model.as_deref(), None);
-            tokens::encode(&at, given, &tokens::StoreArgs::default(), false, false)?;
+            tokens::encode(&at, (token_model, None), &tokens::StoreArgs::default(), false, false)?;
         }
         let drop_self =
             args.ignore_identical_ids.unwrap_or_else(|| eval::is_arguana(Some(collection)));

@@ -73,9 +73,14 @@ pub struct Body {
     pub(crate) padding: u32,
     /// Rows of the table of token types.
     pub(crate) token_types: usize,
+    /// Whether the vocabulary matrix is the word embeddings.
+    pub(crate) tied: bool,
 }
 
 /// The fields read; all others do not change the computation of a hidden state.
+///
+/// `auto_map` names code of the model's own, which may compute anything; `quantization_config` says that
+/// the weights are packed.
 #[derive(Deserialize)]
 struct Fields {
     vocab_size: usize,
@@ -99,6 +104,14 @@ struct Fields {
     position_embedding_type: String,
     #[serde(default)]
     is_decoder: bool,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
+    auto_map: Option<serde_json::Value>,
+    quantization_config: Option<serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn gelu() -> String {
@@ -158,6 +171,15 @@ impl Body {
         if fields.is_decoder {
             return Err(refuse("is_decoder", "false", "true".to_owned()));
         }
+        let none = [
+            ("auto_map", "none: a model of transformers' own", fields.auto_map),
+            ("quantization_config", "none: plain numbers", fields.quantization_config),
+        ];
+        for (field, expected, found) in none {
+            if let Some(found) = found {
+                return Err(refuse(field, expected, found.to_string()));
+            }
+        }
         let sizes = [
             ("hidden_size", fields.hidden_size),
             ("num_hidden_layers", fields.num_hidden_layers),
@@ -203,7 +225,13 @@ impl Body {
             epsilon: epsilon as f32,
             padding,
             token_types,
+            tied: fields.tie_word_embeddings,
         })
+    }
+
+    /// A tensor that a checkpoint with a masked-language head has.
+    pub(crate) fn head_tensor(&self) -> String {
+        format!("{}.weight", Names::of(self.family).head.dense)
     }
 
     /// The function of the masked-language head.

@@ -53,6 +53,26 @@ pub enum GraphError {
         /// What it belongs to.
         part: &'static str,
     },
+    /// The vocabulary matrix is not the word embeddings, which it should share.
+    #[error(
+        "{path}: tensor {name} differs from the word embeddings, and config.json does not say that it may: versions of transformers take one or the other; set tie_word_embeddings to false there if {name} is meant"
+    )]
+    TwoMatrices {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// The graph would not fit into one file.
+    #[error(
+        "{path}: its graph takes {bytes} bytes, and one file holds less than 2 GiB: build it in 8 bits (quarry model show --precision int8 --write), or export the model to ONNX with its weights beside it"
+    )]
+    TooLarge {
+        /// The weights.
+        path: PathBuf,
+        /// Length of the graph.
+        bytes: usize,
+    },
     /// A tensor has another shape than the configuration demands.
     #[error("{path}: tensor {name} has the shape {found:?}, config.json demands {expected:?}")]
     Shape {

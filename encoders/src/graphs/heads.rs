@@ -1,5 +1,7 @@
 //! What follows the body: vocabulary weights pooled over the tokens, or token embeddings.
 
+use serde::{Deserialize, Serialize};
+
 use super::body::{BodyWriter, Words, by_rows};
 use super::messages::TensorProto;
 use super::weights::Matrix;
@@ -26,7 +28,8 @@ pub struct SpladeHead {
 }
 
 /// How the logits of a passage's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SpladePooling {
     /// The largest. The graph holds no tensor of batch x length x vocabulary beside the product's.
     Max,
@@ -35,11 +38,13 @@ pub enum SpladePooling {
 }
 
 /// What a logit x becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Saturation {
     /// ln(1 + relu(x)).
+    #[serde(rename = "log1p-relu")]
     Log1p,
     /// ln(1 + ln(1 + relu(x))), as OpenSearch's v3 models have it.
+    #[serde(rename = "log1p-log1p-relu")]
     DoubleLog1p,
 }
 
@@ -59,14 +64,24 @@ pub struct Projection {
     pub(crate) matrix: Matrix,
     pub(crate) bias: Option<Vec<f32>>,
     pub(crate) between: Between,
-    /// A matrix whose product with x is added after the function.
-    pub(crate) residual: Option<Matrix>,
+    pub(crate) residual: Option<Residual>,
+}
+
+/// What is added after a projection's function.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Residual {
+    /// x, of the same width as y.
+    Input,
+    /// x times this matrix.
+    Product(Matrix),
 }
 
 /// The function of a projection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Between {
     /// y = x.
+    #[default]
     Identity,
     /// The hyperbolic tangent.
     Tanh,
@@ -104,6 +119,9 @@ impl BodyWriter<'_> {
         let table = format!("{}{}.weight", self.prefix, self.names.words);
         let decoder = match decoder {
             Some(own) if own == self.weights.matrix(&table, vocabulary, width, part)? => None,
+            // Versions of transformers take one or the other then.
+            Some(_) if body.tied => return Err(self.weights.two_matrices(&own)),
+            None if !body.tied => return Err(self.weights.missing(&own, part)),
             other => other,
         };
         let pooled = match head.pooling {
@@ -219,13 +237,15 @@ impl BodyWriter<'_> {
         let (mut x, mut width) = (hidden.to_owned(), self.body.width);
         for (at, projection) in head.projections.iter().enumerate() {
             let Projection { matrix, bias, between, residual } = projection;
-            for matrix in std::iter::once(matrix).chain(residual) {
-                if matrix.columns != width || matrix.rows != projection.matrix.rows {
-                    let what = format!("projection {at}");
-                    return Err(GraphError::Chain { what, takes: matrix.columns, given: width });
-                }
-            }
             let name = format!("projection {at}");
+            let takes = match residual {
+                // Input and output have one width.
+                Some(Residual::Input) if matrix.columns == width => matrix.rows,
+                _ => matrix.columns,
+            };
+            if takes != width {
+                return Err(GraphError::Chain { what: name, takes, given: width });
+            }
             let mut y = self.writer.product(&x, &name, matrix, bias.as_deref());
             y = match between {
                 Between::Identity => y,
@@ -233,9 +253,13 @@ impl BodyWriter<'_> {
                 Between::Gelu => self.activation(&y, super::config::Activation::Gelu),
                 Between::Relu => self.activation(&y, super::config::Activation::Relu),
             };
-            if let Some(residual) = residual {
-                let more = self.writer.product(&x, &format!("{name} residual"), residual, None);
-                y = self.writer.add("Add", &[&y, &more], &[]);
+            match residual {
+                None => {}
+                Some(Residual::Input) => y = self.writer.add("Add", &[&y, &x], &[]),
+                Some(Residual::Product(m)) => {
+                    let more = self.writer.product(&x, &format!("{name} residual"), m, None);
+                    y = self.writer.add("Add", &[&y, &more], &[]);
+                }
             }
             (x, width) = (y, matrix.rows);
         }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use config::{Body, Family};
 pub use error::GraphError;
+pub(crate) use heads::Residual;
 pub use heads::{Between, Head, Projection, Saturation, SpladeHead, SpladePooling, TokenHead};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,13 @@ pub const ATTENTION_MASK: &str = "attention_mask";
 pub const SPARSE_OUTPUT: &str = "sparse";
 /// The output of a graph with a token head, float32 `[batch, length, dims]`.
 pub const TOKENS_OUTPUT: &str = "tokens";
+
+/// Which version of the graphs this is: another one gives other values, beyond the last digits, of the
+/// same checkpoint. An index keeps it with the checkpoint's checksums.
+pub(crate) const RECIPE: u32 = 1;
+
+/// Bytes of a graph in one file: protocol buffers end below this.
+const MOST: usize = (1 << 31) - 1;
 
 /// In which numbers the products with weights are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,9 +115,13 @@ impl Checkpoint {
         let weights = self.weights()?;
         let mut body = BodyWriter::new(&weights, &self.body, precision);
         let (hidden, words) = body.write()?;
-        match head {
-            Head::Splade(head) => body.splade(&hidden, &words, head),
-            Head::Tokens(head) => body.tokens(&hidden, head),
+        let onnx = match head {
+            Head::Splade(head) => body.splade(&hidden, &words, head)?,
+            Head::Tokens(head) => body.tokens(&hidden, head)?,
+        };
+        if onnx.len() > MOST {
+            return Err(GraphError::TooLarge { path: self.path.clone(), bytes: onnx.len() });
         }
+        Ok(onnx)
     }
 }

@@ -119,8 +119,12 @@ impl<'a> Weights<'a> {
         }
     }
 
-    fn missing(&self, name: &str, part: &'static str) -> GraphError {
+    pub(super) fn missing(&self, name: &str, part: &'static str) -> GraphError {
         GraphError::Missing { path: self.path.to_owned(), name: name.to_owned(), part }
+    }
+
+    pub(super) fn two_matrices(&self, name: &str) -> GraphError {
+        GraphError::TwoMatrices { path: self.path.to_owned(), name: name.to_owned() }
     }
 
     fn shape_error(&self, name: &str, expected: &[usize], found: &[usize]) -> GraphError {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::graph::GraphFile;
+use super::checkpoint::{self, CheckpointFile};
+use super::graph::{GraphFile, OutputFact};
 use crate::{EncoderError, ExternalFile, OnnxInputs, TokenizerFile, Vocabulary, files};
 
 /// A model folder, or a folder of a module within one.
@@ -22,6 +23,8 @@ pub(super) struct Found {
     pub(super) file: String,
     pub(super) sha256: String,
     pub(super) external: Vec<ExternalFile>,
+    /// The configuration, where `file` holds the weights of a checkpoint that the graph is built of.
+    pub(super) checkpoint: Option<ExternalFile>,
     pub(super) inputs: OnnxInputs,
     pub(super) output: String,
     /// Whether the output is `[batch, dimension]`.
@@ -73,36 +76,48 @@ impl Folder {
         Ok(Some(value))
     }
 
-    /// The graph of this folder, or of the model folder.
-    fn graph(&self) -> Result<(String, GraphFile), EncoderError> {
+    /// The first of `names` that this folder has, or else the model folder; relative to the latter.
+    pub(super) fn first(&self, names: &[&str]) -> Option<String> {
         let root = Self::new(&self.root, "");
-        for folder in [self, &root] {
-            for file in ["model.onnx", "onnx/model.onnx"] {
-                if folder.has(file) {
-                    return Ok((folder.name(file), GraphFile::read(&folder.path(file))?));
-                }
-            }
-        }
-        let reason = if self.has("model.safetensors") || self.has("pytorch_model.bin") {
-            "there are weights and no graph: neither model.onnx nor onnx/model.onnx; export the \
-             model with its language-model head to ONNX (optimum-cli export onnx --task fill-mask)"
-        } else {
-            "neither model.onnx nor onnx/model.onnx is there"
-        };
-        Err(self.refuse(reason))
+        let all =
+            [self, &root].into_iter().flat_map(|folder| names.iter().map(move |n| (folder, n)));
+        all.into_iter().find(|(folder, n)| folder.has(n)).map(|(folder, n)| folder.name(n))
     }
 
-    /// All that the files say of the encoder.
-    pub(super) fn find(&self) -> Result<Found, EncoderError> {
-        let config = self.json("config.json")?.unwrap_or(Value::Null);
-        let (file, graph) = self.graph()?;
-        let inputs = inputs(&graph.inputs).map_err(|reason| self.refuse(reason))?;
-        let number = |name: &str| {
-            config[name].as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
-        };
-        let rows = number("vocab_size");
-        let (output, pooled, last) = output(&graph, rows).map_err(|reason| self.refuse(reason))?;
-        let path = self.root.join(&file);
+    /// Where this folder, or else the model folder, has the weights of a checkpoint.
+    pub(super) fn checkpoint(&self) -> Option<Self> {
+        let root = Self::new(&self.root, "");
+        let has = |folder: &Self| folder.has("model.safetensors") && folder.has("config.json");
+        [self.clone(), root].into_iter().find(has)
+    }
+
+    /// The refusal of a folder that has neither a graph nor weights that one can be built of.
+    pub(super) fn no_graph(&self) -> EncoderError {
+        let root = Self::new(&self.root, "");
+        let has = |file: &str| self.has(file) || root.has(file);
+        self.refuse(match () {
+            () if has("model.safetensors.index.json") => {
+                "the weights lie in several files (model.safetensors.index.json), and graphs are \
+                 built of one model.safetensors: save the model as one file, or export it to ONNX"
+            }
+            () if has("model.safetensors") => {
+                "model.safetensors is there without its config.json: fetch the model again"
+            }
+            () if has("pytorch_model.bin") => {
+                "the weights are in pytorch_model.bin, which can hold code: save the model as \
+                 safetensors (save_pretrained), or export it to ONNX"
+            }
+            () => "neither model.onnx nor onnx/model.onnx nor model.safetensors is there",
+        })
+    }
+
+    /// The checksums of the files beside a graph.
+    pub(super) fn external(
+        &self,
+        file: &str,
+        graph: &GraphFile,
+    ) -> Result<Vec<ExternalFile>, EncoderError> {
+        let path = self.root.join(file);
         let external = |name: &String| {
             if !files::is_inside(name) {
                 return Err(self.refuse(format!("{file}: its weights lie outside, in {name:?}")));
@@ -110,31 +125,51 @@ impl Folder {
             let sha256 = files::sha256_of(&path.with_file_name(name))?;
             Ok(ExternalFile { file: name.clone(), sha256 })
         };
-        let external = graph.external.iter().map(external).collect::<Result<_, _>>()?;
-        let tokenizer_config = self.json("tokenizer_config.json")?.unwrap_or(Value::Null);
-        let special_map = self.json("special_tokens_map.json")?.unwrap_or(Value::Null);
-        let (tokenizer, special_tokens, dimension) =
-            self.tokenizer(&config, &tokenizer_config, &special_map, last.or(rows))?;
-        let model_type = config["model_type"].as_str().unwrap_or_default();
-        let positions = number("max_position_embeddings").or_else(|| number("n_positions"));
+        graph.external.iter().map(external).collect()
+    }
+
+    /// Longest input by the configuration.
+    pub(super) fn positions(config: &Value) -> u32 {
+        let positions =
+            number(config, "max_position_embeddings").or_else(|| number(config, "n_positions"));
         // RoBERTa's positions begin behind the padding token's id.
-        let offset = match model_type {
+        let offset = match config["model_type"].as_str().unwrap_or_default() {
             "roberta" | "xlm-roberta" | "camembert" => {
                 1 + config["pad_token_id"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
             }
             _ => 0,
         };
+        positions.map_or(512, |n| n.saturating_sub(offset))
+    }
+
+    /// All that the files say of the encoder.
+    pub(super) fn find(&self) -> Result<Found, EncoderError> {
+        let config = self.json("config.json")?.unwrap_or(Value::Null);
+        let rows = number(&config, "vocab_size");
+        let Side { file, sha256, external, checkpoint, inputs, output, pooled, last } =
+            match self.first(&["model.onnx", "onnx/model.onnx"]) {
+                Some(file) => self.graph(file, rows)?,
+                None => match self.checkpoint() {
+                    Some(folder) => Side::of(checkpoint::sparse(&folder)?),
+                    None => return Err(self.no_graph()),
+                },
+            };
+        let tokenizer_config = self.json("tokenizer_config.json")?.unwrap_or(Value::Null);
+        let special_map = self.json("special_tokens_map.json")?.unwrap_or(Value::Null);
+        let (tokenizer, special_tokens, dimension) =
+            self.tokenizer(&config, &tokenizer_config, &special_map, last.or(rows))?;
         let architecture = config["architectures"][0].as_str().unwrap_or_default().to_owned();
         let max_length = tokenizer_config["model_max_length"].as_f64();
         Ok(Found {
             file,
-            sha256: graph.sha256,
+            sha256,
             external,
+            checkpoint,
             inputs,
             output,
             pooled,
             dimension,
-            max_positions: positions.map_or(512, |n| n.saturating_sub(offset)),
+            max_positions: Self::positions(&config),
             // A tokenizer without a limit says 1e30.
             #[expect(
                 clippy::cast_possible_truncation,
@@ -148,17 +183,25 @@ impl Folder {
         })
     }
 
+    /// A graph with a vocabulary's outputs.
+    fn graph(&self, file: String, rows: Option<u32>) -> Result<Side, EncoderError> {
+        let graph = GraphFile::read(&self.root.join(&file))?;
+        let inputs = inputs(&graph.inputs).map_err(|reason| self.refuse(reason))?;
+        let (output, pooled, last) = output(&graph, rows).map_err(|reason| self.refuse(reason))?;
+        let external = self.external(&file, &graph)?;
+        let sha256 = graph.sha256;
+        Ok(Side { file, sha256, external, checkpoint: None, inputs, output, pooled, last })
+    }
+
     /// The tokenizer, its special tokens, and the number of dimensions.
-    fn tokenizer(
+    pub(super) fn tokenizer(
         &self,
         config: &Value,
         tokenizer_config: &Value,
         special_map: &Value,
         rows: Option<u32>,
     ) -> Result<(TokenizerFile, Vec<String>, u32), EncoderError> {
-        let root = Self::new(&self.root, "");
-        let here =
-            |file: &str| [self, &root].into_iter().find(|f| f.has(file)).map(|f| f.name(file));
+        let here = |file: &str| self.first(&[file]);
         let (file, lowercase) = match (here("tokenizer.json"), here("vocab.txt")) {
             (Some(file), _) => (file, None),
             (None, Some(file)) => {
@@ -182,8 +225,7 @@ impl Folder {
         };
         let dimension = u32::try_from(vocabulary.tokens().len()).unwrap_or(u32::MAX);
         // A special token is a string, or an object with its `content`.
-        let text =
-            |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_owned);
+        let text = token_text;
         let roles = [
             "unk_token",
             "sep_token",
@@ -232,8 +274,47 @@ impl Folder {
     }
 }
 
+/// The graph of a sparse encoder, or the checkpoint that it is built of.
+struct Side {
+    file: String,
+    sha256: String,
+    external: Vec<ExternalFile>,
+    checkpoint: Option<ExternalFile>,
+    inputs: OnnxInputs,
+    output: String,
+    pooled: bool,
+    last: Option<u32>,
+}
+
+impl Side {
+    /// As `graphs` builds it: pooled inside.
+    fn of(checkpoint: CheckpointFile) -> Self {
+        let CheckpointFile { file, sha256, config, body, .. } = checkpoint;
+        Self {
+            file,
+            sha256,
+            external: Vec::new(),
+            checkpoint: Some(config),
+            inputs: checkpoint::inputs(),
+            output: crate::graphs::SPARSE_OUTPUT.to_owned(),
+            pooled: true,
+            last: u32::try_from(body.vocabulary).ok(),
+        }
+    }
+}
+
+/// A positive number of a configuration.
+pub(super) fn number(config: &Value, name: &str) -> Option<u32> {
+    config[name].as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
+}
+
+/// A token as configurations write it: a text, or an object with one.
+pub(super) fn token_text(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value["content"].as_str()).map(str::to_owned)
+}
+
 /// The inputs by the names that exporters give them.
-fn inputs(names: &[String]) -> Result<OnnxInputs, String> {
+pub(super) fn inputs(names: &[String]) -> Result<OnnxInputs, String> {
     let (mut ids, mut mask, mut types, mut positions, mut pool) = (None, None, None, None, None);
     for name in names {
         let slot = match name.as_str() {
@@ -271,15 +352,20 @@ fn inputs(names: &[String]) -> Result<OnnxInputs, String> {
     }
 }
 
-/// The output to use: its name, whether it is pooled, and its width.
-fn output(graph: &GraphFile, rows: Option<u32>) -> Result<(String, bool, Option<u32>), String> {
-    let known = ["logits", "sparse_embedding", "sentence_embedding", "output", "last_hidden_state"];
+/// The only output, or the first of `known`.
+pub(super) fn meant<'a>(graph: &'a GraphFile, known: &[&str]) -> Result<&'a OutputFact, String> {
     let found = match graph.outputs.as_slice() {
         [only] => Some(only),
         several => known.iter().find_map(|name| several.iter().find(|o| o.name == *name)),
     };
     let names = || graph.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ");
-    let found = found.ok_or_else(|| format!("which output is meant: {}?", names()))?;
+    found.ok_or_else(|| format!("which output is meant: {}?", names()))
+}
+
+/// The output to use: its name, whether it is pooled, and its width.
+fn output(graph: &GraphFile, rows: Option<u32>) -> Result<(String, bool, Option<u32>), String> {
+    let known = ["logits", "sparse_embedding", "sentence_embedding", "output", "last_hidden_state"];
+    let found = meant(graph, &known)?;
     // A pooled output may be wider than the configuration says, never narrower hidden states.
     if let (Some(last), Some(rows)) = (found.last, rows)
         && last < rows

@@ -1,14 +1,17 @@
 //! A published model's folder becomes a manifest: which family it is, and what follows from that.
 //!
-//! 1. `modules.json` (sentence-transformers) says how text goes through its modules: they are
-//!    followed  2. otherwise the graph, its configuration and a query table are looked at, and, where
-//!    these do not tell families apart, the model's name  3. where that does not either, the folder is
+//! 1. models of token embeddings are told by their settings (`multivector`)  2. `modules.json`
+//!    (sentence-transformers) says how text goes through its modules: they are
+//!    followed  3. otherwise the graph, or the checkpoint that one is built of, its configuration and a query table are looked at, and, where
+//!    these do not tell families apart, the model's name  4. where that does not either, the folder is
 //!    refused and the caller has to name the family
 //!
 //! The checksums are those of the files as found. What each family does is in [`Family`].
 
+mod checkpoint;
 mod files;
 mod graph;
+pub(crate) mod multivector;
 mod sentence_transformers;
 
 use std::path::Path;
@@ -16,10 +19,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use self::files::{Folder, Found};
+use crate::graphs::{Precision, Saturation, SpladePooling};
 use crate::{
-    Activation, BinaryQuery, DocumentParameters, DocumentSide, Echo, EncoderError, MANIFEST_FORMAT,
-    ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency,
-    TokenTable,
+    Activation, BinaryQuery, BuiltGraph, BuiltHead, DocumentParameters, DocumentSide, Echo,
+    EncoderError, MANIFEST_FORMAT, ModelManifest, OnnxDocuments, OnnxQueries, Pooling,
+    QueryParameters, QuerySide, TermFrequency, TokenTable,
 };
 
 /// Families of published sparse encoders.
@@ -47,11 +51,15 @@ pub enum Family {
     Echo,
     /// A sentence-transformers `SparseEncoder`: as its modules say.
     SparseEncoder,
+    /// Token embeddings in Stanford's ColBERT format (ColBERTv2, answerai-colbert).
+    Colbert,
+    /// Token embeddings in PyLate's format (GTE-ModernColBERT and others).
+    Pylate,
 }
 
 impl Family {
     /// All that can be named, with their names.
-    pub const NAMED: [(&'static str, Self); 8] = [
+    pub const NAMED: [(&'static str, Self); 10] = [
         ("splade", Self::Splade),
         ("splade-doc", Self::SpladeDoc),
         ("splade-lexical", Self::SpladeLexical),
@@ -60,6 +68,8 @@ impl Family {
         ("li-lsr", Self::LiLsr),
         ("decoder", Self::Decoder),
         ("echo", Self::Echo),
+        ("colbert", Self::Colbert),
+        ("pylate", Self::Pylate),
     ];
 
     fn is_opensearch(self) -> bool {
@@ -92,6 +102,16 @@ pub(crate) fn recognise(
 ) -> Result<ModelManifest, EncoderError> {
     let root = Folder::new(folder, "");
     let name = name_of(folder);
+    match family {
+        Some(Family::Colbert) => return multivector::stanford(&root, &name),
+        Some(Family::Pylate) => return multivector::pylate(&root, &name),
+        Some(_) => {}
+        None => {
+            if let Some(manifest) = multivector::recognise(&root, &name)? {
+                return Ok(manifest);
+            }
+        }
+    }
     if family.is_none()
         && let Some(modules) = root.json("modules.json")?
     {
@@ -206,7 +226,9 @@ fn manifest(
         | Family::SpladeLexical
         | Family::Decoder
         | Family::Echo
-        | Family::SparseEncoder => QuerySide::Onnx(Box::new(OnnxQueries {
+        | Family::SparseEncoder
+        | Family::Colbert
+        | Family::Pylate => QuerySide::Onnx(Box::new(OnnxQueries {
             graph: document.clone(),
             tokenizer: None,
             own_terms: family == Family::SpladeLexical,
@@ -219,8 +241,8 @@ fn manifest(
         family: Some(family),
         dimension: found.dimension,
         tokenizer: found.tokenizer.clone(),
-        document: DocumentSide::Onnx(document),
-        query,
+        document: Some(DocumentSide::Onnx(document)),
+        query: Some(query),
     })
 }
 
@@ -233,9 +255,27 @@ impl Found {
         activation: Activation,
         parameters: DocumentParameters,
     ) -> OnnxDocuments {
+        let built = self.checkpoint.as_ref().map(|config| BuiltGraph {
+            config: config.clone(),
+            precision: Precision::Float32,
+            head: BuiltHead::Splade {
+                pooling: match pooling {
+                    Pooling::Sum => SpladePooling::Sum,
+                    Pooling::Max | Pooling::InGraph => SpladePooling::Max,
+                },
+                saturation: match activation {
+                    Activation::Log1pLog1pRelu => Saturation::DoubleLog1p,
+                    // The only other one that families have.
+                    Activation::None | Activation::Relu | Activation::Log1pRelu => {
+                        Saturation::Log1p
+                    }
+                },
+            },
+        });
         let (pooling, activation) =
             if self.pooled { (Pooling::InGraph, Activation::None) } else { (pooling, activation) };
         OnnxDocuments {
+            built,
             file: self.file.clone(),
             sha256: self.sha256.clone(),
             external: self.external.clone(),

@@ -17,20 +17,21 @@ use crate::{
 };
 
 /// A module: its class, and its folder.
-type Module = (String, Folder);
+pub(super) type Module = (String, Folder);
+
+/// The modules of `modules.json`, in order.
+pub(super) fn modules(root: &Folder, modules: &Value) -> Vec<Module> {
+    let all = modules.as_array().into_iter().flatten();
+    all.map(|m| (class(&m["type"]), root.inner(m["path"].as_str().unwrap_or_default()))).collect()
+}
 
 /// The manifest of a `SparseEncoder`.
 pub(super) fn recognise(
     root: &Folder,
     name: String,
-    modules: &Value,
+    json: &Value,
 ) -> Result<ModelManifest, EncoderError> {
-    let chain: Vec<Module> = modules
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|m| (class(&m["type"]), root.inner(m["path"].as_str().unwrap_or_default())))
-        .collect();
+    let chain = modules(root, json);
     let prompts = Prompts::read(root)?;
     let (documents, queries) = match chain.as_slice() {
         [(class, folder)] if class == "Router" => routes(folder)?,
@@ -73,15 +74,15 @@ pub(super) fn recognise(
         tokens: None,
         format: MANIFEST_FORMAT,
         name,
-        family: Some(match (opensearch, document.activation) {
+        family: Some(match (opensearch, network.activation) {
             (true, Activation::Log1pLog1pRelu) => Family::OpensearchV3,
             (true, _) => Family::OpensearchV2,
             _ => Family::SparseEncoder,
         }),
         dimension: found.dimension,
         tokenizer: found.tokenizer.clone(),
-        document: DocumentSide::Onnx(document),
-        query,
+        document: Some(DocumentSide::Onnx(document)),
+        query: Some(query),
     })
 }
 
@@ -133,7 +134,7 @@ impl Network {
                 return Err(root.refuse(format!(
                     "modules.json has the modules {}; known are Transformer or MLMTransformer with \
                      SpladePooling, and SparseStaticEmbedding for questions, by themselves or in a \
-                     Router",
+                     Router; Transformer and Dense with PyLate's settings",
                     classes.join(", ")
                 )));
             }

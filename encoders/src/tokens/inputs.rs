@@ -3,6 +3,8 @@
 //! 1. cut at the longest input less the marker  2. put the marker at the second place
 //! 3. fill a question up (Khattab and Zaharia, ColBERT, SIGIR 2020, 3.2)
 
+use std::borrow::Cow;
+
 use tokenizers::Tokenizer;
 
 use super::TokenParameters;
@@ -17,6 +19,8 @@ pub(super) struct Inputs {
     marker: Option<u32>,
     /// The token that fills up, to which length, and whether it is attended to.
     fill: Option<(u32, usize, bool)>,
+    strip: bool,
+    lowercase: bool,
 }
 
 /// A text's tokens; none when it has no token of its own.
@@ -47,7 +51,7 @@ impl Inputs {
     ) -> Result<Self, EncoderError> {
         let marker = parameters.markers.as_ref().map(|m| &m.document);
         let length = ("tokens.parameters.max_tokens", parameters.max_tokens);
-        Self::new(vocabulary, marker, length, max_positions)
+        Self::new(vocabulary, parameters, marker, length, max_positions)
     }
 
     pub(super) fn questions(
@@ -57,7 +61,7 @@ impl Inputs {
     ) -> Result<Self, EncoderError> {
         let marker = parameters.markers.as_ref().map(|m| &m.query);
         let length = ("tokens.parameters.query_max_tokens", parameters.query_max_tokens);
-        let mut inputs = Self::new(vocabulary, marker, length, max_positions)?;
+        let mut inputs = Self::new(vocabulary, parameters, marker, length, max_positions)?;
         if let Some(fill) = &parameters.query_fill {
             let id = one_id(vocabulary, "tokens.parameters.query_fill", &fill.token)?;
             inputs.fill = Some((id, parameters.query_max_tokens as usize, fill.attended));
@@ -67,10 +71,12 @@ impl Inputs {
 
     fn new(
         vocabulary: &Vocabulary,
+        parameters: &TokenParameters,
         marker: Option<&String>,
         (name, length): (&'static str, u32),
         max_positions: u32,
     ) -> Result<Self, EncoderError> {
+        let marker = marker.filter(|m| !m.is_empty());
         let marker =
             marker.map(|m| one_id(vocabulary, "tokens.parameters.markers", m)).transpose()?;
         let added = vocabulary.added_tokens();
@@ -83,13 +89,23 @@ impl Inputs {
             });
         }
         let tokenizer = vocabulary.truncating(length as usize - usize::from(marker.is_some()))?;
-        Ok(Self { tokenizer, added, marker, fill: None })
+        let TokenParameters { strip, lowercase, .. } = *parameters;
+        Ok(Self { tokenizer, added, marker, fill: None, strip, lowercase })
     }
 
     pub(super) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
+        // White space alone says nothing, also to tokenizers that make tokens of it.
+        if text.trim().is_empty() {
+            return Ok(TokenIds::default());
+        }
+        let text = if self.strip { text.trim() } else { text };
+        let text = match self.lowercase {
+            true => Cow::Owned(text.to_lowercase()),
+            false => Cow::Borrowed(text),
+        };
         let encoding = self
             .tokenizer
-            .encode_fast(text, true)
+            .encode_fast(text.as_ref(), true)
             .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
         if encoding.len() <= self.added {
             return Ok(TokenIds::default());

@@ -10,14 +10,13 @@ mod parameters;
 mod whole;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use encoder::TokenEncoder;
 pub use making::make_token_graph;
 pub use parameters::{Markers, QueryFill, TokenIdentity, TokenParameters, WholeRow};
 
-use crate::graph::GraphBytes;
-use crate::{EncoderError, OnnxInputs, Vocabulary, files};
+use crate::{EncoderError, OnnxTokens, Vocabulary};
 use encoder::Parts;
 
 /// What a caller may set; what is `None` is left to the model or the machine.
@@ -55,20 +54,8 @@ pub struct TokenModel {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) tokenizer_sha256: String,
     pub(crate) pad_token: String,
-    pub(crate) inputs: OnnxInputs,
-    pub(crate) output: String,
-    pub(crate) width: u32,
-    pub(crate) max_positions: u32,
-    pub(crate) parameters: TokenParameters,
-    pub(crate) model_sha256: String,
-    pub(crate) graph: GraphSource,
-}
-
-/// Where a graph comes from.
-#[derive(Debug)]
-pub(crate) enum GraphSource {
-    /// A file with the model's checksum; `made_from` says what it is made from, if it is.
-    File { path: PathBuf, made_from: Option<String> },
+    pub(crate) folder: PathBuf,
+    pub(crate) side: OnnxTokens,
 }
 
 impl TokenModel {
@@ -77,37 +64,35 @@ impl TokenModel {
     pub fn identity(&self, options: &TokenOptions) -> TokenIdentity {
         TokenIdentity {
             model_name: self.name.clone(),
-            model_sha256: self.model_sha256.clone(),
+            model_sha256: self.side.identity_sha256(),
             tokenizer_sha256: self.tokenizer_sha256.clone(),
-            parameters: options.apply(&self.parameters),
+            parameters: options.apply(&self.side.parameters),
         }
     }
 
-    /// Loads the graph. Cost: reads it and opens the sessions, each under a second for the bundled
-    /// model.
+    /// Loads the graph, or builds it. Cost: reads it and opens the sessions, each under a second for
+    /// the bundled model.
     ///
     /// # Errors
     /// When ONNX Runtime or the graph is missing, the graph is not the one it should be, or an option
     /// is out of range.
     pub fn encoder(&self, options: &TokenOptions) -> Result<TokenEncoder, EncoderError> {
-        let (onnx, path): (GraphBytes, &Path) = match &self.graph {
-            GraphSource::File { path, made_from: Some(from) } if !path.exists() => {
-                return Err(EncoderError::NotMade { path: path.clone(), from: from.clone() });
-            }
-            GraphSource::File { path, .. } => {
-                (GraphBytes::InMemory(files::read_verified(path, &self.model_sha256)?), path)
-            }
-        };
+        let side = &self.side;
+        let path = self.folder.join(&side.file);
+        if let Some(from) = side.made_from.as_ref().filter(|_| !path.exists()) {
+            return Err(EncoderError::NotMade { path, from: from.package.clone() });
+        }
+        let onnx = side.source().read(&self.folder)?;
         let parts = Parts {
             vocabulary: &self.vocabulary,
             pad_token: &self.pad_token,
-            inputs: &self.inputs,
-            output: &self.output,
-            width: self.width,
-            max_positions: self.max_positions,
+            inputs: &side.inputs,
+            output: &side.output,
+            width: side.width,
+            max_positions: side.max_positions,
             onnx: &onnx,
-            path,
+            path: &path,
         };
-        TokenEncoder::new(&parts, options.apply(&self.parameters), options)
+        TokenEncoder::new(&parts, options.apply(&side.parameters), options)
     }
 }

@@ -22,7 +22,7 @@ pub struct TokenIdentity {
 /// A document has a row for each of its tokens, those that the tokenizer adds (`[CLS]`, `[SEP]`) and
 /// the marker included, less those of `skip_tokens`. A question has a row for each token, and one for
 /// each that fills it up. With `whole` the text's own row comes first, and a question has fewer. A text
-/// without a token of its own has no rows.
+/// without a token of its own, or of white space alone, has no rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenParameters {
@@ -46,6 +46,12 @@ pub struct TokenParameters {
     /// A row for the text as a whole; absent where only tokens have rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<WholeRow>,
+    /// Whether white space around a text is removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strip: bool,
+    /// Whether a text is made lower-case, whatever the tokenizer does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lowercase: bool,
 }
 
 /// A first row that stands for a text as a whole: the mean over all its tokens of a second set of the
@@ -68,7 +74,8 @@ pub struct WholeRow {
     pub query_skip_tokens: Vec<String>,
 }
 
-/// Tokens that tell the model which kind of text it reads (ColBERT's `[D]` and `[Q]`).
+/// Tokens that tell the model which kind of text it reads (ColBERT's `[D]` and `[Q]`); empty where one
+/// kind has none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Markers {

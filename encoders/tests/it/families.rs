@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
     DocumentOptions, DocumentSide, EncoderError, Family, Model, QuerySide, find_runtime,
 };
@@ -120,26 +121,79 @@ fn vectors_equal_the_published_codes() {
     find_runtime().unwrap();
     let golden = golden();
     assert!(golden.cases.len() >= 18);
-    for case in &golden.cases {
-        let (_dirs, model) = open(&golden, case);
-        let texts: Vec<String> =
-            golden.texts.iter().map(|t| t.text.repeat(t.times.unwrap_or(1))).collect();
-        let passages: Vec<Passage<'_>> = golden
-            .texts
-            .iter()
-            .zip(&texts)
-            .map(|(t, text)| Passage { title: &t.title, text })
-            .collect();
-        let encoder = model.document_encoder(&DocumentOptions::default()).unwrap();
-        let vectors = encoder.encode_documents(&passages).unwrap();
-        for (at, (found, want)) in vectors.iter().zip(&case.documents).enumerate() {
-            assert_close(found, want, &format!("{}: document {at}", case.name));
-        }
-        let encoder = model.question_encoder(&DocumentOptions::default()).unwrap();
-        for (text, want) in golden.questions.iter().zip(&case.queries) {
-            let found = encoder.encode_query(text).unwrap();
-            assert_close(&found, want, &format!("{}: question {text:?}", case.name));
-        }
+    golden.cases.iter().for_each(|case| check(&golden, case));
+}
+
+/// The same vectors where a folder has safetensors in place of the graph.
+#[test]
+fn graphs_are_built_of_checkpoints() {
+    find_runtime().unwrap();
+    let golden = golden();
+    let mut families = Vec::new();
+    for case in golden.cases.iter().filter_map(of_checkpoint) {
+        check(&golden, &case);
+        let (_dirs, mut model) = open(&golden, &case);
+        let built = |model: &Model| {
+            let Some(DocumentSide::Onnx(document)) = &model.manifest().document else { panic!() };
+            assert!(document.built.is_some(), "{}", case.name);
+            document.identity_sha256()
+        };
+        let identity = built(&model);
+        families.push((model.manifest().family, identity.clone()));
+        // In 8 bits the same components, roughly, and another identity.
+        let passage = Passage { title: "", text: "wire saws cut stone" };
+        let vector = |model: &Model| {
+            let encoder = model.document_encoder(&DocumentOptions::default()).unwrap();
+            encoder.encode_documents(&[passage]).unwrap().remove(0)
+        };
+        let exact = vector(&model);
+        let mut manifest = model.manifest().clone();
+        manifest.set_precision(Precision::Int8).unwrap();
+        let (_dir, path) = folder(&case);
+        model = Model::with_manifest(&path, manifest).unwrap();
+        assert_ne!(built(&model), identity);
+        let rough = vector(&model);
+        let cosine = exact.dot(&rough) / (exact.dot(&exact) * rough.dot(&rough)).sqrt();
+        assert!(cosine > 0.98, "{}: {cosine}", case.name);
+    }
+    assert!(families.len() >= 14, "{}", families.len());
+}
+
+/// A case with the checkpoint of its graph in place of it; `None` where no graph can be built.
+fn of_checkpoint(case: &Case) -> Option<Case> {
+    let graph = case.files.iter().find(|(file, _)| file.ends_with(".onnx"))?;
+    let (graph, network) = (graph.0.clone(), graph.1.split('/').next()?);
+    if !["bert", "distil", "roberta"].contains(&network) {
+        return None;
+    }
+    let mut case = case.clone();
+    case.files.remove(&graph);
+    let inner = "document_0_Transformer/config.json";
+    let module = if case.files.contains_key(inner) { "document_0_Transformer/" } else { "" };
+    case.files.insert(format!("{module}model.safetensors"), format!("{network}/model.safetensors"));
+    case.files.insert(format!("{module}config.json"), format!("{network}/checkpoint.json"));
+    Some(case)
+}
+
+fn check(golden: &Golden, case: &Case) {
+    let (_dirs, model) = open(golden, case);
+    let texts: Vec<String> =
+        golden.texts.iter().map(|t| t.text.repeat(t.times.unwrap_or(1))).collect();
+    let passages: Vec<Passage<'_>> = golden
+        .texts
+        .iter()
+        .zip(&texts)
+        .map(|(t, text)| Passage { title: &t.title, text })
+        .collect();
+    let encoder = model.document_encoder(&DocumentOptions::default()).unwrap();
+    let vectors = encoder.encode_documents(&passages).unwrap();
+    for (at, (found, want)) in vectors.iter().zip(&case.documents).enumerate() {
+        assert_close(found, want, &format!("{}: document {at}", case.name));
+    }
+    let encoder = model.question_encoder(&DocumentOptions::default()).unwrap();
+    for (text, want) in golden.questions.iter().zip(&case.queries) {
+        let found = encoder.encode_query(text).unwrap();
+        assert_close(&found, want, &format!("{}: question {text:?}", case.name));
     }
 }
 
@@ -187,7 +241,7 @@ fn a_snapshot_of_links_is_read() {
 fn weights_beside_the_graph_are_verified() {
     let (_dir, path) = case("mistral-splade-toy");
     let model = Model::open(&path).unwrap();
-    let DocumentSide::Onnx(document) = &model.manifest().document;
+    let Some(DocumentSide::Onnx(document)) = &model.manifest().document else { panic!() };
     assert_eq!(document.external.len(), 1);
     assert_ne!(document.identity_sha256(), document.sha256);
     let data = path.join("model.onnx_data");
@@ -221,8 +275,10 @@ fn what_is_not_certain_is_refused_until_it_is_named() {
 
     // No graph; no tokenizer; hidden states in place of a vocabulary's weights.
     let (_dir, path) = case("splade-bert");
-    fs::rename(path.join("model.onnx"), path.join("model.safetensors")).unwrap();
-    assert!(refused(&path).contains("optimum-cli"), "{}", refused(&path));
+    fs::rename(path.join("model.onnx"), path.join("pytorch_model.bin")).unwrap();
+    assert!(refused(&path).contains("save_pretrained"), "{}", refused(&path));
+    fs::rename(path.join("pytorch_model.bin"), path.join("model.safetensors.index.json")).unwrap();
+    assert!(refused(&path).contains("one file"), "{}", refused(&path));
     let (_dir, path) = case("splade-bert");
     fs::remove_file(path.join("tokenizer.json")).unwrap();
     assert!(refused(&path).contains("no tokenizer"), "{}", refused(&path));
@@ -306,7 +362,7 @@ fn two_models_of_other_tokens_are_refused() {
 fn echo_needs_to_say_which_copy_is_pooled() {
     let (_dir, path) = case("splade-distilbert");
     let mut manifest = Model::manifest_of(&path, None).unwrap();
-    let DocumentSide::Onnx(document) = &mut manifest.document;
+    let Some(DocumentSide::Onnx(document)) = &mut manifest.document else { panic!() };
     document.parameters.echo = Some(quarry_encoders::Echo::default());
     let model = Model::with_manifest(&path, manifest).unwrap();
     let error = model.document_encoder(&DocumentOptions::default()).err().unwrap();
@@ -328,7 +384,7 @@ fn an_index_keeps_what_questions_need() {
     let golden = golden();
     for case in &golden.cases {
         let (_dirs, model) = open(&golden, case);
-        let identity = model.identity(&DocumentOptions::default());
+        let identity = model.identity(&DocumentOptions::default()).unwrap();
         let json = serde_json::to_string(&identity).unwrap();
         let identity: quarry_encoders::EncoderIdentity = serde_json::from_str(&json).unwrap();
         let copies = quarry_encoders::TokenTableQuery::from_copies(
@@ -337,7 +393,7 @@ fn an_index_keeps_what_questions_need() {
             model.query_table(),
         )
         .unwrap();
-        let by_network = matches!(model.manifest().query, QuerySide::Onnx(_));
+        let by_network = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
         assert_eq!((copies.is_none(), identity.query_graph.is_some()), (by_network, by_network));
         if let Some(copies) = copies {
             for text in &golden.questions {
@@ -348,4 +404,41 @@ fn an_index_keeps_what_questions_need() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_configuration_says_and_no_graph_is_known_for_is_refused_by_name() {
+    let golden = golden();
+    let case = golden.cases.iter().find(|c| c.name == "splade-bert").unwrap();
+    let (_dir, path) = folder(&of_checkpoint(case).unwrap());
+    let config: Value =
+        serde_json::from_slice(&fs::read(path.join("config.json")).unwrap()).unwrap();
+    let says = |field: &str, value: Value, what: &str| {
+        let mut config = config.clone();
+        config[field] = value;
+        fs::write(path.join("config.json"), config.to_string()).unwrap();
+        let model = Model::open(&path);
+        let error = model.and_then(|m| m.document_encoder(&DocumentOptions::default()).map(|_| ()));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(what), "{field}: {error}");
+    };
+    says("model_type", json!("modernbert"), "modernbert");
+    says("hidden_act", json!("silu"), "silu");
+    says("position_embedding_type", json!("relative_key"), "relative_key");
+    says("is_decoder", json!(true), "is_decoder");
+    says("auto_map", json!({"AutoModel": "modeling.Own"}), "modeling.Own");
+    says("quantization_config", json!({"bits": 4}), "quantization_config");
+    says("tie_word_embeddings", json!(false), "cls.predictions.decoder.weight");
+    says("num_hidden_layers", json!(3), "encoder.layer.2");
+    says("num_attention_heads", json!(5), "num_attention_heads");
+
+    // A body without its head is no sparse encoder.
+    let multivector = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/multivector/colbert-bert");
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(multivector.join(file), path.join(file)).unwrap();
+    }
+    let config = fs::read_to_string(path.join("config.json")).unwrap();
+    fs::write(path.join("config.json"), config.replace("HF_ColBERT", "BertModel")).unwrap();
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.contains("no masked-language head"), "{error}");
 }

@@ -65,7 +65,7 @@ fn documents_equal_python() {
 fn queries_equal_python() {
     let model = bundled();
     let from_folder = model.query_encoder().unwrap();
-    let identity = model.identity(&DocumentOptions::default());
+    let identity = model.identity(&DocumentOptions::default()).unwrap();
     let (tokenizer, table) = (model.tokenizer_json(), model.query_table());
     let from_copies = TokenTableQuery::from_copies(&identity, Some(tokenizer), table);
     let from_copies = from_copies.unwrap().unwrap();

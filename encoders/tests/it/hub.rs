@@ -57,8 +57,16 @@ fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
+/// The files of a hub's model.
+type Files = BTreeMap<String, Vec<u8>>;
+
 impl Server {
     fn start(fault: Fault, token: Option<&'static str>) -> Self {
+        let files = files().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        Self::serving(files, fault, token)
+    }
+
+    fn serving(files: Files, fault: Fault, token: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -71,7 +79,7 @@ impl Server {
                     break;
                 }
                 // A client that went away is its own affair.
-                let _ = answer(&stream.unwrap(), fault, token, &log, &left);
+                let _ = answer(&stream.unwrap(), &files, (fault, token), &log, &left);
             }
         });
         Self { address, requests, cuts, stop, thread: Some(thread) }
@@ -105,8 +113,8 @@ impl Drop for Server {
 
 fn answer(
     stream: &TcpStream,
-    fault: Fault,
-    token: Option<&str>,
+    files: &Files,
+    (fault, token): (Fault, Option<&str>),
     log: &Mutex<Vec<String>>,
     cuts: &AtomicUsize,
 ) -> std::io::Result<()> {
@@ -135,7 +143,7 @@ fn answer(
         return send("401 Unauthorized", "", b"");
     }
     if path.starts_with("/api/models/org/toy") {
-        let mut names: Vec<&str> = files().keys().copied().collect();
+        let mut names: Vec<&str> = files.keys().map(String::as_str).collect();
         if fault == Fault::Outside {
             names.push("../../outside.json");
         }
@@ -145,7 +153,7 @@ fn answer(
     }
     let (bytes, is_graph, at_hub) =
         if let Some(file) = path.strip_prefix(&format!("/org/toy/resolve/{COMMIT}/")) {
-            match files().get(file) {
+            match files.get(file) {
                 Some(bytes) => (bytes.clone(), file.ends_with("onnx"), true),
                 None => return send("404 Not Found", "", b""),
             }
@@ -178,7 +186,10 @@ fn answer(
         return send("416 Range Not Satisfiable", "", b"");
     }
     let part = &body[from..to];
-    let git = "9e26dfeeb6e641a33dae4961196235bdb965b21b"; // of the two bytes `{}`, without a newline
+    let mut git = sha1::Sha1::new();
+    git.update(format!("blob {}\0", bytes.len()));
+    git.update(&bytes);
+    let git = format!("{:x}", git.finalize());
     let more =
         format!("{commit}etag: \"{git}\"\r\ncontent-range: bytes {from}-{}/{total}\r\n", to - 1);
     let whole = to - from > 1;
@@ -295,4 +306,49 @@ fn a_token_is_sent_and_its_lack_is_told() {
     assert!(reason(hub.pull("org/none", &quiet)).contains("404"));
     hub.endpoint = "http://127.0.0.1:9".to_owned();
     assert!(reason(hub.pull("org/toy", &quiet)).contains("HF_ENDPOINT"));
+}
+
+/// A model of safetensors alone is fetched whole, and encodes.
+#[test]
+fn a_checkpoint_is_fetched_and_its_graph_built() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/multivector");
+    let read = |name: &str, files: &[&str]| -> Files {
+        let file = |f: &&str| ((*f).to_owned(), fs::read(folder.join(name).join(f)).unwrap());
+        files.iter().map(file).collect()
+    };
+    let tokens = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let modules =
+        ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"];
+    let dense = ["1_Dense/config.json", "1_Dense/model.safetensors"];
+    for (name, more) in [
+        ("colbert-bert", &["artifact.metadata"][..]),
+        ("pylate-bert", &[modules.as_slice(), &dense].concat()),
+    ] {
+        let mut files = read(name, &[&tokens, more].concat());
+        // A graph beside the weights is not what they are taken for.
+        files.insert("model.onnx".to_owned(), graph());
+        let server = Server::serving(files, Fault::None, None);
+        let cache = tempfile::tempdir().unwrap();
+        let mut hub = server.hub(&cache);
+        let at = hub.pull("org/toy", &quiet).unwrap();
+        assert!(!at.join("model.onnx").exists(), "{name}");
+        hub.offline = true;
+        assert_eq!(hub.get("org/toy", &quiet).unwrap(), at);
+        let by_name = quarry_encoders::Model::open(&at).unwrap();
+        assert_eq!(by_name.manifest().name, "org/toy");
+        let by_folder = quarry_encoders::Model::open(&folder.join(name)).unwrap();
+        let rows = |model: &quarry_encoders::Model| {
+            model.token_encoder(&Default::default()).unwrap().question("stone").unwrap()
+        };
+        assert_eq!(rows(&by_name), rows(&by_folder), "{name}");
+    }
+
+    // What no graph can be built of is refused before its weights are fetched.
+    let mut files = read("colbert-bert", &tokens);
+    files.insert("config.json".to_owned(), br#"{"model_type": "modernbert"}"#.to_vec());
+    let server = Server::serving(files, Fault::None, None);
+    let cache = tempfile::tempdir().unwrap();
+    let reason = reason(server.hub(&cache).pull("org/toy", &quiet));
+    assert!(reason.contains("modernbert"), "{reason}");
+    assert!(server.requests.lock().unwrap().iter().all(|r| !r.contains("model.safetensors")));
 }

@@ -7,6 +7,7 @@ mod common;
 mod families;
 mod golden;
 mod hub;
+mod multivector;
 mod passages;
 mod provenance;
 mod refusals;

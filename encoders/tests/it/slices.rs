@@ -94,9 +94,9 @@ fn options_take_the_place_of_the_models_parameters() {
     let toy = Toy::new("good");
     let model = toy.open().unwrap();
     let all = DocumentOptions { max_tokens: Some(3), top_k: Some(0), ..DocumentOptions::default() };
-    let identity = model.identity(&all);
+    let identity = model.identity(&all).unwrap();
     assert_eq!((identity.document.max_tokens, identity.document.top_k), (3, 0));
-    assert_eq!(identity.query, model.identity(&DocumentOptions::default()).query);
+    assert_eq!(identity.query, model.identity(&DocumentOptions::default()).unwrap().query);
     let encoder = model.onnx_document_encoder(&all).unwrap();
     assert_eq!(encoder.parameters(), &identity.document);
     let vector = encoder.encode(&[Passage { title: "", text: "marble slate" }]).unwrap().remove(0);
@@ -111,7 +111,7 @@ fn options_take_the_place_of_the_models_parameters() {
 
 #[test]
 fn the_identity_survives_json() {
-    let identity = bundled().identity(&DocumentOptions::default());
+    let identity = bundled().identity(&DocumentOptions::default()).unwrap();
     let json = serde_json::to_string(&identity).unwrap();
     assert_eq!(serde_json::from_str::<quarry_encoders::EncoderIdentity>(&json).unwrap(), identity);
     assert!(json.contains(r#""tf":"1+ln""#), "{json}");
