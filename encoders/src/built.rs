@@ -180,7 +180,7 @@ impl GraphSource<'_> {
                     }
                 };
                 let projections = projections.iter().map(layer).collect::<Result<_, _>>()?;
-                Head::Tokens(TokenHead { projections })
+                Head::Tokens(TokenHead { projections, plain: false })
             }
         };
         Ok(checkpoint.graph(&head, built.precision)?)

@@ -154,6 +154,7 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
         skip_tokens: distinct(skip_tokens),
         strip: false,
         lowercase: false,
+        whole: None,
     };
     manifest(root, name, &rows, parameters)
 }
@@ -236,6 +237,7 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
         skip_tokens: distinct(skip_tokens.into_iter().filter_map(token).collect()),
         strip: true,
         lowercase: transformer["do_lower_case"].as_bool().unwrap_or(false),
+        whole: None,
     };
     let rows = Rows { family: Family::Pylate, body: body.clone(), layers, linear: None, dims };
     manifest(root, name, &rows, parameters)
