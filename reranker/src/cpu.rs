@@ -332,13 +332,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Scores a document; `next` is the one that will be scored after it.
-    fn score(
-        &self,
-        at: usize,
-        next: Option<usize>,
-        bounds: bool,
-        scratch: &mut Scratch,
-    ) -> Scored {
+    fn score(&self, at: usize, next: Option<usize>, bounds: bool, scratch: &mut Scratch) -> Scored {
         let Place { hit, rows } = &self.places[at];
         let Lens { store, query, table } = &self.lenses[hit.segment];
         let kernels = self.kernels;

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use quarry_index::Index;
 use quarry_reranker::{CpuReranker, Device, GpuReranker, open};
-use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, Reranked};
+use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, Reranked, SearchError};
 use quarry_vectors::TokenEmbeddings;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -40,11 +40,19 @@ fn drivers() -> Option<&'static [PathBuf; 2]> {
             let folder = base.join(name);
             std::fs::create_dir_all(&folder).unwrap();
             let options = [
-                "-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Werror",
-                "-shared", "-fPIC",
+                "-std=c++17",
+                "-O1",
+                "-ffp-contract=off",
+                "-U_FORTIFY_SOURCE",
+                "-Wall",
+                "-Wno-unknown-pragmas",
+                "-Werror",
+                "-shared",
+                "-fPIC",
             ];
             let library = folder.join("libcuda.so");
-            let done = Command::new("g++").args(options).arg(source).arg("-o").arg(&library).status();
+            let done =
+                Command::new("g++").args(options).arg(source).arg("-o").arg(&library).status();
             assert!(done.unwrap().success(), "the driver of the tests does not compile");
             folder
         }))
@@ -73,6 +81,14 @@ fn case(name: &str, driver: usize, settings: &[(&str, &str)]) -> Option<String> 
 /// Lets a call of the driver fail until it is told otherwise.
 fn fail(fault: &str) {
     std::fs::write(std::env::var("DRIVER_FAULTS").unwrap(), fault).unwrap();
+}
+
+/// Why a device was not used.
+fn refusal(opened: Result<Arc<dyn Rerank>, SearchError>) -> String {
+    match opened {
+        Ok(reranker) => panic!("it is used: {}", reranker.device()),
+        Err(why) => why.to_string(),
+    }
 }
 
 fn k(n: usize) -> NonZeroUsize {
@@ -140,7 +156,7 @@ fn a_case() {
         "alike" => as_the_processor(&index, &cpu),
         "near ties" => near_ties(),
         "unusable" => {
-            let why = open(Arc::clone(&index), Device::Cuda, None).unwrap_err().to_string();
+            let why = refusal(open(Arc::clone(&index), Device::Cuda, None));
             eprintln!("refused: {why}");
             assert!(why.contains("use --device auto or cpu"), "{why}");
             let made = open(Arc::clone(&index), Device::Auto, None).unwrap();
@@ -190,7 +206,7 @@ fn a_case() {
             let some = GpuReranker::new(Arc::clone(&index), false, Some(9 << 10)).unwrap();
             assert!((1..DOCUMENTS).contains(&some.resident()), "{}", some.resident());
             same(&some, &cpu, &Batch::new(&mut rng, 3), &all);
-            let none = open(Arc::clone(&index), Device::Cuda, Some(100)).unwrap_err().to_string();
+            let none = refusal(open(Arc::clone(&index), Device::Cuda, Some(100)));
             assert!(none.contains("--device-memory"), "{none}");
         }
         other => panic!("no case is called {other}"),
@@ -234,9 +250,8 @@ fn as_the_processor(index: &Arc<Index>, cpu: &CpuReranker) {
 /// Documents whose scores are the same sum in another order: which are best depends on roundings alone,
 /// and the device adds long queries up in another order.
 fn near_ties() {
-    let shifted = |row: &[f32], by: usize| -> Vec<f32> {
-        (0..DIMS).map(|d| row[(d + by) % DIMS]).collect()
-    };
+    let shifted =
+        |row: &[f32], by: usize| -> Vec<f32> { (0..DIMS).map(|d| row[(d + by) % DIMS]).collect() };
     let mut rng = SmallRng::seed_from_u64(21);
     let base = rows(&mut rng, DIMS, 4);
     let (_folder, index) = shared::index(4 * DIMS, DIMS, &mut |id| {
@@ -246,7 +261,7 @@ fn near_ties() {
     });
     let cpu = CpuReranker::new(Arc::clone(&index)).unwrap();
     let gpu = GpuReranker::new(Arc::clone(&index), false, None).unwrap();
-    let queries: Vec<TokenEmbeddings> = (0..6)
+    let queries: Vec<TokenEmbeddings> = (0..4)
         .map(|_| {
             let row = rows(&mut rng, DIMS, 1);
             let row = row.rows().next().unwrap().to_vec();
@@ -255,7 +270,7 @@ fn near_ties() {
         })
         .collect();
     let queries: Vec<&TokenEmbeddings> = queries.iter().collect();
-    for n in [1, 3, 10] {
+    for n in [3, 10] {
         let params = RerankParams::new(k(n));
         let found = gpu.exhaustive(&queries, &params).unwrap();
         let want = cpu.exhaustive(&queries, &params).unwrap();

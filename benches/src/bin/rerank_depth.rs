@@ -9,7 +9,11 @@
 //!
 //! Without a GPU it says so and ends well.
 #![allow(clippy::print_stdout, reason = "a program for people")]
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "times and counts")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "times and counts"
+)]
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -79,8 +83,16 @@ fn main() -> Result<()> {
         "batch", "pruning", "scored", "device us", "x", "processor us", "x"
     );
     let mut report = Vec::new();
-    for (batch, depth) in [(1, 1000), (16, 1000), (64, 1000), (256, 1000), (1, 4000), (16, 4000), (64, 4000), (256, 4000)]
-    {
+    for (batch, depth) in [
+        (1, 1000),
+        (16, 1000),
+        (64, 1000),
+        (256, 1000),
+        (1, 4000),
+        (16, 4000),
+        (64, 4000),
+        (256, 4000),
+    ] {
         let queries = queries(&gpu, &mut numbers, &args, (batch, depth))?;
         report.extend(compare(&args, &gpu, &cpu, &queries, (batch, depth))?);
     }

@@ -112,7 +112,8 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let (short, deep) = (first(args.k), first(args.depth));
-    let second = RerankParams { weight: quarry_searcher::DEFAULT_WEIGHT, ..RerankParams::new(args.k) };
+    let second =
+        RerankParams { weight: quarry_searcher::DEFAULT_WEIGHT, ..RerankParams::new(args.k) };
     let variants = [
         ("all scored", second),
         ("candidate pruning", RerankParams { alpha: Some(DEFAULT_ALPHA), ..second }),
@@ -229,7 +230,10 @@ fn embed(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Random rows of length one; a value is the sum of four bytes, near enough to a normal one.
-fn rows(random: &mut SmallRng, count: usize) -> Result<TokenEmbeddings, quarry_vectors::TokenEmbeddingsError> {
+fn rows(
+    random: &mut SmallRng,
+    count: usize,
+) -> Result<TokenEmbeddings, quarry_vectors::TokenEmbeddingsError> {
     let mut values = vec![0f32; count * DIMS];
     let mut raw = [0u8; 4 * DIMS];
     for row in values.chunks_exact_mut(DIMS) {

@@ -29,8 +29,6 @@ use crate::query::QueryRows;
 use prepared::Prepared;
 use start::Costs;
 
-use crate::query::{LANES, QueryRows};
-
 /// Where a second stage runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Device {

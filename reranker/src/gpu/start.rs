@@ -104,12 +104,11 @@ impl GpuReranker {
         Ok(made)
     }
 
-
     /// Compares scores of some documents with the processor's.
     #[expect(clippy::cast_precision_loss, reason = "random numbers")]
     fn self_test(&mut self) -> Result<(), CudaError> {
         let resident = self.resident();
-        if resident == 0 {
+        if self.corpus.tokens(0..resident) == 0 {
             return Err(CudaError::NotResident(
                 "the device's memory, or what --device-memory allows of it, holds no document's rows",
             ));
@@ -194,5 +193,4 @@ impl GpuReranker {
             count *= 4;
         }
     }
-
 }

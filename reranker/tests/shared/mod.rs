@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// Rows of length one.
-pub fn rows(rng: &mut SmallRng, dims: usize, count: usize) -> TokenEmbeddings {
+pub(crate) fn rows(rng: &mut SmallRng, dims: usize, count: usize) -> TokenEmbeddings {
     let mut values = Vec::new();
     for _ in 0..count {
         let row: Vec<f32> = (0..dims).map(|_| rng.random_range(-1.0..1.0)).collect();
@@ -29,7 +29,7 @@ pub fn rows(rng: &mut SmallRng, dims: usize, count: usize) -> TokenEmbeddings {
 }
 
 /// An index of documents called `0`, `1` and so on, with the rows that `read` gives, in int8 and fp16.
-pub fn index(
+pub(crate) fn index(
     documents: usize,
     dims: usize,
     read: &mut dyn FnMut(&str) -> TokenEmbeddings,
@@ -64,13 +64,14 @@ pub fn index(
         replace: true,
         source: Value::Null,
     };
-    add_tokens(folder.path(), &options, TokenInput::Rows(dims, &mut |id| Ok(read(id))), &|_| {}).unwrap();
+    add_tokens(folder.path(), &options, TokenInput::Rows(dims, &mut |id| Ok(read(id))), &|_| {})
+        .unwrap();
     let index = Arc::new(Index::open(folder.path(), Verify::Full).unwrap());
     (folder, index)
 }
 
 /// Some of so many documents, in the first stage's order.
-pub fn candidates(rng: &mut SmallRng, documents: usize, count: usize) -> Vec<Hit> {
+pub(crate) fn candidates(rng: &mut SmallRng, documents: usize, count: usize) -> Vec<Hit> {
     let mut hits: Vec<Hit> = (0..count)
         .map(|at| {
             // Every document at most once.
@@ -89,7 +90,7 @@ pub fn candidates(rng: &mut SmallRng, documents: usize, count: usize) -> Vec<Hit
 }
 
 /// The same ranking but for documents whose fp16 scores differ by less than rounding.
-pub fn alike(found: &Reranked, want: &Reranked, what: &str) {
+pub(crate) fn alike(found: &Reranked, want: &Reranked, what: &str) {
     for (at, (a, b)) in found.hits.iter().zip(&want.hits).enumerate() {
         assert!((a.score - b.score).abs() < 1e-3, "{what}: {} and {}", a.score, b.score);
         let near = |hit: &&Hit| (hit.score - a.score).abs() < 1e-3;
