@@ -27,7 +27,7 @@ use quarry_benches::Numbers;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Lists, TokenInput, TokenOptions, add_tokens, build};
-use quarry_reranker::cuda::CudaError;
+use quarry_reranker::cuda::{CudaError, Gpu};
 use quarry_reranker::{CpuReranker, GpuReranker};
 use quarry_searcher::{
     DEFAULT_ALPHA, DEFAULT_BETA, Hit, Rerank, RerankParams, RerankQuery, RerankStats, Reranked,
@@ -60,6 +60,10 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Err(e @ (CudaError::NoDriver | CudaError::NoDevice)) = Gpu::open(0) {
+        println!("skipped: {e}");
+        return Ok(());
+    }
     let mut numbers = Numbers::new(3);
     if !args.work.join("CURRENT").exists() {
         make(&args, &mut numbers)?;
@@ -68,14 +72,7 @@ fn main() -> Result<()> {
     index.preload()?;
     let index = Arc::new(index);
     let cpu = CpuReranker::new(Arc::clone(&index))?;
-    let gpu = match GpuReranker::new(Arc::clone(&index), false, None) {
-        Ok(gpu) => gpu,
-        Err(e @ (CudaError::NoDriver | CudaError::NoDevice)) => {
-            println!("skipped: {e}");
-            return Ok(());
-        }
-        Err(e) => return Err(e.into()),
-    };
+    let gpu = GpuReranker::new(Arc::clone(&index), false, None)?;
     let cores = rayon::current_num_threads();
     println!("{} beside {cores} cores; correlation {}", gpu.device(), args.correlation);
     println!(
