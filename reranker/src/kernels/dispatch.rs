@@ -2,9 +2,7 @@
 
 use quarry_index::tokens::{Int8Rows, ResidualRows, SignRows};
 
-#[cfg(target_arch = "x86_64")]
-use super::lines;
-use super::{Coded, INT8, RESIDUAL, SIGN, Scratch, Sums, scalar, total};
+use super::{Coded, INT8, RESIDUAL, SIGN, Scratch, Sums, lines, scalar, total};
 use crate::query::{LANES, QueryRows};
 
 /// The instructions that kernels use.
@@ -226,7 +224,10 @@ impl Kernels {
                 let room = scratch.pairs(query.stride());
                 super::avx2::coded::<KIND, BOUNDS>(query, document, room)
             }
-            _ => scalar::coded::<KIND, BOUNDS>(query, document),
+            _ => {
+                lines(document.next, 0..document.next.len());
+                scalar::coded::<KIND, BOUNDS>(query, document)
+            }
         }
     }
 }
