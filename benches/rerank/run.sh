@@ -18,8 +18,10 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
 if [ -z "${NO_BUILD:-}" ]; then
-    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin maxsim --bin rerank_cuda >&2
+    "${CARGO:-cargo}" build --release --locked --manifest-path "$root/Cargo.toml" --bin maxsim --bin rerank_cuda --bin rerank_depth >&2
 fi
 "$venv/bin/python" "$here/bench.py" "$@"
-# Without a device it says so.
-"${CARGO_TARGET_DIR:-$root/target}/release/rerank_cuda"
+# Without a device they say so.
+bin=${CARGO_TARGET_DIR:-$root/target}/release
+"$bin/rerank_cuda"
+"$bin/rerank_depth" --work "$WORK/depth"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MaxSim of queries with ragged candidates in PyTorch, on a GPU: what the CUDA kernels are compared with.
 
-    python3 torch_maxsim.py [--documents 200000] [--out FILE]
+    python3 torch_maxsim.py [--documents 150000] [--out FILE]
 
 Documents of 20 to 180 tokens of 128 fp16 values lie one after another in device memory, as in the
 kernels' benchmark. Timed with events, median of the repeats, gathering included:
@@ -10,6 +10,10 @@ kernels' benchmark. Timed with events, median of the repeats, gathering included
 - flat: a query's candidates gathered into one matrix without padding, matrix product, maximum by
   document (segment_reduce), sum; a loop over queries
 - loop: one matrix product a candidate, one query
+- flash-maxsim: the Triton kernel of the package of that name (PyPI, 0.3.0), where it is installed:
+  one call a query, which reads the candidates' rows where they lie (flash_maxsim_rerank_direct)
+
+The package numbers values in 32 bits, so there are no more than 2^31 of them here.
 """
 
 import argparse
@@ -40,7 +44,7 @@ def median_us(run, repeats):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--documents", type=int, default=200_000)
+    parser.add_argument("--documents", type=int, default=150_000)
     parser.add_argument("--out")
     args = parser.parse_args()
     if not torch.cuda.is_available():
@@ -97,10 +101,25 @@ def main():
         at, end = host_starts, host_ends
         return torch.stack([(queries[0] @ rows[at[d] : end[d]].T).amax(1).float().sum() for d in ids])
 
+    def flash(batch):
+        places = [[(starts[ids].int(), lengths[ids].int()) for ids in s[:batch]] for s in sets]
+
+        def run(i):
+            return torch.stack([direct(queries[q], rows, at, length, longest) for q, (at, length) in enumerate(places[i % 4])])
+
+        return run
+
     host = starts.tolist()
     host_starts, host_ends = host[:-1], host[1:]
     one, other, third = padded(1, 1)(0)[0], flat(1)(0)[0], loop(0)
     assert (one - other).abs().max() < 0.05 and (one - third).abs().max() < 0.05, "the ways disagree"
+    try:
+        from flash_maxsim import flash_maxsim_rerank_direct as direct
+    except ImportError:
+        direct = None
+        print("flash-maxsim: skipped, it is not installed")
+    if direct:
+        assert (one - flash(1)(0)[0]).abs().max() < 0.05, "flash-maxsim disagrees"
     results = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": []}
     cases = [
         ("padded", 1, padded(1, 1), 20),
@@ -110,12 +129,14 @@ def main():
         ("flat", 64, flat(64), 5),
         ("loop", 1, loop, 5),
     ]
+    if direct:
+        cases += [("flash-maxsim", n, flash(n), 20) for n in (1, 64, 256)]
     for name, batch, run, repeats in cases:
         us = median_us(run, repeats)
         read = batch * DEPTH * 100 * DIMS * 2
         row = {"way": name, "queries": batch, "us": us, "m_documents_s": batch * DEPTH / us, "gb_s": read / us / 1e3}
         results["rows"].append(row)
-        print(f"torch {name:<8}{batch:>4} x {DEPTH}{us:>12.1f} us{row['m_documents_s']:>10.2f} M docs/s{row['gb_s']:>8.0f} GB/s")
+        print(f"torch {name:<13}{batch:>4} x {DEPTH}{us:>12.1f} us{row['m_documents_s']:>10.2f} M docs/s{row['gb_s']:>8.0f} GB/s")
     if args.out:
         with open(args.out, "w") as file:
             json.dump(results, file, indent=1)

@@ -17,6 +17,7 @@ use quarry_searcher::{
 use quarry_server::api::RerankInput;
 use quarry_vectors::{EncodeTokens, Query, TokenEmbeddings};
 
+use crate::commands::index::parse_bytes;
 use crate::commands::tokens::FormArg;
 use crate::model;
 
@@ -78,10 +79,10 @@ pub(crate) struct RerankArgs {
     #[arg(long, value_name = "N", requires = "rerank")]
     depth: Option<NonZeroUsize>,
     /// Leave out candidates whose first score lies more than this share below the k-th, or `off`
-    /// [default: 0.3; off with --exact-rerank]
+    /// [default: 0.4; off with --exact-rerank]
     #[arg(long, value_name = "SHARE", requires = "rerank", value_parser = parse_knob::<f32>)]
     alpha: Option<Knob<f32>>,
-    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 30;
+    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 20;
     /// off with --exact-rerank]
     #[arg(long, value_name = "N", requires = "rerank", value_parser = parse_knob::<NonZeroUsize>)]
     beta: Option<Knob<NonZeroUsize>>,
@@ -98,6 +99,10 @@ pub(crate) struct RerankArgs {
     /// Where rows are scored
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
+    /// Bytes of a GPU's memory that rows may take, such as 2GiB; the processor scores the documents that
+    /// do not fit [default: what is free, less a reserve]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    device_memory: Option<u64>,
     /// Form of the rows that is scored [default: int8 where stored]
     #[arg(long, value_enum, value_name = "FORM")]
     form: Option<FormArg>,
@@ -153,7 +158,7 @@ impl RerankArgs {
         index: &Arc<Index>,
         model: Option<&str>,
     ) -> anyhow::Result<SecondStage> {
-        let reranker = reranker(index, self.device, self.form)?;
+        let reranker = reranker(index, (self.device, self.device_memory), self.form)?;
         let files = (&self.query_tokens, &self.query_lengths, &self.query_ids);
         let questions = match files {
             (Some(rows), Some(lengths), Some(ids)) => {
@@ -167,14 +172,18 @@ impl RerankArgs {
     }
 }
 
-/// What scores an index's token embeddings.
+/// What scores an index's token embeddings: on a device, in at most so many bytes of its memory.
 pub(crate) fn reranker(
     index: &Arc<Index>,
-    device: Device,
+    (device, memory): (Device, Option<u64>),
     form: Option<FormArg>,
 ) -> anyhow::Result<Arc<dyn Rerank>> {
+    if memory.is_some() && (device == Device::Cpu || form.is_some()) {
+        bail!("--device-memory: with --device cpu or --form no GPU is used; leave one of them out");
+    }
     let Some(form) = form else {
-        return Ok(quarry_reranker::open(Arc::clone(index), device.into())?);
+        let budget = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        return Ok(quarry_reranker::open(Arc::clone(index), device.into(), budget)?);
     };
     if device == Device::Cuda {
         bail!(

@@ -3,6 +3,7 @@
 // (shuffle, matrix product) or block (barrier). The order of the fibers is fixed, so what this finds
 // is wrong arithmetic, indexing and control flow; races and missing waits are for compute-sanitizer.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -19,14 +20,17 @@
 
 namespace host {
 struct Index { u32 x, y, z; };
+// A context begins a fiber; from then on jumps switch, which ask nothing of the system.
 struct Fiber {
   ucontext_t context;
+  jmp_buf here;
+  bool begun = false;
   std::vector<char> stack;
   u64 wait_warp = 0, wait_block = 0;  // meetings this fiber has come to
   bool done = false;
 };
 inline std::vector<Fiber> fibers;
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline u32 current;
 inline Index thread_index, block_index, block_size, grid_size;
 inline std::vector<u64> met_warp;  // meetings completed, by warp
@@ -39,7 +43,16 @@ inline std::vector<u8> shared_memory;
 struct Shown { u32 w[8]; };
 inline std::vector<Shown> shown[2];
 
-inline void yield() { swapcontext(&fibers[current].context, &scheduler); }
+inline void yield() {
+  if (!_setjmp(fibers[current].here)) _longjmp(scheduler, 1);
+}
+__attribute__((noinline)) inline void resume() {
+  Fiber& fiber = fibers[current];
+  if (_setjmp(scheduler)) return;
+  if (fiber.begun) _longjmp(fiber.here, 1);
+  fiber.begun = true;
+  setcontext(&fiber.context);
+}
 inline void enter() {
   body();
   fibers[current].done = true;
@@ -70,12 +83,13 @@ inline void launch(Index grid, u32 block, u32 shared_bytes, std::function<void()
     for (u32 x = 0; x < grid.x; x++) {
       block_index = {x, y, 0};
       shared_memory.assign(shared_bytes + 128, 0xaa);
-      fibers = std::vector<Fiber>(block);
+      if (fibers.size() != block) fibers = std::vector<Fiber>(block);  // stacks are kept
       met_warp.assign(block / 32, 0), at_warp.assign(block / 32, 0);
       met_block = 0, at_block = 0;
       for (auto& board : shown) board.assign(block, Shown{});
       for (auto& fiber : fibers) {
-        fiber.stack.resize(64 << 10);
+        if (fiber.stack.empty()) fiber.stack.resize(64 << 10);
+        fiber.wait_warp = fiber.wait_block = 0, fiber.done = fiber.begun = false;
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
         fiber.context.uc_stack.ss_size = fiber.stack.size();
@@ -89,7 +103,7 @@ inline void launch(Index grid, u32 block, u32 shared_bytes, std::function<void()
         for (current = 0; current < block; current++) {
           if (fibers[current].done) continue;
           thread_index = {current, 0, 0};
-          swapcontext(&scheduler, &fibers[current].context);
+          resume();
           left += !fibers[current].done;
         }
         u64 after = met_block;

@@ -19,11 +19,12 @@ use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, RerankStats, Reran
 use quarry_vectors::{DocId, TokenEmbeddings, TopK};
 use rayon::prelude::*;
 
-use crate::kernels::{Kernels, Scored, Scratch, prefetch};
+use crate::kernels::{Kernels, Scored, Scratch, lines};
 use crate::prune::{self, EarlyExit};
 use crate::query::QueryRows;
 
-/// Documents between the one that is scored and the one that is asked for.
+/// Documents between the one that is scored and the one that is asked for; of int8 rows the kernel asks
+/// for the next document's itself, little by little.
 const AHEAD: usize = 2;
 /// Documents of a piece of work of the exhaustive search.
 const CHUNK: usize = 256;
@@ -134,7 +135,6 @@ impl CpuReranker {
         form: Form,
         params: &RerankParams,
     ) -> Result<Reranked, SearchError> {
-        let lenses = self.lenses(query.tokens, form)?;
         let candidates = query.candidates;
         let first: Vec<f32> = candidates.iter().map(|hit| hit.score).collect();
         let kept = params
@@ -143,8 +143,23 @@ impl CpuReranker {
         let bonuses = prune::bonuses(&first, params.weight, query.tokens.len());
         let places: Vec<Place> = candidates[..kept]
             .iter()
-            .map(|hit| Place { hit: *hit, rows: lenses[hit.segment].store.rows(hit.doc) })
-            .collect();
+            .map(|hit| {
+                let store = self.index.segments()[hit.segment].tokens();
+                let rows = store.ok_or(SearchError::NoTokens)?.rows(hit.doc);
+                Ok(Place { hit: *hit, rows })
+            })
+            .collect::<Result<_, SearchError>>()?;
+        // The first rows are on their way while the query is prepared.
+        let mut by_address: Vec<usize> = (0..kept).collect();
+        if params.beta.is_none() {
+            by_address.sort_unstable_by_key(|i| (places[*i].hit.segment, places[*i].rows.start));
+        }
+        if let Some(Place { hit, rows }) = by_address.first().map(|first| &places[*first])
+            && let Some(store) = self.index.segments()[hit.segment].tokens()
+        {
+            ask(store, rows, form);
+        }
+        let lenses = self.lenses(query.tokens, form)?;
         let work = Work { kernels: self.kernels, form, lenses: &lenses, places: &places };
         let order = |a: &(f32, usize), b: &(f32, usize)| {
             self.order((a.0, places[a.1].hit), (b.0, places[b.1].hit))
@@ -157,20 +172,19 @@ impl CpuReranker {
             for at in 0..kept {
                 check(at, params.deadline)?;
                 work.ahead(at + AHEAD);
-                scores[at] = work.score(at, bounds, &mut scratch);
+                scores[at] = work.score(at, Some(at + 1), bounds, &mut scratch);
                 if !exit.offer(at, scores[at].score + bonuses[at]) {
                     break;
                 }
             }
         } else {
-            let mut by_address: Vec<usize> = (0..kept).collect();
-            by_address.sort_unstable_by_key(|i| (places[*i].hit.segment, places[*i].rows.start));
             for (n, at) in by_address.iter().enumerate() {
                 check(n, params.deadline)?;
                 if let Some(next) = by_address.get(n + AHEAD) {
                     work.ahead(*next);
                 }
-                scores[*at] = work.score(*at, bounds, &mut scratch);
+                let next = by_address.get(n + 1).copied();
+                scores[*at] = work.score(*at, next, bounds, &mut scratch);
             }
             for (at, scored) in scores.iter().enumerate() {
                 exit.offer(at, scored.score + bonuses[at]);
@@ -197,7 +211,7 @@ impl CpuReranker {
                     break;
                 }
                 check(at, params.deadline)?;
-                best.offer((fine.score(at, false, &mut scratch).score + bonuses[at], at));
+                best.offer((fine.score(at, None, false, &mut scratch).score + bonuses[at], at));
                 stats.rescored += 1;
             }
             best.into_sorted()
@@ -229,7 +243,7 @@ impl CpuReranker {
             let place = [Place { hit: Hit { segment, doc, score: 0.0 }, rows: store.rows(doc) }];
             for (lenses, best) in queries.iter().zip(&mut best) {
                 let work = Work { kernels: self.kernels, form, lenses, places: &place };
-                best.offer((work.score(0, false, &mut scratch).score, place[0].hit));
+                best.offer((work.score(0, None, false, &mut scratch).score, place[0].hit));
             }
         }
         Ok(best.into_iter().map(TopK::into_sorted).collect())
@@ -317,7 +331,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn score(&self, at: usize, bounds: bool, scratch: &mut Scratch) -> Scored {
+    /// Scores a document; `next` is the one that will be scored after it.
+    fn score(&self, at: usize, next: Option<usize>, bounds: bool, scratch: &mut Scratch) -> Scored {
         let Place { hit, rows } = &self.places[at];
         let Lens { store, query, table } = &self.lenses[hit.segment];
         let kernels = self.kernels;
@@ -325,11 +340,11 @@ impl Work<'_> {
         let plain = |score| Scored { score, ..Scored::default() };
         let scored = match self.form {
             Form::Int8 => store.int8().map(|all| {
-                let rows = all.slice(rows);
+                let (rows, next) = (all.slice(rows), self.next(next));
                 if bounds {
-                    kernels.int8_bounds(query, &rows, scratch)
+                    kernels.int8_bounds_then(query, &rows, next, scratch)
                 } else {
-                    plain(kernels.int8(query, &rows, scratch))
+                    plain(kernels.int8_then(query, &rows, next, scratch))
                 }
             }),
             Form::Fp16 => store.fp16().map(|all| {
@@ -347,42 +362,54 @@ impl Work<'_> {
         scored.unwrap_or_default()
     }
 
-    /// Asks for a document's rows from memory.
-    fn ahead(&self, at: usize) {
-        let Some(Place { hit, rows }) = self.places.get(at) else { return };
+    /// The int8 rows of the document that will be next, whose scales are asked for at once.
+    fn next(&self, at: Option<usize>) -> &[i8] {
+        let place = at.and_then(|at| self.places.get(at));
+        let Some(Place { hit, rows }) = place else { return &[] };
         let store = self.lenses[hit.segment].store;
-        let stride = store.meta().stride;
-        match self.form {
-            Form::Int8 => {
-                if let Some(all) = store.int8() {
-                    lines(all.rows, rows.start * stride..rows.end * stride);
-                    lines(all.scales, rows.clone());
-                }
-            }
-            Form::Fp16 => {
-                if let Some(all) = store.fp16() {
-                    lines(all, rows.start * stride..rows.end * stride);
-                }
-            }
-            Form::Residual => {
-                if let Some(all) = store.residual() {
-                    lines(all.rows, rows.start * stride / 2..rows.end * stride / 2);
-                    lines(all.scales, rows.clone());
-                    lines(all.centroid, rows.clone());
-                }
-            }
-            Form::Sign => {
-                if let Some(all) = store.signs() {
-                    lines(all.rows, rows.start * stride / 8..rows.end * stride / 8);
-                    lines(all.scales, rows.clone());
-                }
-            }
+        store.int8().map_or(&[], |all| {
+            lines(all.scales, rows.clone());
+            &all.rows[rows.start * all.stride..rows.end * all.stride]
+        })
+    }
+
+    /// Asks for a document's rows from memory, but for int8 rows, which [`Self::score`] asks for.
+    fn ahead(&self, at: usize) {
+        if let Some(Place { hit, rows }) = self.places.get(at)
+            && self.form != Form::Int8
+        {
+            ask(self.lenses[hit.segment].store, rows, self.form);
         }
     }
 }
 
-fn lines<T>(values: &[T], range: Range<usize>) {
-    for at in range.step_by((64 / size_of::<T>()).max(1)) {
-        prefetch(values, at);
+/// Asks for a document's rows from memory.
+fn ask(store: &TokenStore, rows: &Range<usize>, form: Form) {
+    let stride = store.meta().stride;
+    match form {
+        Form::Int8 => {
+            if let Some(all) = store.int8() {
+                lines(all.rows, rows.start * stride..rows.end * stride);
+                lines(all.scales, rows.clone());
+            }
+        }
+        Form::Fp16 => {
+            if let Some(all) = store.fp16() {
+                lines(all, rows.start * stride..rows.end * stride);
+            }
+        }
+        Form::Residual => {
+            if let Some(all) = store.residual() {
+                lines(all.rows, rows.start * stride / 2..rows.end * stride / 2);
+                lines(all.scales, rows.clone());
+                lines(all.centroid, rows.clone());
+            }
+        }
+        Form::Sign => {
+            if let Some(all) = store.signs() {
+                lines(all.rows, rows.start * stride / 8..rows.end * stride / 8);
+                lines(all.scales, rows.clone());
+            }
+        }
     }
 }

@@ -32,8 +32,15 @@ fn host() -> Option<&'static Path> {
         }
         let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("maxsim-host");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/cuda/host.cpp");
-        let options =
-            ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Werror"];
+        let options = [
+            "-std=c++17",
+            "-O1",
+            "-ffp-contract=off",
+            "-U_FORTIFY_SOURCE",
+            "-Wall",
+            "-Wno-unknown-pragmas",
+            "-Werror",
+        ];
         let done = Command::new("g++").args(options).arg(source).arg("-o").arg(&binary).status();
         assert!(done.unwrap().success(), "the kernels do not compile for the host");
         Some(binary)

@@ -2,121 +2,43 @@
 //! cases, in every mode. Without a device it says so.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
-use std::convert::Infallible;
+mod shared;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quarry_index::tokens::Form;
-use quarry_index::{Index, Verify};
-use quarry_indexer::{
-    BuildOptions, LEAST_MEMORY, Levels, Lists, TokenInput, TokenOptions, add_tokens, build,
-    default_clusters, default_seismic,
-};
+use quarry_index::Index;
 use quarry_reranker::cuda::CudaError;
 use quarry_reranker::{CpuReranker, Device, GpuReranker, open};
 use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, Reranked};
-use quarry_vectors::{DocId, Document, InputVector, SparseVector, TokenEmbeddings};
+use quarry_vectors::TokenEmbeddings;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde_json::{Map, Value};
 use tempfile::TempDir;
+
+use shared::{alike, candidates, rows};
 
 const DIMS: usize = 128;
 const DOCUMENTS: usize = 3_000;
 /// Cases of each mode; four modes.
 const CASES: usize = 250;
 
-fn rows(rng: &mut SmallRng, count: usize) -> TokenEmbeddings {
-    let mut values = Vec::new();
-    for _ in 0..count {
-        let row: Vec<f32> = (0..DIMS).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-        values.extend(row.into_iter().map(|v| v / norm));
-    }
-    TokenEmbeddings::new(DIMS, values).unwrap()
-}
-
 /// Documents of 0 to 180 rows, one of 2,000, some alike.
 fn index() -> (TempDir, Arc<Index>) {
-    let folder = tempfile::tempdir().unwrap();
-    let options = BuildOptions {
-        out: folder.path().to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::NONE,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 1 << 10,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: false,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
-    };
-    let vector = SparseVector::from_pairs(vec![(0, 1.0)]).unwrap();
-    let documents = (0..DOCUMENTS).map(|n| {
-        let vector = Some(InputVector::Terms(vector.clone()));
-        Ok::<_, Infallible>(Document { id: n.to_string(), vector, ..Document::default() })
-    });
-    build(documents, None, &options, &|_| {}).unwrap();
     let mut rng = SmallRng::seed_from_u64(3);
-    let mut last = rows(&mut rng, 20);
+    let mut last = rows(&mut rng, DIMS, 20);
     let mut read = |id: &str| {
         if id == "17" {
-            return Ok(rows(&mut rng, 2_000));
+            return rows(&mut rng, DIMS, 2_000);
         }
         if rng.random_range(0..5) > 0 {
             let count = if rng.random_range(0..12) == 0 { 0 } else { rng.random_range(1..=180) };
-            last = rows(&mut rng, count);
+            last = rows(&mut rng, DIMS, count);
         }
-        Ok(last.clone())
+        last.clone()
     };
-    let options = TokenOptions {
-        forms: vec![Form::Int8, Form::Fp16],
-        pool: 1,
-        centroids: 4,
-        replace: true,
-        source: Value::Null,
-    };
-    add_tokens(folder.path(), &options, TokenInput::Rows(DIMS, &mut read), &|_| {}).unwrap();
-    let index = Arc::new(Index::open(folder.path(), Verify::Full).unwrap());
-    (folder, index)
-}
-
-fn candidates(rng: &mut SmallRng, count: usize) -> Vec<Hit> {
-    let mut hits: Vec<Hit> = (0..count)
-        .map(|at| {
-            // Every document at most once.
-            let doc = (at * 997 + rng.random_range(0..2) * 1_500) % DOCUMENTS;
-            let score = f32::from(rng.random_range(-8i8..60)) * 0.25;
-            Hit { segment: 0, doc: DocId(u32::try_from(doc).unwrap()), score }
-        })
-        .collect();
-    hits.sort_by_key(|hit| hit.doc);
-    hits.dedup_by_key(|hit| hit.doc);
-    hits.sort_by(|a, b| {
-        let (x, y) = (a.doc.0.to_string(), b.doc.0.to_string());
-        quarry_vectors::better((a.score, x.as_bytes()), (b.score, y.as_bytes()))
-    });
-    hits
-}
-
-/// The same ranking but for documents whose fp16 scores differ by less than rounding.
-fn alike(found: &Reranked, want: &Reranked, what: &str) {
-    for (at, (a, b)) in found.hits.iter().zip(&want.hits).enumerate() {
-        assert!((a.score - b.score).abs() < 1e-3, "{what}: {} and {}", a.score, b.score);
-        let near = |hit: &&Hit| (hit.score - a.score).abs() < 1e-3;
-        let moved = a.doc != b.doc;
-        let last = want.hits.last().is_some_and(|hit| near(&hit));
-        assert!(
-            !moved || last || want.hits.iter().filter(near).any(|hit| hit.doc == a.doc),
-            "{what}: place {at} has {a:?}, on the processor {b:?}"
-        );
-    }
+    shared::index(DOCUMENTS, DIMS, &mut read)
 }
 
 #[test]
@@ -127,10 +49,10 @@ fn the_device_decides_as_the_processor() {
         Err(why @ (CudaError::NoDriver | CudaError::NoDevice)) => {
             eprintln!("skipped: {why}");
             assert!(
-                open(Arc::clone(&index), Device::Cuda).is_err(),
+                open(Arc::clone(&index), Device::Cuda, None).is_err(),
                 "asked for, not there: refused"
             );
-            assert!(open(index, Device::Auto).is_ok(), "the processor takes over");
+            assert!(open(index, Device::Auto, None).is_ok(), "the processor takes over");
             return;
         }
         Err(why) => panic!("{why}"),
@@ -155,7 +77,7 @@ fn the_device_decides_as_the_processor() {
                 .map(|_| {
                     let count = [3, 60, 400][case % 3];
                     let length = rng.random_range(1..=40);
-                    (rows(&mut rng, length), candidates(&mut rng, count))
+                    (rows(&mut rng, DIMS, length), candidates(&mut rng, DOCUMENTS, count))
                 })
                 .collect();
             let queries: Vec<RerankQuery<'_>> = batch
@@ -195,7 +117,7 @@ fn the_device_decides_as_the_processor() {
             scored
         );
     }
-    let queries: Vec<TokenEmbeddings> = (0..8).map(|n| rows(&mut rng, 1 + 4 * n)).collect();
+    let queries: Vec<TokenEmbeddings> = (0..8).map(|n| rows(&mut rng, DIMS, 1 + 4 * n)).collect();
     let queries: Vec<&TokenEmbeddings> = queries.iter().collect();
     let params = RerankParams::new(k(20));
     let want = cpu.exhaustive(&queries, &params).unwrap();

@@ -12,9 +12,9 @@ use crate::{Hit, Method, Outcome, SearchError, Searcher, Stats};
 /// Candidates that a first stage hands on when nothing is said.
 pub const DEFAULT_DEPTH: usize = 100;
 /// Candidate pruning when nothing is said.
-pub const DEFAULT_ALPHA: f32 = 0.3;
+pub const DEFAULT_ALPHA: f32 = 0.4;
 /// Early exit when nothing is said.
-pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(29);
+pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(19);
 /// Weight of the first stage's standardised score when nothing is said.
 pub const DEFAULT_WEIGHT: f32 = 0.05;
 

@@ -9,6 +9,7 @@ use anyhow::Context;
 use quarry_index::{Index, Verify};
 use quarry_server::{Engine, Key, SecondStage, ServerConfig};
 
+use crate::commands::index::parse_bytes;
 use crate::output::{line, note};
 use crate::{model, rerank};
 
@@ -57,6 +58,10 @@ pub(crate) struct Args {
     /// Where token embeddings are scored
     #[arg(long, value_enum, default_value_t = rerank::Device::Auto)]
     device: rerank::Device,
+    /// Bytes of a GPU's memory that rows may take, such as 2GiB; the processor scores the documents that
+    /// do not fit [default: what is free, less a reserve]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    device_memory: Option<u64>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -72,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (dir, model_folder) = (args.dir.clone(), args.model.clone());
     let token_model = args.token_model.clone().or_else(|| model_folder.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
-    let (preload, device) = (args.preload, args.device);
+    let (preload, device) = (args.preload, (args.device, args.device_memory));
     let load = move || -> anyhow::Result<Engine> {
         let mut index = Index::open(&dir, verify)?;
         if preload {

@@ -49,6 +49,15 @@ impl Kind {
         }
     }
 
+    /// As the index calls such rows.
+    #[must_use]
+    pub fn form(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Fp16 => "fp16",
+        }
+    }
+
     /// Bytes of a row.
     #[must_use]
     pub fn row_bytes(self, stride: usize) -> usize {
@@ -67,8 +76,7 @@ impl Kind {
             Self::Int8 => [32, 64, 96, 128, 256].contains(&stride),
             Self::Fp16 => [32, 64, 96, 128].contains(&stride),
         };
-        let form = if self == Self::Int8 { "int8" } else { "fp16" };
-        if known { Ok(()) } else { Err(CudaError::Unsupported { form, stride }) }
+        if known { Ok(()) } else { Err(CudaError::Unsupported { form: self.form(), stride }) }
     }
 }
 
@@ -98,7 +106,8 @@ pub struct Corpus {
 
 impl Corpus {
     /// Copies as much as `budget` bytes allow (`None`: what is free, less a reserve): int8 first.
-    /// Segments follow one another; a form is taken when all have it.
+    /// Segments follow one another; a form is taken when all have it. Where the device refuses memory
+    /// that it called free, fewer documents go up, and a line of the log says so.
     ///
     /// # Errors
     /// When there is no kernel for the rows, or the device fails.
@@ -129,24 +138,34 @@ impl Corpus {
         let mut form = |kind: Kind, parts: &[(usize, Vec<&[u8]>)]| -> Result<Resident, CudaError> {
             kind.supports(stride)?;
             let each: usize = parts.iter().map(|(bytes, _)| bytes).sum();
-            let fitting = fitting_documents(&starts, each, left);
-            let tokens = usize::try_from(starts[fitting]).unwrap_or(0);
-            left -= tokens * each;
-            let mut buffers = parts.iter().map(|(bytes, pieces)| {
-                let buffer = DeviceBuffer::new(gpu, tokens * bytes)?;
+            let (documents, buffers) = loop {
+                let documents = fitting_documents(&starts, each, left);
+                let tokens = usize::try_from(starts[documents]).unwrap_or(0);
+                let buffers: Result<Vec<_>, CudaError> =
+                    parts.iter().map(|(bytes, _)| DeviceBuffer::new(gpu, tokens * bytes)).collect();
+                match buffers {
+                    Err(why @ CudaError::Memory { .. }) if documents > 0 => {
+                        left = tokens * each / 4 * 3;
+                        tracing::warn!("{why}; fewer documents' {} rows go up", kind.form());
+                    }
+                    other => {
+                        left = left.saturating_sub(tokens * each);
+                        break (documents, other?);
+                    }
+                }
+            };
+            let tokens = usize::try_from(starts[documents]).unwrap_or(0);
+            for (buffer, (bytes, pieces)) in buffers.iter().zip(parts) {
                 let mut at = 0;
                 for piece in pieces {
                     let take = piece.len().min(tokens * bytes - at);
-                    uploader.upload(&buffer, at, &piece[..take])?;
+                    uploader.upload(buffer, at, &piece[..take])?;
                     at += take;
                 }
-                Ok(buffer)
-            });
-            let rows =
-                buffers.next().unwrap_or(Err(CudaError::NotResident("no rows were given")))?;
-            let scales = buffers.next().transpose()?;
-            let errors = buffers.next().transpose()?;
-            Ok(Resident { documents: fitting, rows, scales, errors })
+            }
+            let mut buffers = buffers.into_iter();
+            let rows = buffers.next().ok_or(CudaError::NotResident("no rows were given"))?;
+            Ok(Resident { documents, rows, scales: buffers.next(), errors: buffers.next() })
         };
         let int8: Option<Vec<_>> = segments.iter().map(|s| s.int8).collect();
         let int8 = match int8.filter(|all| !all.is_empty()) {

@@ -20,6 +20,43 @@ use super::kernels::Kernels;
 /// The oldest driver: its CUDA version as the driver writes it.
 const LEAST_DRIVER: i32 = 12_000;
 
+/// The calls of the driver that are made below and by cudarc for them. cudarc panics where one is missing,
+/// so all are looked for first.
+const CALLS: [&str; 32] = [
+    "cuInit",
+    "cuDriverGetVersion",
+    "cuDeviceGetCount",
+    "cuDeviceGet",
+    "cuDeviceGetName",
+    "cuDeviceGetAttribute",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuMemGetInfo_v2",
+    "cuModuleLoadData",
+    "cuModuleGetFunction",
+    "cuFuncSetAttribute",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
+    "cuMemHostAlloc",
+    "cuMemFreeHost",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamSynchronize",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
+    "cuMemsetD8Async",
+    "cuLaunchKernel",
+    "cuEventCreate",
+    "cuEventRecord",
+    "cuEventElapsedTime",
+    "cuEventDestroy_v2",
+    "cuGetErrorName",
+    "cuGetErrorString",
+];
+
 /// One device with our kernels loaded.
 #[derive(Debug)]
 pub struct Gpu {
@@ -57,6 +94,14 @@ impl Gpu {
         // its calls would panic.
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
+        }
+        // SAFETY: the library is there, as was just seen, so this gives it without a panic.
+        let library = unsafe { sys::culib() };
+        for call in CALLS {
+            // SAFETY: only its address is looked for; nothing is called through this type.
+            if unsafe { library.get::<*const c_void>(call.as_bytes()) }.is_err() {
+                return Err(CudaError::DriverLacks { call });
+            }
         }
         match result::init() {
             Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {

@@ -25,6 +25,12 @@ pub enum CudaError {
         /// As the driver writes it: 1000 times the version's first number, and so on.
         found: i32,
     },
+    /// The library lacks a call, so it is no driver that we know.
+    #[error("the CUDA driver has no {call}: reinstall or update the driver")]
+    DriverLacks {
+        /// The call.
+        call: &'static str,
+    },
     /// A call of the driver failed.
     #[error("{call} failed: {why}")]
     Call {

@@ -298,8 +298,34 @@ fn start_kernel<T: Copy>(
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
+
+    /// What the source of the kernels says, and this module repeats.
+    #[test]
+    fn constants_are_those_of_the_kernels() {
+        let source = include_str!("../../cuda/exhaustive.cu");
+        let defined = |name: &str| -> usize {
+            let line = source.lines().find_map(|l| l.strip_prefix(&format!("#define {name} ")));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+        };
+        assert_eq!([STAGE, STAGES, WARPS], ["STAGE", "STAGES", "WARPS"].map(defined));
+        assert_eq!(SELECT_THREADS as usize, defined("SELECT_THREADS"));
+        assert_eq!(SELECT_SHARED as usize, 4 * (defined("BINS") + 4), "bins and the state");
+        let mut kernels = 0;
+        for line in source.lines().filter_map(|l| l.strip_prefix("EXHAUSTIVE(")) {
+            let words: Vec<&str> = line.trim_end_matches(')').split(", ").collect();
+            let name: Vec<&str> = words[0].split('_').collect();
+            let kind = if name[1] == "i8" { Kind::Int8 } else { Kind::Fp16 };
+            let stride: usize = name[2].parse().unwrap_or_else(|_| panic!("{line}"));
+            assert_eq!(words[2], kind.row_bytes(stride).to_string(), "bytes of a row: {line}");
+            assert_eq!(words[3], queries_per_warp(kind, stride).to_string(), "queries: {line}");
+            assert_eq!(kind.supports(stride), Ok(()), "{line}");
+            kernels += 1;
+        }
+        assert_eq!(kernels, 9);
+    }
 
     #[test]
     fn runs_cover_all_documents_once() {

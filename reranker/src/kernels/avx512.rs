@@ -13,7 +13,7 @@ use std::arch::x86_64::{
     _mm512_xor_si512,
 };
 
-use super::{BLOCK, Coded, INT8, RESIDUAL, Sums};
+use super::{BLOCK, Coded, INT8, RESIDUAL, Sums, lines};
 use crate::query::{LANES, QueryRows};
 
 /// MaxSim by lanes over coded rows; the caller has seen the processor's features.
@@ -63,12 +63,19 @@ unsafe fn pass<const KIND: u8, const BOUNDS: bool, const G: usize>(
     let rows = document.scales.len();
     let mut best: Best<G> = [[_mm512_set1_ps(f32::NEG_INFINITY); G]; 3];
     let mut at = 0;
+    // The next document's lines are asked for a block at a time: as many as this document's blocks read,
+    // so that no more wait at once than a core can keep track of.
+    let mut asked = if KIND == INT8 && group == 0 { 0 } else { document.next.len() };
     // SAFETY: the conditions are those of `coded`, which checked them.
     unsafe {
         while at + 8 <= rows {
+            let upto = document.next.len().min(asked + 8 * query.stride());
+            lines(document.next, asked..upto);
+            asked = upto;
             block::<KIND, BOUNDS, 8, G>(query, document, group, at, room, &mut best);
             at += 8;
         }
+        lines(document.next, asked..document.next.len());
         // The last rows again, some of them twice: a maximum does not mind.
         if rows - at > 4 {
             block::<KIND, BOUNDS, 8, G>(query, document, group, at, room, &mut best);

@@ -2,7 +2,7 @@
 
 use quarry_index::tokens::{Int8Rows, ResidualRows, SignRows};
 
-use super::{Coded, INT8, RESIDUAL, SIGN, Scratch, Sums, scalar, total};
+use super::{Coded, INT8, RESIDUAL, SIGN, Scratch, Sums, lines, scalar, total};
 use crate::query::{LANES, QueryRows};
 
 /// The instructions that kernels use.
@@ -70,9 +70,25 @@ impl Kernels {
     /// When the rows are not of the query's dimensions.
     #[must_use]
     pub fn int8(self, query: &QueryRows, rows: &Int8Rows<'_>, scratch: &mut Scratch) -> f32 {
+        self.int8_then(query, rows, &[], scratch)
+    }
+
+    /// The same, while the rows of the document that will be next are asked for from memory.
+    ///
+    /// # Panics
+    /// As [`Self::int8`].
+    #[must_use]
+    pub fn int8_then(
+        self,
+        query: &QueryRows,
+        rows: &Int8Rows<'_>,
+        next: &[i8],
+        scratch: &mut Scratch,
+    ) -> f32 {
         let coded = Coded {
             rows: bytemuck::cast_slice(rows.rows),
             scales: rows.scales,
+            next: bytemuck::cast_slice(next),
             ..Coded::default()
         };
         total(self.coded::<INT8, false>(query, &coded, query.stride(), scratch).score)
@@ -89,11 +105,27 @@ impl Kernels {
         rows: &Int8Rows<'_>,
         scratch: &mut Scratch,
     ) -> Scored {
+        self.int8_bounds_then(query, rows, &[], scratch)
+    }
+
+    /// The same, while the rows of the document that will be next are asked for from memory.
+    ///
+    /// # Panics
+    /// As [`Self::int8`].
+    #[must_use]
+    pub fn int8_bounds_then(
+        self,
+        query: &QueryRows,
+        rows: &Int8Rows<'_>,
+        next: &[i8],
+        scratch: &mut Scratch,
+    ) -> Scored {
         assert_eq!(rows.errors.len(), rows.scales.len(), "an error a row");
         let coded = Coded {
             rows: bytemuck::cast_slice(rows.rows),
             scales: rows.scales,
             errors: rows.errors,
+            next: bytemuck::cast_slice(next),
             ..Coded::default()
         };
         if rows.scales.is_empty() {
@@ -188,10 +220,14 @@ impl Kernels {
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
+                lines(document.next, 0..document.next.len());
                 let room = scratch.pairs(query.stride());
                 super::avx2::coded::<KIND, BOUNDS>(query, document, room)
             }
-            _ => scalar::coded::<KIND, BOUNDS>(query, document),
+            _ => {
+                lines(document.next, 0..document.next.len());
+                scalar::coded::<KIND, BOUNDS>(query, document)
+            }
         }
     }
 }

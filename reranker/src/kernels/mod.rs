@@ -21,7 +21,7 @@ mod prefetch;
 mod scalar;
 
 pub use dispatch::{Kernels, Scored};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::lines;
 
 use crate::query::{Aligned, LANES};
 
@@ -45,6 +45,8 @@ struct Coded<'a> {
     centroid: &'a [u32],
     table: &'a [f32],
     levels: &'a [i8],
+    /// int8: the rows of the document that will be scored next, which are asked for from memory meanwhile.
+    next: &'a [u8],
 }
 
 /// Sums by lane.

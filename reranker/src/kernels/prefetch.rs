@@ -1,9 +1,19 @@
 //! Asking for cache lines ahead of use.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the prefetch instruction"))]
 
+use std::ops::Range;
+
+/// Asks for the cache lines of some elements.
+#[inline(always)]
+pub(crate) fn lines<T>(values: &[T], range: Range<usize>) {
+    for at in range.step_by((64 / size_of::<T>()).max(1)) {
+        prefetch(values, at);
+    }
+}
+
 /// Asks for the cache line `at` elements from the first, whether or not that lies inside.
 #[inline(always)]
-pub(crate) fn prefetch<T>(values: &[T], at: usize) {
+fn prefetch<T>(values: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
