@@ -41,7 +41,7 @@ fn traced(model: &Model, passages: &[Passage<'_>]) -> Vec<Traced> {
 
 /// Title and text, joined and cut as the model reads them.
 fn ids(model: &Model, passage: &Passage<'_>) -> Vec<u32> {
-    let Some(DocumentSide::Onnx(side)) = &model.manifest().document;
+    let Some(DocumentSide::Onnx(side)) = &model.manifest().document else { unreachable!() };
     let mut tokenizer = tokenizers::Tokenizer::from_bytes(model.tokenizer_json()).unwrap();
     let cut = tokenizers::TruncationParams {
         max_length: side.parameters.max_tokens as usize,
@@ -215,7 +215,7 @@ fn a_text_that_stands_twice() {
 fn sums() {
     let (_dir, path) = case("st-sum-old");
     let model = Model::open(&path).unwrap();
-    let Some(DocumentSide::Onnx(side)) = &model.manifest().document;
+    let Some(DocumentSide::Onnx(side)) = &model.manifest().document else { unreachable!() };
     assert_eq!(side.pooling, Pooling::Sum);
     let encoder = model.onnx_document_encoder(&TRACED).unwrap();
     assert_eq!(encoder.traces(), Some(PooledBy::Sum));
@@ -254,7 +254,7 @@ fn weights_in_other_files() {
     manifest["document"]["sha256"] = format!("{:x}", Sha256::digest(&onnx)).into();
     fs::write(path.join("quarry-model.json"), manifest.to_string()).unwrap();
     let model = Model::open(&path).unwrap();
-    let Some(DocumentSide::Onnx(side)) = &model.manifest().document;
+    let Some(DocumentSide::Onnx(side)) = &model.manifest().document else { unreachable!() };
     assert_eq!((side.pooling, side.external.len()), (Pooling::InGraph, 1));
     let found = traced(&model, &[Passage { title: "", text: "stone and marble and stone" }]);
     assert!(found[0].vector.len() > 5);
