@@ -47,7 +47,7 @@ fn run(onnx: &[u8], (output, shape): (&str, OutputShape), rows: &[&[u32]], pad: 
         positions: None,
         pool_mask: None,
     };
-    let signature = Signature { inputs: &inputs, output, shape };
+    let signature = Signature { inputs: &inputs, output, shape, unpooled: None };
     let mut graph = Graph::open(
         &GraphBytes::InMemory(onnx.to_vec()),
         Path::new("made"),
@@ -64,7 +64,7 @@ fn run(onnx: &[u8], (output, shape): (&str, OutputShape), rows: &[&[u32]], pad: 
         pooled_to: ids.len(),
     });
     tensors.fill(rows, length, pad);
-    graph.run(&tensors, |values| Ok(values.to_vec())).unwrap()
+    graph.run(&tensors, |output| Ok(output.values.to_vec())).unwrap()
 }
 
 fn off(found: &[f32], want: &[f32]) -> f32 {
