@@ -6,6 +6,8 @@
 //! (recognition, checksums), of making an encoder of one session whose graph is built, and of the same
 //! with a graph in a file, which is written into a temporary folder first.
 
+#![allow(clippy::print_stdout, reason = "a program")]
+
 use std::path::Path;
 use std::time::Instant;
 
