@@ -348,7 +348,7 @@ mod tests {
     fn the_smallest_and_the_largest() {
         let none = Origin::default();
         assert_eq!(record(&[]), [0u8; 0]);
-        assert_eq!(record(&[none.clone()]), [1, 0, 0]);
+        assert_eq!(record(std::slice::from_ref(&none)), [1, 0, 0]);
         assert_eq!(origins(&[1, 0, 0], 5).unwrap(), vec![none.clone(); 5]);
         // The bytes of the format.
         let title = Origin { position: 1, place: Some((Field::Title, 0..5)) };
