@@ -3,6 +3,7 @@
 mod anserini_queries;
 mod bigann_csr;
 mod collection;
+pub mod collections;
 mod detect;
 mod double_encoding;
 mod error;
