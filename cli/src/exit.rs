@@ -54,7 +54,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
     }
-    cause.is::<DatasetError>().then_some(BAD_INPUT)
+    cause.downcast_ref::<DatasetError>().map(of_dataset)
+}
+
+fn of_dataset(error: &DatasetError) -> u8 {
+    match error {
+        DatasetError::Fetch { .. } => FAILED,
+        DatasetError::BeingPulled { .. } | DatasetError::Foreign { .. } => REFUSED,
+        _ => BAD_INPUT,
+    }
 }
 
 fn of_build(error: &BuildError) -> Option<u8> {
@@ -64,7 +72,11 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
-        | BuildError::ResumeMismatch { .. } => Some(REFUSED),
+        | BuildError::ResumeMismatch { .. }
+        | BuildError::Shards { .. }
+        | BuildError::ShardMismatch { .. }
+        | BuildError::ShardExists { .. }
+        | BuildError::NotAShard { .. } => Some(REFUSED),
         BuildError::DuplicateId { .. }
         | BuildError::Document { .. }
         | BuildError::Vector { .. }

@@ -22,7 +22,7 @@ pub(super) fn zip(
     let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| bad(e.to_string()))?;
     for at in 0..zip.len() {
         let mut entry = zip.by_index(at).map_err(|e| bad(e.to_string()))?;
-        let name = entry.name().map_err(|e| bad(e.to_string()))?.into_owned();
+        let name = entry.name().to_owned();
         let path = inside(archive, into, &name)?;
         if entry.is_dir() {
             fs::create_dir_all(&path).map_err(|e| DatasetError::open(&path, e))?;
