@@ -57,7 +57,7 @@ fn an_index_of_shards_is_the_index_of_one_machine() {
     let more = ["--passages", "32", "--passage-overlap", "4", "--lists", "impact,clusters"];
     let input = at("corpus.jsonl");
     let index = |out: &Path, extra: &[&str]| {
-        ok(&[&["index", text(&input), "--out", text(out), "--no-tune"], &more[..], extra].concat())
+        ok(&[&["index", text(&input), "--out", text(out), "--no-tune"][..], &more, extra].concat())
     };
     let one = at("one");
     index(&one, &[]);
@@ -112,7 +112,7 @@ fn encoded_shards_are_put_together() {
     corpus(&at("corpus.jsonl"), 2_500);
     let input = at("corpus.jsonl");
     let encode = |out: &Path, extra: &[&str]| {
-        ok(&[&["encode", text(&input), "--out", text(out)], extra].concat())
+        ok(&[&["encode", text(&input), "--out", text(out)][..], extra].concat())
     };
     let one = at("one.jsonl");
     encode(&one, &[]);
@@ -129,7 +129,7 @@ fn encoded_shards_are_put_together() {
     assert!(fs::read(&one).unwrap() == fs::read(&merged).unwrap());
     let merge = |shards: &[&str]| {
         let out = at("no.jsonl");
-        let error = fails(&[&["merge", "--out", text(&out)], shards].concat(), 5);
+        let error = fails(&[&["merge", "--out", text(&out)][..], shards].concat(), 5);
         assert!(!out.exists());
         error
     };
@@ -165,7 +165,7 @@ fn a_killed_merge_leaves_nothing_or_the_whole() {
     queries(&at("q.jsonl"));
     let (input, one, index) = (at("v.jsonl"), at("one"), at("index"));
     let lists = ["--lists", "impact,clusters", "--no-tune"];
-    ok(&[&["index", text(&input), "--out", text(&one)], &lists[..]].concat());
+    ok(&[&["index", text(&input), "--out", text(&one)][..], &lists].concat());
     let shards = [at("a"), at("b")];
     for (shard, out) in ["1/2", "2/2"].iter().zip(&shards) {
         let args = ["index", text(&input), "--out", text(out), "--shard", shard];

@@ -31,9 +31,10 @@ pub(crate) fn index(
     share: Share,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
-    let encoder = match args.tokens {
-        true => Some(model::token_encoder(args.input.model.as_deref(), &Default::default())?),
-        false => None,
+    let encoder = if args.tokens {
+        Some(model::token_encoder(args.input.model.as_deref(), &Default::default())?)
+    } else {
+        None
     };
     let wanted = encoder
         .as_ref()
@@ -43,7 +44,7 @@ pub(crate) fn index(
         with_input(&args.input, place, (threads, false), |input| {
             let tokens = wanted
                 .as_ref()
-                .map(|(encoder, options)| (encoder.as_ref() as &dyn EncodeTokens, options));
+                .map(|(encoder, options)| (&***encoder as &dyn EncodeTokens, options));
             let of = (input.options, share);
             build_share(input.documents, input.encoder, of, tokens, input.progress)
         })
@@ -243,10 +244,11 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
     let mut given: Vec<Option<&Path>> = Vec::new();
     let mut first: Option<(&Path, Record)> = None;
     for file in files {
+        let file = file.as_path();
         let (share, record) = read_record(file)?;
         let (of_first, as_first) = first.get_or_insert_with(|| (file, record.clone()));
         let of = as_first.shard.parse::<Share>().map_err(refused)?.of();
-        let (file, of_first) = (file.as_path(), of_first.display());
+        let of_first = of_first.display();
         if share.of() != of {
             return Err(refused(format!(
                 "{} is shard {share}, {of_first} one of {of}",

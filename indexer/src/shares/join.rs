@@ -209,7 +209,7 @@ fn compare(first: &Given<'_>, other: &Given<'_>) -> Result<(), BuildError> {
 /// The files of all shards, in the order of the input; each must be the one that its record names.
 fn shards(given: &[Given<'_>]) -> Result<Vec<PathBuf>, BuildError> {
     let whole = given.first().map_or(0, |first| first.record.input.shards);
-    let mut paths = Vec::with_capacity(whole);
+    let mut paths = Vec::new();
     for number in 0..whole {
         let Given { folder, record } = &given[number % given.len()];
         let path = shard_path(folder, number);

@@ -31,11 +31,14 @@ pub struct Share {
     of: usize,
 }
 
+/// The most shares of a build.
+const MOST: usize = 10_000;
+
 impl Share {
-    /// The share `number` of `of`; none unless 1 <= `number` <= `of`.
+    /// The share `number` of `of`; none unless 1 <= `number` <= `of` <= 10,000.
     #[must_use]
     pub fn new(number: usize, of: usize) -> Option<Self> {
-        (1..=of).contains(&number).then_some(Self { number, of })
+        ((1..=of).contains(&number) && of <= MOST).then_some(Self { number, of })
     }
 
     /// Its number, from 1.
@@ -70,7 +73,7 @@ impl FromStr for Share {
         let parsed = text.split_once('/').and_then(|(number, of)| {
             Self::new(number.trim().parse().ok()?, of.trim().parse().ok()?)
         });
-        parsed.ok_or_else(|| format!("`{text}` is no shard such as 2/3: from 1/N to N/N"))
+        parsed.ok_or_else(|| format!("`{text}` is no shard such as 2/3: from 1/N to N/N, N at most {MOST}"))
     }
 }
 
@@ -112,7 +115,7 @@ mod tests {
         for text in ["1/1", "2/3", "3/3"] {
             assert_eq!(text.parse::<Share>().unwrap().to_string(), text);
         }
-        for text in ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/2/3", ""] {
+        for text in ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/2/3", "1/10001", ""] {
             let error = text.parse::<Share>().unwrap_err();
             assert!(error.contains("2/3"), "{error}");
         }
