@@ -73,7 +73,9 @@ impl FromStr for Share {
         let parsed = text.split_once('/').and_then(|(number, of)| {
             Self::new(number.trim().parse().ok()?, of.trim().parse().ok()?)
         });
-        parsed.ok_or_else(|| format!("`{text}` is no shard such as 2/3: from 1/N to N/N, N at most {MOST}"))
+        parsed.ok_or_else(|| {
+            format!("`{text}` is no shard such as 2/3: from 1/N to N/N, N at most {MOST}")
+        })
     }
 }
 
