@@ -54,11 +54,16 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
     }
-    match cause.downcast_ref::<DatasetError>() {
-        Some(DatasetError::Exists { .. }) => Some(REFUSED),
+    cause.downcast_ref::<DatasetError>().map(of_dataset)
+}
+
+fn of_dataset(error: &DatasetError) -> u8 {
+    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, Write};
+    match error {
         // What is written is no input.
-        Some(DatasetError::Export { .. } | DatasetError::Write(_)) => Some(FAILED),
-        other => other.map(|_| BAD_INPUT),
+        Fetch { .. } | Export { .. } | Write(_) => FAILED,
+        Exists { .. } | BeingPulled { .. } | Foreign { .. } => REFUSED,
+        _ => BAD_INPUT,
     }
 }
 
@@ -69,7 +74,11 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
-        | BuildError::ResumeMismatch { .. } => Some(REFUSED),
+        | BuildError::ResumeMismatch { .. }
+        | BuildError::Shards { .. }
+        | BuildError::ShardMismatch { .. }
+        | BuildError::ShardExists { .. }
+        | BuildError::NotAShard { .. } => Some(REFUSED),
         BuildError::DuplicateId { .. }
         | BuildError::Document { .. }
         | BuildError::Vector { .. }

@@ -1,5 +1,6 @@
 //! The binary `quarry`: one subcommand a file, results on stdout, progress and messages on stderr.
 
+mod collections;
 mod commands;
 mod exit;
 mod model;
@@ -44,6 +45,7 @@ enum Command {
     Lists(commands::lists::Args),
     Tokens(commands::tokens::Args),
     Tune(commands::tune::Args),
+    Dataset(commands::dataset::Args),
     Serve(commands::serve::Args),
     Model(commands::model::Args),
     Demo(commands::demo::Args),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Lists(args) => commands::lists::run(&args),
         Command::Tokens(args) => commands::tokens::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
+        Command::Dataset(args) => commands::dataset::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),

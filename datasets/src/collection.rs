@@ -1,6 +1,6 @@
 //! A collection as a stream of documents, whatever its format.
 //!
-//! 1. a folder is a BEIR folder, or one of JSON parts; a file's format is seen by its head
+//! 1. a folder is BEIR's, MS MARCO's, or one of JSON parts; a file's format is seen by its head
 //! 2. one record at a time is read, checked and handed on; nothing is kept
 //! 3. the first error ends the stream, since what follows damage cannot be trusted
 
@@ -37,6 +37,10 @@ pub fn open_collection(
             Some(CollectionFormat::Beir) => {
                 (Some(CollectionFormat::JsonLines), vec![folder::require(path, "corpus.jsonl")?])
             }
+            None | Some(CollectionFormat::MsMarco) if folder::is_msmarco(path) => {
+                let documents = folder::require(path, folder::MSMARCO_DOCUMENTS)?;
+                (Some(CollectionFormat::MsMarco), vec![documents])
+            }
             None | Some(CollectionFormat::JsonLines) => {
                 (Some(CollectionFormat::JsonLines), folder::json_parts(path)?)
             }
@@ -48,7 +52,7 @@ pub fn open_collection(
     if parts.is_empty() {
         return Err(DatasetError::UnknownFormat {
             path: path.to_owned(),
-            expected: "a folder with corpus.jsonl or other JSON lines files",
+            expected: "a folder with corpus.jsonl, collection.tsv or JSON lines files",
         });
     }
     let mut bytes_total = 0;

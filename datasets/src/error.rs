@@ -236,6 +236,94 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// No collection has this name.
+    #[error("no collection is called {name:?}; {hint}")]
+    UnknownCollection {
+        /// The name.
+        name: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A collection is known by name, but is not in the cache.
+    #[error(
+        "{name} is the name of a collection that is not in the cache {}: \
+         `quarry dataset pull {pull}` fetches it", cache.display()
+    )]
+    NotPulled {
+        /// The name as given.
+        name: String,
+        /// What has to be pulled.
+        pull: String,
+        /// The cache.
+        cache: PathBuf,
+    },
+    /// A name stands for several collections.
+    #[error("{name} is several collections; name one of them: {parts}")]
+    ManyCollections {
+        /// The name.
+        name: String,
+        /// Their names.
+        parts: String,
+    },
+    /// A file of a collection could not be fetched.
+    #[error(
+        "{name}: cannot fetch {address}: {reason}; what has arrived is kept, pulling again goes on there. \
+         Without a network: fetch that address elsewhere, put it at {}, and pull again; or name a mirror with \
+         --base", to.display()
+    )]
+    Fetch {
+        /// The collection.
+        name: String,
+        /// The file's address.
+        address: String,
+        /// What happened.
+        reason: String,
+        /// Where the file is looked for before it is fetched.
+        to: PathBuf,
+    },
+    /// What arrived is not the file that was published.
+    #[error(
+        "{name}: what came from {address} has the MD5 {found}, published is {expected}; it was removed. Pull \
+         again; if it comes out the same, the file there is another one"
+    )]
+    FetchedOther {
+        /// The collection.
+        name: String,
+        /// The file's address.
+        address: String,
+        /// The sum as published.
+        expected: String,
+        /// The sum found.
+        found: String,
+    },
+    /// An archive is damaged, dangerous, or not what was expected.
+    #[error("{path}: {what}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file of known collections is none.
+    #[error("{path}: {what}")]
+    Registry {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Another process is pulling the collection.
+    #[error("{name}: another process is pulling it")]
+    BeingPulled {
+        /// The collection.
+        name: String,
+    },
+    /// Something lies where a pulled collection would.
+    #[error("{path}: something is there that was not pulled; move it away, or give it as a folder")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A paired test was given samples that are not pairs, or fewer than two, or not finite.
     #[error(
         "a paired test needs two equally long lists of at least 2 finite values, not {left} and {right}"

@@ -15,21 +15,42 @@ pub(crate) fn require(folder: &Path, name: &str) -> Result<PathBuf, DatasetError
         .ok_or_else(|| DatasetError::Missing { path: folder.join(name), hint: String::new() })
 }
 
-/// The judgements of one split of a BEIR folder; the error names the splits there are.
+/// The documents of a folder of MS MARCO.
+pub(crate) const MSMARCO_DOCUMENTS: &str = "collection.tsv";
+
+/// Whether this is a folder of MS MARCO: documents in one file, queries and judgements in
+/// `queries.SPLIT.tsv` and `qrels.SPLIT.tsv`.
+pub(crate) fn is_msmarco(folder: &Path) -> bool {
+    find(folder, MSMARCO_DOCUMENTS).is_some() && find(folder, "corpus.jsonl").is_none()
+}
+
+/// The judgements of one split of a folder, BEIR's or MS MARCO's; the error names the splits there are.
 pub(crate) fn split(folder: &Path, split: &str) -> Result<PathBuf, DatasetError> {
-    let qrels = folder.join("qrels");
-    let name = format!("{split}.tsv");
-    if let Some(found) = find(&qrels, &name) {
+    if is_msmarco(folder) {
+        return of_split(folder, "qrels.", split);
+    }
+    of_split(&folder.join("qrels"), "", split)
+}
+
+/// The queries of one split of a folder of MS MARCO.
+pub(crate) fn msmarco_queries(folder: &Path, split: &str) -> Result<PathBuf, DatasetError> {
+    of_split(folder, "queries.", split)
+}
+
+/// `folder/BEFORE SPLIT.tsv`.
+fn of_split(folder: &Path, before: &str, split: &str) -> Result<PathBuf, DatasetError> {
+    let name = format!("{before}{split}.tsv");
+    if let Some(found) = find(folder, &name) {
         return Ok(found);
     }
-    let splits: Vec<String> = list(&qrels)
+    let splits: Vec<String> = list(folder)
         .unwrap_or_default()
         .iter()
-        .filter_map(|file| Some(stem(file)?.strip_suffix(".tsv")?.to_owned()))
+        .filter_map(|file| Some(stem(file)?.strip_prefix(before)?.strip_suffix(".tsv")?.to_owned()))
         .collect();
     let hint =
         if splits.is_empty() { String::new() } else { format!("; there is {}", splits.join(", ")) };
-    Err(DatasetError::Missing { path: qrels.join(name), hint })
+    Err(DatasetError::Missing { path: folder.join(name), hint })
 }
 
 /// The JSON files of a folder, plain or compressed, in order of their names.

@@ -5,6 +5,7 @@ mod bigann_csr;
 mod ciff;
 mod ciff_reader;
 mod collection;
+pub mod collections;
 mod detect;
 mod double_encoding;
 mod error;

@@ -95,7 +95,8 @@ impl Qrels {
     }
 }
 
-/// Reads the judgements of a file, or of a BEIR folder's `qrels/SPLIT.tsv`.
+/// Reads the judgements of a file, of a BEIR folder's `qrels/SPLIT.tsv`, or of `qrels.SPLIT.tsv` in a
+/// folder of MS MARCO.
 ///
 /// # Errors
 /// As [`Qrels::read`]; when the folder has no such split, which names those it has.

@@ -13,7 +13,8 @@ use crate::options::{CollectionFormat, CollectionOptions, QueryFormat, QueryOpti
 use crate::qrels::Qrels;
 use crate::{anserini_queries, folder, json_record, tab_separated};
 
-/// Reads all queries of a file or a BEIR folder, in file order.
+/// Reads all queries of a file or of a folder of BEIR or MS MARCO, in file order; of a folder those of the
+/// split that are judged.
 ///
 /// # Errors
 /// When it cannot be read, is in no known format, or a record is damaged; when the split of a
@@ -21,7 +22,7 @@ use crate::{anserini_queries, folder, json_record, tab_separated};
 pub fn open_queries(path: &Path, options: &QueryOptions) -> Result<Vec<Query>, DatasetError> {
     check_scale(options.scale)?;
     if options.format == QueryFormat::Beir || path.is_dir() {
-        return beir(path, options);
+        return of_folder(path, options);
     }
     let input = Input::open(path)?;
     let format = match options.format {
@@ -57,12 +58,16 @@ pub fn open_queries(path: &Path, options: &QueryOptions) -> Result<Vec<Query>, D
     Ok(queries)
 }
 
-fn beir(folder: &Path, options: &QueryOptions) -> Result<Vec<Query>, DatasetError> {
-    let file = folder::require(folder, "queries.jsonl")?;
-    let lines = QueryOptions { format: QueryFormat::JsonLines, ..options.clone() };
-    let mut queries = open_queries(&file, &lines)?;
+fn of_folder(folder: &Path, options: &QueryOptions) -> Result<Vec<Query>, DatasetError> {
+    let (file, format) = if folder::is_msmarco(folder) {
+        let split = options.split.as_deref().unwrap_or("SPLIT");
+        (folder::msmarco_queries(folder, split)?, QueryFormat::Text)
+    } else {
+        (folder::require(folder, "queries.jsonl")?, QueryFormat::JsonLines)
+    };
+    let mut queries = open_queries(&file, &QueryOptions { format, ..options.clone() })?;
     if let Some(split) = &options.split
-        && folder.join("qrels").is_dir()
+        && (format == QueryFormat::Text || folder.join("qrels").is_dir())
     {
         let qrels = Qrels::read(&folder::split(folder, split)?)?;
         queries.retain(|query| qrels.judged(&query.id).is_some());

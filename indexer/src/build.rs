@@ -21,11 +21,11 @@ use crate::BuildError;
 use crate::ingest::ingest;
 use crate::job::Job;
 use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event};
-use crate::seal::{SealJob, Totals, seal};
-use crate::spool::{Shard, shard_path};
+use crate::seal::{SealJob, Sealed, Totals, seal};
+use crate::spool::{Shard, shard_path, shard_paths};
 
 /// Key of the manifest's build description under which the identity of the build stands.
-const JOB: &str = "job";
+pub(crate) const JOB: &str = "job";
 
 /// Builds an index of `documents` in `options.out`.
 ///
@@ -59,29 +59,59 @@ where
     let build = options.out.join(BUILD);
     fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
     job.write(&build)?;
-    let ingested = ingest(documents, encoder, (options, &[]), &build, progress)?;
+    let ingested = ingest(documents, encoder, (options, &[]), (&build, None), progress)?;
     let seal_job = SealJob {
         folder: folder.path(),
         build: &build,
-        shards: ingested.shards,
+        shards: &shard_paths(&build, ingested.shards),
         options,
-        encoder,
+        tokens: encoder.map(|e| &e.tokens),
         kept: None,
     };
     let sealed = seal(seal_job, progress)?;
+    let kept = encoder.map(|setup| EncoderFiles {
+        identity: &setup.identity,
+        tokenizer: setup.tokenizer.as_deref(),
+        query_table: setup.query_table.as_deref(),
+    });
+    let report = commit(&mut folder, sealed, (options, job.facts()), kept)?;
+    remove_build(&build)?;
+    folder.collect()?;
+    Ok(BuildReport {
+        resumed_documents: ingested.resumed_documents,
+        truncated: ingested.truncated,
+        ..report
+    })
+}
+
+/// What an index keeps of its encoder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EncoderFiles<'a> {
+    pub(crate) identity: &'a Value,
+    pub(crate) tokenizer: Option<&'a [u8]>,
+    pub(crate) query_table: Option<&'a [u8]>,
+}
+
+/// Makes a sealed segment the whole of a new index, or of a new generation that replaces what is there.
+pub(crate) fn commit(
+    folder: &mut FolderWriter,
+    sealed: Sealed,
+    (options, facts): (&BuildOptions, &Map<String, Value>),
+    encoder: Option<EncoderFiles<'_>>,
+) -> Result<BuildReport, BuildError> {
     let mut assets = Vec::from_iter(sealed.lexicon);
     let mut encoders = Map::new();
-    if let Some(setup) = encoder {
-        encoders.insert("sparse".into(), setup.identity.clone());
+    if let Some(kept) = encoder {
+        encoders.insert("sparse".into(), kept.identity.clone());
         let id = sealed.segment.id.simple();
-        for (kind, bytes) in [(TOKENIZER, &setup.tokenizer), (QUERY_TABLE, &setup.query_table)] {
+        for (kind, bytes) in [(TOKENIZER, kept.tokenizer), (QUERY_TABLE, kept.query_table)] {
             if let Some(bytes) = bytes {
                 assets.push(folder.write_asset(kind, &format!("{id}-{kind}.json"), bytes, true)?);
             }
         }
     }
     let mut description = options.description.clone();
-    description.insert(JOB.into(), Value::Object(job.facts().clone()));
+    description.insert(JOB.into(), Value::Object(facts.clone()));
     let totals = sealed.totals;
     let unmet_fields =
         options.fields.keys().filter(|path| !totals.fields.contains_key(*path)).cloned().collect();
@@ -100,19 +130,12 @@ where
         segments: vec![sealed.segment],
     };
     let committed = folder.commit(manifest)?;
-    let mut report = BuildReport {
-        resumed_documents: ingested.resumed_documents,
-        empty_vectors: totals.empty_vectors,
-        truncated: ingested.truncated,
-        unmet_fields,
-        ..report_of(committed)
-    };
+    let mut report =
+        BuildReport { empty_vectors: totals.empty_vectors, unmet_fields, ..report_of(committed) };
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
     if totals.rows > 0 {
         report.mean_components = totals.components as f64 / totals.rows as f64;
     }
-    remove_build(&build)?;
-    folder.collect()?;
     Ok(report)
 }
 
@@ -159,7 +182,7 @@ fn prepare(
     Ok(None)
 }
 
-fn exists(current: &Manifest, path: &Path) -> BuildError {
+pub(crate) fn exists(current: &Manifest, path: &Path) -> BuildError {
     BuildError::Exists {
         path: path.to_path_buf(),
         generation: current.generation,
@@ -186,7 +209,7 @@ pub(crate) fn remove_build(build: &Path) -> Result<(), BuildError> {
     }
 }
 
-fn report_of(manifest: &Manifest) -> BuildReport {
+pub(crate) fn report_of(manifest: &Manifest) -> BuildReport {
     BuildReport {
         generation: manifest.generation,
         uuid: manifest.uuid.to_string(),

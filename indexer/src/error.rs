@@ -144,6 +144,46 @@ pub enum BuildError {
         /// As given now.
         now: String,
     },
+    /// The shares of a build that are given are not all of one, each once.
+    #[error("{what}")]
+    Shards {
+        /// What is missing, given twice, or of another build.
+        what: String,
+    },
+    /// Two shares are of different builds.
+    #[error(
+        "{path}: shard {shard} is of another build than {first}: its `{what}` is {found}, there it is {expected}"
+    )]
+    ShardMismatch {
+        /// The share, as `2/3`.
+        shard: String,
+        /// Its folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// As it is here.
+        found: String,
+        /// The folder of the first share.
+        first: PathBuf,
+        /// As it is there.
+        expected: String,
+    },
+    /// A folder holds no finished share of a build.
+    #[error("{path}: {what}")]
+    NotAShard {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there, and what to do.
+        what: String,
+    },
+    /// A share is there already.
+    #[error("{path}: shard {shard} of a build is there, finished; --overwrite replaces it")]
+    ShardExists {
+        /// The folder.
+        path: PathBuf,
+        /// The share, as `2/3`.
+        shard: String,
+    },
     /// The collection ended before the point where the finished shards end.
     #[error(
         "{path}: cannot resume: the collection has {found} documents, {done} were done; it has changed"

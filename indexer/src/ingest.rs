@@ -4,6 +4,9 @@
 //! 2. this thread encodes a shard (the encoder uses all cores) or takes the vectors given
 //! 3. a thread writes it
 //!
+//! Of several machines each does its share of the shards (`shares/`): it reads all documents, and leaves
+//! the other machines' shards out.
+//!
 //! At most four shards are in memory. Shards are cut by count and size alone, so the same input
 //! gives the same shards, and an encoder that is a function of its batch gives the same vectors in
 //! a resumed run.
@@ -16,12 +19,13 @@ use quarry_index::fields::FieldRules;
 use quarry_index::provenance;
 use quarry_index::text::StoredDocument;
 use quarry_vectors::{Document, EncodeDocument, InputVector, Passage, SparseVector, Traced};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::BuildError;
 use crate::fields::Fields;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::pieces::pieces;
+use crate::shares::{Share, take_into};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
 
 /// A shard ends when its texts and vectors take this much, however few documents it has.
@@ -34,15 +38,17 @@ pub(crate) struct Ingested {
     pub(crate) documents: u64,
     pub(crate) resumed_documents: u64,
     pub(crate) truncated: u64,
+    /// Of a share: what all documents were, of all shards, by hash.
+    pub(crate) digest: u64,
 }
 
-/// Reads all of `documents` into shards under `build`, after those that are there already. Tokens
-/// that an index has already are `known`.
+/// Reads all of `documents` into shards under `build`, after those that are there already; of a `share`
+/// only its own shards are made. Tokens that an index has already are `known`.
 pub(crate) fn ingest<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
     (options, known): (&BuildOptions, &[String]),
-    build: &Path,
+    (build, share): (&Path, Option<Share>),
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Ingested, BuildError>
 where
@@ -50,14 +56,14 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let mut seen = Seen::new(build, options.ids_are_unique);
+    let mut seen = Seen::new(build, options.ids_are_unique, share);
     let mut fields = Fields::new(&options.fields);
     let mut terms = Terms::default();
     for token in known {
         terms.add(token);
     }
     let mut done = Ingested::default();
-    while shard_path(build, done.shards).exists() {
+    while share.is_none() && shard_path(build, done.shards).exists() {
         let shard = Shard::open(&shard_path(build, done.shards))?;
         seen.take_shard(&shard)?;
         terms.take_shard(&shard.meta);
@@ -74,15 +80,21 @@ where
         let (to_encode, from_reader) = bounded::<Result<Batch, BuildError>>(1);
         let (to_write, from_encoder) = bounded::<(usize, Vec<SpoolDoc>, ShardMeta)>(1);
         let skip = done.documents;
-        scope.spawn(move || read(documents, skip, (seen, fields), options, &to_encode));
-        let writer = scope.spawn(move || write_shards(&from_encoder, build, encoder.is_some()));
-        let result =
-            encode(&from_reader, &to_write, encoder, (&mut terms, &mut done), options, progress);
+        let digest = share.map(|_| Xxh3::new());
+        let reader = scope
+            .spawn(move || read(documents, (skip, digest), (seen, fields), options, &to_encode));
+        let synced = encoder.is_some() || share.is_some();
+        let writer = scope.spawn(move || write_shards(&from_encoder, build, synced));
+        let of = (share, build);
+        let encoding = Encoding { encoder, options, of, progress };
+        let result = encoding.run(&from_reader, &to_write, (&mut terms, &mut done));
         drop((from_reader, to_write));
         let written = writer.join().map_err(|_| BuildError::Worker("the shard writer"))?;
         // A disk that refuses shows first as a closed channel; its own error says more.
         written?;
-        result
+        result?;
+        done.digest = reader.join().map_err(|_| BuildError::Worker("the reader"))?;
+        Ok::<_, BuildError>(())
     })?;
     done.truncated = encoder.map_or(0, |e| e.encoder.truncated());
     Ok(done)
@@ -91,14 +103,14 @@ where
 /// Documents of a shard, and the paths of other fields that they were the first to have.
 type Batch = (Vec<Document>, FieldRules);
 
-/// Groups documents into shards.
+/// Groups documents into shards; gives the hash of all that was read, where one is wanted.
 fn read<E: std::error::Error + Send + Sync + 'static>(
     documents: impl Iterator<Item = Result<Document, E>>,
-    skip: u64,
+    (skip, mut digest): (u64, Option<Xxh3>),
     (mut seen, mut fields): (Seen<'_>, Fields),
     options: &BuildOptions,
     out: &Sender<Result<Batch, BuildError>>,
-) {
+) -> u64 {
     let (mut shard, mut bytes, mut count) = (Vec::new(), 0, 0u64);
     for document in documents {
         let checked =
@@ -114,29 +126,34 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
             Err(error) => {
                 // The receiver is gone only when it failed itself; its error counts then.
                 let _ = out.send(Err(error));
-                return;
+                return 0;
             }
             Ok(_) if count <= skip => continue,
             Ok(document) => {
+                if let Some(digest) = &mut digest {
+                    take_into(digest, &document);
+                }
                 bytes += size_of_document(&document);
                 shard.push(document);
             }
         }
         if shard.len() >= options.shard_documents || bytes >= SHARD_BYTES {
             bytes = 0;
+            seen.shard += 1;
             if out.send(Ok((std::mem::take(&mut shard), fields.of_shard()))).is_err() {
-                return;
+                return 0;
             }
         }
     }
     let last = if count < skip {
         Err(BuildError::InputShrank { path: options.out.clone(), found: count, done: skip })
-    } else if shard.is_empty() {
-        return;
     } else {
         Ok((shard, fields.of_shard()))
     };
-    let _ = out.send(last);
+    if !matches!(&last, Ok((shard, _)) if shard.is_empty()) {
+        let _ = out.send(last);
+    }
+    digest.map_or(0, |digest| digest.digest())
 }
 
 fn size_of_document(document: &Document) -> usize {
@@ -150,26 +167,90 @@ fn size_of_document(document: &Document) -> usize {
     100 + document.id.len() + document.title.len() + document.text.len() + fields + vector
 }
 
-/// Turns shards of documents into shards of vectors.
-fn encode(
-    from_reader: &Receiver<Result<Batch, BuildError>>,
-    to_write: &Sender<(usize, Vec<SpoolDoc>, ShardMeta)>,
-    encoder: Option<&EncoderSetup<'_>>,
-    (terms, done): (&mut Terms, &mut Ingested),
-    options: &BuildOptions,
-    progress: &(dyn Fn(Event) + Sync),
-) -> Result<(), BuildError> {
-    let mut components = 0;
-    for shard in from_reader {
-        let (mut documents, fields) = shard?;
-        let pieces = pieces(&documents, encoder.and_then(|e| e.splitter))?;
+/// Turning shards of documents into shards of vectors.
+struct Encoding<'a> {
+    encoder: Option<&'a EncoderSetup<'a>>,
+    options: &'a BuildOptions,
+    /// The share of which shards are made, and where shards lie.
+    of: (Option<Share>, &'a Path),
+    progress: &'a (dyn Fn(Event) + Sync),
+}
+
+impl Encoding<'_> {
+    fn run(
+        &self,
+        from_reader: &Receiver<Result<Batch, BuildError>>,
+        to_write: &Sender<(usize, Vec<SpoolDoc>, ShardMeta)>,
+        (terms, done): (&mut Terms, &mut Ingested),
+    ) -> Result<(), BuildError> {
+        let (mut components, mut this_run) = (0, 0);
+        for shard in from_reader {
+            let (documents, fields) = shard?;
+            let number = done.shards;
+            done.shards += 1;
+            done.documents += documents.len() as u64;
+            if self.is_left_out(number, &documents, done)? {
+                // Term ids count through all documents, whoever has them.
+                if self.encoder.is_none() {
+                    let vocabulary = self.options.vocabulary.as_deref();
+                    terms.vectors(&documents, vocabulary, &mut ShardMeta::default())?;
+                }
+            } else {
+                this_run += documents.len() as u64;
+                let (docs, meta) = self.encode((documents, fields), terms)?;
+                components += meta.components;
+                if to_write.send((number, docs, meta)).is_err() {
+                    return Err(BuildError::Worker("the shard writer"));
+                }
+            }
+            (self.progress)(Event::Documents { documents: done.documents, components, this_run });
+        }
+        Ok(())
+    }
+
+    /// Whether a shard is another machine's, or was made by an earlier run.
+    fn is_left_out(
+        &self,
+        number: usize,
+        documents: &[Document],
+        done: &mut Ingested,
+    ) -> Result<bool, BuildError> {
+        let (Some(share), build) = self.of else { return Ok(false) };
+        if !share.owns(number) {
+            return Ok(true);
+        }
+        let path = shard_path(build, number);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let shard = Shard::open(&path)?;
+        let view = shard.view()?;
+        let was = view.iter().filter(|row| row.passage.as_ref().is_none_or(|p| p.ordinal == 0));
+        if !was.map(|row| row.id).eq(documents.iter().map(|d| d.id.as_str())) {
+            return Err(BuildError::ResumeMismatch {
+                path: build.to_path_buf(),
+                what: format!("documents of shard-{number:06}"),
+                was: format!("{} other ones", shard.meta.documents),
+                now: documents.first().map_or(String::new(), |d| format!("`{}` and more", d.id)),
+            });
+        }
+        done.resumed_documents += documents.len() as u64;
+        Ok(true)
+    }
+
+    fn encode(
+        &self,
+        (mut documents, fields): Batch,
+        terms: &mut Terms,
+    ) -> Result<(Vec<SpoolDoc>, ShardMeta), BuildError> {
+        let pieces = pieces(&documents, self.encoder.and_then(|e| e.splitter))?;
         let mut meta = ShardMeta {
             documents: documents.len() as u64,
             rows: pieces.len() as u64,
             fields,
             ..ShardMeta::default()
         };
-        let vectors = match encoder {
+        let vectors = match self.encoder {
             Some(setup) => {
                 meta.has_vectors = true;
                 let passages: Vec<Passage<'_>> =
@@ -185,7 +266,8 @@ fn encode(
                 vectors
             }
             None => {
-                let given = terms.vectors(&documents, options.vocabulary.as_deref(), &mut meta)?;
+                let vocabulary = self.options.vocabulary.as_deref();
+                let given = terms.vectors(&documents, vocabulary, &mut meta)?;
                 given.into_iter().map(|vector| (vector, Vec::new())).collect()
             }
         };
@@ -202,16 +284,8 @@ fn encode(
             meta.has_text |= !stored.is_empty();
             docs.push(SpoolDoc { id, line, passage: piece.span, stored, vector, origins });
         }
-        done.documents += meta.documents;
-        components += meta.components;
-        if to_write.send((done.shards, docs, meta)).is_err() {
-            return Err(BuildError::Worker("the shard writer"));
-        }
-        done.shards += 1;
-        let this_run = done.documents - done.resumed_documents;
-        progress(Event::Documents { documents: done.documents, components, this_run });
+        Ok((docs, meta))
     }
-    Ok(())
 }
 
 /// Vectors, and with `trace` the records of their origins.
@@ -237,10 +311,10 @@ fn encoded(
 fn write_shards(
     from_encoder: &Receiver<(usize, Vec<SpoolDoc>, ShardMeta)>,
     build: &Path,
-    encoded: bool,
+    synced: bool,
 ) -> Result<(), BuildError> {
     for (number, docs, meta) in from_encoder {
-        spool::write(&shard_path(build, number), &docs, &meta, encoded)?;
+        spool::write(&shard_path(build, number), &docs, &meta, synced)?;
     }
     Ok(())
 }
@@ -363,11 +437,14 @@ struct Seen<'a> {
     build: &'a Path,
     hashes: HashSet<u64>,
     unique: bool,
+    share: Option<Share>,
+    /// The number of the open shard.
+    shard: usize,
 }
 
 impl<'a> Seen<'a> {
-    fn new(build: &'a Path, unique: bool) -> Self {
-        Self { build, hashes: HashSet::new(), unique }
+    fn new(build: &'a Path, unique: bool, share: Option<Share>) -> Self {
+        Self { build, hashes: HashSet::new(), unique, share, shard: 0 }
     }
 
     fn take_shard(&mut self, shard: &Shard) -> Result<(), BuildError> {
@@ -398,15 +475,19 @@ impl<'a> Seen<'a> {
     }
 
     /// Where an id stood before, in the open shard or in a finished one. What is on its way between
-    /// the two is found when the document table is sealed.
+    /// the two, or on another machine, is found when the document table is sealed.
     fn first_line(&self, id: &str, open_shard: &[Document]) -> Result<Option<u64>, BuildError> {
         if let Some(found) = open_shard.iter().find(|d| d.id == id) {
             return Ok(Some(found.line));
         }
         for number in 0.. {
             let path = shard_path(self.build, number);
-            if !path.exists() {
-                break;
+            match self.share {
+                // Shards of an earlier run may lie behind the open one.
+                Some(_) if number >= self.shard => break,
+                Some(share) if !share.owns(number) => continue,
+                _ if !path.exists() => break,
+                _ => {}
             }
             let shard = Shard::open(&path)?;
             if let Some(row) = shard.view()?.iter().find(|row| row.id == id) {

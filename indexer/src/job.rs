@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::BuildError;
 use crate::options::{BuildOptions, EncoderSetup};
 
-const FILE: &str = "job.json";
+pub(crate) const FILE: &str = "job.json";
 /// Version of what shards and this record look like; another one cannot be resumed.
 const VERSION: u32 = 3;
 
@@ -38,6 +38,12 @@ impl Job {
         let facts =
             serde_json::to_string(&facts).and_then(|t| serde_json::from_str(&t)).unwrap_or(facts);
         Self { facts }
+    }
+
+    /// The same with one more fact.
+    pub(crate) fn with(mut self, what: &str, value: Value) -> Self {
+        self.facts.insert(what.to_owned(), value);
+        self
     }
 
     /// For the manifest, so that a finished build is known again.

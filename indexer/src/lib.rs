@@ -16,6 +16,7 @@ mod quantize;
 mod relist;
 mod seal;
 mod seismic;
+mod shares;
 mod spool;
 #[cfg(test)]
 mod test_support;
@@ -32,4 +33,5 @@ pub use options::{
     default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};
+pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};

@@ -1,10 +1,10 @@
 //! Documents of all shards, in any order.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::BuildError;
-use crate::spool::{Row, Shard, ShardMeta, ShardView, shard_path};
+use crate::spool::{Row, Shard, ShardMeta, ShardView};
 
 /// Rows read in any order between two releases of their pages.
 const HELD: usize = 1 << 17;
@@ -20,10 +20,9 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn open(build: &Path, shards: usize) -> Result<Self, BuildError> {
-        let shards: Vec<Shard> = (0..shards)
-            .map(|number| Shard::open(&shard_path(build, number)))
-            .collect::<Result<_, _>>()?;
+    pub(crate) fn open(shards: &[PathBuf]) -> Result<Self, BuildError> {
+        let shards: Vec<Shard> =
+            shards.iter().map(|path| Shard::open(path)).collect::<Result<_, _>>()?;
         let mut starts = vec![0];
         for shard in &shards {
             starts.push(starts[starts.len() - 1] + shard.view()?.len());
@@ -40,6 +39,12 @@ impl Rows {
 
     pub(crate) fn len(&self) -> usize {
         self.starts[self.shards.len()]
+    }
+
+    /// The shard that has a row, and the row's place in it.
+    pub(crate) fn find(&self, row: usize) -> (usize, usize) {
+        let shard = self.starts.partition_point(|start| *start <= row) - 1;
+        (shard, row - self.starts[shard])
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -85,9 +90,7 @@ impl Rows {
             if (read + 1).is_multiple_of(HELD) {
                 self.release(0..self.shards());
             }
-            let row = *row as usize;
-            let shard = self.starts.partition_point(|start| *start <= row) - 1;
-            let at = row - self.starts[shard];
+            let (shard, at) = self.find(*row as usize);
             each(views[shard].get(at, self.components[shard][at]))?;
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::build::{count_done, remove_build};
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal, write_lists};
-use crate::spool::shard_path;
+use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
 /// Which lists are added, and how they are built.
@@ -90,9 +90,9 @@ pub fn add_lists(
             let job = SealJob {
                 folder,
                 build: &build,
-                shards: 0,
+                shards: &[],
                 options: &options,
-                encoder: None,
+                tokens: None,
                 kept: None,
             };
             entry.parts.extend(write_lists(&job, entry.id, (forward, None), progress)?);
@@ -157,11 +157,18 @@ fn sealed_anew(
     let kept =
         Kept { dimension: meta.dimension, quantization: Some(meta.quantization), has_text: false };
     let folder: PathBuf = options.out.clone();
-    let job = SealJob { folder: &folder, build, shards, options, encoder: None, kept: Some(kept) };
+    let shards = shard_paths(build, shards);
+    let job = SealJob {
+        folder: &folder,
+        build,
+        shards: &shards,
+        options,
+        tokens: None,
+        kept: Some(kept),
+    };
     let sealed = seal(job, progress)?;
-    for number in 0..shards {
-        let path = shard_path(build, number);
-        fs::remove_file(&path).map_err(IndexError::io(&path))?;
+    for path in &shards {
+        fs::remove_file(path).map_err(IndexError::io(path))?;
     }
     let mut entry = sealed.segment;
     if let Some(part) = tokens_in_order(&[segment], &folder, &entry)? {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::BuildError;
 use crate::clusters;
 use crate::impact;
-use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::options::{BuildOptions, Event};
 use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
@@ -71,6 +71,8 @@ pub(crate) struct Sealed {
     pub(crate) segment: SegmentEntry,
     pub(crate) lexicon: Option<PartEntry>,
     pub(crate) totals: Totals,
+    /// The order of its rows, where it is another than the shards'.
+    pub(crate) order: Option<Order>,
 }
 
 /// What sealing needs to know.
@@ -78,9 +80,11 @@ pub(crate) struct Sealed {
 pub(crate) struct SealJob<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) build: &'a Path,
-    pub(crate) shards: usize,
+    /// The shards' files, in order.
+    pub(crate) shards: &'a [PathBuf],
     pub(crate) options: &'a BuildOptions,
-    pub(crate) encoder: Option<&'a EncoderSetup<'a>>,
+    /// The encoder's vocabulary by term id.
+    pub(crate) tokens: Option<&'a Vec<String>>,
     /// For documents that were sealed before.
     pub(crate) kept: Option<Kept>,
 }
@@ -100,11 +104,11 @@ pub(crate) fn seal(
     job: SealJob<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Sealed, BuildError> {
-    let mut rows = Rows::open(job.build, job.shards)?;
+    let mut rows = Rows::open(job.shards)?;
     let mut totals = Totals::default();
     rows.take_metas().for_each(|meta| totals.add(meta));
     let id = Uuid::new_v4();
-    let tokens = job.encoder.map(|e| &e.tokens).or(job.options.vocabulary.as_ref());
+    let tokens = job.tokens.or(job.options.vocabulary.as_ref());
     let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
     let dimension = match (job.kept, tokens) {
         (Some(kept), _) => kept.dimension,
@@ -143,7 +147,7 @@ pub(crate) fn seal(
     let mut parts = others?;
     parts.extend(text?);
     let segment = SegmentEntry { id, rows: totals.rows, documents: totals.documents, parts };
-    Ok(Sealed { segment, lexicon, totals })
+    Ok(Sealed { segment, lexicon, totals, order })
 }
 
 /// The documents, and in which order the segment will have them; without one as they came.

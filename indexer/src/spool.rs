@@ -66,6 +66,11 @@ pub(crate) fn shard_path(build: &Path, number: usize) -> PathBuf {
     build.join(format!("shard-{number:06}.qry"))
 }
 
+/// The paths of shards 0 to `count`.
+pub(crate) fn shard_paths(build: &Path, count: usize) -> Vec<PathBuf> {
+    (0..count).map(|number| shard_path(build, number)).collect()
+}
+
 /// Writes a shard; one that took no encoding is not waited for until it is on the disk.
 pub(crate) fn write(
     path: &Path,
@@ -172,6 +177,11 @@ impl Shard {
         let part = Part::open(path, KIND, VERSION..VERSION + 1, Verify::Full)?;
         let meta = part.json("meta")?;
         Ok(Self { part, meta })
+    }
+
+    /// The checksum of its file.
+    pub(crate) fn checksum(&self) -> u64 {
+        self.part.checksum()
     }
 
     pub(crate) fn view(&self) -> Result<ShardView<'_>, BuildError> {

@@ -141,35 +141,64 @@ pub(crate) fn run_delete(args: &DeleteArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Merge all segments of an index into one, without what was deleted
+/// Merge all segments of an index into one, or the shards of a build into an index
 ///
-/// The merged segment is the one that a build of its documents would make; it measures itself as
-/// after a build.
+/// `quarry merge DIR`: one segment of all, without what was deleted; it is the one that a build of its
+/// documents would make, and measures itself as after a build.
+///
+/// `quarry merge --out OUT SHARD...`: what `quarry index --shard I/N` left on N machines becomes the index
+/// that one machine would have made, of the same bytes; what `quarry encode --shard I/N` left becomes its
+/// one file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MergeArgs {
-    /// Folder of the index
-    dir: PathBuf,
-    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
-    memory: u64,
+    /// Folder of the index; with --out, all shards, in any order
+    #[arg(required = true)]
+    dir: Vec<PathBuf>,
+    /// Folder of the index, or the file, that shards are merged into
+    #[arg(long, value_name = "OUT")]
+    pub(crate) out: Option<PathBuf>,
+    /// With --out: replace what is there
+    #[arg(long, requires = "out")]
+    pub(crate) overwrite: bool,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB [default: 1GiB; with --out, what the
+    /// shards were made with]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) memory: Option<u64>,
     /// Leave out measuring the search methods at the end
     #[arg(long)]
-    no_tune: bool,
+    pub(crate) no_tune: bool,
     /// Print a report as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
+/// Bytes that a merge may take unless told otherwise.
+const MERGE_MEMORY: u64 = 1 << 30;
+
 pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
-    let Some(mut report) = merged(&args.dir, Merge::All, args.memory)? else {
+    if let Some(out) = &args.out {
+        return super::shards::merge(args, &args.dir, out);
+    }
+    let [dir] = args.dir.as_slice() else {
+        bail!(
+            "which folder? `quarry merge DIR` merges one index, --out OUT SHARD... shards of a build"
+        );
+    };
+    if quarry_indexer::is_share(dir) {
+        bail!(
+            "{}: this is a shard of a build; `quarry merge --out INDEX SHARD...` merges all of them",
+            dir.display()
+        );
+    }
+    let Some(mut report) = merged(dir, Merge::All, args.memory.unwrap_or(MERGE_MEMORY))? else {
         if args.json {
             return crate::output::json(&json!({"merged": 0}));
         }
-        line(format!("{}: one segment, nothing deleted: nothing to merge", args.dir.display()))?;
+        line(format!("{}: one segment, nothing deleted: nothing to merge", dir.display()))?;
         return Ok(());
     };
     if !args.no_tune {
-        match super::tune::after_build(&args.dir, false) {
+        match super::tune::after_build(dir, false) {
             Ok(generation) => report.generation = generation.unwrap_or(report.generation),
             Err(error) => note(format!(
                 "note: merged, but the index could not measure itself ({error:#}); `quarry tune` \
@@ -182,7 +211,7 @@ pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
     }
     line(format!(
         "{}: generation {}, {} segments merged, {} deleted rows dropped",
-        args.dir.display(),
+        dir.display(),
         report.generation,
         report.merged,
         count(report.dropped)

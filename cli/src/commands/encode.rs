@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use quarry_datasets::{CollectionOptions, QueryOptions, open_collection, open_queries};
+use quarry_indexer::Share;
 use quarry_vectors::{Document, Passage, SparseVector};
 use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::Xxh3;
 
+use crate::collections::place;
+use crate::commands::shards;
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
 
 /// Documents encoded together: the unit of resuming.
-const CHUNK: usize = 1024;
+pub(crate) const CHUNK: usize = 1024;
 
 /// Encode texts into sparse vectors, as JSONL
 ///
@@ -34,6 +38,10 @@ pub(crate) struct Args {
     /// Continue FILE.part
     #[arg(long)]
     resume: bool,
+    /// Do share I of N of the work, as one of N machines: every N-th run of 1,024 documents. `quarry
+    /// merge --out FILE FILE1 ... FILEN` puts them together
+    #[arg(long, value_name = "I/N", conflicts_with = "queries")]
+    shard: Option<Share>,
     /// Replace FILE if it is there
     #[arg(long)]
     overwrite: bool,
@@ -61,8 +69,13 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             part.display()
         );
     }
+    let input = place(&args.input)?;
     let model = model::open(args.model.as_deref())?;
     let tokens = model.vocabulary().tokens();
+    let mut hash = Xxh3::new();
+    let options = args.run_on.options(threads, args.max_tokens, args.top_k);
+    let facts = json!({"model": model.identity(&options)?, "run_on": args.run_on.description()});
+    shards::begin(&part, args.resume, args.shard, &facts)?;
     let skip = if args.resume { complete_lines(&part)? } else { 0 };
     let file = File::options()
         .create(true)
@@ -76,18 +89,28 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let progress = Progress::new(false);
     progress.stage("encoding", skip);
     let done = if args.queries {
-        encode_queries(args, &model, &mut out, skip)?
+        encode_queries((args, &input), &model, &mut out, skip)?
     } else {
-        let options = args.run_on.options(threads, args.max_tokens, args.top_k);
         let encoder = model.document_encoder(&options)?;
-        let reader = open_collection(&args.input, &CollectionOptions::default())?;
+        let mut reader = open_collection(&input, &CollectionOptions::default())?;
         let total = reader.documents_total();
-        let mut done = skip;
-        let mut documents = reader.skip(usize::try_from(skip)?);
-        loop {
-            let chunk: Vec<Document> = documents.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
+        let (mut done, mut read) = (0, 0);
+        for run in 0.. {
+            let chunk: Vec<Document> = reader.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
             if chunk.is_empty() {
                 break;
+            }
+            read += chunk.len() as u64;
+            if args.shard.is_some() {
+                chunk.iter().for_each(|document| take_text(&mut hash, document));
+            }
+            if args.shard.is_some_and(|share| !share.owns(run)) {
+                continue;
+            }
+            // What an earlier run has done.
+            if done < skip {
+                done += chunk.len() as u64;
+                continue;
             }
             let passages: Vec<Passage<'_>> =
                 chunk.iter().map(|d| Passage { title: &d.title, text: &d.text }).collect();
@@ -97,7 +120,15 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             }
             out.flush().with_context(|| part.display().to_string())?;
             done += chunk.len() as u64;
-            progress.set(done, total, "documents", "");
+            progress.set(if args.shard.is_some() { read } else { done }, total, "documents", "");
+        }
+        if done < skip {
+            bail!(
+                "{}: cannot resume: it has {} vectors, the input gives {}",
+                part.display(),
+                skip,
+                done
+            );
         }
         if encoder.truncated() > 0 {
             note(format!(
@@ -105,26 +136,38 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
                 count(encoder.truncated())
             ));
         }
+        if let Some(share) = args.shard {
+            let input = json!({"documents": read, "digest": format!("{:016x}", hash.digest())});
+            shards::write_record(&args.out, share, (facts, input), done)?;
+        }
         done
     };
     progress.finish();
     let file = out.into_inner().context("writing")?;
     file.sync_all().with_context(|| part.display().to_string())?;
     fs::rename(&part, &args.out).with_context(|| args.out.display().to_string())?;
+    shards::end(&part)?;
     line(format!("{}: {} vectors", args.out.display(), count(done)))?;
     Ok(())
 }
 
+/// Adds what is encoded of a document to a hash.
+fn take_text(hash: &mut Xxh3, document: &Document) {
+    for text in [&document.id, &document.title, &document.text] {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+}
+
 fn encode_queries(
-    args: &Args,
+    (args, input): (&Args, &Path),
     model: &quarry_encoders::Model,
     out: &mut impl Write,
     skip: u64,
 ) -> anyhow::Result<u64> {
     let options = args.run_on.options(None, None, None);
     let encoder = model.question_encoder(&options)?;
-    let queries =
-        open_queries(&args.input, &QueryOptions { split: None, ..QueryOptions::default() })?;
+    let queries = open_queries(input, &QueryOptions { split: None, ..QueryOptions::default() })?;
     for query in queries.iter().skip(usize::try_from(skip)?) {
         let vector = encoder.encode_query(&query.text)?;
         write_line(out, &query.id, &vector, model.vocabulary().tokens())?;
@@ -150,7 +193,7 @@ fn write_line(
     Ok(())
 }
 
-fn part_path(out: &Path) -> PathBuf {
+pub(crate) fn part_path(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)

@@ -10,6 +10,7 @@ use quarry_searcher::Method;
 use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
+use crate::collections::place;
 use crate::commands::search::QueryFormatArg;
 use crate::commands::{sets, stages};
 use crate::output::{line, table};
@@ -42,7 +43,7 @@ const SINGLE: [&str; 9] = [
 pub(crate) struct Args {
     /// Folder of the index
     dir: Option<PathBuf>,
-    /// BEIR folder with queries and judgements
+    /// Folder with queries and judgements (BEIR's or MS MARCO's), or the name of a pulled collection
     #[arg(long, value_name = "FOLDER", requires = "dir")]
     collection: Option<PathBuf>,
     /// Folder of BEIR folders: index those that have no index in DIR, search each by BM25 and by
@@ -108,9 +109,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     if let (Some(root), Some(dir)) = (&args.sets, &args.dir) {
         return sets::run(root, dir, args, &measures, threads);
     }
-    let drop_self =
-        args.ignore_identical_ids.unwrap_or_else(|| is_arguana(args.collection.as_deref()));
-    let qrels = match (&args.qrels, &args.collection) {
+    let collection = args.collection.as_deref().map(place).transpose()?;
+    let collection = collection.as_deref();
+    let drop_self = args.ignore_identical_ids.unwrap_or_else(|| is_arguana(collection));
+    let qrels = match (&args.qrels, collection) {
         (Some(path), _) => Some(Qrels::read(path)?),
         (None, Some(folder)) => Some(open_qrels(folder, &args.split)?),
         (None, None) => None,
@@ -124,7 +126,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             Run::read(path)?
         }
         Some(dir) => {
-            let queries = queries(args)?;
+            let queries = queries(args, collection)?;
             let opened = retrieve::open(dir, &args.search)?;
             if let (true, Some(qrels)) = (args.search.second.rerank, &qrels) {
                 let judged = stages::Judged { queries: &queries, qrels, drop_self };
@@ -171,8 +173,8 @@ pub(crate) fn is_arguana(collection: Option<&Path>) -> bool {
     name.is_some_and(|n| n.eq_ignore_ascii_case("arguana"))
 }
 
-fn queries(args: &Args) -> anyhow::Result<Vec<Query>> {
-    let Some(path) = args.queries.as_ref().or(args.collection.as_ref()) else {
+fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>> {
+    let Some(path) = args.queries.as_deref().or(collection) else {
         bail!("which queries? give --collection FOLDER or --queries FILE");
     };
     let options = QueryOptions {

@@ -14,12 +14,13 @@ use quarry_datasets::{
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
-    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, build,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Share, build,
     default_clusters, default_seismic,
 };
 use quarry_vectors::{Document, SplitText};
 use serde_json::{Map, Value, json};
 
+use crate::collections::place;
 use crate::commands::tokens;
 use crate::model;
 use crate::output::{bytes, count, line, note};
@@ -48,6 +49,11 @@ pub(crate) struct Args {
     /// Continue an interrupted build; finished shards are not encoded again
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Do share I of N of the build, as one of N machines: DIR gets no index, but what `quarry merge --out
+    /// INDEX DIR1 ... DIRN` makes the index of. Each machine reads all of INPUT and encodes every N-th
+    /// run of 1,024 documents (65,536 where vectors are given)
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Share>,
     /// Also store token embeddings of the texts, for reranking, as `quarry tokens add` does
     #[arg(long)]
     pub(crate) tokens: bool,
@@ -67,7 +73,7 @@ pub(crate) struct Args {
 /// What is read, and what becomes of it: of a build and of documents added.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct InputArgs {
-    /// The collection: a file or a folder
+    /// The collection: a file, a folder, or the name of a pulled one (`quarry dataset list`)
     pub(crate) input: PathBuf,
     /// Model that encodes the texts: a folder, a name as org/name, or doc=MODEL,query=MODEL
     /// [default: the bundled one]
@@ -265,14 +271,22 @@ impl From<FormatArg> for CollectionFormat {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    if let Some(share) = args.shard {
+        return super::shards::index(args, share, threads);
+    }
     let report = build_and_tune(args, threads)?;
     if args.json {
         return crate::output::json(&report);
     }
+    print_report(&args.out, &report)
+}
+
+/// The result of a build, in a line.
+pub(crate) fn print_report(out: &Path, report: &BuildReport) -> anyhow::Result<()> {
     if report.already_complete {
         line(format!(
             "{}: complete already: {} documents",
-            args.out.display(),
+            out.display(),
             count(report.documents)
         ))?;
         return Ok(());
@@ -284,7 +298,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     };
     line(format!(
         "{}: generation {}, {} documents{of}, {:.1} components a {what}, {}",
-        args.out.display(),
+        out.display(),
         report.generation,
         count(report.documents),
         report.mean_components,
@@ -363,6 +377,7 @@ pub(crate) fn with_input<T>(
     (threads, quiet): (Option<NonZeroUsize>, bool),
     run: impl FnOnce(Input<'_>) -> Result<T, BuildError>,
 ) -> anyhow::Result<(T, Arc<Seen>)> {
+    let args = &InputArgs { input: place(&args.input)?, ..args.clone() };
     let options = CollectionOptions {
         format: args.format.map(Into::into),
         repair_encoding: !args.raw_encoding,
@@ -501,6 +516,10 @@ fn tell(report: &BuildReport, seen: &Seen) {
             report.unmet_fields.join(", ")
         ));
     }
+    tell_repairs(seen);
+}
+
+pub(crate) fn tell_repairs(seen: &Seen) {
     let repairs = seen.repairs.load(Ordering::Relaxed);
     if repairs > 0 {
         note(format!("note: doubly encoded UTF-8 was repaired in {} documents", count(repairs)));

@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod completions;
+pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod encode;
 pub(crate) mod eval;
@@ -13,6 +14,7 @@ pub(crate) mod model;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sets;
+pub(crate) mod shards;
 pub(crate) mod stages;
 pub(crate) mod tokens;
 pub(crate) mod tune;

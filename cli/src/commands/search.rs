@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// The question
     #[arg(conflicts_with = "queries", required_unless_present = "queries")]
     question: Option<String>,
-    /// Queries: text (.tsv, .jsonl, a BEIR folder) or vectors (.jsonl, .bin, .csr)
+    /// Queries: text (.tsv, .jsonl, a BEIR folder or collection's name) or vectors (.jsonl, .bin, .csr)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Format of the queries; a .tsv is taken for text unless this says anserini
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 scale: args.query_scale,
                 split: None,
             };
-            let queries = open_queries(path, &options)?;
+            let queries = open_queries(&crate::collections::place(path)?, &options)?;
             let opened = retrieve::open(&args.dir, &args.search)?;
             let run = opened.run(&queries, &args.search, args.k, false)?;
             let format = match args.run_format {

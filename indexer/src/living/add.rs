@@ -23,7 +23,7 @@ use crate::fields::joined;
 use crate::ingest::ingest;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::seal::{Kept, SealJob, seal};
-use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
+use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 
 /// What was added.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -69,7 +69,7 @@ where
     // Repeated ids are sorted out below: the last of a batch stays.
     let fields = joined(&index.manifest().fields, &options.fields)?;
     let options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
-    let ingested = ingest(documents, encoder, (&options, &tokens), &build, progress)?;
+    let ingested = ingest(documents, encoder, (&options, &tokens), (&build, None), progress)?;
     let repeated = drop_repeated(&build, ingested.shards)?;
     let generation = index.manifest().generation;
     let mut report = AddReport {
@@ -88,9 +88,9 @@ where
     let job = SealJob {
         folder,
         build: &build,
-        shards: ingested.shards,
+        shards: &shard_paths(&build, ingested.shards),
         options: &options,
-        encoder,
+        tokens: encoder.map(|e| &e.tokens),
         kept: Some(Kept {
             dimension: grown.dimension,
             quantization: None,

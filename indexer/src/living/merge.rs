@@ -18,6 +18,7 @@ use crate::BuildError;
 use crate::build::remove_build;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal};
+use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
 /// Segments that an index has at most before a change merges the smallest of them.
@@ -79,9 +80,9 @@ pub fn merge(
     let job = SealJob {
         folder,
         build: &build,
-        shards,
+        shards: &shard_paths(&build, shards),
         options: &options,
-        encoder: None,
+        tokens: None,
         kept: Some(Kept {
             dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
             quantization: shared_quantization(&merged),

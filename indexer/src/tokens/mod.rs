@@ -12,13 +12,16 @@ mod centroids;
 mod pool;
 mod spool;
 
+pub(crate) use spool::{encode_shard, encoded_before};
+
 use std::path::Path;
 
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::PartEntry;
 use quarry_index::tokens::{self, Centroids, Form, RowError, TokensOptions, TokensWriter};
-use quarry_index::{Index, IndexError, Segment, Verify};
+use quarry_index::{Index, IndexError, Verify};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -31,7 +34,7 @@ use crate::{BuildError, tokens::spool::Spool};
 const BATCH: usize = 64;
 
 /// What is stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenOptions {
     /// The forms; at least one.
     pub forms: Vec<Form>,
@@ -63,7 +66,7 @@ impl std::fmt::Debug for TokenInput<'_> {
 }
 
 impl TokenOptions {
-    fn check(&self) -> Result<(), BuildError> {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         let wrong = |name, found: String, expected| BuildError::Param { name, found, expected };
         if self.forms.is_empty() {
             return Err(wrong("forms", "none".into(), "at least one of int8, fp16, 4bit, 1bit"));
@@ -126,7 +129,9 @@ pub fn add_tokens(
         let file =
             format!("{}-{}-{}.qry", entry.id.simple(), tokens::KIND, Uuid::new_v4().simple());
         let path = folder.join(&file);
-        let written = write(&path, segment, dims, options, &mut read, progress)?;
+        let ids = segment.documents();
+        let rows = Rows { documents: ids.len(), dims, id: &|doc| ids.id(doc).to_owned() };
+        let written = write(&path, &rows, options, &mut read, progress)?;
         replaced.extend(entry.parts.extract_if(.., |p| p.kind == tokens::KIND));
         entry.parts.push(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false));
     }
@@ -139,17 +144,25 @@ pub fn add_tokens(
 }
 
 /// Gives a document's rows.
-type Reader<'a> = Box<dyn FnMut(DocId) -> Result<TokenEmbeddings, BuildError> + 'a>;
+pub(crate) type Reader<'a> = Box<dyn FnMut(DocId) -> Result<TokenEmbeddings, BuildError> + 'a>;
 
-fn write(
+/// The rows of a segment that get embeddings.
+pub(crate) struct Rows<'a> {
+    pub(crate) documents: usize,
+    pub(crate) dims: usize,
+    /// A row's document, for messages.
+    pub(crate) id: &'a dyn Fn(DocId) -> String,
+}
+
+/// Writes the part of a segment.
+pub(crate) fn write(
     path: &Path,
-    segment: &Segment,
-    dims: usize,
+    rows: &Rows<'_>,
     options: &TokenOptions,
     read: &mut Reader<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<quarry_index::container::Written, BuildError> {
-    let documents = segment.documents().len();
+    let Rows { documents, dims, .. } = *rows;
     let mut pooled = |doc: DocId| {
         let rows = read(doc)?;
         Ok::<_, BuildError>(if options.pool > 1 { pool::pool(&rows, options.pool) } else { rows })
@@ -171,7 +184,7 @@ fn write(
     progress(Event::Stage { name: "token embeddings", total: documents as u64 });
     for doc in 0..documents {
         let doc = DocId(u32::try_from(doc).unwrap_or(u32::MAX));
-        part.push(&pooled(doc)?).map_err(|e| wrong_rows(segment, doc, e))?;
+        part.push(&pooled(doc)?).map_err(|e| wrong_rows((rows.id)(doc), e))?;
         if part.len().is_multiple_of(1 << 10) {
             progress(Event::Step { done: part.len() as u64 });
         }
@@ -180,12 +193,9 @@ fn write(
 }
 
 /// The error that names the document.
-fn wrong_rows(segment: &Segment, doc: DocId, error: RowError) -> BuildError {
+fn wrong_rows(id: String, error: RowError) -> BuildError {
     match error {
         RowError::Index(error) => error.into(),
-        other => BuildError::Tokens {
-            id: segment.documents().id(doc).to_owned(),
-            what: other.to_string(),
-        },
+        other => BuildError::Tokens { id, what: other.to_string() },
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use quarry_index::text::StoredDocument;
 use quarry_index::tokens::{Form, TokenStore, TokensOptions, TokensWriter};
 use quarry_index::{IndexError, Segment, Verify};
 use quarry_vectors::{DocId, EncodeTokens, Passage, TokenEmbeddings};
@@ -45,71 +46,19 @@ impl Spool {
         progress(Event::Stage { name: "token encoding", total: documents as u64 });
         for (shard, start) in (0..documents).step_by(SHARD).enumerate() {
             let docs = start..documents.min(start + SHARD);
-            if !self.is_done(shard, docs.len(), encoder.dims())? {
-                self.encode(shard, docs.clone(), segment, encoder, progress)?;
+            let path = self.path(shard);
+            if !encoded_before(&path, docs.len(), encoder.dims(), &self.source)? {
+                let row = |at: usize| DocId(u32::try_from(start + at).unwrap_or(u32::MAX));
+                let stored = |at| match segment.text() {
+                    Some(text) => Ok(text.stored(row(at))?),
+                    None => Ok(StoredDocument::default()),
+                };
+                let id = |at| segment.documents().id(row(at)).to_owned();
+                let done = |at| progress(Event::Step { done: (start + at) as u64 });
+                encode_shard(&path, docs.len(), (&stored, &id), (encoder, &self.source), &done)?;
             }
             progress(Event::Step { done: docs.end as u64 });
         }
-        Ok(())
-    }
-
-    /// Whether a whole shard is there; one that is not is removed.
-    fn is_done(&self, shard: usize, documents: usize, dims: usize) -> Result<bool, BuildError> {
-        let path = self.path(shard);
-        if !path.exists() {
-            return Ok(false);
-        }
-        if let Ok(store) = TokenStore::open(&path, Verify::Full)
-            && store.documents() == documents
-            && store.meta().dims == dims
-            && store.meta().source == self.source
-        {
-            return Ok(true);
-        }
-        fs::remove_file(&path).map_err(IndexError::io(&path))?;
-        Ok(false)
-    }
-
-    fn encode(
-        &self,
-        shard: usize,
-        docs: std::ops::Range<usize>,
-        segment: &Segment,
-        encoder: &dyn EncodeTokens,
-        progress: &(dyn Fn(Event) + Sync),
-    ) -> Result<(), BuildError> {
-        let path = self.path(shard);
-        let options = TokensOptions {
-            dims: encoder.dims(),
-            forms: vec![Form::Fp16],
-            pool: 1,
-            centroids: Default::default(),
-            source: self.source.clone(),
-        };
-        let mut part = TokensWriter::create(&path, options)?.passing();
-        let docs: Vec<DocId> = docs.map(|d| DocId(u32::try_from(d).unwrap_or(u32::MAX))).collect();
-        for batch in docs.chunks(BATCH) {
-            let stored = batch
-                .iter()
-                .map(|doc| match segment.text() {
-                    Some(text) => text.stored(*doc),
-                    None => Ok(Default::default()),
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-            let passages: Vec<Passage<'_>> =
-                stored.iter().map(|s| Passage { title: &s.title, text: &s.text }).collect();
-            let rows = encoder.encode_passages(&passages)?;
-            if rows.len() != batch.len() {
-                return Err(BuildError::EncoderCount { found: rows.len(), expected: batch.len() });
-            }
-            for (doc, rows) in batch.iter().zip(&rows) {
-                part.push(rows).map_err(|e| wrong_rows(segment, *doc, e))?;
-            }
-            if let Some(last) = batch.last() {
-                progress(Event::Step { done: u64::from(last.0) + 1 });
-            }
-        }
-        part.finish()?;
         Ok(())
     }
 
@@ -128,4 +77,59 @@ impl Spool {
             Ok(stores.get(shard).map(|store| store.document(row)).transpose()?.unwrap_or_default())
         })
     }
+}
+
+/// Whether a whole shard is there; one that is not is removed.
+pub(crate) fn encoded_before(
+    path: &Path,
+    documents: usize,
+    dims: usize,
+    source: &Value,
+) -> Result<bool, BuildError> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    if let Ok(store) = TokenStore::open(path, Verify::Full)
+        && store.documents() == documents
+        && store.meta().dims == dims
+        && store.meta().source == *source
+    {
+        return Ok(true);
+    }
+    fs::remove_file(path).map_err(IndexError::io(path))?;
+    Ok(false)
+}
+
+/// Encodes `documents`, whose texts and ids are looked up by their place, into a shard.
+pub(crate) fn encode_shard(
+    path: &Path,
+    documents: usize,
+    (stored, id): (&dyn Fn(usize) -> Result<StoredDocument, BuildError>, &dyn Fn(usize) -> String),
+    (encoder, source): (&dyn EncodeTokens, &Value),
+    done: &dyn Fn(usize),
+) -> Result<(), BuildError> {
+    let options = TokensOptions {
+        dims: encoder.dims(),
+        forms: vec![Form::Fp16],
+        pool: 1,
+        centroids: Default::default(),
+        source: source.clone(),
+    };
+    let mut part = TokensWriter::create(path, options)?.passing();
+    for start in (0..documents).step_by(BATCH) {
+        let batch = start..documents.min(start + BATCH);
+        let texts = batch.clone().map(stored).collect::<Result<Vec<_>, _>>()?;
+        let passages: Vec<Passage<'_>> =
+            texts.iter().map(|s| Passage { title: &s.title, text: &s.text }).collect();
+        let rows = encoder.encode_passages(&passages)?;
+        if rows.len() != batch.len() {
+            return Err(BuildError::EncoderCount { found: rows.len(), expected: batch.len() });
+        }
+        for (at, rows) in batch.clone().zip(&rows) {
+            part.push(rows).map_err(|e| wrong_rows(id(at), e))?;
+        }
+        done(batch.end);
+    }
+    part.finish()?;
+    Ok(())
 }

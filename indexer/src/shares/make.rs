@@ -1,0 +1,253 @@
+//! One machine's share of a build.
+//!
+//! 1. take the folder; refuse, resume or start afresh  2. read all documents, make the shards that are its
+//!    own (`ingest.rs`)  3. token embeddings of their texts, if wanted  4. the files that the encoder leaves in
+//!    an index  5. the record, last
+//!
+//! A share that was stopped goes on after its last whole shard.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+use quarry_index::IndexError;
+use quarry_index::container::hex;
+use quarry_index::folder::LOCK;
+use quarry_index::text::StoredDocument;
+use quarry_vectors::{Document, EncodeTokens};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Share;
+use super::record::{Input, RECORD, Record, Spooled, Tokens, tokens_path};
+use crate::BuildError;
+use crate::ingest::ingest;
+use crate::job::Job;
+use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::spool::{Shard, shard_path};
+use crate::tokens::{TokenOptions, encode_shard, encoded_before};
+
+/// Names of the files beside the record.
+pub(super) const VOCABULARY: &str = "vocabulary.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const QUERY_TABLE: &str = "query-table.json";
+
+/// What making a share did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShareReport {
+    /// Which share, as `2/3`.
+    pub shard: String,
+    /// Documents of the whole input.
+    pub input_documents: u64,
+    /// Documents of this share.
+    pub documents: u64,
+    /// Its rows: more than documents where texts were split into passages.
+    pub rows: u64,
+    /// Documents taken from an interrupted run.
+    pub resumed_documents: u64,
+    /// Passages cut at the encoder's longest input, in this run.
+    pub truncated: u64,
+    /// Whether everything had been done before and nothing was left to do.
+    pub already_complete: bool,
+}
+
+/// Makes a share of the index that `build` would make of the same arguments, in the folder `options.out`.
+/// With `tokens`, the token embeddings that `add_tokens` would add are made too.
+///
+/// All documents are read, and their ids checked for repetition as far as this machine sees it; only the
+/// share's own are encoded. Cost: reading all, encoding one of `share.of()` parts. Bytes on disk: the vectors
+/// in four bytes a weight, texts compressed.
+///
+/// # Errors
+/// As `build`'s; when the folder holds a share, or something else.
+pub fn build_share<I, E>(
+    documents: I,
+    encoder: Option<&EncoderSetup<'_>>,
+    (options, share): (&BuildOptions, Share),
+    tokens: Option<(&dyn EncodeTokens, &TokenOptions)>,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<ShareReport, BuildError>
+where
+    I: IntoIterator<Item = Result<Document, E>>,
+    I::IntoIter: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    options.check()?;
+    if let Some((_, options)) = tokens {
+        options.check()?;
+    }
+    let folder = options.out.as_path();
+    let _lock = take(folder)?;
+    let job = Job::new(options, encoder);
+    let mut record = Record::new(share, job.facts().clone(), options);
+    record.tokens =
+        tokens.map(|(encoder, options)| Tokens { dims: encoder.dims(), options: options.clone() });
+    let marked = job.with("shard", json!(share.to_string())).with("tokens", json!(record.tokens));
+    if let Some(report) = prepare(&marked, &record, options)? {
+        return Ok(report);
+    }
+    marked.write(folder)?;
+    let ingested = ingest(documents, encoder, (options, &[]), (folder, Some(share)), progress)?;
+    record.truncated = ingested.truncated;
+    record.input = Input {
+        documents: ingested.documents,
+        shards: ingested.shards,
+        digest: hex(ingested.digest),
+    };
+    let own = (0..ingested.shards).filter(|number| share.owns(*number));
+    for number in own {
+        let shard = Shard::open(&shard_path(folder, number))?;
+        if let Some(tokens) = tokens {
+            encode_tokens(&shard, (folder, number), tokens, progress)?;
+        }
+        record.shards.insert(
+            number,
+            Spooled {
+                documents: shard.meta.documents,
+                rows: shard.meta.rows,
+                checksum: hex(shard.checksum()),
+            },
+        );
+    }
+    let names = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref());
+    if let Some(names) = names {
+        let bytes = serde_json::to_vec(names)
+            .map_err(|e| IndexError::corrupt(&folder.join(VOCABULARY), e.to_string()))?;
+        record.add_file(folder, VOCABULARY, &bytes)?;
+    }
+    if let Some(setup) = encoder {
+        for (name, bytes) in [(TOKENIZER, &setup.tokenizer), (QUERY_TABLE, &setup.query_table)] {
+            if let Some(bytes) = bytes {
+                record.add_file(folder, name, bytes)?;
+            }
+        }
+    }
+    record.write(folder)?;
+    let path = folder.join(crate::job::FILE);
+    fs::remove_file(&path).map_err(IndexError::io(&path))?;
+    Ok(ShareReport { resumed_documents: ingested.resumed_documents, ..report_of(&record) })
+}
+
+fn report_of(record: &Record) -> ShareReport {
+    ShareReport {
+        shard: record.shard.clone(),
+        input_documents: record.input.documents,
+        documents: record.shards.values().map(|s| s.documents).sum(),
+        rows: record.shards.values().map(|s| s.rows).sum(),
+        resumed_documents: 0,
+        truncated: record.truncated,
+        already_complete: false,
+    }
+}
+
+/// Takes the folder for writing.
+fn take(folder: &Path) -> Result<File, BuildError> {
+    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
+    let path = folder.join(LOCK);
+    let options = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = options.map_err(IndexError::io(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(IndexError::Locked { path: folder.to_path_buf() }.into())
+        }
+        Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }.into()),
+    }
+}
+
+/// Decides what to do with what lies in the folder. A report when there is nothing left to do.
+fn prepare(
+    job: &Job,
+    record: &Record,
+    options: &BuildOptions,
+) -> Result<Option<ShareReport>, BuildError> {
+    let folder = options.out.as_path();
+    let (done, begun) = (Record::read(folder)?, Job::read(folder)?);
+    let others: Vec<String> = names(folder)?.into_iter().filter(|name| !is_ours(name)).collect();
+    if let Some(other) = others.first() {
+        return Err(BuildError::NotAShard {
+            path: folder.to_path_buf(),
+            what: format!("something else lies there, such as `{other}`; choose another --out"),
+        });
+    }
+    if let Some(done) = done {
+        let same = done.shard == record.shard
+            && done.facts == record.facts
+            && done.sealing == record.sealing
+            && done.tokens == record.tokens;
+        if options.resume && same {
+            return Ok(Some(ShareReport { already_complete: true, ..report_of(&done) }));
+        }
+        if !options.overwrite {
+            return Err(BuildError::ShardExists { path: folder.to_path_buf(), shard: done.shard });
+        }
+    } else if let Some(begun) = &begun {
+        if options.resume {
+            begun.check_same(job, folder)?;
+            return Ok(None);
+        }
+        if !options.overwrite {
+            let mut documents = 0;
+            for name in names(folder)?.iter().filter(|name| name.starts_with("shard-0")) {
+                documents += Shard::open(&folder.join(name))?.meta.documents;
+            }
+            return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
+        }
+    }
+    for name in names(folder)?.iter().filter(|name| *name != LOCK) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(IndexError::io(&path))?;
+    }
+    Ok(None)
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let fail = || IndexError::io(folder);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail())? {
+        names.push(entry.map_err(fail())?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a file is one that making a share leaves.
+fn is_ours(name: &str) -> bool {
+    let numbered = |before| {
+        name.strip_prefix(before)
+            .and_then(|rest: &str| rest.strip_suffix(".qry"))
+            .is_some_and(|digits| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    [LOCK, RECORD, crate::job::FILE, VOCABULARY, TOKENIZER, QUERY_TABLE].contains(&name)
+        || numbered("shard-")
+        || numbered("tokens-")
+        || name.starts_with(".new-")
+        || name.starts_with(".tmp")
+}
+
+/// Encodes the texts of a shard's rows into token embeddings, unless an earlier run did.
+fn encode_tokens(
+    shard: &Shard,
+    (folder, number): (&Path, usize),
+    (encoder, options): (&dyn EncodeTokens, &TokenOptions),
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<(), BuildError> {
+    let path = tokens_path(folder, number);
+    let view = shard.view()?;
+    if encoded_before(&path, view.len(), encoder.dims(), &options.source)? {
+        return Ok(());
+    }
+    progress(Event::Stage { name: "token encoding", total: view.len() as u64 });
+    let ids: Vec<&str> = view.iter().map(|row| row.id).collect();
+    let texts = shard.stored()?;
+    let stored = |at: usize| {
+        if texts[at].is_empty() {
+            return Ok(StoredDocument::default());
+        }
+        serde_json::from_str(&texts[at])
+            .map_err(|e| IndexError::corrupt(&path, format!("stored document: {e}")).into())
+    };
+    let id = |at: usize| ids[at].to_owned();
+    let done = |at: usize| progress(Event::Step { done: at as u64 });
+    let source: &Value = &options.source;
+    encode_shard(&path, view.len(), (&stored, &id), (encoder, source), &done)
+}

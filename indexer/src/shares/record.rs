@@ -1,0 +1,220 @@
+//! The record of a finished share: which one of which build, of which input, and its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use quarry_index::IndexError;
+use quarry_index::clusters::ClusterParams;
+use quarry_index::container::hex;
+use quarry_index::fields::FieldRules;
+use quarry_index::seismic::SeismicParams;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Share;
+use crate::BuildError;
+use crate::options::{BuildOptions, Levels, Lists};
+use crate::tokens::TokenOptions;
+
+/// The record's file: written last, so its presence says that the share is finished.
+pub(super) const RECORD: &str = "shard-of-build.json";
+const MAGIC: &str = "quarry-shard-of-build";
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    magic: String,
+    version: u32,
+    /// `2/3`.
+    pub(super) shard: String,
+    /// What identifies the build.
+    pub(super) facts: Map<String, Value>,
+    pub(super) input: Input,
+    pub(super) sealing: Sealing,
+    /// For the manifest.
+    pub(super) description: Map<String, Value>,
+    /// Bytes that sealing may take.
+    pub(super) memory: u64,
+    /// Passages cut at the encoder's longest input, in the run that finished the share.
+    pub(super) truncated: u64,
+    /// The shards that it has, by number.
+    pub(super) shards: BTreeMap<usize, Spooled>,
+    /// Vocabulary, tokenizer, query table: checksums by name of the file.
+    pub(super) files: BTreeMap<String, String>,
+    pub(super) tokens: Option<Tokens>,
+}
+
+/// The whole input, as each machine read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Input {
+    pub(super) documents: u64,
+    pub(super) shards: usize,
+    pub(super) digest: String,
+}
+
+/// How the whole is sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sealing {
+    seed: u64,
+    levels: Levels,
+    lists: Lists,
+    seismic: SeismicParams,
+    clusters: ClusterParams,
+    ids_are_unique: bool,
+    fields: FieldRules,
+}
+
+/// One shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spooled {
+    pub(super) documents: u64,
+    pub(super) rows: u64,
+    pub(super) checksum: String,
+}
+
+/// Token embeddings: a file a shard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tokens {
+    pub(super) dims: usize,
+    pub(super) options: TokenOptions,
+}
+
+impl Sealing {
+    pub(super) fn of(options: &BuildOptions) -> Self {
+        Self {
+            seed: options.seed,
+            levels: options.levels,
+            lists: options.lists,
+            seismic: options.seismic,
+            clusters: options.clusters,
+            ids_are_unique: options.ids_are_unique,
+            fields: options.fields.clone(),
+        }
+    }
+
+    /// The options of a build, less what a merge takes from elsewhere.
+    pub(super) fn options(&self, out: &Path, memory: u64) -> BuildOptions {
+        BuildOptions {
+            out: out.to_path_buf(),
+            overwrite: false,
+            resume: false,
+            memory,
+            seed: self.seed,
+            levels: self.levels,
+            lists: self.lists,
+            seismic: self.seismic,
+            clusters: self.clusters,
+            shard_documents: 1,
+            description: Map::new(),
+            source: Value::Null,
+            ids_are_unique: self.ids_are_unique,
+            vocabulary: None,
+            fields: self.fields.clone(),
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn new(share: Share, facts: Map<String, Value>, options: &BuildOptions) -> Self {
+        Self {
+            magic: MAGIC.to_owned(),
+            version: VERSION,
+            shard: share.to_string(),
+            facts,
+            input: Input { documents: 0, shards: 0, digest: String::new() },
+            sealing: Sealing::of(options),
+            description: options.description.clone(),
+            memory: options.memory,
+            truncated: 0,
+            shards: BTreeMap::new(),
+            files: BTreeMap::new(),
+            tokens: None,
+        }
+    }
+
+    pub(super) fn share(&self, folder: &Path) -> Result<Share, BuildError> {
+        let corrupt = |what: String| IndexError::corrupt(&folder.join(RECORD), what).into();
+        self.shard.parse().map_err(corrupt)
+    }
+
+    /// The record in a folder; none where the share is not finished, or none lies there.
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>, BuildError> {
+        let path = folder.join(RECORD);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(IndexError::io(&path)(e).into()),
+        };
+        let record: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| IndexError::corrupt(&path, format!("record of a shard: {e}")))?;
+        if record.magic != MAGIC {
+            let expected = "the record of a shard of a build".to_owned();
+            return Err(IndexError::Foreign { path, expected }.into());
+        }
+        if record.version != VERSION {
+            let what =
+                format!("record of version {}, this program reads {VERSION}", record.version);
+            return Err(IndexError::corrupt(&path, what).into());
+        }
+        Ok(Some(record))
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<(), BuildError> {
+        let path = folder.join(RECORD);
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| IndexError::corrupt(&path, e.to_string()))?;
+        write_whole(folder, RECORD, &bytes)
+    }
+
+    /// A file beside the record, which must be the one that was written.
+    pub(super) fn file(&self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BuildError> {
+        let Some(checksum) = self.files.get(name) else { return Ok(None) };
+        let path = folder.join(name);
+        let bytes = fs::read(&path).map_err(IndexError::io(&path))?;
+        if hex(xxh3_64(&bytes)) != *checksum {
+            let what = "it is not the file that the record names";
+            return Err(IndexError::corrupt(&path, what).into());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file beside the record and notes its checksum.
+    pub(super) fn add_file(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), BuildError> {
+        write_whole(folder, name, bytes)?;
+        self.files.insert(name.to_owned(), hex(xxh3_64(bytes)));
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    let path = folder.join(name);
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(IndexError::io(&path))?;
+    file.write_all(bytes).map_err(IndexError::io(&path))?;
+    file.as_file().sync_all().map_err(IndexError::io(&path))?;
+    file.persist(&path).map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
+    Ok(())
+}
+
+/// Whether a folder holds a share of a build, finished or not, and no index.
+#[must_use]
+pub fn is_share(folder: &Path) -> bool {
+    folder.join(RECORD).is_file() || folder.join(crate::job::FILE).is_file()
+}
+
+/// Where the token embeddings of a shard lie.
+pub(super) fn tokens_path(folder: &Path, shard: usize) -> PathBuf {
+    folder.join(format!("tokens-{shard:06}.qry"))
+}
