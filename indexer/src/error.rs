@@ -151,22 +151,16 @@ pub enum BuildError {
         what: String,
     },
     /// Two shares are of different builds.
-    #[error(
-        "{path}: shard {shard} is of another build than {first}: its `{what}` is {found}, there it is {expected}"
-    )]
+    #[error("{path}: shard {shard} is of another build than {first}: {difference}")]
     ShardMismatch {
         /// The share, as `2/3`.
         shard: String,
         /// Its folder.
         path: PathBuf,
-        /// What differs.
-        what: String,
-        /// As it is here.
-        found: String,
         /// The folder of the first share.
         first: PathBuf,
-        /// As it is there.
-        expected: String,
+        /// What differs, as it is here and there.
+        difference: String,
     },
     /// A folder holds no finished share of a build.
     #[error("{path}: {what}")]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::BuildError;
 use crate::spool::{Row, Shard, ShardMeta, ShardView};
 
-/// Rows read in any order between two releases of their pages.
-const HELD: usize = 1 << 17;
+/// Rows read in any order between two releases of their pages: each may bring sixteen of them in.
+const HELD: usize = 1 << 14;
 
 /// All shards, open. Rows are numbered through them.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use collection::{
     FakeEncoder, VOCABULARY, assert_same, build_all, document, expected_names, names, open,
     options, setup, texts, vectors, with_terms, with_tokens,
 };
+use quarry_index::fields::{FieldRule, FieldType};
 use quarry_index::forward::{LevelWidth, TermWidth};
 use quarry_index::{IndexError, QUERY_TABLE, TOKENIZER};
 use quarry_indexer::{BuildError, Event, LEAST_MEMORY, Levels, Lists, build};
@@ -289,7 +290,13 @@ fn other_fields_of_any_shape() {
         "date": "2024-02-30T00:00:00Z", "none": null, "empty": {}, "list": [],
     });
     odd.fields = fields.as_object().unwrap().clone();
-    build_all(vec![odd], None, &options(out.path())).unwrap();
+    let mut options = options(out.path());
+    // Of several kinds in one list: refused unless values are taken as they come.
+    let error = build_all(vec![odd.clone()], None, &options).unwrap_err().to_string();
+    assert!(error.contains("a.b.c.d") && error.contains("--field"), "{error}");
+    options.fields.insert("a.b.c.d".into(), FieldRule::Given(FieldType::Any));
+    options.overwrite = true;
+    build_all(vec![odd], None, &options).unwrap();
     let index = open(out.path());
     let stored = index.segments()[0].text().unwrap().stored(DocId(0)).unwrap();
     assert_eq!(serde_json::Value::Object(stored.fields), fields);

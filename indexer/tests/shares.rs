@@ -442,7 +442,7 @@ fn a_folder_of_something_else_is_left_alone() {
     assert!(error.contains("thesis.txt"), "{error}");
     // An index is not replaced unless that is wanted, and not made of it by mistake either.
     let shares = case.shares(1);
-    let error = case.join(&[one.clone()], "x").unwrap_err();
+    let error = case.join(std::slice::from_ref(&one), "x").unwrap_err();
     assert!(matches!(error, BuildError::NotAShard { .. }), "{error}");
     let other = case.at("other");
     build_all(vectors(7), None, &BuildOptions { source: json!(1), ..options(&other) }).unwrap();

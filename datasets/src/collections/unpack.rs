@@ -64,22 +64,21 @@ pub(super) fn tar_gz(
 fn inside(archive: &Path, into: &Path, name: &str) -> Result<PathBuf, DatasetError> {
     let mut path = into.to_owned();
     // What is a separator elsewhere must not become one here by accident, or the other way round.
-    let plain = !name.contains(['\\', '\0']) && !name.is_empty();
+    let mut good = !name.contains(['\\', '\0']) && !name.is_empty();
     for part in Path::new(name).components() {
         match part {
-            Component::Normal(part) if plain => path.push(part),
-            Component::CurDir if plain => {}
-            _ => {
-                return Err(DatasetError::Archive {
-                    path: archive.to_owned(),
-                    what: format!(
-                        "the name {name:?} leads out of its folder; nothing of it is used"
-                    ),
-                });
-            }
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            _ => good = false,
         }
     }
-    Ok(path)
+    if good {
+        return Ok(path);
+    }
+    Err(DatasetError::Archive {
+        path: archive.to_owned(),
+        what: format!("the name {name:?} leads out of its folder; nothing of it is used"),
+    })
 }
 
 /// Writes an entry to a new file; a second entry of the same name is an error.

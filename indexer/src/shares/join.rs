@@ -196,10 +196,8 @@ fn compare(first: &Given<'_>, other: &Given<'_>) -> Result<(), BuildError> {
             return Err(BuildError::ShardMismatch {
                 shard: other.record.shard.clone(),
                 path: other.folder.to_path_buf(),
-                what: what.clone(),
-                found: text(b),
                 first: first.folder.to_path_buf(),
-                expected: text(a),
+                difference: format!("its `{what}` is {}, there it is {}", text(b), text(a)),
             });
         }
     }

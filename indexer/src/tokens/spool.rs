@@ -100,11 +100,14 @@ pub(crate) fn encoded_before(
     Ok(false)
 }
 
+/// The stored document of a row.
+type StoredOf<'a> = dyn Fn(usize) -> Result<StoredDocument, BuildError> + 'a;
+
 /// Encodes `documents`, whose texts and ids are looked up by their place, into a shard.
 pub(crate) fn encode_shard(
     path: &Path,
     documents: usize,
-    (stored, id): (&dyn Fn(usize) -> Result<StoredDocument, BuildError>, &dyn Fn(usize) -> String),
+    (stored, id): (&StoredOf<'_>, &dyn Fn(usize) -> String),
     (encoder, source): (&dyn EncodeTokens, &Value),
     done: &dyn Fn(usize),
 ) -> Result<(), BuildError> {
