@@ -4,9 +4,12 @@
 
 mod common;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use common::{collection, fails, model, model_index as index, ok, quarry, said, text};
 use serde_json::Value;
-use std::fs;
+use tempfile::TempDir;
 
 #[test]
 fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
