@@ -8,7 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_encoders::{
-    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, TokenOptions, TokenTableQuery,
+    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenOptions,
+    TokenTableQuery,
 };
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
@@ -26,21 +27,31 @@ const QUERY_SESSIONS: usize = 8;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RunOnArgs {
     /// Where the model is run; cuda is refused where ONNX Runtime has none
-    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    #[arg(long, visible_alias = "encode-device", value_enum, default_value_t = DeviceArg::Cpu)]
     device: DeviceArg,
-    /// Bytes that a batch's token outputs may take in each session, for models that do not pool
-    /// inside [default: 512MiB]
+    /// Bytes that a batch's products with the vocabulary may take in each session; weights and the
+    /// layers' own tensors come on top [default: 512MiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     encode_memory: Option<u64>,
 }
 
+/// Where a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum DeviceArg {
+pub(crate) enum DeviceArg {
     /// The processor.
     #[default]
     Cpu,
     /// The first CUDA device.
     Cuda,
+}
+
+impl From<DeviceArg> for Device {
+    fn from(arg: DeviceArg) -> Self {
+        match arg {
+            DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Cuda => Self::Cuda,
+        }
+    }
 }
 
 impl RunOnArgs {
@@ -56,10 +67,7 @@ impl RunOnArgs {
         max_tokens: Option<u32>,
         top_k: Option<u32>,
     ) -> DocumentOptions {
-        let device = match self.device {
-            DeviceArg::Cpu => Device::Cpu,
-            DeviceArg::Cuda => Device::Cuda,
-        };
+        let device = self.device.into();
         DocumentOptions {
             sessions,
             max_tokens,
@@ -67,6 +75,7 @@ impl RunOnArgs {
             device,
             output_memory: self.encode_memory,
             provenance: false,
+            pool_outside: false,
         }
     }
 }
@@ -174,12 +183,17 @@ pub(crate) fn identity(index: &Index) -> anyhow::Result<Option<EncoderIdentity>>
 }
 
 /// The query encoder of an index: from the copies it keeps, or from `--model`, which must be the
-/// model that encoded its documents.
+/// model that encoded its documents. `device` is where a network is run: one other than the processor
+/// is refused where there is none to run.
 pub(crate) fn query_encoder(
     index: &Index,
     given: Option<&str>,
+    device: DeviceArg,
 ) -> anyhow::Result<Option<Arc<dyn EncodeQuery>>> {
     let identity = identity(index)?;
+    let no_network = |why: &str| {
+        anyhow::anyhow!("--encode-device cuda: {why}, so that there is no network to run there")
+    };
     if let Some(given) = given {
         let model = open(Some(given))?;
         if let Some(identity) = &identity {
@@ -209,10 +223,19 @@ pub(crate) fn query_encoder(
         {
             bail!("the index's lexicon is not the vocabulary of `{}`", model.manifest().name);
         }
-        // Each session holds the network's weights.
-        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(QUERY_SESSIONS));
-        let options = DocumentOptions { sessions, ..DocumentOptions::default() };
+        if device == DeviceArg::Cuda && !matches!(model.manifest().query, Some(QuerySide::Onnx(_)))
+        {
+            return Err(no_network("questions of this model go by a table"));
+        }
+        // Each session holds the network's weights; a GPU needs one.
+        let most = if device == DeviceArg::Cuda { 1 } else { QUERY_SESSIONS };
+        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(most));
+        let options =
+            DocumentOptions { sessions, device: device.into(), ..DocumentOptions::default() };
         return Ok(Some(model.question_encoder(&options)?.into()));
+    }
+    if device == DeviceArg::Cuda {
+        return Err(no_network("no --model is given"));
     }
     let Some(identity) = identity else { return Ok(None) };
     if identity.query_graph.is_some() {

@@ -110,6 +110,9 @@ pub(crate) struct SearchArgs {
     /// network [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Where a question's network is run; cuda is refused where there is none, or no network
+    #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
+    pub(crate) encode_device: model::DeviceArg,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     pub(crate) no_verify: bool,
@@ -133,6 +136,7 @@ impl Default for SearchArgs {
             k1: K1,
             b: B,
             filter: None,
+            encode_device: model::DeviceArg::Cpu,
             model: None,
             no_verify: false,
             preload: false,
@@ -177,8 +181,13 @@ pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
     }
     let index = Arc::new(index);
     let encoder = match args.channel {
-        Channel::Sparse => model::query_encoder(&index, args.model.as_deref())?,
-        Channel::Bm25 | Channel::Maxsim => None,
+        Channel::Sparse => model::query_encoder(&index, args.model.as_deref(), args.encode_device)?,
+        Channel::Bm25 | Channel::Maxsim => {
+            if args.encode_device == model::DeviceArg::Cuda {
+                bail!("--encode-device cuda: this channel encodes no question by a sparse network");
+            }
+            None
+        }
     };
     if args.channel == Channel::Maxsim && args.second.rerank {
         bail!(

@@ -7,43 +7,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{fails, ok, quarry, said, text};
+use common::{collection, fails, model, model_index as index, ok, quarry, said, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The folder of a toy model of `encoders/tests/families`.
-fn model(dir: &TempDir, name: &str) -> PathBuf {
-    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families");
-    let golden: Value =
-        serde_json::from_slice(&fs::read(families.join("golden.json")).unwrap()).unwrap();
-    let cases = golden["cases"].as_array().unwrap();
-    let case = cases.iter().find(|case| case["name"] == name).unwrap();
-    let folder = dir.path().join(name);
-    for (file, part) in case["files"].as_object().unwrap() {
-        let to = folder.join(file);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(families.join("parts").join(part.as_str().unwrap()), to).unwrap();
-    }
-    folder
-}
-
-fn collection(dir: &TempDir) -> PathBuf {
-    let path = dir.path().join("documents.jsonl");
-    let lines = [
-        r#"{"id": "a", "title": "Marble", "text": "A metamorphic rock."}"#,
-        r#"{"id": "b", "title": "Index", "text": "Posting lists of a search engine."}"#,
-        r#"{"id": "c", "text": "Wire saws cut blocks of stone in the quarry."}"#,
-    ];
-    fs::write(&path, lines.join("\n")).unwrap();
-    path
-}
-
-fn index(dir: &TempDir, name: &str, model: &str) -> PathBuf {
-    let out = dir.path().join(name);
-    let input = collection(dir);
-    ok(&["index", text(&input), "--out", text(&out), "--model", model, "--no-tune"]);
-    out
-}
 
 #[test]
 fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
@@ -171,6 +137,22 @@ fn a_device_that_is_not_there_is_refused() {
         ["index", text(&input), "--out", text(&out), "--model", text(&bert), "--device", "cuda"];
     let error = fails(&words, 1);
     assert!(error.contains("CUDA"), "{error}");
+    // The same for questions: never a silent run on the processor, also where there is no network.
+    let at = index(&dir, "ix2", text(&bert));
+    let cuda = ["--encode-device", "cuda"];
+    let with_model = [&["--model", text(&bert)][..], &cuda].concat();
+    let error = fails(&[&["search", text(&at), "stone"][..], &with_model].concat(), 1);
+    assert!(error.contains("CUDA"), "{error}");
+    let error = fails(&[&["search", text(&at), "stone"][..], &cuda].concat(), 1);
+    assert!(error.contains("--model"), "{error}");
+    let error =
+        fails(&[&["serve", text(&at), "--listen", "127.0.0.1:0"][..], &with_model].concat(), 1);
+    assert!(error.contains("CUDA"), "{error}");
+    let table = model(&dir, "splade-v3-doc");
+    let at = index(&dir, "ix3", text(&table));
+    let words = ["search", text(&at), "stone", "--model", text(&table), "--encode-device", "cuda"];
+    let error = fails(&words, 1);
+    assert!(error.contains("no network"), "{error}");
 }
 
 /// The folder of a model of token embeddings, `encoders/tests/multivector`, in a place of its own.

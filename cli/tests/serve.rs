@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{fails, ok, quarry, text};
+use common::{fails, model, model_index, ok, quarry, text};
 use serde_json::{Value, json};
 
 struct Server {
@@ -105,6 +105,40 @@ fn answers_equal_the_command_line() {
     assert_eq!(server.search(&json!({"query": {"text": "x"}, "fusion": {}})).0, 422);
     assert_eq!(server.search(&json!({"query": {"text": "x"}, "colour": 1})).0, 400);
     assert_eq!(server.get("/metrics").0, 200);
+}
+
+/// Questions that go through a network: with `--model` the answers are the command line's; without,
+/// a question in words is refused, and never answered by nothing.
+#[test]
+fn questions_go_through_a_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bert, other) = (model(&dir, "splade-bert"), model(&dir, "splade-distilbert"));
+    let index = model_index(&dir, "ix", text(&bert));
+    let question = "Wire saws cut blocks of stone in the quarry.";
+    let body = json!({"query": {"text": question}, "k": 3, "fields": ["title"]});
+    let with_model = ["--model", text(&bert)];
+    let server = serve(&index, &with_model);
+    let (status, over_http) = server.search(&body);
+    assert_eq!((status, &over_http["hits"][0]["id"]), (200, &json!("c")), "{over_http}");
+    let command = ["search", text(&index), question, "-k", "3", "--json"];
+    let line: Value = serde_json::from_str(&ok(&[&command[..], &with_model].concat())).unwrap();
+    for part in ["index", "method", "partial", "warnings", "hits"] {
+        assert_eq!(over_http[part], line[part], "{part}");
+    }
+    // Many at once share the sessions and get what each gets alone.
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..12).map(|_| scope.spawn(|| server.search(&body))).collect();
+        for answer in all {
+            let (status, answer) = answer.join().unwrap();
+            assert!(status == 429 || answer["hits"] == over_http["hits"], "{status} {answer}");
+        }
+    });
+    let without = serve(&index, &[]);
+    let (status, answer) = without.search(&body);
+    assert!(status >= 400 && answer["hits"].is_null(), "{status} {answer}");
+    let listen = ["serve", text(&index), "--listen", "127.0.0.1:0", "--model", text(&other)];
+    let error = fails(&listen, 1);
+    assert!(error.contains("would not match"), "{error}");
 }
 
 #[test]

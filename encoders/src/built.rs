@@ -149,11 +149,17 @@ impl GraphSource<'_> {
         if self.external.is_empty() {
             return Ok(GraphBytes::InMemory(files::read_verified(&path, self.sha256)?));
         }
-        files::verify(&path, self.sha256)?;
+        let mut linked = false;
         for file in self.external {
-            files::verify(&path.with_file_name(&file.file), &file.sha256)?;
+            let beside = path.with_file_name(&file.file);
+            files::verify(&beside, &file.sha256)?;
+            linked |= beside.is_symlink();
         }
-        Ok(GraphBytes::InFile)
+        if linked {
+            files::verify(&path, self.sha256)?;
+            return Ok(GraphBytes::InFile);
+        }
+        Ok(GraphBytes::Beside(files::read_verified(&path, self.sha256)?))
     }
 
     fn build(

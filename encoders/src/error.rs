@@ -293,7 +293,7 @@ pub enum EncoderError {
     NotTracing,
     /// The token outputs of the longest input do not fit the memory set.
     #[error(
-        "an input of {max_tokens} tokens gives {needed} bytes of token outputs, and {memory} are allowed: allow more, or shorter inputs (--encode-memory, --max-tokens)"
+        "an input of {max_tokens} tokens needs {needed} bytes for products with the vocabulary, and {memory} are allowed: allow more, or shorter inputs (--encode-memory, --max-tokens)"
     )]
     OutputMemory {
         /// Bytes allowed.

@@ -21,9 +21,10 @@ const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_p
 pub(crate) enum GraphBytes {
     /// Here they are, verified.
     InMemory(Vec<u8>),
-    /// From its file, verified before: its weights lie in others beside it.
+    /// From its file, verified before: its weights lie in others, which its folder has links to. The
+    /// runtime follows them only from a graph that it reads itself.
     InFile,
-    /// Here they are, changed; its weights lie in files beside its own.
+    /// Here they are, verified; its weights lie in files beside its own.
     Beside(Vec<u8>),
 }
 

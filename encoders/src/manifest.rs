@@ -165,9 +165,11 @@ impl Activation {
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::None => x,
-            Self::Relu => x.max(0.0),
-            Self::Log1pRelu => x.max(0.0).ln_1p(),
-            Self::Log1pLog1pRelu => x.max(0.0).ln_1p().ln_1p(),
+            // What is no number stays so.
+            _ if x <= 0.0 => 0.0,
+            Self::Relu => x,
+            Self::Log1pRelu => x.ln_1p(),
+            Self::Log1pLog1pRelu => x.ln_1p().ln_1p(),
         }
     }
 

@@ -340,8 +340,7 @@ fn load(
         vocabulary: &tokenizer.vocabulary,
         pad_token: &tokenizer.pad_token,
         side,
-        onnx: &onnx,
         path: &path,
     };
-    OnnxDocumentEncoder::new(&parts, options)
+    OnnxDocumentEncoder::new(&parts, onnx, options)
 }

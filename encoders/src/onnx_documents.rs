@@ -3,10 +3,10 @@
 //! 1. tokenise all texts of the slice, in parallel  2. run them in batches over the sessions
 //! 3. pool each one's token outputs, where the graph does not  4. keep its heaviest components
 //!
-//! A graph that gives token outputs has a vocabulary's width for every token. They are pooled where
-//! the runtime left them; how many tokens share a batch is bounded by `output_memory`.
+//! A graph that gives token outputs has a vocabulary's width for every token. Where it can be changed
+//! so it pools them itself, by parts of the vocabulary (`graphs/inside.rs`); else they are pooled where
+//! the runtime left them. How many tokens share a batch is bounded by `output_memory`.
 
-use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,14 @@ use quarry_vectors::{
 
 use crate::components::{Components, Keep};
 use crate::graph::{Graph, GraphBytes, Output, OutputShape, Signature, Unpooled};
-use crate::graphs::pool as graph_pool;
+use crate::graphs::{PART, POOL_MASK, POOLED, in_parts, pool as graph_pool, pool_inside};
 use crate::origins::Winners;
 use crate::pooling::pool;
 use crate::sessions::Sessions;
 use crate::texts::{PlacedTokens, Texts, Tokens};
-use crate::{Activation, DocumentParameters, EncoderError, OnnxDocuments, Pooling, Vocabulary};
+use crate::{
+    Activation, DocumentParameters, EncoderError, OnnxDocuments, OnnxInputs, Pooling, Vocabulary,
+};
 
 /// Where a graph is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +36,7 @@ pub enum Device {
     Cuda,
 }
 
-/// Bytes of token outputs that one session may hold, unless set.
+/// Bytes of products with the vocabulary that one session may hold, unless set.
 pub const OUTPUT_MEMORY: u64 = 512 << 20;
 
 /// What a caller may set; what is `None` is left to the model or the machine.
@@ -49,12 +51,14 @@ pub struct DocumentOptions {
     pub top_k: Option<u32>,
     /// Where the graph is run.
     pub device: Device,
-    /// Bytes that token outputs of a batch may take in each session, for graphs that do not pool
-    /// inside; [`OUTPUT_MEMORY`] unless set.
+    /// Bytes that a batch's products with the vocabulary may take in each session; [`OUTPUT_MEMORY`]
+    /// unless set. Weights, and the layers' tensors, which are narrower, come on top.
     pub output_memory: Option<u64>,
     /// Also tell which token each component comes from
     /// ([`trace_documents`](EncodeDocument::trace_documents)); does not change vectors.
     pub provenance: bool,
+    /// Run graphs as their files have them, also where they could pool inside: for comparisons.
+    pub pool_outside: bool,
 }
 
 impl DocumentOptions {
@@ -117,14 +121,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) pad_token: &'a str,
     pub(crate) side: &'a OnnxDocuments,
-    /// The graph.
-    pub(crate) onnx: &'a GraphBytes,
     /// The graph's file.
     pub(crate) path: &'a Path,
 }
 
 impl OnnxDocumentEncoder {
-    pub(crate) fn new(parts: &Parts<'_>, options: &DocumentOptions) -> Result<Self, EncoderError> {
+    pub(crate) fn new(
+        parts: &Parts<'_>,
+        onnx: GraphBytes,
+        options: &DocumentOptions,
+    ) -> Result<Self, EncoderError> {
         let Parts { vocabulary, side, .. } = *parts;
         let parameters = options.apply(&side.parameters);
         let texts = Texts::new(vocabulary, parameters.clone(), side.max_positions)?;
@@ -132,31 +138,33 @@ impl OnnxDocumentEncoder {
         let dropped = vocabulary.ids("document.parameters.drop_tokens", &parameters.drop_tokens)?;
         let keep = Keep { top_k: parameters.top_k as usize, ratio: parameters.ratio, dropped };
         let dimension = vocabulary.tokens().len();
-        let shape = match side.pooling {
-            Pooling::InGraph if parameters.echo.is_some() && side.inputs.pool_mask.is_none() => {
-                return Err(EncoderError::PoolMask { path: parts.path.to_owned() });
-            }
+        if side.pooling == Pooling::InGraph
+            && parameters.echo.is_some()
+            && side.inputs.pool_mask.is_none()
+        {
+            return Err(EncoderError::PoolMask { path: parts.path.to_owned() });
+        }
+        let run = Run::of(parts, onnx, dimension, options)?;
+        let limit = batch_tokens(run.widest, &parameters, options)?;
+        let shape = match run.pooling {
             Pooling::InGraph => OutputShape::Passage(dimension),
             Pooling::Max | Pooling::Sum => OutputShape::Token(dimension),
         };
-        let limit = batch_tokens(side.pooling, dimension, &parameters, options)?;
-        let traced = if options.provenance { Some(traced(parts)?) } else { None };
-        let onnx = traced.as_ref().and_then(|t| t.onnx.as_ref()).unwrap_or(parts.onnx);
-        let unpooled = traced.as_ref().and_then(|t| t.unpooled.as_deref());
-        let signature = Signature { inputs: &side.inputs, output: &side.output, shape, unpooled };
+        let (inputs, output, unpooled) = (&run.inputs, &run.output, run.unpooled.as_deref());
+        let signature = Signature { inputs, output, shape, unpooled };
         let sessions = match options.device {
             Device::Cpu => options.sessions,
             Device::Cuda => Some(options.sessions.unwrap_or(NonZeroUsize::MIN)),
         };
         let sessions = Sessions::open(sessions, pad.first().copied().unwrap_or(0), || {
-            Graph::open(onnx, parts.path, &signature, options.device)
+            Graph::open(&run.onnx, parts.path, &signature, options.device)
         })?;
-        let (pooling, activation) = (side.pooling, side.activation);
+        let (pooling, activation) = (run.pooling, side.activation);
         Ok(Self {
             texts,
             reader: Reader { pooling, activation, dimension, keep },
             sessions: sessions.limited(limit),
-            traces: traced.map(|t| t.by),
+            traces: run.traces,
             truncated: AtomicU64::new(0),
         })
     }
@@ -210,24 +218,110 @@ impl OnnxDocumentEncoder {
     }
 }
 
-/// The most tokens of a batch that `output_memory` leaves room for.
-fn batch_tokens(
+/// A side's graph as it is run, which may give more than the file's, or pool where that does not.
+struct Run {
+    onnx: GraphBytes,
+    inputs: OnnxInputs,
+    output: String,
     pooling: Pooling,
-    dimension: usize,
+    /// What the graph pools, and how that, or its token outputs, are pooled: for provenance.
+    unpooled: Option<String>,
+    traces: Option<PooledBy>,
+    /// Values of a token in the widest tensor.
+    widest: usize,
+}
+
+impl Run {
+    /// To tell where components come from, all that is pooled is needed at once: such a graph is not
+    /// taken apart.
+    fn of(
+        parts: &Parts<'_>,
+        onnx: GraphBytes,
+        dimension: usize,
+        options: &DocumentOptions,
+    ) -> Result<Self, EncoderError> {
+        let side = parts.side;
+        let mut run = Self {
+            onnx,
+            inputs: side.inputs.clone(),
+            output: side.output.clone(),
+            pooling: side.pooling,
+            unpooled: None,
+            traces: None,
+            widest: dimension,
+        };
+        if options.provenance {
+            run.trace(parts.path)?;
+        } else if !options.pool_outside {
+            run.in_parts(dimension);
+        }
+        Ok(run)
+    }
+
+    /// Has the graph tell what it pools.
+    fn trace(&mut self, path: &Path) -> Result<(), EncoderError> {
+        self.traces = Some(match self.pooling {
+            Pooling::Max => PooledBy::Max,
+            Pooling::Sum => PooledBy::Sum,
+            Pooling::InGraph => {
+                let onnx = match &mut self.onnx {
+                    GraphBytes::InMemory(onnx) | GraphBytes::Beside(onnx) => std::mem::take(onnx),
+                    GraphBytes::InFile => crate::files::read(path)?,
+                };
+                let opened = graph_pool::open(onnx, &self.output)
+                    .map_err(|reason| EncoderError::Provenance { path: path.to_owned(), reason })?;
+                self.onnx = match self.onnx {
+                    GraphBytes::InMemory(_) => GraphBytes::InMemory(opened.onnx),
+                    GraphBytes::InFile | GraphBytes::Beside(_) => GraphBytes::Beside(opened.onnx),
+                };
+                self.unpooled = Some(opened.unpooled);
+                opened.by
+            }
+        });
+        Ok(())
+    }
+
+    /// Changes the graph to pool by parts of the vocabulary, if it is one that can be.
+    fn in_parts(&mut self, dimension: usize) {
+        let (GraphBytes::InMemory(onnx) | GraphBytes::Beside(onnx)) = &mut self.onnx else {
+            return;
+        };
+        let made = match self.pooling {
+            Pooling::InGraph => in_parts(onnx, dimension, PART),
+            // A graph of token outputs that takes a pool mask is none that we know.
+            Pooling::Max if self.inputs.pool_mask.is_none() => {
+                pool_inside(onnx, &self.output, dimension, PART)
+            }
+            Pooling::Max | Pooling::Sum => None,
+        };
+        let Some(made) = made else { return };
+        *onnx = made;
+        self.widest = dimension.min(PART);
+        if self.pooling == Pooling::Max {
+            self.inputs.pool_mask = Some(POOL_MASK.to_owned());
+            POOLED.clone_into(&mut self.output);
+            self.pooling = Pooling::InGraph;
+        }
+    }
+}
+
+/// The most tokens of a batch that `output_memory` leaves room for: a product of `widest` values a
+/// token, and what is added to it.
+fn batch_tokens(
+    widest: usize,
     parameters: &DocumentParameters,
     options: &DocumentOptions,
 ) -> Result<usize, EncoderError> {
-    if pooling == Pooling::InGraph {
-        return Ok(usize::MAX);
-    }
     let memory = options.output_memory.unwrap_or(OUTPUT_MEMORY);
-    let of_a_token = dimension as u64 * size_of::<f32>() as u64;
+    let of_a_token = widest as u64 * 2 * size_of::<f32>() as u64;
     let needed = u64::from(parameters.max_tokens) * of_a_token;
-    if memory < needed {
+    if memory < needed && options.output_memory.is_some() {
         let max_tokens = parameters.max_tokens;
         return Err(EncoderError::OutputMemory { memory, needed, max_tokens });
     }
-    Ok(usize::try_from(memory / of_a_token.max(1)).unwrap_or(usize::MAX))
+    // One text alone is more than the default for the largest models only.
+    let most = usize::try_from(memory / of_a_token.max(1)).unwrap_or(usize::MAX);
+    Ok(most.max(parameters.max_tokens as usize))
 }
 
 impl Reader {
@@ -278,38 +372,6 @@ impl Reader {
         let origins = found.iter().map(origin).collect();
         Ok(Traced { vector, origins })
     }
-}
-
-/// A graph as it is opened to tell where components come from.
-struct TracedGraph {
-    /// The graph with a further output, where it pools inside.
-    onnx: Option<GraphBytes>,
-    unpooled: Option<String>,
-    by: PooledBy,
-}
-
-fn traced(parts: &Parts<'_>) -> Result<TracedGraph, EncoderError> {
-    let by = match parts.side.pooling {
-        Pooling::Max => PooledBy::Max,
-        Pooling::Sum => PooledBy::Sum,
-        Pooling::InGraph => {
-            let bytes: Cow<'_, [u8]> = match parts.onnx {
-                GraphBytes::InMemory(onnx) | GraphBytes::Beside(onnx) => onnx.into(),
-                GraphBytes::InFile => crate::files::read(parts.path)?.into(),
-            };
-            let opened =
-                graph_pool::open(bytes.into_owned(), &parts.side.output).map_err(|reason| {
-                    EncoderError::Provenance { path: parts.path.to_owned(), reason }
-                })?;
-            let onnx = match parts.onnx {
-                GraphBytes::InMemory(_) => GraphBytes::InMemory(opened.onnx),
-                GraphBytes::InFile | GraphBytes::Beside(_) => GraphBytes::Beside(opened.onnx),
-            };
-            let (onnx, unpooled) = (Some(onnx), Some(opened.unpooled));
-            return Ok(TracedGraph { onnx, unpooled, by: opened.by });
-        }
-    };
-    Ok(TracedGraph { onnx: None, unpooled: None, by })
 }
 
 impl EncodeDocument for OnnxDocumentEncoder {

@@ -187,7 +187,7 @@ fn questions(
     file: &Path,
 ) -> anyhow::Result<Vec<(String, SparseVector)>> {
     let read = open_queries(file, &QueryOptions::default())?;
-    let encoder = model::query_encoder(index, args.model.as_deref())?;
+    let encoder = model::query_encoder(index, args.model.as_deref(), model::DeviceArg::Cpu)?;
     let vectors = queries::vectors(index, encoder.as_deref(), &read)?;
     Ok(read.into_iter().map(|query| query.id).zip(vectors).collect())
 }

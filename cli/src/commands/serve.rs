@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// else the bundled one]
     #[arg(long, value_name = "MODEL")]
     token_model: Option<String>,
+    /// Where a question's network is run; cuda is refused where there is none, or no network
+    #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
+    encode_device: model::DeviceArg,
     /// Check only the files' envelopes when opening, not every byte
     #[arg(long)]
     no_verify: bool,
@@ -78,19 +81,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let token_model = args.token_model.clone().or_else(|| model_folder.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
     let (preload, device) = (args.preload, (args.device, args.device_memory));
+    let encode_device = args.encode_device;
     let load = move || -> anyhow::Result<Engine> {
         let mut index = Index::open(&dir, verify)?;
         if preload {
             index.preload()?;
         }
         let index = Arc::new(index);
-        let encoder = if model_folder.is_none() && model::needs_network(&index)? {
+        let encoded_only = model_folder.is_none() && encode_device == model::DeviceArg::Cpu;
+        let encoder = if encoded_only && model::needs_network(&index)? {
             note(
                 "note: questions of this index go through a network: without --model, only encoded ones are answered",
             );
             None
         } else {
-            model::query_encoder(&index, model_folder.as_deref())?
+            model::query_encoder(&index, model_folder.as_deref(), encode_device)?
         };
         let engine = Engine::new(Arc::clone(&index), encoder);
         if !index.has_tokens() {

@@ -14,6 +14,7 @@ use quarry_datasets::{QueryOptions, RunFormat, open_qrels, open_queries};
 use serde_json::{Map, Value, json};
 
 use crate::commands::{eval, index, tokens};
+use crate::model::DeviceArg;
 use crate::output::{line, note, table};
 use crate::retrieve::{self, Channel, SearchArgs};
 
@@ -62,6 +63,9 @@ pub(crate) fn evaluate_system(
     let queries = open_queries(task.collection, &options)?;
     let qrels = open_qrels(task.collection, task.split)?;
     let mut search = SearchArgs { channel: system.channel, ..search.clone() };
+    if system.channel != Channel::Sparse {
+        search.encode_device = DeviceArg::Cpu;
+    }
     search.second.rerank = system.rerank;
     let opened = retrieve::open(task.index, &search)?;
     let found = opened.run(&queries, &search, eval::depth(measures)?, task.drop_self)?;

@@ -11,6 +11,7 @@ use quarry_indexer::store_calibration;
 use quarry_searcher::{Searcher, calibrate};
 use quarry_vectors::{Query, SparseVector};
 
+use crate::model::DeviceArg;
 use crate::output::{count, line, table};
 use crate::progress::Progress;
 
@@ -91,7 +92,7 @@ fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVec
     let all: Vec<Query> = open_queries(file, &options)?.into_iter().collect();
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
-    let encoder = crate::model::query_encoder(index, args.model.as_deref())?;
+    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
     let vectors = crate::queries::vectors(index, encoder.as_deref(), &some)?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {

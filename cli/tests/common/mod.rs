@@ -8,6 +8,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+use tempfile::TempDir;
+
 /// A command of the binary under test.
 pub(crate) fn quarry(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quarry"));
@@ -113,4 +116,40 @@ pub(crate) fn shared(what: &str) -> Option<PathBuf> {
             None
         }
     }
+}
+
+/// The folder of a toy model of `encoders/tests/families`.
+pub(crate) fn model(dir: &TempDir, name: &str) -> PathBuf {
+    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/families");
+    let golden: Value =
+        serde_json::from_slice(&fs::read(families.join("golden.json")).unwrap()).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["name"] == name).unwrap();
+    let folder = dir.path().join(name);
+    for (file, part) in case["files"].as_object().unwrap() {
+        let to = folder.join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(families.join("parts").join(part.as_str().unwrap()), to).unwrap();
+    }
+    folder
+}
+
+/// Three documents of text.
+pub(crate) fn collection(dir: &TempDir) -> PathBuf {
+    let path = dir.path().join("documents.jsonl");
+    let lines = [
+        r#"{"id": "a", "title": "Marble", "text": "A metamorphic rock."}"#,
+        r#"{"id": "b", "title": "Index", "text": "Posting lists of a search engine."}"#,
+        r#"{"id": "c", "text": "Wire saws cut blocks of stone in the quarry."}"#,
+    ];
+    fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+/// An index of them, encoded by a model.
+pub(crate) fn model_index(dir: &TempDir, name: &str, model: &str) -> PathBuf {
+    let out = dir.path().join(name);
+    let input = collection(dir);
+    ok(&["index", text(&input), "--out", text(&out), "--model", model, "--no-tune"]);
+    out
 }

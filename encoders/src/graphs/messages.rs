@@ -53,6 +53,9 @@ pub(super) struct NodeProto {
     pub(super) op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub(super) attribute: Vec<AttributeProto>,
+    /// Empty for ONNX's own operators.
+    #[prost(string, tag = "7")]
+    pub(super) domain: String,
 }
 
 /// A constant parameter of a node.

@@ -3,12 +3,14 @@
 //! `config`: what the body is and what its tensors are called. `weights`: tensors by name.
 //! `body`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
 //! token embeddings of length one. `writer` and `messages`: the file. The same checkpoint, head and
-//! precision give the same bytes.
+//! precision give the same bytes. `inside` and `file`: graphs of others, changed so that they pool.
 
 mod body;
 mod config;
 mod error;
+mod file;
 mod heads;
+mod inside;
 mod messages;
 pub(crate) mod pool;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use heads::{Between, Head, Projection, Saturation, SpladeHead, SpladePooling
 use serde::{Deserialize, Serialize};
 
 use body::BodyWriter;
+pub(crate) use inside::{PART, POOL_MASK, POOLED, in_parts, pool_inside};
 pub(crate) use weights::Weights;
 
 /// A graph's input of token ids, int64 `[batch, length]`.

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    ATTENTION_MASK, Checkpoint, GraphError, Head, Precision, SPARSE_OUTPUT, Saturation, SpladeHead,
-    SpladePooling, TOKEN_IDS, TOKENS_OUTPUT, TokenHead,
+    ATTENTION_MASK, Checkpoint, GraphError, Head, PART, POOL_MASK, POOLED, Precision,
+    SPARSE_OUTPUT, Saturation, SpladeHead, SpladePooling, TOKEN_IDS, TOKENS_OUTPUT, TokenHead,
+    in_parts, pool_inside,
 };
 use crate::graph::{Graph, GraphBytes, InputRow, OutputShape, Signature, Tensors};
 use crate::{Device, OnnxInputs};
@@ -38,32 +39,39 @@ fn splade(pooling: SpladePooling, saturation: Saturation) -> Head {
     Head::Splade(SpladeHead { pooling, saturation })
 }
 
-/// The output of one batch.
-fn run(onnx: &[u8], (output, shape): (&str, OutputShape), rows: &[&[u32]], pad: u32) -> Vec<f32> {
-    let inputs = OnnxInputs {
+/// What the graphs made here take.
+fn inputs() -> OnnxInputs {
+    OnnxInputs {
         token_ids: TOKEN_IDS.into(),
         attention_mask: ATTENTION_MASK.into(),
         token_types: None,
         positions: None,
         pool_mask: None,
-    };
-    let signature = Signature { inputs: &inputs, output, shape, unpooled: None };
-    let mut graph = Graph::open(
-        &GraphBytes::InMemory(onnx.to_vec()),
-        Path::new("made"),
-        &signature,
-        Device::Cpu,
-    )
-    .unwrap();
+    }
+}
+
+/// The output of one batch.
+fn run(onnx: &[u8], (output, shape): (&str, OutputShape), rows: &[&[u32]], pad: u32) -> Vec<f32> {
+    let rows: Vec<InputRow<'_>> = rows.iter().map(|ids| whole(ids)).collect();
+    let signature = Signature { inputs: &inputs(), output, shape, unpooled: None };
+    run_rows(&GraphBytes::InMemory(onnx.to_vec()), Path::new("made"), &signature, &rows, pad)
+}
+
+fn whole(ids: &[u32]) -> InputRow<'_> {
+    InputRow { ids, attended: ids.len(), pooled_from: 0, pooled_to: ids.len() }
+}
+
+fn run_rows(
+    onnx: &GraphBytes,
+    path: &Path,
+    signature: &Signature<'_>,
+    rows: &[InputRow<'_>],
+    pad: u32,
+) -> Vec<f32> {
+    let mut graph = Graph::open(onnx, path, signature, Device::Cpu).unwrap();
     let mut tensors = Tensors::default();
-    let length = rows.iter().map(|row| row.len()).max().unwrap();
-    let rows = rows.iter().map(|ids| InputRow {
-        ids,
-        attended: ids.len(),
-        pooled_from: 0,
-        pooled_to: ids.len(),
-    });
-    tensors.fill(rows, length, pad);
+    let length = rows.iter().map(|row| row.ids.len()).max().unwrap();
+    tensors.fill(rows.iter().copied(), length, pad);
     graph.run(&tensors, |output| Ok(output.values.to_vec())).unwrap()
 }
 
@@ -118,6 +126,116 @@ fn graphs_compute_what_transformers_does() {
     }
 }
 
+fn foreign(part: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/parts").join(part)
+}
+
+/// Graphs of others against their own logits, pooled by the formula.
+#[test]
+fn graphs_of_others_pool_inside() {
+    let rows: [&[u32]; 3] = [&[2, 7, 31, 5, 9, 60, 3], &[2, 88, 3], &[2, 14, 15, 92, 65, 35, 3]];
+    // Whole rows, and the tail of each.
+    let whole: Vec<InputRow<'_>> = rows.iter().map(|ids| whole(ids)).collect();
+    let tails = whole.iter().map(|row| InputRow { pooled_from: 1, ..*row }).collect();
+    for (part, names, vocabulary) in [
+        ("bert/model.onnx", ["attention_mask", "token_type_ids", "logits"], 500),
+        ("bert/aliased.onnx", ["input_mask", "segment_ids", "output"], 500),
+        ("roberta/model.onnx", ["attention_mask", "", "logits"], 500),
+        ("mistral/model.onnx", ["attention_mask", "", "logits"], 605),
+    ] {
+        let path = foreign(part);
+        let bytes = std::fs::read(&path).unwrap();
+        let [attention_mask, types, output] = names.map(str::to_owned);
+        let token_types = (!types.is_empty()).then_some(types);
+        let inputs = OnnxInputs { attention_mask, token_types, ..inputs() };
+        let graph = match part.starts_with("mistral") {
+            true => GraphBytes::Beside,
+            false => GraphBytes::InMemory,
+        };
+        let shape = OutputShape::Token(vocabulary);
+        let signature = Signature { inputs: &inputs, output: &output, shape, unpooled: None };
+        for rows in [&whole, &tails] {
+            let logits = run_rows(&graph(bytes.clone()), &path, &signature, rows, 0);
+            for parts in [64, PART] {
+                let made = pool_inside(&bytes, &output, vocabulary, parts).unwrap();
+                let inputs = OnnxInputs { pool_mask: Some(POOL_MASK.into()), ..inputs.clone() };
+                let shape = OutputShape::Passage(vocabulary);
+                let signature =
+                    Signature { inputs: &inputs, output: POOLED, shape, unpooled: None };
+                let found = run_rows(&graph(made), &path, &signature, rows, 0);
+                let mut want = Vec::new();
+                let length = logits.len() / rows.len() / vocabulary;
+                for (at, row) in rows.iter().enumerate() {
+                    for term in 0..vocabulary {
+                        let x = (row.pooled_from..row.pooled_to)
+                            .map(|position| logits[(at * length + position) * vocabulary + term]);
+                        want.push(x.fold(f32::NEG_INFINITY, f32::max));
+                    }
+                }
+                let largest = off(&found, &want);
+                assert!(largest < 1e-5, "{part}, parts of {parts}: off by {largest}");
+            }
+        }
+    }
+    // What pools already has no product for an output, and nothing is a graph that is none.
+    let pooled = std::fs::read(foreign("distil/model.onnx")).unwrap();
+    assert!(pool_inside(&pooled, "sentence_embedding", 500, 64).is_none());
+    assert!(pool_inside(&pooled, "nothing", 500, 64).is_none());
+    assert!(pool_inside(b"no graph", "logits", 500, 64).is_none());
+}
+
+#[test]
+fn a_maximum_in_parts_is_the_same() {
+    for family in FAMILIES {
+        let golden = golden(family);
+        let checkpoint = Checkpoint::read(&folder(family)).unwrap();
+        let vocabulary = checkpoint.body().vocabulary;
+        let rows: Vec<&[u32]> = golden.rows.iter().map(Vec::as_slice).collect();
+        let shape = (SPARSE_OUTPUT, OutputShape::Passage(vocabulary));
+        for precision in [Precision::Float32, Precision::Int8] {
+            let head = splade(SpladePooling::Max, Saturation::Log1p);
+            let onnx = checkpoint.graph(&head, precision).unwrap();
+            let parts = in_parts(&onnx, vocabulary, 32).unwrap();
+            let (found, want) = (run(&parts, shape, &rows, 0), run(&onnx, shape, &rows, 0));
+            let most = if precision == Precision::Int8 { 0.0 } else { 1e-6 };
+            assert!(off(&found, &want) <= most, "{family}, {precision:?}");
+            assert!(in_parts(&onnx, vocabulary, vocabulary).is_none(), "one part is what it is");
+        }
+        let head = splade(SpladePooling::Sum, Saturation::Log1p);
+        let onnx = checkpoint.graph(&head, Precision::Float32).unwrap();
+        assert!(in_parts(&onnx, vocabulary, 32).is_none(), "a sum has no maximum");
+    }
+}
+
+/// A maximum may pass over what is no number; the pooled weights say so all the same.
+#[test]
+fn what_is_no_number_stays_so_inside() {
+    let path = foreign("roberta/model.onnx");
+    let onnx = std::fs::read(&path).unwrap();
+    let made = pool_inside(&onnx, "logits", 500, 64).unwrap();
+    let no_numbers = |onnx: Vec<u8>| {
+        let inputs = OnnxInputs { pool_mask: Some(POOL_MASK.into()), ..inputs() };
+        let shape = OutputShape::Passage(500);
+        let signature = Signature { inputs: &inputs, output: POOLED, shape, unpooled: None };
+        let rows = [whole(&[0, 7, 31, 2])];
+        let found = run_rows(&GraphBytes::InMemory(onnx), &path, &signature, &rows, 1);
+        found.iter().filter(|v| v.is_nan()).count()
+    };
+    let spoilt = spoil(&made, "model.roberta.embeddings.position_embeddings.weight");
+    assert_eq!((no_numbers(made), no_numbers(spoilt)), (0, 500));
+}
+
+/// The file with a weight whose values are no numbers.
+fn spoil(onnx: &[u8], weight: &str) -> Vec<u8> {
+    use prost::Message;
+    let mut model = super::messages::ModelProto::decode(onnx).unwrap();
+    let weights = &mut model.graph.as_mut().unwrap().initializer;
+    let weight = weights.iter_mut().find(|w| w.name == weight).unwrap();
+    let nan = f32::NAN.to_le_bytes();
+    weight.raw_data.chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&nan));
+    model.encode_to_vec()
+}
+
 #[test]
 fn what_is_no_checkpoint_is_refused() {
     let read = |config: &str, weights: &[u8]| {
@@ -148,6 +266,15 @@ fn what_is_no_checkpoint_is_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn spoilt_graphs_do_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let mut onnx = std::fs::read(foreign("bert/model.onnx")).unwrap();
+        let at = at.index(onnx.len());
+        onnx[at] = byte;
+        let _ = pool_inside(&onnx, "logits", 500, 64);
+        let _ = in_parts(&onnx[..cut.index(onnx.len())], 500, 64);
+    }
+
     #[test]
     fn spoilt_files_do_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let folder = folder("roberta");

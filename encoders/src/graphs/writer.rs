@@ -1,6 +1,7 @@
 //! Collects nodes and weights of an ONNX graph and writes it.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use prost::Message;
 
@@ -10,7 +11,7 @@ use super::messages::{
 };
 
 /// The operators' meaning (ONNX 1.12); ONNX Runtime 1.24 and later know it.
-const OPSET: i64 = 17;
+pub(super) const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
 /// A named parameter of a node.
@@ -29,25 +30,47 @@ pub(super) enum Size {
 }
 
 /// A graph in the making. Nodes and weights are named; what adds one gives its name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Writer {
     nodes: Vec<NodeProto>,
     weights: Vec<TensorProto>,
     names: HashSet<String>,
+    /// The operators' meaning.
+    opset: i64,
+    /// What all names begin with.
+    prefix: &'static str,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::for_opset(OPSET, "")
+    }
 }
 
 impl Writer {
+    /// A writer of nodes in the meaning of `opset`, 13 or later, whose names begin with `prefix`.
+    pub(super) fn for_opset(opset: i64, prefix: &'static str) -> Self {
+        let (nodes, weights, names) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { nodes, weights, names, opset, prefix }
+    }
+
+    /// The nodes and weights.
+    pub(super) fn into_parts(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+        (self.nodes, self.weights)
+    }
+
     /// A weight of bytes; one of the same name is there once.
     fn weight(&mut self, name: &str, kind: i32, dims: &[usize], raw: Vec<u8>) -> String {
-        if self.names.insert(name.to_owned()) {
+        let name = format!("{}{name}", self.prefix);
+        if self.names.insert(name.clone()) {
             self.weights.push(TensorProto {
                 dims: dims.iter().map(|&d| size(d)).collect(),
                 data_type: Some(kind),
-                name: name.to_owned(),
+                name: name.clone(),
                 raw_data: raw,
             });
         }
-        name.to_owned()
+        name
     }
 
     /// A float32 weight.
@@ -91,7 +114,7 @@ impl Writer {
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
-        let output = format!("{op} {}", self.nodes.len());
+        let output = format!("{}{op} {}", self.prefix, self.nodes.len());
         self.add_as(op, inputs, attributes, &output);
         output
     }
@@ -110,7 +133,26 @@ impl Writer {
             name: output.to_owned(),
             op_type: op.to_owned(),
             attribute: attributes.iter().map(attribute).collect(),
+            domain: String::new(),
         });
+    }
+
+    /// The largest of `x` along `axis`, which goes.
+    pub(super) fn largest(&mut self, x: &str, axis: i64) -> String {
+        let gone = Attribute::Whole("keepdims", 0);
+        // Since operator set 18 the axes are an input.
+        if self.opset < 18 {
+            return self.add("ReduceMax", &[x], &[Attribute::Wholes("axes", &[axis]), gone]);
+        }
+        let axes = self.wholes(&[axis]);
+        self.add("ReduceMax", &[x, &axes], &[gone])
+    }
+
+    /// `values` taken along axis `axis`, in this range.
+    pub(super) fn slice(&mut self, values: &str, range: &Range<usize>, axis: i64) -> String {
+        let (from, to) = (self.wholes(&[size(range.start)]), self.wholes(&[size(range.end)]));
+        let axis = self.wholes(&[axis]);
+        self.add("Slice", &[values, &from, &to, &axis], &[])
     }
 
     /// `values` converted to the element type `kind` of [`TensorProto`].
@@ -166,7 +208,7 @@ fn attribute(attribute: &Attribute<'_>) -> AttributeProto {
     out
 }
 
-fn value(name: &str, kind: i32, sizes: &[Size]) -> ValueInfoProto {
+pub(super) fn value(name: &str, kind: i32, sizes: &[Size]) -> ValueInfoProto {
     let dim = sizes.iter().map(|s| match *s {
         Size::Open(name) => DimensionProto { dim_value: None, dim_param: Some(name.to_owned()) },
         Size::Fixed(n) => DimensionProto { dim_value: Some(size(n)), dim_param: None },

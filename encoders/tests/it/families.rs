@@ -185,15 +185,19 @@ fn check(golden: &Golden, case: &Case) {
         .zip(&texts)
         .map(|(t, text)| Passage { title: &t.title, text })
         .collect();
-    let encoder = model.document_encoder(&DocumentOptions::default()).unwrap();
-    let vectors = encoder.encode_documents(&passages).unwrap();
-    for (at, (found, want)) in vectors.iter().zip(&case.documents).enumerate() {
-        assert_close(found, want, &format!("{}: document {at}", case.name));
-    }
-    let encoder = model.question_encoder(&DocumentOptions::default()).unwrap();
-    for (text, want) in golden.questions.iter().zip(&case.queries) {
-        let found = encoder.encode_query(text).unwrap();
-        assert_close(&found, want, &format!("{}: question {text:?}", case.name));
+    // Pooled inside where the graph can be changed so, and outside.
+    for pool_outside in [false, true] {
+        let options = DocumentOptions { pool_outside, ..DocumentOptions::default() };
+        let encoder = model.document_encoder(&options).unwrap();
+        let vectors = encoder.encode_documents(&passages).unwrap();
+        for (at, (found, want)) in vectors.iter().zip(&case.documents).enumerate() {
+            assert_close(found, want, &format!("{}: document {at}", case.name));
+        }
+        let encoder = model.question_encoder(&options).unwrap();
+        for (text, want) in golden.questions.iter().zip(&case.queries) {
+            let found = encoder.encode_query(text).unwrap();
+            assert_close(&found, want, &format!("{}: question {text:?}", case.name));
+        }
     }
 }
 
@@ -203,9 +207,13 @@ fn batches_within_the_memory_give_the_same_vectors() {
     let model = Model::open(&path).unwrap();
     let texts: Vec<String> = (0..40).map(|n| "stone marble ".repeat(n % 9 + 1)).collect();
     let passages: Vec<Passage<'_>> = texts.iter().map(|text| Passage { title: "", text }).collect();
-    let with = |memory| DocumentOptions { output_memory: memory, ..DocumentOptions::default() };
+    let with = |output_memory| DocumentOptions {
+        output_memory,
+        pool_outside: true,
+        ..DocumentOptions::default()
+    };
     let want = model.document_encoder(&with(None)).unwrap().encode_documents(&passages).unwrap();
-    let longest = u64::from(model.manifest().dimension) * 4 * 64;
+    let longest = u64::from(model.manifest().dimension) * 2 * 4 * 64;
     let bounded = model.document_encoder(&with(Some(longest))).unwrap();
     for (a, b) in bounded.encode_documents(&passages).unwrap().iter().zip(&want) {
         assert_eq!(a.terms(), b.terms());

@@ -21,6 +21,7 @@ const TRACED: DocumentOptions = DocumentOptions {
     device: quarry_encoders::Device::Cpu,
     output_memory: None,
     provenance: true,
+    pool_outside: false,
 };
 
 fn traced(model: &Model, passages: &[Passage<'_>]) -> Vec<Traced> {
