@@ -21,14 +21,15 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn open(shards: &[PathBuf]) -> Result<Self, BuildError> {
-        let shards: Vec<Shard> =
-            shards.iter().map(|path| Shard::open(path)).collect::<Result<_, _>>()?;
-        let mut starts = vec![0];
-        for shard in &shards {
+        let (mut open, mut starts) = (Vec::with_capacity(shards.len()), vec![0]);
+        for path in shards {
+            let shard = Shard::open(path)?;
             starts.push(starts[starts.len() - 1] + shard.view()?.len());
-            // Opening has read them all.
+            // Opening has read all of it.
             shard.release();
+            open.push(shard);
         }
+        let shards = open;
         Ok(Self { shards, starts, components: Vec::new() })
     }
 
