@@ -1,5 +1,6 @@
 //! The binary `quarry`: one subcommand a file, results on stdout, progress and messages on stderr.
 
+mod bytes;
 mod collections;
 mod commands;
 mod exit;
@@ -10,6 +11,7 @@ mod progress;
 mod queries;
 mod rerank;
 mod retrieve;
+mod watched;
 
 use std::process::ExitCode;
 

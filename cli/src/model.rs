@@ -14,7 +14,7 @@ use quarry_encoders::{
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
 
-use crate::commands::index::parse_bytes;
+use crate::bytes::parse_bytes;
 use crate::progress::Progress;
 
 /// The bundled model's folder, under `models/`.

@@ -17,7 +17,7 @@ use quarry_searcher::{
 use quarry_server::api::RerankInput;
 use quarry_vectors::{EncodeTokens, Query, TokenEmbeddings};
 
-use crate::commands::index::parse_bytes;
+use crate::bytes::parse_bytes;
 use crate::commands::tokens::FormArg;
 use crate::model;
 

@@ -9,9 +9,11 @@ use quarry_index::folder::read_current;
 use quarry_indexer::{AddReport, Merge, add, delete, merge};
 use serde_json::{Value, json};
 
-use crate::commands::index::{InputArgs, parse_bytes, show_stage, with_input};
+use crate::bytes::parse_bytes;
+use crate::commands::index::{InputArgs, with_input};
 use crate::output::{count, line, note};
 use crate::progress::Progress;
+use crate::watched::show_stage;
 
 /// Add documents to an index; those whose id is there replace the old ones
 ///

@@ -15,7 +15,7 @@ use quarry_index::{Index, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector, TermId};
 use serde_json::json;
 
-use super::index::parse_bytes;
+use crate::bytes::parse_bytes;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
 use crate::{model, queries};

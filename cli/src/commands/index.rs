@@ -3,28 +3,27 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::{
-    CollectionFormat, CollectionOptions, CollectionReader, DatasetError, open_collection,
-    read_vocabulary,
-};
+use quarry_datasets::{CollectionFormat, CollectionOptions, open_collection, read_vocabulary};
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
     BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Share, build,
     default_clusters, default_seismic,
 };
-use quarry_vectors::{Document, SplitText};
+use quarry_vectors::SplitText;
 use serde_json::{Map, Value, json};
 
+use crate::bytes::parse_bytes;
 use crate::collections::place;
 use crate::commands::tokens;
 use crate::model;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
+use crate::watched::{Seen, Watched, show};
 
 /// Documents of a shard when a model encodes them: what a kill can cost.
 const ENCODED_SHARD: usize = 1024;
@@ -388,7 +387,7 @@ pub(crate) fn with_input<T>(
     };
     let reader = open_collection(&args.input, &options)?;
     let format = reader.format();
-    let seen = Arc::new(Seen { total: reader.bytes_total(), ..Seen::default() });
+    let seen = Arc::new(Seen::of(reader.bytes_total()));
     let documents_total = reader.documents_total();
     let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
     let has_vectors = match documents.peek() {
@@ -552,111 +551,4 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "doc_ids": args.doc_ids.as_deref().map(Path::display).map(|d| d.to_string()),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
-}
-
-/// How much of the input was read, across threads.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    total: u64,
-    bytes: AtomicU64,
-    documents: AtomicU64,
-    repairs: AtomicU64,
-}
-
-pub(crate) struct Watched {
-    reader: CollectionReader,
-    seen: Arc<Seen>,
-}
-
-impl Iterator for Watched {
-    type Item = Result<Document, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.reader.next();
-        self.seen.bytes.store(self.reader.bytes_read(), Ordering::Relaxed);
-        self.seen.repairs.store(self.reader.repairs(), Ordering::Relaxed);
-        if next.is_some() {
-            self.seen.documents.fetch_add(1, Ordering::Relaxed);
-        }
-        next
-    }
-}
-
-impl Seen {
-    /// Documents that the collection will turn out to have, judged by the bytes read so far.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate"
-    )]
-    fn estimate(&self) -> Option<u64> {
-        let (bytes, documents) =
-            (self.bytes.load(Ordering::Relaxed), self.documents.load(Ordering::Relaxed));
-        if bytes == 0 || self.total == 0 {
-            return None;
-        }
-        Some((documents as f64 * self.total as f64 / bytes as f64).round() as u64)
-    }
-}
-
-fn show(event: Event, progress: &Progress, seen: &Seen, total: Option<u64>, encoding: bool) {
-    match event {
-        Event::Resumed { documents } => {
-            progress.stage(if encoding { "encoding" } else { "reading" }, documents)
-        }
-        Event::Documents { documents, components, this_run } => {
-            #[expect(clippy::cast_precision_loss, reason = "a mean")]
-            let mean = components as f64 / this_run.max(1) as f64;
-            let total = total.or_else(|| seen.estimate()).map(|t| t.max(documents));
-            progress.set(documents, total, "documents", &format!("{mean:.1} components"));
-        }
-        Event::Stage { .. } | Event::Step { .. } => show_stage(event, progress),
-    }
-}
-
-/// The stages of sealing.
-pub(crate) fn show_stage(event: Event, progress: &Progress) {
-    match event {
-        Event::Stage { name, total } => {
-            progress.stage(name, 0);
-            progress.set(0, Some(total), "", "");
-        }
-        Event::Step { done } => progress.set(done, None, "", ""),
-        Event::Resumed { .. } | Event::Documents { .. } => {}
-    }
-}
-
-/// `512MiB`, `2GB`, `1073741824`.
-pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "kb" => 1_000,
-        "m" | "mib" => 1 << 20,
-        "mb" => 1_000_000,
-        "g" | "gib" => 1 << 30,
-        "gb" => 1_000_000_000,
-        other => return Err(format!("`{other}` is no unit of bytes; use MiB, GiB, MB or GB")),
-    };
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no number of bytes"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_bytes;
-
-    #[test]
-    fn bytes_with_units() {
-        assert_eq!(parse_bytes("1GiB"), Ok(1 << 30));
-        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
-        assert_eq!(parse_bytes("2GB"), Ok(2_000_000_000));
-        assert_eq!(parse_bytes("77"), Ok(77));
-        assert!(parse_bytes("1.5GiB").is_err());
-        assert!(parse_bytes("many").is_err());
-        assert!(parse_bytes("99999999999999999999").is_err());
-    }
 }

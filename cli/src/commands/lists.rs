@@ -7,9 +7,11 @@ use clap::ValueEnum;
 use quarry_indexer::{AddOptions, add_lists};
 use serde_json::json;
 
-use super::index::{ClustersArgs, SeismicArgs, parse_bytes, show_stage};
+use super::index::{ClustersArgs, SeismicArgs};
+use crate::bytes::parse_bytes;
 use crate::output::{line, note};
 use crate::progress::Progress;
+use crate::watched::show_stage;
 
 /// Add kinds of lists to an index, from its own vectors, as a new generation
 ///

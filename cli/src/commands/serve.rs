@@ -9,7 +9,7 @@ use anyhow::Context;
 use quarry_index::{Index, Verify};
 use quarry_server::{Engine, Key, SecondStage, ServerConfig};
 
-use crate::commands::index::parse_bytes;
+use crate::bytes::parse_bytes;
 use crate::output::{line, note};
 use crate::{model, rerank};
 

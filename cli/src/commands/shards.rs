@@ -19,11 +19,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::commands::add::MergeArgs;
 use crate::commands::encode::CHUNK;
-use crate::commands::index::{self, print_report, show_stage, tell_repairs, with_input};
+use crate::commands::index::{self, print_report, tell_repairs, with_input};
 use crate::commands::tokens::StoreArgs;
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
+use crate::watched::show_stage;
 
 /// `quarry index --shard`
 pub(crate) fn index(

@@ -11,10 +11,10 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, TokenInput, TokenOptions, add_tokens};
 use serde_json::json;
 
-use super::index::show_stage;
 use crate::model;
 use crate::output::{bytes, count, line};
 use crate::progress::Progress;
+use crate::watched::show_stage;
 
 /// Work on an index's token embeddings, which reranking needs
 #[derive(Debug, clap::Args)]
