@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::CudaError;
-use super::driver::{DeviceBuffer, Gpu, HostBuffer, Stream};
+use super::driver::{Gpu, Stream};
+use super::memory::{DeviceBuffer, HostBuffer};
 
 /// Bytes of a pinned buffer of the upload.
 const STEP: usize = 32 << 20;

@@ -1,5 +1,5 @@
-//! The driver as safe types: a device with its kernels loaded, memory on both sides, streams, events.
-//! All calls of the CUDA driver are here.
+//! The driver as safe types: a device with its kernels loaded, streams, events. All calls of the CUDA
+//! driver are here and in `memory`.
 //!
 //! The driver is looked for when [`Gpu::open`] runs, not when the program starts; a machine without
 //! one gets [`CudaError::NoDriver`]. An error that poisons the context marks the device broken: every
@@ -8,14 +8,13 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
-use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytemuck::Pod;
 use cudarc::driver::{DriverError, result, sys};
 
 use super::CudaError;
 use super::kernels::Kernels;
+use super::memory::{DeviceBuffer, HostBuffer};
 
 /// The oldest driver: its CUDA version as the driver writes it.
 const LEAST_DRIVER: i32 = 12_000;
@@ -196,7 +195,7 @@ impl Gpu {
         self.check("cuCtxSynchronize", result::ctx::synchronize())
     }
 
-    fn bind(&self) -> Result<(), CudaError> {
+    pub(super) fn bind(&self) -> Result<(), CudaError> {
         if let Some(why) = self.broken() {
             return Err(CudaError::Broken(why));
         }
@@ -205,7 +204,11 @@ impl Gpu {
     }
 
     /// Turns a driver's answer into ours; errors other than of arguments and memory break the device.
-    fn check<T>(&self, call: &'static str, answer: Result<T, DriverError>) -> Result<T, CudaError> {
+    pub(super) fn check<T>(
+        &self,
+        call: &'static str,
+        answer: Result<T, DriverError>,
+    ) -> Result<T, CudaError> {
         let error = match answer {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -273,125 +276,6 @@ fn plain<T>(call: &'static str, answer: Result<T, DriverError>) -> Result<T, Cud
     answer.map_err(|error| CudaError::Call { call, why: describe(error) })
 }
 
-/// Memory on the device.
-#[derive(Debug)]
-pub struct DeviceBuffer {
-    gpu: Arc<Gpu>,
-    address: sys::CUdeviceptr,
-    bytes: usize,
-}
-
-impl DeviceBuffer {
-    /// At least `bytes`, with nothing defined in them.
-    ///
-    /// # Errors
-    /// When the device has not enough.
-    pub fn new(gpu: &Arc<Gpu>, bytes: usize) -> Result<Self, CudaError> {
-        gpu.bind()?;
-        let bytes = bytes.max(256);
-        // SAFETY: freed on drop, once.
-        let address = match unsafe { result::malloc_sync(bytes) } {
-            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                let free = gpu.memory()?.0;
-                return Err(CudaError::Memory { wanted: bytes, free });
-            }
-            other => gpu.check("cuMemAlloc", other)?,
-        };
-        Ok(Self { gpu: Arc::clone(gpu), address, bytes })
-    }
-
-    /// Where it lies, for kernels' arguments.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.address
-    }
-
-    /// Its size.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Drop for DeviceBuffer {
-    fn drop(&mut self) {
-        if self.gpu.bind().is_ok() {
-            // SAFETY: allocated in `new`, freed here only; cuMemFree waits for work that uses it.
-            let _ = unsafe { result::free_sync(self.address) };
-        }
-    }
-}
-
-/// Pinned memory of the host, which the device reads and writes directly too.
-#[derive(Debug)]
-pub struct HostBuffer {
-    gpu: Arc<Gpu>,
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-// SAFETY: it owns its memory, and the device writes only into what a caller handed to a kernel or
-// copy, which the types that do so wait for before they read.
-unsafe impl Send for HostBuffer {}
-
-impl HostBuffer {
-    /// At least `bytes` zeros.
-    ///
-    /// # Errors
-    /// When the host has not enough.
-    pub fn new(gpu: &Arc<Gpu>, bytes: usize) -> Result<Self, CudaError> {
-        gpu.bind()?;
-        let bytes = bytes.max(256);
-        // SAFETY: freed on drop, once; initialised below before anybody reads.
-        let memory = gpu.check("cuMemHostAlloc", unsafe { result::malloc_host(bytes, 0) })?;
-        let start = NonNull::new(memory.cast::<u8>()).ok_or_else(|| CudaError::Call {
-            call: "cuMemHostAlloc",
-            why: "it gave no memory".into(),
-        })?;
-        // SAFETY: `bytes` bytes were allocated.
-        unsafe { start.as_ptr().write_bytes(0, bytes) };
-        Ok(Self { gpu: Arc::clone(gpu), start, bytes })
-    }
-
-    /// The bytes; wait for the device first.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: allocated with that length and initialised.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
-    }
-
-    /// The bytes; wait for the device first.
-    #[must_use]
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and borrowed once.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
-    }
-
-    /// `count` values from byte `at` on; wait for the device first.
-    ///
-    /// # Panics
-    /// When they are not there, or `at` is not aligned for `T`.
-    #[must_use]
-    pub fn values<T: Pod>(&self, at: usize, count: usize) -> &[T] {
-        bytemuck::cast_slice(&self.bytes()[at..at + count * size_of::<T>()])
-    }
-
-    /// Where it lies, for kernels' arguments: with unified addresses the host's own.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.start.as_ptr() as u64
-    }
-}
-
-impl Drop for HostBuffer {
-    fn drop(&mut self) {
-        if self.gpu.bind().is_ok() {
-            // SAFETY: allocated in `new`, freed here only.
-            let _ = unsafe { result::free_host(self.start.as_ptr().cast::<c_void>()) };
-        }
-    }
-}
-
 /// Work of the device in order.
 #[derive(Debug)]
 pub struct Stream {
@@ -427,13 +311,13 @@ impl Stream {
         bytes: usize,
     ) -> Result<(), CudaError> {
         self.gpu.bind()?;
-        if at.checked_add(bytes).is_none_or(|end| end > to.bytes) || bytes > from.bytes {
+        if at.checked_add(bytes).is_none_or(|end| end > to.bytes()) || bytes > from.bytes().len() {
             return Err(outside("cuMemcpyHtoDAsync"));
         }
         // SAFETY: both ranges were just checked; pinned memory outlives the copy because buffers are
         // only freed after a wait (cuMemFreeHost waits).
         let done = unsafe {
-            result::memcpy_htod_async(to.address + at as u64, &from.bytes()[..bytes], self.stream)
+            result::memcpy_htod_async(to.address() + at as u64, &from.bytes()[..bytes], self.stream)
         };
         self.gpu.check("cuMemcpyHtoDAsync", done)
     }
@@ -450,10 +334,10 @@ impl Stream {
         bytes: usize,
     ) -> Result<(), CudaError> {
         self.gpu.bind()?;
-        if at.checked_add(bytes).is_none_or(|end| end > from.bytes) || bytes > to.bytes {
+        if at.checked_add(bytes).is_none_or(|end| end > from.bytes()) || bytes > to.bytes().len() {
             return Err(outside("cuMemcpyDtoHAsync"));
         }
-        let address = from.address + at as u64;
+        let address = from.address() + at as u64;
         // SAFETY: both ranges were just checked; as in `upload`.
         let done = unsafe {
             result::memcpy_dtoh_async(&mut to.bytes_mut()[..bytes], address, self.stream)
@@ -472,12 +356,12 @@ impl Stream {
         bytes: usize,
     ) -> Result<(), CudaError> {
         self.gpu.bind()?;
-        if bytes > from.bytes || bytes > to.bytes {
+        if bytes > from.bytes() || bytes > to.bytes() {
             return Err(outside("cuMemcpyDtoDAsync"));
         }
         // SAFETY: both ranges were just checked.
         let done =
-            unsafe { result::memcpy_dtod_async(to.address, from.address, bytes, self.stream) };
+            unsafe { result::memcpy_dtod_async(to.address(), from.address(), bytes, self.stream) };
         self.gpu.check("cuMemcpyDtoDAsync", done)
     }
 
@@ -487,11 +371,11 @@ impl Stream {
     /// As [`Self::upload`].
     pub fn fill(&self, to: &DeviceBuffer, value: u8, bytes: usize) -> Result<(), CudaError> {
         self.gpu.bind()?;
-        if bytes > to.bytes {
+        if bytes > to.bytes() {
             return Err(outside("cuMemsetD8Async"));
         }
         // SAFETY: the range was just checked.
-        let done = unsafe { result::memset_d8_async(to.address, value, bytes, self.stream) };
+        let done = unsafe { result::memset_d8_async(to.address(), value, bytes, self.stream) };
         self.gpu.check("cuMemsetD8Async", done)
     }
 

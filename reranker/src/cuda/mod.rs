@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `driver` | the CUDA driver as safe types; the only calls of it |
+//! | `driver`, `memory` | the CUDA driver as safe types; the only calls of it |
 //! | `kernels` | the machine code, embedded |
 //! | `corpus` | token embeddings in device memory |
 //! | `gather` | batches of queries with candidates |
@@ -17,13 +17,15 @@ mod error;
 mod exhaustive;
 mod gather;
 mod kernels;
+mod memory;
 
 pub use corpus::{Corpus, HostRows, Kind, Resident};
-pub use driver::{DeviceBuffer, Event, Gpu, HostBuffer, Stream};
+pub use driver::{Event, Gpu, Stream};
 pub use error::CudaError;
 pub use exhaustive::{Exhaustive, Found, best_of};
 pub use gather::{Gatherer, QueryRows, Scores, Wave};
 pub use kernels::Kernels;
+pub use memory::{DeviceBuffer, HostBuffer};
 
 /// MaxSim of a document without tokens.
 pub const EMPTY_SCORE: f32 = 0.0;
