@@ -21,12 +21,18 @@ const ROUNDS: usize = 4;
 const COMPONENTS: usize = 256;
 
 /// Cuts `rows` into groups of at most [`MOST`], none empty. The same for the same heads
-/// and seed, whatever the number of threads.
-pub(super) fn groups(heads: &[Head], rows: Vec<u32>, seed: u64) -> Vec<Vec<u32>> {
+/// and seed, whatever the number of threads. `cut_off` hears of every group's size.
+pub(super) fn groups(
+    heads: &[Head],
+    rows: Vec<u32>,
+    seed: u64,
+    cut_off: &mut dyn FnMut(usize),
+) -> Vec<Vec<u32>> {
     if rows.is_empty() {
         return Vec::new();
     }
     if rows.len() <= MOST {
+        cut_off(rows.len());
         return vec![rows];
     }
     let parts = rows.len().div_ceil(DOCUMENTS).clamp(2, PARTS);
@@ -34,10 +40,11 @@ pub(super) fn groups(heads: &[Head], rows: Vec<u32>, seed: u64) -> Vec<Vec<u32>>
     for (number, part) in (1u64..).zip(cut(heads, &rows, parts, seed)) {
         if part.len() == rows.len() {
             // All alike: any cut is as good as another.
+            cut_off(part.len());
             out.extend(part.chunks(DOCUMENTS).map(<[u32]>::to_vec));
         } else {
             let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number);
-            out.extend(groups(heads, part, seed));
+            out.extend(groups(heads, part, seed, cut_off));
         }
     }
     out

@@ -11,6 +11,7 @@ use quarry_index::container::{Part, PartWriter};
 use rayon::prelude::*;
 
 use crate::BuildError;
+use crate::options::Event;
 use crate::order::Rows;
 
 const KIND: &str = "heads";
@@ -45,8 +46,13 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    /// Writes the file at `path`, a shard a job, and opens it.
-    pub(crate) fn write(rows: &Rows, path: &Path) -> Result<Self, BuildError> {
+    /// Writes the file at `path`, a shard a job, and opens it. `progress` hears how many are written.
+    pub(crate) fn write(
+        rows: &Rows,
+        path: &Path,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<Self, BuildError> {
+        let mut done = 0;
         let mut part = PartWriter::create(path, KIND, VERSION)?.passing();
         part.section("heads")?;
         let shards: Vec<usize> = (0..rows.shards()).collect();
@@ -60,9 +66,12 @@ impl Heads {
                 })
                 .collect();
             for heads in heads {
-                part.write(bytemuck::cast_slice(&heads?))?;
+                let heads = heads?;
+                done += heads.len() as u64;
+                part.write(bytemuck::cast_slice(&heads))?;
             }
             rows.release(some.iter().copied());
+            progress(Event::Step { done });
         }
         part.finish(rows.len() as u64)?;
         Ok(Self { part: Part::open(path, KIND, VERSION..VERSION + 1, Verify::Envelope)? })

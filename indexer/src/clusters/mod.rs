@@ -15,6 +15,7 @@ mod micro;
 mod summaries;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -24,31 +25,44 @@ use crate::order::{Order, Rows};
 use heads::Heads;
 pub(crate) use summaries::build;
 
-/// Clusters all documents; `work` is a folder for a temporary file.
+/// Clusters all documents; `work` is a folder for a temporary file. Three stages of progress.
 pub(crate) fn order(
     rows: &Rows,
     (size, seed): (u32, u64),
     work: &Path,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Order, BuildError> {
-    progress(Event::Stage { name: "clusters", total: rows.len() as u64 });
+    let stage = |name, total: usize| progress(Event::Stage { name, total: total as u64 });
     let path = work.join("heads.qry");
-    let heads = Heads::write(rows, &path)?;
+    stage("heads", rows.len());
+    let heads = Heads::write(rows, &path, progress)?;
     // The mapping stays; a crash leaves no file that a later run would meet.
     std::fs::remove_file(&path).map_err(quarry_index::IndexError::io(&path))?;
     let heads = heads.view()?;
     let all = 0..u32::try_from(heads.len()).unwrap_or(u32::MAX);
     let (empty, some): (Vec<u32>, Vec<u32>) = all.partition(|row| heads[*row as usize][0] == 0);
     let size = (size as usize).max(1);
-    let groups = groups::groups(heads, some, seed);
-    let clusters: Vec<Vec<Vec<u32>>> =
-        groups.par_iter().map(|rows| micro::clusters(heads, rows, size, seed)).collect();
+    let total = some.len();
+    let done = AtomicU64::new(0);
+    let step = |more: usize| {
+        let done = done.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
+        progress(Event::Step { done });
+    };
+    stage("groups", total);
+    let groups = groups::groups(heads, some, seed, &mut |more| step(more));
+    done.store(0, Ordering::Relaxed);
+    stage("clusters", total);
+    let cluster = |rows: &Vec<u32>| {
+        let clusters = micro::clusters(heads, rows, size, seed);
+        step(rows.len());
+        clusters
+    };
+    let clusters: Vec<Vec<Vec<u32>>> = groups.par_iter().map(cluster).collect();
     let mut order = Order::default();
     // Documents that no search by vector finds come last.
     let empty = empty.chunks(size);
     for cluster in clusters.iter().flatten().map(Vec::as_slice).chain(empty) {
         order.push(cluster);
     }
-    progress(Event::Step { done: rows.len() as u64 });
     Ok(order)
 }
