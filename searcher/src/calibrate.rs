@@ -1,8 +1,8 @@
 //! The index measures itself: what each method's settings cost, and how well they agree with the
 //! exact search.
 //!
-//! 1. sample queries: a user's, or made of the segment's own documents, of several kinds
-//! 2. for each segment, kind and k: the exact search, on all cores
+//! 1. for each segment and k, sample queries: a user's, or made of the segment's own documents, of
+//!    several kinds  2. for each kind the exact search, on all cores
 //! 3. for each setting of each method: overlap on all cores, time on one thread over fewer queries,
 //!    the best of three passes
 //! 4. keep the settings that no other beats in both
@@ -15,9 +15,10 @@ use std::time::Instant;
 use quarry_index::Segment;
 use quarry_index::calibration::{Calibration, Curve, Point, Setting};
 use quarry_index::seismic::SMALL_SEGMENT;
-use quarry_vectors::{DocId, SparseVector};
+use quarry_vectors::SparseVector;
 use rayon::prelude::*;
 
+use crate::made::{self, Kind};
 use crate::outcome::SegmentHits;
 use crate::overlap::mean_by;
 use crate::plan::{self, Plan};
@@ -26,11 +27,10 @@ use crate::{Method, SearchError, SparseParams};
 
 /// Results asked for.
 const KS: [usize; 3] = [10, 100, 1000];
-/// Queries of each kind that are made of documents, for the smallest k; larger k need fewer for the
-/// same precision.
+/// Queries of each kind that are made of documents, for the smallest k.
 const MADE: usize = 512;
-/// Fewest queries measured.
-const FEWEST: usize = 64;
+/// Fewest that are made.
+const FEWEST: usize = 192;
 /// Queries whose time is taken, and how often; no further pass begins after this many seconds, and
 /// a pass ends after them when it has [`FEWEST_TIMED`].
 const TIMED: usize = 48;
@@ -59,13 +59,6 @@ const SEISMIC: [(u32, f32); 11] = [
     (40, 0.5),
 ];
 
-/// Queries of one kind.
-#[derive(Debug, Clone)]
-struct Kind {
-    queries: Vec<SparseVector>,
-    mean_terms: f64,
-}
-
 /// Measures every segment that is large enough to have a choice; `None` for the others. `queries`
 /// and the name of where they come from, or queries made of the documents themselves. `progress`
 /// hears of every curve done and of how many there are.
@@ -80,9 +73,9 @@ pub fn calibrate(
 ) -> Result<Vec<Option<Calibration>>, SearchError> {
     let segments = searcher.index().segments();
     let worth = |s: &Segment| s.entry().rows > SMALL_SEGMENT && plan::has_lists(s);
-    let kinds_of = |segment: &Segment| match queries {
-        Some((_, given)) => Ok(vec![kind(given.to_vec())]),
-        None => made_of_documents(segment, seed),
+    let kinds_of = |number: usize, segment: &Segment, k: NonZeroUsize| match queries {
+        Some((_, given)) => Ok(vec![Kind::of(given.to_vec())]),
+        None => made::of_documents(searcher, (number, segment), (made(segment, k), k), seed),
     };
     let mut out = Vec::new();
     for (number, segment) in segments.iter().enumerate() {
@@ -90,15 +83,18 @@ pub fn calibrate(
             out.push(None);
             continue;
         }
-        let kinds: Vec<Kind> =
-            kinds_of(segment)?.into_iter().filter(|k| !k.queries.is_empty()).collect();
-        let total = kinds.len() * KS.len();
-        let mut curves = Vec::new();
-        for (done, (kind, k)) in kinds.iter().flat_map(|q| KS.map(|k| (q, k))).enumerate() {
-            curves.extend(measure(searcher, (number, segment), (kind, queries.is_none()), k)?);
-            progress(done + 1, total);
+        let (mut curves, mut count) = (Vec::new(), 0);
+        for (at, k) in KS.into_iter().enumerate() {
+            let Some(k) = NonZeroUsize::new(k.min(segment.documents().len())) else { continue };
+            let kinds = kinds_of(number, segment, k)?;
+            for (done, kind) in
+                kinds.iter().enumerate().filter(|(_, kind)| !kind.queries.is_empty())
+            {
+                curves.extend(measure(searcher, (number, segment), kind, k)?);
+                count = count.max(kind.queries.len());
+                progress(at * kinds.len() + done + 1, KS.len() * kinds.len());
+            }
         }
-        let count = kinds.iter().map(|k| k.queries.len()).max().unwrap_or(0);
         out.push(Some(Calibration {
             source: queries.map_or("documents", |q| q.0).to_owned(),
             queries: u32::try_from(count).unwrap_or(u32::MAX),
@@ -109,96 +105,21 @@ pub fn calibrate(
     Ok(out)
 }
 
-fn kind(queries: Vec<SparseVector>) -> Kind {
-    let terms: usize = queries.iter().map(SparseVector::len).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a mean")]
-    let mean_terms = terms as f64 / queries.len().max(1) as f64;
-    Kind { queries, mean_terms }
-}
-
-/// A kind of query that is made of documents.
-struct Recipe {
-    /// Terms of a query: from, to.
-    terms: (usize, usize),
-    /// They are drawn from so many of a document's heaviest.
-    among: usize,
-    /// Weighted by how rare a term is, else by the document.
-    by_rarity: bool,
-}
-
-/// Questions' own words, and shorter and longer expansions. Chosen so that their overlaps come
-/// close to those of real questions (docs/REPRODUCE.md).
-const RECIPES: [Recipe; 3] = [
-    Recipe { terms: (4, 16), among: 48, by_rarity: true },
-    Recipe { terms: (24, 24), among: 36, by_rarity: false },
-    Recipe { terms: (48, 48), among: 80, by_rarity: false },
-];
-
-/// Queries by each of [`RECIPES`].
-fn made_of_documents(segment: &Segment, seed: u64) -> Result<Vec<Kind>, SearchError> {
-    let forward = segment.forward().ok_or(SearchError::NoSparse)?;
-    let mut random = Random(seed);
-    let rarity = Rarity::of(segment)?;
-    let mut query = |recipe: &Recipe| {
-        let doc = u32::try_from(random.below(forward.len())).unwrap_or(0);
-        let heaviest = forward.vector(DocId(doc)).heaviest(recipe.among);
-        let mut pairs: Vec<(u32, f32)> = heaviest.iter().collect();
-        let (from, to) = recipe.terms;
-        let terms = from + random.below(to - from + 1);
-        while pairs.len() > terms {
-            pairs.swap_remove(random.below(pairs.len()));
-        }
-        if recipe.by_rarity {
-            pairs.iter_mut().for_each(|pair| pair.1 = rarity.weight(pair.0));
-        }
-        SparseVector::from_pairs(pairs).unwrap_or_default()
-    };
-    let kinds = RECIPES.iter().map(|recipe| {
-        let queries = (0..MADE).map(|_| query(recipe)).filter(|q| !q.is_empty());
-        kind(queries.collect())
-    });
-    Ok(kinds.collect())
-}
-
-/// How rare terms are in a segment.
-struct Rarity {
-    documents: f32,
-    frequencies: Vec<u32>,
-}
-
-impl Rarity {
-    #[expect(clippy::cast_precision_loss, reason = "a weight")]
-    fn of(segment: &Segment) -> Result<Self, SearchError> {
-        let forward = segment.forward().ok_or(SearchError::NoSparse)?;
-        let mut frequencies = vec![0u32; forward.meta().dimension as usize];
-        let records = forward.records();
-        // A sample of the documents is enough to tell rare from common.
-        for doc in (0..forward.len()).step_by(forward.len().div_ceil(20_000).max(1)) {
-            let doc = DocId(u32::try_from(doc).unwrap_or(u32::MAX));
-            records.record(doc).for_each_term(|term| frequencies[term as usize] += 1);
-        }
-        Ok(Self { documents: forward.len().min(20_000) as f32, frequencies })
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a weight")]
-    fn weight(&self, term: u32) -> f32 {
-        let frequency = self.frequencies.get(term as usize).copied().unwrap_or(0) as f32;
-        (1.0 + self.documents / (frequency + 1.0)).ln()
-    }
+/// Queries of a kind that are made. A larger k needs fewer for the same precision; so does a segment
+/// where the exact search is a scan, which takes milliseconds.
+fn made(segment: &Segment, k: NonZeroUsize) -> usize {
+    let made = if segment.impact().is_some() { MADE } else { MADE / 2 };
+    (made * KS[0] / k).max(FEWEST)
 }
 
 /// The curves of all methods for one kind of query and one k.
 fn measure(
     searcher: &Searcher,
     segment: (usize, &Segment),
-    (kind, made): (&Kind, bool),
-    k: usize,
+    kind: &Kind,
+    k: NonZeroUsize,
 ) -> Result<Vec<Curve>, SearchError> {
-    let Some(k) = NonZeroUsize::new(k.min(segment.1.documents().len())) else {
-        return Ok(Vec::new());
-    };
-    let params = SparseParams::new(k);
-    let bench = Bench { searcher, segment, kind, made, params };
+    let bench = Bench { searcher, segment, kind, params: SparseParams::new(k) };
     let exact = bench.all(Plan::Exact)?;
     let curve = |method: Method, points: Vec<Point>| Curve {
         method: method.name().to_owned(),
@@ -265,19 +186,13 @@ struct Bench<'a> {
     searcher: &'a Searcher,
     segment: (usize, &'a Segment),
     kind: &'a Kind,
-    made: bool,
     params: SparseParams,
 }
 
 impl Bench<'_> {
     fn all(&self, plan: Plan) -> Result<Vec<SegmentHits>, SearchError> {
         let one = |q| self.searcher.planned(self.segment, plan, q, &self.params);
-        // Where queries were made, a larger k needs fewer of them.
-        // So does a segment where the exact search is a scan, which takes milliseconds.
-        let made = if self.segment.1.impact().is_some() { MADE } else { MADE / 2 };
-        let needed =
-            if self.made { (made * KS[0] / self.params.k).max(FEWEST) } else { usize::MAX };
-        self.kind.queries.par_iter().take(needed).map(one).collect()
+        self.kind.queries.par_iter().map(one).collect()
     }
 
     fn time(&self, plan: Plan) -> Result<f64, SearchError> {
@@ -346,19 +261,5 @@ impl Bench<'_> {
         let found = self.all(plan)?;
         let overlap = mean_by(&found, exact, |hits| hits.iter().map(|h| h.0).collect());
         Ok(Point { setting, overlap, micros: self.time(plan)? })
-    }
-}
-
-/// SplitMix64: a few draws from a seed, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        usize::try_from(z % limit.max(1) as u64).unwrap_or(0)
     }
 }

@@ -8,6 +8,7 @@ mod filter;
 mod filter_query;
 mod impact;
 mod kernels;
+mod made;
 mod origins;
 mod outcome;
 mod overlap;

@@ -238,13 +238,25 @@ impl Searcher {
         query: &SparseVector,
         params: &SparseParams,
     ) -> Result<SegmentHits, SearchError> {
+        self.planned_among(segment, plan, query, params, self.allowed(segment.0, None))
+    }
+
+    /// The same among some rows.
+    pub(crate) fn planned_among(
+        &self,
+        segment: (usize, &Segment),
+        plan: Plan,
+        query: &SparseVector,
+        params: &SparseParams,
+        allowed: Option<&RowSet>,
+    ) -> Result<SegmentHits, SearchError> {
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
         let fixed = FixedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&fixed);
         let mut stats = Stats::default();
         let (number, segment) = segment;
-        let at = At { number, segment, allowed: self.allowed(number, None) };
+        let at = At { number, segment, allowed };
         let found = self.segment(&at, plan, &fixed, params, (&mut scratch, &mut stats));
         if found.is_ok() {
             self.give_back(scratch);
