@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::CudaError;
-use super::driver::{Gpu, Stream};
+use super::driver::Gpu;
 use super::memory::{DeviceBuffer, HostBuffer};
+use super::stream::Stream;
 
 /// Bytes of a pinned buffer of the upload.
 const STEP: usize = 32 << 20;

@@ -7,9 +7,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::corpus::{Corpus, Kind};
-use super::driver::{Event, Stream};
 use super::gather::{QUERY_TILE, QueryRows, u32_of};
 use super::memory::{DeviceBuffer, HostBuffer};
+use super::stream::{Event, Stream};
 use super::{CudaError, EMPTY_SCORE};
 
 /// Scores of the matrix in device memory.

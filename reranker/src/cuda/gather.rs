@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::corpus::{Corpus, Kind};
-use super::driver::{Event, Stream};
 use super::memory::{DeviceBuffer, HostBuffer};
+use super::stream::{Event, Stream};
 use super::{CudaError, EMPTY_SCORE};
 
 /// Query rows of a tensor core tile: queries are padded to a multiple.

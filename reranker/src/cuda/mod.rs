@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `driver`, `memory` | the CUDA driver as safe types; the only calls of it |
+//! | `driver`, `memory`, `stream` | the CUDA driver as safe types; the only calls of it |
 //! | `kernels` | the machine code, embedded |
 //! | `corpus` | token embeddings in device memory |
 //! | `gather` | batches of queries with candidates |
@@ -18,14 +18,16 @@ mod exhaustive;
 mod gather;
 mod kernels;
 mod memory;
+mod stream;
 
 pub use corpus::{Corpus, HostRows, Kind, Resident};
-pub use driver::{Event, Gpu, Stream};
+pub use driver::Gpu;
 pub use error::CudaError;
 pub use exhaustive::{Exhaustive, Found, best_of};
 pub use gather::{Gatherer, QueryRows, Scores, Wave};
 pub use kernels::Kernels;
 pub use memory::{DeviceBuffer, HostBuffer};
+pub use stream::{Event, Stream};
 
 /// MaxSim of a document without tokens.
 pub const EMPTY_SCORE: f32 = 0.0;
