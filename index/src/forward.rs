@@ -503,6 +503,11 @@ impl ForwardIndex {
         self.part.file().advise_random();
     }
 
+    /// Gives the pages read so far back; see [`crate::MappedFile::release`].
+    pub fn release(&self) {
+        self.part.file().release();
+    }
+
     /// A document's record.
     ///
     /// # Panics

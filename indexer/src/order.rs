@@ -94,6 +94,7 @@ impl Rows {
             let (shard, at) = self.find(*row as usize);
             each(views[shard].get(at, self.components[shard][at]))?;
         }
+        self.release(0..self.shards());
         Ok(())
     }
 }

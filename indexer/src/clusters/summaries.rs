@@ -53,6 +53,8 @@ pub(crate) fn build(
             let weights: Vec<f32> = levels.iter().map(|l| quantization.weight(*l)).collect();
             summaries.push(terms, &weights)?;
         }
+        // Nothing below reads the documents again.
+        forward.release();
     }
     summaries.finish()?;
     let summaries = ForwardIndex::open(&temporary, Verify::Envelope)?;
