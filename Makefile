@@ -7,7 +7,7 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build binary demo test test-gpu check bench bench-load bench-index bench-index-growth bench-rerank runtime fmt clean
+.PHONY: help build binary demo test test-gpu check bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ bench-index-growth: build ## The same from 25,000 to 1.6 million documents
 
 bench-rerank: build ## MaxSim beside maxsim-cpu, and on a GPU where there is one
 	CARGO=$(CARGO) benches/rerank/run.sh $(ARGS)
+
+bench-text: build ## 100,000 texts to an index, killed twice and resumed
+	python3 benches/text/interrupted.py $(ARGS)
 
 fmt: ## Format
 	$(CARGO) fmt --all

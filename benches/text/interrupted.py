@@ -5,7 +5,7 @@
 after each of --kill seconds and started again with --resume  3. the MS MARCO dev questions of queries.tsv.xz, their
 overlap@10 with the exact search  4. one JSON object on standard output
 
-Needs `make build` and nothing but Python. ORT_DYLIB_PATH as `make` sets it.
+Needs `make build` and nothing but Python.
 """
 import argparse
 import itertools
