@@ -23,8 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUARRY = ROOT / "target" / "release" / "quarry"
-LINE = re.compile(r"^encoding: ([\d,]+) of [\d,]+ \((\d+) documents/s.*?(?:, ETA (\d+) (second|minute|hour)s?)?\)$")
-SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+LINE = re.compile(r"^encoding: ([\d,]+) of [\d,]+ \((\d+) documents/s.*?(?:, ETA (\d+) (second|minute|hour|day)s?)?\)$")
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+NEEDED = ("wiki2014-en-311k.tsv", "wiki2014-en-311k.ids", "queries.tsv")
 
 
 def arguments():
@@ -33,7 +34,8 @@ def arguments():
     ap.add_argument("--kill", default="317,641", help="seconds after which a run is killed, separated by commas")
     ap.add_argument("--model", type=Path, default=ROOT / "models" / "quarry-mini")
     ap.add_argument("--threads", type=int, help="threads of quarry [default: all]")
-    ap.add_argument("--work", type=Path, default=ROOT / "target" / "bench-text")
+    ap.add_argument("--work", type=Path, default=ROOT / "target" / "bench-text",
+                    help="folder for the collection and the index; an index of an earlier run there is replaced")
     return ap.parse_args()
 
 
@@ -52,6 +54,7 @@ def run(command, kill_after):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     # Not `Popen.kill`, which would wait and lose the usage that `wait4` gives.
     killer = threading.Timer(kill_after or 0, os.kill, (process.pid, signal.SIGKILL))
+    killer.daemon = True
     if kill_after is not None:
         killer.start()
     for line in process.stderr:
@@ -75,11 +78,17 @@ def main():
     if not shared:
         raise SystemExit("SKIPPED, nothing was measured: QUARRY_SHARED names no folder")
     train, work = Path(shared) / "data" / "train", args.work
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    missing = [p for p in (QUARRY, args.model, *(train / f"{n}.xz" for n in NEEDED)) if not p.exists()]
+    if missing:
+        raise SystemExit(f"not there: {', '.join(map(str, missing))}; `make build` makes the binary")
+    work.mkdir(parents=True, exist_ok=True)
+    # Only what this script itself made: --work may be a folder that holds other things.
+    index = work / "interrupted.qry"
+    if index.exists():
+        shutil.rmtree(index)
     collect(train, args.documents, work / "corpus.jsonl")
     threads = ["--threads", str(args.threads)] if args.threads else []
-    command = [QUARRY, *threads, "index", work / "corpus.jsonl", "--model", args.model, "--out", work / "index"]
+    command = [QUARRY, *threads, "index", work / "corpus.jsonl", "--model", args.model, "--out", index]
     kills = [float(s) for s in args.kill.split(",") if s]
     runs, etas = [], []
     for number, kill_after in enumerate([*kills, None]):
@@ -98,7 +107,7 @@ def main():
         asked = [f[1] for f in fields if f[0] == "topics.msmarco-passage.dev-subset.txt"]
         out.writelines(f"q{at}\t{text}\n" for at, text in enumerate(asked, 1))
     started = time.monotonic()
-    searched = [QUARRY, "eval", work / "index", "--queries", work / "questions.tsv", "--model", args.model,
+    searched = [QUARRY, "eval", index, "--queries", work / "questions.tsv", "--model", args.model,
                 "--against-exact", "10", "--json"]
     answer = subprocess.run(searched, check=True, capture_output=True, text=True).stdout
     json.dump({"documents": args.documents, "runs": runs, "promised": promised, "questions": len(asked),

@@ -222,15 +222,18 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "below 100")]
             let mut jitter = || random.below(100) as f32 / 1e3;
             let pairs = topic.chain(own).map(|(term, weight)| (term, weight + jitter()));
-            let vector = SparseVector::from_pairs(pairs).unwrap();
-            Ok::<_, Infallible>(Document {
-                id: format!("{family}-{at}"),
-                title: String::new(),
-                text: String::new(),
-                fields: serde_json::Map::new(),
-                vector: Some(InputVector::Terms(vector)),
-                line: 1,
-            })
+            (format!("{family}-{at}"), SparseVector::from_pairs(pairs).unwrap())
+        });
+        built(out, documents)
+    }
+
+    fn built(
+        out: &Path,
+        documents: impl Iterator<Item = (String, SparseVector)> + Send,
+    ) -> Searcher {
+        let documents = documents.map(|(id, vector)| {
+            let vector = Some(InputVector::Terms(vector));
+            Ok::<_, Infallible>(Document { id, vector, line: 1, ..Document::default() })
         });
         let options = BuildOptions {
             out: out.to_path_buf(),
@@ -275,6 +278,20 @@ mod tests {
             assert!(kind.queries.iter().all(|q| q.len() <= recipe.terms.1));
             let spread: usize = kind.queries.iter().map(|q| families(&searcher, q)).sum();
             assert!(2 * spread > 3 * 64, "{spread} families in the rankings of 64 queries");
+        }
+    }
+
+    #[test]
+    fn empty_documents_make_no_queries() {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = (0..40).map(|at| {
+            let full = (0..30).map(|i| (at * 7 + i, 1.0));
+            SparseVector::from_pairs(full.filter(|_| at % 2 == 0)).unwrap()
+        });
+        let searcher = built(folder.path(), vectors.enumerate().map(|(at, v)| (at.to_string(), v)));
+        let segment = &searcher.index().segments()[0];
+        for kind in of_documents(&searcher, (0, segment), (64, TEN), 3).unwrap() {
+            assert!((16..48).contains(&kind.queries.len()), "{} of 64", kind.queries.len());
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn order(
 ) -> Result<Order, BuildError> {
     let stage = |name, total: usize| progress(Event::Stage { name, total: total as u64 });
     let path = work.join("heads.qry");
-    stage("heads", rows.len());
+    stage("cluster heads", rows.len());
     let heads = Heads::write(rows, &path, progress)?;
     // The mapping stays; a crash leaves no file that a later run would meet.
     std::fs::remove_file(&path).map_err(quarry_index::IndexError::io(&path))?;
@@ -48,7 +48,7 @@ pub(crate) fn order(
         let done = done.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         progress(Event::Step { done });
     };
-    stage("groups", total);
+    stage("cluster groups", total);
     let groups = groups::groups(heads, some, seed, &mut |more| step(more));
     done.store(0, Ordering::Relaxed);
     stage("clusters", total);
