@@ -23,6 +23,7 @@ mod test_support;
 mod text;
 mod tokens;
 mod unseal;
+mod weights;
 
 pub use build::build;
 pub use calibration::store_calibration;

@@ -22,7 +22,7 @@ use crate::BuildError;
 use crate::build::{count_done, remove_build};
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
-use crate::seal::{Kept, SealJob, seal, write_lists};
+use crate::seal::{Kept, SealJob, Stored, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
@@ -154,8 +154,11 @@ fn sealed_anew(
     };
     let meta = forward.meta();
     let shards = unseal(segment, (build, 0), progress)?;
-    let kept =
-        Kept { dimension: meta.dimension, quantization: Some(meta.quantization), has_text: false };
+    let kept = Kept {
+        dimension: forward.lexicon_terms(),
+        stored: Some(Stored { quantization: meta.quantization, tolerance: meta.tolerance }),
+        has_text: false,
+    };
     let folder: PathBuf = options.out.clone();
     let shards = shard_paths(build, shards);
     let job = SealJob {

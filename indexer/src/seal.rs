@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::FolderWriter;
-use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
+use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
@@ -24,10 +24,11 @@ use crate::clusters;
 use crate::impact;
 use crate::options::{BuildOptions, Event};
 use crate::order::{Order, Rows, stored_in_order};
-use crate::quantize::WeightStats;
+use crate::quantize;
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
 use crate::text::TextBuilder;
+use crate::weights::WeightStats;
 
 /// Documents between two reports of progress.
 const STEP: usize = 1 << 16;
@@ -71,6 +72,8 @@ pub(crate) struct Sealed {
     pub(crate) segment: SegmentEntry,
     pub(crate) lexicon: Option<PartEntry>,
     pub(crate) totals: Totals,
+    /// What the forward index says of itself.
+    pub(crate) weights: Option<ForwardMeta>,
     /// The order of its rows, where it is another than the shards'.
     pub(crate) order: Option<Order>,
 }
@@ -94,9 +97,17 @@ pub(crate) struct SealJob<'a> {
 pub(crate) struct Kept {
     pub(crate) dimension: u32,
     /// How their weights are stored; chosen anew without.
-    pub(crate) quantization: Option<Quantization>,
+    pub(crate) stored: Option<Stored>,
     /// Whether there is a text part even if none of them has a text: the index's other segments have.
     pub(crate) has_text: bool,
+}
+
+/// The form of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) quantization: Quantization,
+    /// What small weights may be off by.
+    pub(crate) tolerance: Option<f64>,
 }
 
 /// Seals all shards into one segment.
@@ -144,10 +155,10 @@ pub(crate) fn seal(
         || if has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
-    let mut parts = others?;
+    let (mut parts, weights) = others?;
     parts.extend(text?);
     let segment = SegmentEntry { id, rows: totals.rows, documents: totals.documents, parts };
-    Ok(Sealed { segment, lexicon, totals, order })
+    Ok(Sealed { segment, lexicon, totals, weights, order })
 }
 
 /// The documents, and in which order the segment will have them; without one as they came.
@@ -218,13 +229,16 @@ fn write_vectors(
     (input, dimension): (Input<'_>, u32),
     totals: &Totals,
     progress: &(dyn Fn(Event) + Sync),
-) -> Result<Vec<PartEntry>, BuildError> {
+) -> Result<(Vec<PartEntry>, Option<ForwardMeta>), BuildError> {
     let mut ids = DocTableBuilder::default();
     let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
     let mut writer = if totals.has_vectors {
-        let chosen = || totals.weights.choose(job.options.levels);
-        let quantization = job.kept.and_then(|kept| kept.quantization).unwrap_or_else(chosen);
-        Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
+        let stored = job.kept.and_then(|kept| kept.stored);
+        let stored =
+            stored.unwrap_or_else(|| quantize::choose(&totals.weights, job.options.levels));
+        let precision = quantize::precision(&totals.weights, stored, dimension);
+        let writer = ForwardWriter::create(&forward_path, dimension, stored.quantization)?;
+        Some(writer.keeping(precision))
     } else {
         None
     };
@@ -255,8 +269,10 @@ fn write_vectors(
     drop(ids);
     let origins = origins.map(ProvenanceWriter::finish).transpose()?;
     let mut parts = vec![PartEntry::new(doctable::KIND, doctable::VERSION, &name, written, true)];
+    let mut weights = None;
     if let Some(writer) = writer {
-        let (written, _) = writer.finish()?;
+        let (written, meta) = writer.finish()?;
+        weights = Some(meta);
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
         if let Some((written, _)) = origins {
             let (kind, version) = (provenance::KIND, provenance::VERSION);
@@ -265,7 +281,7 @@ fn write_vectors(
         let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
         parts.extend(write_lists(job, id, (&forward, input.order), progress)?);
     }
-    Ok(parts)
+    Ok((parts, weights))
 }
 
 /// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do

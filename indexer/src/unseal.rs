@@ -99,7 +99,7 @@ fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
         None => String::new(),
     };
     let passage = span(segment.documents(), doc);
-    let vector = segment.forward().map_or_else(SparseVector::default, |f| f.vector(doc));
+    let vector = segment.forward().map(|f| f.vector(doc)).transpose()?.unwrap_or_default();
     let origins = segment.provenance().map_or_else(Vec::new, |p| p.record(doc).to_vec());
     Ok(SpoolDoc { id, line: 0, passage, stored, vector, origins })
 }

@@ -92,7 +92,7 @@ fn terms_by_number() {
     assert_eq!(lexicon.term("70000"), Some(TermId(70_000)));
     let forward = index.segments()[0].forward().unwrap();
     assert_eq!(forward.meta().terms, TermWidth::U32);
-    let vector = forward.vector(DocId(0));
+    let vector = forward.vector(DocId(0)).unwrap();
     assert_eq!(
         (vector.terms(), vector.weights()),
         ([2, 70_000].as_slice(), [0.5, 1.25].as_slice())
@@ -189,7 +189,7 @@ fn a_document_of_100_000_components() {
     let forward = segment.forward().unwrap();
     assert_eq!(forward.record(DocId(1)).len(), 100_000);
     assert_eq!(forward.record(DocId(2)).iter().map(|c| c.0).collect::<Vec<_>>(), [5]);
-    for (weight, want) in forward.vector(DocId(1)).weights().iter().zip(&heavy) {
+    for (weight, want) in forward.vector(DocId(1)).unwrap().weights().iter().zip(&heavy) {
         assert!((weight - want.1).abs() < 0.01);
     }
 }

@@ -4,7 +4,6 @@
 //! The index is changed: give a copy. With `--split OUT` it is not: its documents come into a new index,
 //! in parts that are added one after another.
 
-use std::convert::Infallible;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -45,14 +44,14 @@ fn main() -> anyhow::Result<()> {
     let vectors: Vec<SparseVector> = {
         let index = Index::open(&args.index, Verify::Envelope)?;
         let forward = index.segments().first().and_then(|s| s.forward()).context("no vectors")?;
-        (0..u32::try_from(forward.len().min(1000))?).map(|doc| forward.vector(DocId(doc))).collect()
+        (0..u32::try_from(forward.len().min(1000))?).map(|doc| Ok(forward.vector(DocId(doc))?)).collect::<anyhow::Result<_>>()?
     };
     let mut times: Vec<(usize, Vec<f64>)> = vec![(1, Vec::new()), (vectors.len(), Vec::new())];
     let mut deletions = Vec::new();
     for round in 0..args.rounds {
         for (count, times) in &mut times {
             let documents = vectors[..*count].iter().enumerate().map(|(at, vector)| {
-                Ok::<_, Infallible>(Document {
+                Ok::<_, quarry_index::IndexError>(Document {
                     id: format!("new-{count}-{round}-{at}"),
                     vector: Some(InputVector::Terms(vector.clone())),
                     ..Document::default()
@@ -95,9 +94,9 @@ fn split(source: &Path, options: &BuildOptions, parts: usize) -> anyhow::Result<
     let rows = u32::try_from(forward.len())?;
     let each = rows.div_ceil(u32::try_from(parts.max(1))?);
     let document = |row: u32| {
-        Ok::<_, Infallible>(Document {
+        Ok::<_, quarry_index::IndexError>(Document {
             id: segment.documents().id(DocId(row)).to_owned(),
-            vector: Some(InputVector::Terms(forward.vector(DocId(row)))),
+            vector: Some(InputVector::Terms(forward.vector(DocId(row))?)),
             ..Document::default()
         })
     };

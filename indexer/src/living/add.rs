@@ -93,7 +93,7 @@ where
         tokens: encoder.map(|e| &e.tokens),
         kept: Some(Kept {
             dimension: grown.dimension,
-            quantization: None,
+            stored: None,
             has_text: !index.segments().is_empty() && index.has_text(),
         }),
     };

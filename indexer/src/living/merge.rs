@@ -9,7 +9,6 @@
 
 use std::path::Path;
 
-use quarry_index::forward::Quantization;
 use quarry_index::{IndexError, Segment};
 use serde_json::{Map, Value};
 
@@ -17,7 +16,7 @@ use super::Opened;
 use crate::BuildError;
 use crate::build::remove_build;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
-use crate::seal::{Kept, SealJob, seal};
+use crate::seal::{Kept, SealJob, Stored, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 
@@ -85,7 +84,7 @@ pub fn merge(
         tokens: None,
         kept: Some(Kept {
             dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
-            quantization: shared_quantization(&merged),
+            stored: shared_form(&merged),
             has_text: index.has_text(),
         }),
     };
@@ -136,10 +135,13 @@ fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
 }
 
 /// The one form of weights that all segments have.
-fn shared_quantization(segments: &[&Segment]) -> Option<Quantization> {
+fn shared_form(segments: &[&Segment]) -> Option<Stored> {
     let of = |s: &&Segment| s.forward().map(|f| f.meta().quantization);
-    let first = segments.first().and_then(of)?;
-    segments.iter().all(|s| of(s) == Some(first)).then_some(first)
+    let quantization = segments.first().and_then(of)?;
+    let tolerance = segments.iter().filter_map(|s| s.forward()?.meta().tolerance);
+    let tolerance = tolerance.min_by(f64::total_cmp);
+    let shared = segments.iter().all(|s| of(s) == Some(quantization));
+    shared.then_some(Stored { quantization, tolerance })
 }
 
 fn options(folder: &Path, (memory, seed): (u64, u64), segments: &[&Segment]) -> BuildOptions {
