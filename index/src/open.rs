@@ -42,8 +42,7 @@ pub const KINDS: [(&str, u32); 11] = [
 ];
 
 /// Kinds of parts that are made of the other parts of their segment, and can be made again.
-pub const DERIVED: [&str; 4] =
-    [impact::KIND, seismic::KIND, clusters::KIND, calibration::KIND];
+pub const DERIVED: [&str; 4] = [impact::KIND, seismic::KIND, clusters::KIND, calibration::KIND];
 
 /// Which parts are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

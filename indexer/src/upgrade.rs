@@ -12,15 +12,18 @@
 use std::fs;
 use std::path::Path;
 
-use quarry_index::clusters::{self, Clusters};
+use quarry_index::clusters;
+use quarry_index::container::Part;
 use quarry_index::folder::{BUILD, FolderWriter, read_current};
 use quarry_index::forward::ForwardIndex;
 use quarry_index::lexicon::{self, Lexicon};
 use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
-use quarry_index::seismic::{self, SeismicLists};
+use quarry_index::seismic;
 use quarry_index::strings::StringTableBuilder;
-use quarry_index::{DERIVED, Index, IndexError, KINDS, Segment, Verify, impact};
+use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
 use quarry_vectors::TermId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -169,10 +172,9 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
         let found = segment.entry().parts.iter().find(|part| part.kind == kind);
         found.map(|part| index.folder().join(&part.file))
     };
-    let blocked = part(seismic::KIND);
-    let grouped = part(clusters::KIND);
-    let of_blocked = blocked.as_ref().and_then(|path| SeismicLists::open(path, Verify::Full).ok());
-    let of_grouped = grouped.as_ref().and_then(|path| Clusters::open(path, Verify::Full).ok());
+    let (blocked, grouped) = (part(seismic::KIND), part(clusters::KIND));
+    let of_blocked = blocked.as_ref().and_then(|path| built_with(path, seismic::KIND, "meta"));
+    let of_grouped = grouped.as_ref().and_then(|path| built_with(path, clusters::KIND, "clusters"));
     BuildOptions {
         out: out.to_path_buf(),
         overwrite: false,
@@ -185,8 +187,8 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
             seismic: blocked.is_some(),
             clusters: grouped.is_some(),
         },
-        seismic: of_blocked.map_or_else(crate::default_seismic, |lists| lists.meta().params),
-        clusters: of_grouped.map_or_else(crate::default_clusters, |c| c.meta().params),
+        seismic: of_blocked.unwrap_or_else(crate::default_seismic),
+        clusters: of_grouped.unwrap_or_else(crate::default_clusters),
         shard_documents: SHARD_DOCUMENTS,
         description: Map::new(),
         source: Value::Null,
@@ -194,6 +196,16 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
         vocabulary: None,
         fields: index.manifest().fields.clone(),
     }
+}
+
+/// The parameters that lists of any version were built with, where that can be read.
+fn built_with<T: DeserializeOwned>(path: &Path, kind: &str, section: &str) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Meta<T> {
+        params: T,
+    }
+    let part = Part::open(path, kind, 0..u32::MAX, Verify::Full).ok()?;
+    part.json::<Meta<T>>(section).ok().map(|meta| meta.params)
 }
 
 /// The lexicon written again, and the encoder's own files as they are.
@@ -207,8 +219,7 @@ fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildE
             (0..lexicon.len()).try_for_each(|term| table.push(&lexicon.token(TermId(term))))?;
         }
         let path = writer.path().join(&name);
-        let written =
-            lexicon::write(&path, lexicon.len(), lexicon.is_named().then_some(&table))?;
+        let written = lexicon::write(&path, lexicon.len(), lexicon.is_named().then_some(&table))?;
         assets.push(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true));
     }
     for part in index.manifest().assets.iter().filter(|part| part.kind != lexicon::KIND) {
@@ -222,6 +233,8 @@ fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildE
 
 #[cfg(test)]
 mod tests {
+    use quarry_index::DERIVED;
+
     use super::*;
 
     #[test]
