@@ -152,11 +152,10 @@ fn sealed_anew(
     let Some(forward) = segment.forward() else {
         return Ok(segment.entry().clone());
     };
-    let meta = forward.meta();
     let shards = unseal(segment, (build, 0), progress)?;
     let kept = Kept {
         dimension: forward.lexicon_terms(),
-        stored: Some(Stored { quantization: meta.quantization, tolerance: meta.tolerance }),
+        stored: Some(Stored::of(forward)),
         has_text: false,
     };
     let folder: PathBuf = options.out.clone();

@@ -110,6 +110,14 @@ pub(crate) struct Stored {
     pub(crate) tolerance: Option<f64>,
 }
 
+impl Stored {
+    /// That of a forward index.
+    pub(crate) fn of(forward: &ForwardIndex) -> Self {
+        let meta = forward.meta();
+        Self { quantization: meta.quantization, tolerance: meta.tolerance }
+    }
+}
+
 /// Seals all shards into one segment.
 pub(crate) fn seal(
     job: SealJob<'_>,

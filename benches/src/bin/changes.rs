@@ -44,7 +44,9 @@ fn main() -> anyhow::Result<()> {
     let vectors: Vec<SparseVector> = {
         let index = Index::open(&args.index, Verify::Envelope)?;
         let forward = index.segments().first().and_then(|s| s.forward()).context("no vectors")?;
-        (0..u32::try_from(forward.len().min(1000))?).map(|doc| Ok(forward.vector(DocId(doc))?)).collect::<anyhow::Result<_>>()?
+        (0..u32::try_from(forward.len().min(1000))?)
+            .map(|doc| Ok(forward.vector(DocId(doc))?))
+            .collect::<anyhow::Result<_>>()?
     };
     let mut times: Vec<(usize, Vec<f64>)> = vec![(1, Vec::new()), (vectors.len(), Vec::new())];
     let mut deletions = Vec::new();

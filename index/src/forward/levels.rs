@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STEPS: [f64; 4] = [1.0, 0.5f64.powi(14), 0.011_458_334, 0.5f64.powi(100)];
+    const STEPS: [f64; 4] = [1.0, 1.0 / 16_384.0, 0.011_458_334, 1e-30];
 
     fn quantization(levels: LevelWidth, scale: f64) -> Quantization {
         Quantization { levels, scale, lossless: false }
