@@ -20,7 +20,7 @@ use crate::plan::{Plan, plan};
 use crate::query::{FixedQuery, QueryTable, Scorer};
 use crate::rows::RowSet;
 use crate::seismic::{self, SeismicScratch};
-use crate::wide::{WideQuery, WideTable, is_uneven};
+use crate::wide::{Meeting, WideQuery, WideTable, is_uneven};
 use crate::{SearchError, scan};
 
 #[derive(Debug)]
@@ -45,9 +45,17 @@ impl<'a> Asked<'a> {
         Self { vector, fixed: FixedQuery::new(vector), uneven: is_uneven(vector) }
     }
 
-    /// Whether fixed point and one step do for a segment.
-    fn is_narrow(&self, forward: &ForwardIndex) -> bool {
-        !self.uneven && !WideQuery::meets(self.vector, forward.scaled())
+    fn meeting(&self, forward: &ForwardIndex) -> Meeting {
+        Meeting::of(self.vector, self.uneven, forward.scaled())
+    }
+
+    /// What is done where a plan was made for queries that meet one step.
+    fn planned(&self, plan: Plan, forward: &ForwardIndex) -> Plan {
+        if self.meeting(forward) == Meeting::Heavy && plan != Plan::Scan {
+            Plan::Exact
+        } else {
+            plan
+        }
     }
 }
 
@@ -178,13 +186,15 @@ impl Searcher {
         for (number, segment) in self.index.segments().iter().enumerate() {
             let at = At { number, segment, allowed: self.allowed(number, filter) };
             let terms = query.fixed.terms().len();
+            let forward = segment.forward().ok_or(SearchError::NoSparse)?;
             let plan = plan(segment, params, terms, at.allowed.map(RowSet::len));
+            let plan = query.planned(plan, forward);
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
             }
             if let Plan::Impact(setting) = plan
-                && segment.forward().is_some_and(|forward| query.is_narrow(forward))
+                && query.meeting(forward) == Meeting::Narrow
             {
                 together.push((at, setting));
                 continue;
@@ -314,8 +324,9 @@ impl Searcher {
         let scale = forward.meta().quantization.scale;
         let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels);
         let Scratch { table, wide, seismic, impact } = scratch;
-        let own =
-            (!query.is_narrow(forward)).then(|| WideQuery::new(query.vector, forward.scaled()));
+        let plan = query.planned(plan, forward);
+        let own = (query.meeting(forward) != Meeting::Narrow)
+            .then(|| WideQuery::new(query.vector, forward.scaled()));
         if let Some(own) = &own {
             wide.load(own, scale);
         }
@@ -555,7 +566,7 @@ impl Searcher {
             let score = self.kernels.score_one(scorer, &forward.records(), hit.doc);
             score.unwrap_or_default()
         };
-        if query.is_narrow(forward) {
+        if query.meeting(forward) == Meeting::Narrow {
             let mut table = QueryTable::new(forward.meta().dimension);
             table.load(&query.fixed);
             return Ok(scored(Scorer::Narrow(&table, query.fixed.unit(scale))));

@@ -26,6 +26,46 @@ pub(crate) fn is_uneven(query: &SparseVector) -> bool {
     f64::from(lightest) * f64::from(APART).exp2() < f64::from(heaviest)
 }
 
+/// How a query meets the weights of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// In one step, by weights of 30 bits.
+    Narrow,
+    /// In several steps, none coarser than the segment's.
+    Fine,
+    /// In a coarser step, or by weights far apart: beside what is added up for the heavy ones the others
+    /// would round to nothing, so lists are searched exactly.
+    Heavy,
+}
+
+impl Meeting {
+    /// Of a query in a segment with these scaled terms.
+    pub(crate) fn of(query: &SparseVector, uneven: bool, scaled: &ScaledTerms) -> Self {
+        if uneven {
+            return Self::Heavy;
+        }
+        if scaled.is_empty() {
+            return Self::Narrow;
+        }
+        let mut meeting = Self::Narrow;
+        for term in query.terms() {
+            if scaled.of(*term).any(|(_, layer)| layer > 0) {
+                return Self::Heavy;
+            }
+            // A term that the segment does not know must not be taken for a scaled one.
+            if !is_known(*term, scaled) || scaled.of(*term).next().is_some() {
+                meeting = Self::Fine;
+            }
+        }
+        meeting
+    }
+}
+
+/// Whether a term is the lexicon's for a segment: later segments may have more.
+fn is_known(term: u32, scaled: &ScaledTerms) -> bool {
+    scaled.is_empty() || term < scaled.first()
+}
+
 /// A query's terms in a segment, each with the layer that its levels are of.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WideQuery {
@@ -38,18 +78,13 @@ pub(crate) struct WideQuery {
 }
 
 impl WideQuery {
-    /// Whether a segment with these scaled terms stores the weights of a query's terms in several steps.
-    pub(crate) fn meets(query: &SparseVector, scaled: &ScaledTerms) -> bool {
-        !scaled.is_empty() && query.terms().iter().any(|term| scaled.of(*term).next().is_some())
-    }
-
     #[expect(clippy::cast_possible_truncation, reason = "rounded and at most 2^60")]
     pub(crate) fn new(query: &SparseVector, scaled: &ScaledTerms) -> Self {
         let heaviest = query.weights().iter().copied().fold(0.0f32, f32::max);
         let shift = shift_of(f64::from(heaviest), WIDE_BITS);
         let fixed = |weight: f32| ((f64::from(weight) * exp2(shift)).round() as i64).max(1);
         let mut terms = Vec::with_capacity(query.len());
-        for (term, weight) in query.iter() {
+        for (term, weight) in query.iter().filter(|(term, _)| is_known(*term, scaled)) {
             terms.push((term, fixed(weight), 0));
             terms.extend(scaled.of(term).map(|(number, layer)| (number, fixed(weight), layer)));
         }
