@@ -5,11 +5,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{collection, fails, model, model_index as index, ok, quarry, said, text, token_model};
 use serde_json::Value;
-use tempfile::TempDir;
 
 #[test]
 fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {

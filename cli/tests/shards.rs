@@ -124,8 +124,8 @@ fn encoded_shards_are_put_together() {
     assert_eq!(fs::read_to_string(&shards[0]).unwrap().lines().count(), 1024 + 452);
     let merged = at("merged.jsonl");
     let [a, b] = [text(&shards[0]), text(&shards[1])];
-    let said = ok(&["merge", "--out", text(&merged), b, a]);
-    assert!(said.contains("2,500 vectors"), "{said}");
+    let shown = ok(&["merge", "--out", text(&merged), b, a]);
+    assert!(shown.contains("2,500 vectors"), "{shown}");
     assert!(fs::read(&one).unwrap() == fs::read(&merged).unwrap());
     let merge = |shards: &[&str]| {
         let out = at("no.jsonl");

@@ -3,31 +3,12 @@
 //! A segment's and a version's UUID stand in 32 lower-case hexadecimal digits, so a name of ours is
 //! met by chance nowhere; of the short names (`manifest-N.json`) the content has to agree as well.
 
-use crate::{QUERY_TABLE, TOKENIZER};
-use crate::{
-    calibration, clusters, deleted, doctable, forward, impact, lexicon, provenance, seismic, text,
-    tokens,
-};
-
-/// Kinds of binary parts.
-pub(crate) const PARTS: [&str; 11] = [
-    doctable::KIND,
-    deleted::KIND,
-    forward::KIND,
-    seismic::KIND,
-    impact::KIND,
-    clusters::KIND,
-    calibration::KIND,
-    text::KIND,
-    tokens::KIND,
-    provenance::KIND,
-    lexicon::KIND,
-];
+use crate::{KINDS, QUERY_TABLE, TOKENIZER};
 
 /// Whether this build knows a kind of binary part.
 #[must_use]
 pub fn is_known(kind: &str) -> bool {
-    PARTS.contains(&kind)
+    KINDS.iter().any(|known| known.0 == kind)
 }
 
 /// Kinds of files that are kept as they came.
@@ -58,7 +39,7 @@ pub(crate) fn is_part(name: &str) -> bool {
         Some((kind, version)) if is_uuid(version) => kind,
         _ => rest,
     };
-    PARTS.contains(&kind)
+    is_known(kind)
 }
 
 /// Whether a name is one of a file on its way: `.new-`, six letters or digits, `.tmp`.
@@ -95,7 +76,7 @@ mod tests {
     #[test]
     fn exact_names() {
         let id = "0123456789abcdef0123456789abcdef";
-        for kind in PARTS {
+        for (kind, _) in KINDS {
             assert!(
                 is_part(&format!("{id}-{kind}.qry")) && is_part(&format!("{id}-{kind}-{id}.qry"))
             );

@@ -28,6 +28,38 @@ pub const TOKENIZER: &str = "tokenizer";
 /// Asset kind: the encoder's table of query token weights, as it was.
 pub const QUERY_TABLE: &str = "query-table";
 
+/// Every kind of binary part, with the version that is written.
+pub const KINDS: [(&str, u32); 11] = [
+    (doctable::KIND, doctable::VERSION),
+    (deleted::KIND, deleted::VERSION),
+    (forward::KIND, forward::VERSION),
+    (seismic::KIND, seismic::VERSION),
+    (impact::KIND, impact::VERSION),
+    (clusters::KIND, clusters::VERSION),
+    (calibration::KIND, calibration::VERSION),
+    (text::KIND, text::VERSION),
+    (tokens::KIND, tokens::VERSION),
+    (provenance::KIND, provenance::VERSION),
+    (lexicon::KIND, lexicon::VERSION),
+];
+
+/// Kinds of parts that are made of the other parts of their segment, and can be made again.
+pub const DERIVED: [&str; 4] = [impact::KIND, seismic::KIND, clusters::KIND, calibration::KIND];
+
+/// Which parts are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that no other part can give: all but [`DERIVED`] ones.
+    Sources,
+}
+
+impl Which {
+    fn takes(self, kind: &str) -> bool {
+        self == Self::All || !DERIVED.contains(&kind)
+    }
+}
+
 /// A sealed segment.
 #[derive(Debug)]
 pub struct Segment {
@@ -50,7 +82,7 @@ impl Segment {
     /// # Errors
     /// As [`Index::open`], for these parts.
     pub fn open(folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<Self, IndexError> {
-        open_segment(folder, entry, &|_| verify)
+        open_segment(folder, entry, (&|_| verify, Which::All))
     }
 
     /// Its line in the manifest.
@@ -139,7 +171,7 @@ impl Index {
     /// When there is none, or any file of it is missing, cut, damaged, foreign or too new.
     /// Cost: [`Verify::Full`] reads every byte once, files in parallel.
     pub fn open(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::open_checking(folder, &|_| verify)
+        Self::open_parts(folder, &|_| verify, Which::All)
     }
 
     /// The same, with the parts of each kind checked as `verify` says of it.
@@ -150,10 +182,28 @@ impl Index {
         folder: &Path,
         verify: &(dyn Fn(&str) -> Verify + Sync),
     ) -> Result<Self, IndexError> {
+        Self::open_parts(folder, verify, Which::All)
+    }
+
+    /// Opens the current generation without the [`DERIVED`] parts, whatever their version or state:
+    /// what an index of this version can be made of.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of the other parts.
+    pub fn open_sources(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
+        Self::open_parts(folder, &|_| verify, Which::Sources)
+    }
+
+    fn open_parts(
+        folder: &Path,
+        verify: &(dyn Fn(&str) -> Verify + Sync),
+        which: Which,
+    ) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
-        let known =
-            |part: &PartEntry| names::PARTS.iter().chain(&names::ASSETS).any(|k| *k == part.kind);
-        for part in manifest.parts() {
+        let known = |part: &PartEntry| {
+            names::is_known(&part.kind) || names::ASSETS.contains(&part.kind.as_str())
+        };
+        for part in manifest.parts().filter(|part| which.takes(&part.kind)) {
             if !known(part) {
                 if part.required {
                     return Err(IndexError::UnknownPart {
@@ -188,7 +238,7 @@ impl Index {
         let segments = manifest
             .segments
             .par_iter()
-            .map(|entry| open_segment(folder, entry, verify))
+            .map(|entry| open_segment(folder, entry, (verify, which)))
             .collect::<Result<Vec<_>, _>>()?;
         let features = Features::of(&manifest, lexicon.as_ref(), &segments);
         let index = Self {
@@ -334,11 +384,13 @@ impl Index {
 fn open_segment(
     folder: &Path,
     entry: &SegmentEntry,
-    checked: &(dyn Fn(&str) -> Verify + Sync),
+    (checked, which): (&(dyn Fn(&str) -> Verify + Sync), Which),
 ) -> Result<Segment, IndexError> {
     let verify = |kind: &str| checked(kind);
-    let find =
-        |kind: &str| entry.parts.iter().find(|p| p.kind == kind).map(|p| (p, folder.join(&p.file)));
+    let find = |kind: &str| {
+        let part = entry.parts.iter().find(|p| p.kind == kind && which.takes(kind));
+        part.map(|p| (p, folder.join(&p.file)))
+    };
     let check = |kind: &str| -> Result<Option<PathBuf>, IndexError> {
         let Some((part, path)) = find(kind) else {
             return Ok(None);

@@ -23,6 +23,7 @@ mod test_support;
 mod text;
 mod tokens;
 mod unseal;
+mod upgrade;
 mod workspace;
 
 pub use build::build;
@@ -39,3 +40,4 @@ pub use options::{
 pub use relist::{AddOptions, add_lists};
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
+pub use upgrade::{UpgradeReport, upgrade};

@@ -19,3 +19,4 @@ pub(crate) mod stages;
 pub(crate) mod tokens;
 pub(crate) mod tune;
 mod unfinished;
+pub(crate) mod upgrade;
