@@ -52,11 +52,11 @@ impl Lists {
 
     /// The lists that an index has, and those that so many rows ask for.
     pub(crate) fn of(features: &Features, rows: u64) -> Self {
-        let auto = Self::Auto;
+        let (auto, fits) = (Self::Auto, rows <= MOST_DOCUMENTS);
         Self::These {
-            impact: auto.impact(rows) || features.impact,
+            impact: auto.impact(rows) || (features.impact && fits),
             seismic: auto.seismic(rows) || features.seismic.is_some(),
-            clusters: auto.clusters(rows) || features.clusters.is_some(),
+            clusters: auto.clusters(rows) || (features.clusters.is_some() && fits),
         }
     }
 
