@@ -145,7 +145,8 @@ pub fn pack(folder: &Path, path: &Path, documents: u64) -> Result<Written, Index
         // Locks and tantivy's own list of files to collect are of no use to a reader, and what else lies
         // there is not tantivy's.
         let text = name.to_string_lossy();
-        if text == TANTIVY_LIST || text.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.')) {
+        if text == TANTIVY_LIST || text.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.'))
+        {
             names.push(name);
         }
     }

@@ -174,13 +174,14 @@ fn parts(folder: &Path) -> (BTreeMap<String, (u64, String)>, String) {
     let count = parts.len();
     let parts: BTreeMap<_, _> = parts.into_iter().collect();
     assert_eq!(parts.len(), count, "one segment, one part of a kind");
-    let segment = &manifest.segments[0];
+    assert!(manifest.segments.len() <= 1);
     let rest = json!({
         "seed": manifest.seed,
         "build": manifest.build,
         "encoders": manifest.encoders,
-        "rows": segment.rows,
-        "documents": segment.documents,
+        "features": manifest.features,
+        "rows": manifest.segments.iter().map(|s| s.rows).sum::<u64>(),
+        "documents": manifest.documents(),
     });
     (parts, rest.to_string())
 }
