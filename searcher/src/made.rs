@@ -250,6 +250,7 @@ mod tests {
             description: serde_json::Map::new(),
             source: serde_json::Value::Null,
             ids_are_unique: false,
+            channels: None,
             vocabulary: None,
             fields: BTreeMap::new(),
         };

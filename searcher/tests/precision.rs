@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use common::{built, options, with_terms};
 use quarry_index::{Index, Verify};
-use quarry_indexer::{LEAST_MEMORY, Levels, Lists, Merge, add, build, merge};
+use quarry_indexer::{Adding, LEAST_MEMORY, Levels, Lists, Merge, add, build, merge};
 use quarry_searcher::{Method, Searcher, SparseParams};
 use quarry_vectors::SparseVector;
 use rand::rngs::SmallRng;
@@ -262,7 +262,7 @@ fn merging_changes_no_ranking_by_more_than_storing_does() {
     build(documents(0..200).into_iter(), None, &options, &|_| {}).unwrap();
     let open = |folder: &Path| Searcher::new(Arc::new(Index::open(folder, Verify::Full).unwrap()));
     for range in [200..400, 400..500] {
-        add(documents(range).into_iter(), None, &options, &|_| {}).unwrap();
+        add(documents(range).into_iter(), None, &Adding::new(&options), &|_| {}).unwrap();
     }
     check(&open(folder.path()), &docs, &queries(4), "three segments");
     merge(folder.path(), Merge::All, LEAST_MEMORY, &|_| {}).unwrap().unwrap();
