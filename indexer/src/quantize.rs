@@ -104,7 +104,7 @@ fn lossless_width(
     (scale, most): (f64, u32),
     levels: Levels,
 ) -> Option<LevelWidth> {
-    let above = stats.histogram().between(255.5 * scale, f64::INFINITY);
+    let above = stats.histogram().between(256.0 * scale, f64::INFINITY);
     let few = most < WHOLE_U8 && above.saturating_mul(HEAVY) <= stats.histogram().count();
     match levels {
         Levels::Auto | Levels::U8 if most <= 255 => Some(LevelWidth::U8),
