@@ -259,10 +259,10 @@ fn merging_changes_no_ranking_by_more_than_storing_does() {
     };
     let mut options = options(folder.path());
     (options.lists, options.levels) = (Lists::IMPACT, Levels::Auto);
-    build(documents(0..200).into_iter(), None, &options, &|_| {}).unwrap();
+    build(documents(0..200), None, &options, &|_| {}).unwrap();
     let open = |folder: &Path| Searcher::new(Arc::new(Index::open(folder, Verify::Full).unwrap()));
     for range in [200..400, 400..500] {
-        add(documents(range).into_iter(), None, &Adding::new(&options), &|_| {}).unwrap();
+        add(documents(range), None, &Adding::new(&options), &|_| {}).unwrap();
     }
     check(&open(folder.path()), &docs, &queries(4), "three segments");
     merge(folder.path(), Merge::All, LEAST_MEMORY, &|_| {}).unwrap().unwrap();

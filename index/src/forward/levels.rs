@@ -170,6 +170,8 @@ impl Quantization {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "floats of a test")]
+
     use super::*;
     use proptest::prelude::*;
 
