@@ -23,6 +23,7 @@ use crate::job::Job;
 use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event};
 use crate::seal::{SealJob, Sealed, Totals, seal};
 use crate::spool::{Shard, shard_path, shard_paths};
+use crate::terms::Known;
 
 /// Key of the manifest's build description under which the identity of the build stands.
 pub(crate) const JOB: &str = "job";
@@ -59,7 +60,8 @@ where
     let build = options.out.join(BUILD);
     fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
     job.write(&build)?;
-    let ingested = ingest(documents, encoder, (options, &[]), (&build, None), progress)?;
+    let ingested =
+        ingest(documents, encoder, (options, &Known::Nothing), (&build, None), progress)?;
     let seal_job = SealJob {
         folder: folder.path(),
         build: &build,

@@ -1,18 +1,19 @@
 //! Documents are added: a new segment; documents of the same ids in older segments are deleted.
 //!
-//! 1. take the index; the encoder must be the one that it was built with  2. shards, as in a build
+//! 1. take the index; the encoder must be the one that it was built with  2. shards, as in a build;
+//!    documents that have only their place in a file go on after the highest number (`Numbers`)
 //! 3. of documents with one id the last stays  4. seal  5. mark what is replaced  6. commit
 //!
 //! Cost: that of a build of the new documents, and looking up their ids.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quarry_index::lexicon;
-use quarry_index::manifest::PartEntry;
-use quarry_index::strings::StringTableBuilder;
 use quarry_index::{Index, IndexError};
-use quarry_vectors::{Document, SparseVector, TermId};
+use quarry_vectors::{DocId, Document, SparseVector};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ use crate::ingest::ingest;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
+use crate::terms::{Grown, Known};
 
 /// What was added.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -40,15 +42,19 @@ pub struct AddReport {
     pub empty_vectors: u64,
     /// Passages cut at the encoder's longest input.
     pub truncated: u64,
+    /// Where the documents' file names none: the number that became the first one's id.
+    pub numbered_from: Option<u64>,
 }
 
-/// Adds `documents` to the index in `options.out`; those whose id is there replace the old ones.
+/// Adds `documents` to the index in `options.out`; those whose id is there replace the old ones. Those
+/// whose file names none ([`Document::numbered`]) never do: they go on after the index's highest number.
 /// Lists, memory and splitting are as `options` and `encoder` say, as in a build.
 ///
 /// # Errors
 /// When there is no index, another process writes there or an unfinished build lies there; when the
-/// index was built with another encoder, or with one and none is given; when an input is bad; when
-/// the encoder or the disk fails. Nothing is added then.
+/// index was built with another encoder, or with one and none is given; when documents have no ids and the
+/// index's ids are names, or terms by number and its terms names; when an input is bad; when the encoder or
+/// the disk fails. Nothing is added then.
 pub fn add<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
@@ -65,11 +71,17 @@ where
     let Opened { mut writer, index, build } = Opened::take(folder)?;
     check_encoder(&index, encoder)?;
     std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
-    let tokens = tokens_of(&index, encoder);
+    let known = Known::of(&index);
     // Repeated ids are sorted out below: the last of a batch stays.
     let fields = joined(&index.manifest().fields, &options.fields)?;
     let options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
-    let ingested = ingest(documents, encoder, (&options, &tokens), (&build, None), progress)?;
+    let numbers = Numbers::new(&index);
+    let documents = documents.into_iter().map(|document| {
+        let mut document = document.map_err(|e| BuildError::Input(Box::new(e)))?;
+        numbers.name(&mut document)?;
+        Ok::<_, BuildError>(document)
+    });
+    let ingested = ingest(documents, encoder, (&options, &known), (&build, None), progress)?;
     let repeated = drop_repeated(&build, ingested.shards)?;
     let generation = index.manifest().generation;
     let mut report = AddReport {
@@ -79,12 +91,15 @@ where
         repeated,
         empty_vectors: 0,
         truncated: ingested.truncated,
+        numbered_from: numbers.first.get().copied(),
     };
     if ingested.documents == 0 {
         remove_build(&build)?;
         return Ok(report);
     }
-    let grown = Grown::of(&build, ingested.shards, &index)?;
+    let met = Met::of(&build, ingested.shards)?;
+    let list = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref()).map(Vec::as_slice);
+    let grown = Grown::of(&known, list, (&met.tokens, &met.numbers, met.dimension));
     let job = SealJob {
         folder,
         build: &build,
@@ -92,12 +107,12 @@ where
         options: &options,
         tokens: encoder.map(|e| &e.tokens),
         kept: Some(Kept {
-            dimension: grown.dimension,
+            dimension: grown.len()?,
             quantization: None,
             has_text: !index.segments().is_empty() && index.has_text(),
         }),
     };
-    check_kind(&index, &grown)?;
+    check_kind(&index, met.has_vectors)?;
     let mut deletions = Deletions::new(index.segments());
     for number in 0..ingested.shards {
         let shard = Shard::open(&shard_path(&build, number))?;
@@ -110,9 +125,11 @@ where
     report.empty_vectors = sealed.totals.empty_vectors;
     let mut manifest = index.manifest().clone();
     deletions.write(folder, &mut manifest.segments)?;
-    if let Some(entry) = grown.lexicon(folder, &index, tokens)? {
+    let terms = index.lexicon().map_or(0, lexicon::Lexicon::len);
+    if met.has_vectors && (grown.len()? > terms || index.lexicon().is_none()) {
+        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
         manifest.assets.retain(|asset| asset.kind != lexicon::KIND);
-        manifest.assets.push(entry);
+        manifest.assets.push(grown.write(folder, &file)?);
     }
     manifest.fields = fields_of(&options, &sealed.totals);
     manifest.segments.push(sealed.segment);
@@ -138,74 +155,84 @@ fn check_encoder(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Result<()
 }
 
 /// Documents with vectors go to an index of vectors, others to one of words.
-fn check_kind(index: &Index, grown: &Grown) -> Result<(), BuildError> {
+fn check_kind(index: &Index, has_vectors: bool) -> Result<(), BuildError> {
     let has = index.segments().iter().any(|s| s.forward().is_some());
-    if index.segments().is_empty() || has == grown.has_vectors {
+    if index.segments().is_empty() || has == has_vectors {
         return Ok(());
     }
     Err(BuildError::OtherKind { path: index.folder().to_path_buf(), has_vectors: has })
 }
 
-/// The tokens of an index whose documents bring vectors by token, in order of term.
-fn tokens_of(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Vec<String> {
-    match index.lexicon().filter(|lexicon| encoder.is_none() && lexicon.is_named()) {
-        Some(lexicon) => (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect(),
-        None => Vec::new(),
+/// Ids for documents that have only their place in a file: they go on after the index's highest number,
+/// so that none takes another's place. Deleted documents count, as long as their rows are there.
+struct Numbers<'a> {
+    index: &'a Index,
+    first: OnceLock<u64>,
+    given: AtomicU64,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self { index, first: OnceLock::new(), given: AtomicU64::new(0) }
+    }
+
+    fn name(&self, document: &mut Document) -> Result<(), BuildError> {
+        if !document.numbered {
+            return Ok(());
+        }
+        let first = match self.first.get() {
+            Some(first) => *first,
+            None => {
+                let first = after_highest(self.index)?;
+                *self.first.get_or_init(|| first)
+            }
+        };
+        let number = first.checked_add(self.given.fetch_add(1, Ordering::Relaxed));
+        let number = number.ok_or_else(|| no_numbers(self.index, &first.to_string()))?;
+        document.id = number.to_string();
+        Ok(())
     }
 }
 
-/// How the terms of the index grow by a batch.
+/// The number after the highest of an index whose ids are numbers. Cost: one pass over its ids.
+fn after_highest(index: &Index) -> Result<u64, BuildError> {
+    let mut next = 0;
+    for segment in index.segments() {
+        let table = segment.documents();
+        for row in 0..u32::try_from(table.len()).unwrap_or(u32::MAX) {
+            let id = table.id(DocId(row));
+            let number = id.parse::<u64>().ok().filter(|n| n.to_string() == id);
+            let after = number.and_then(|n| n.checked_add(1));
+            next = next.max(after.ok_or_else(|| no_numbers(index, id))?);
+        }
+    }
+    Ok(next)
+}
+
+fn no_numbers(index: &Index, id: &str) -> BuildError {
+    BuildError::NoIds { path: index.folder().to_path_buf(), id: id.to_owned() }
+}
+
+/// What the shards of a batch met.
 #[derive(Debug, Default)]
-struct Grown {
-    new_tokens: Vec<String>,
+struct Met {
+    tokens: Vec<String>,
+    numbers: Vec<u32>,
     dimension: u32,
     has_vectors: bool,
 }
 
-impl Grown {
-    fn of(build: &Path, shards: usize, index: &Index) -> Result<Self, BuildError> {
-        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
-        let mut grown = Self { dimension: known, ..Self::default() };
+impl Met {
+    fn of(build: &Path, shards: usize) -> Result<Self, BuildError> {
+        let mut met = Self::default();
         for number in 0..shards {
             let meta = Shard::open(&shard_path(build, number))?.meta;
-            grown.dimension = grown.dimension.max(meta.dimension);
-            grown.has_vectors |= meta.has_vectors;
-            grown.new_tokens.extend(meta.new_tokens);
+            met.dimension = met.dimension.max(meta.dimension);
+            met.has_vectors |= meta.has_vectors;
+            met.tokens.extend(meta.new_tokens);
+            met.numbers.extend(meta.new_numbers);
         }
-        Ok(grown)
-    }
-
-    /// The index's lexicon with what is new, where there is anything.
-    fn lexicon(
-        &self,
-        folder: &Path,
-        index: &Index,
-        mut tokens: Vec<String>,
-    ) -> Result<Option<PartEntry>, BuildError> {
-        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
-        if self.dimension == known && self.new_tokens.is_empty() {
-            return Ok(None);
-        }
-        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
-        let path = folder.join(&file);
-        tokens.extend(self.new_tokens.iter().cloned());
-        let written = if tokens.is_empty() {
-            lexicon::write(&path, self.dimension, None)?
-        } else {
-            let terms = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-            if self.dimension > terms {
-                return Err(IndexError::Limit {
-                    what: "term id of the index's vocabulary".into(),
-                    found: u64::from(self.dimension - 1),
-                    limit: u64::from(terms.saturating_sub(1)),
-                }
-                .into());
-            }
-            let mut table = StringTableBuilder::default();
-            tokens.iter().try_for_each(|token| table.push(token))?;
-            lexicon::write(&path, terms, Some(&table))?
-        };
-        Ok(Some(PartEntry::new(lexicon::KIND, lexicon::VERSION, &file, written, true)))
+        Ok(met)
     }
 }
 
