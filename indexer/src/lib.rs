@@ -24,6 +24,7 @@ mod test_support;
 mod text;
 mod tokens;
 mod unseal;
+mod upgrade;
 
 pub use build::build;
 pub use calibration::store_calibration;
@@ -36,3 +37,4 @@ pub use options::{
 pub use relist::{AddOptions, add_lists};
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
+pub use upgrade::{UpgradeReport, upgrade};
