@@ -74,6 +74,11 @@ fn check(
         found,
     };
     let known = inputs.names();
+    let missing = |name: &&&str| graph.takes.iter().all(|tensor| tensor.name != **name);
+    if let Some(lacks) = known.iter().find(missing) {
+        let found = format!("no `{lacks}`, which the manifest's `inputs` name");
+        return Err(wrong("inputs", &known.join(", "), found));
+    }
     let mut fixed: Option<(&str, u32)> = None;
     for tensor in &graph.takes {
         let name = tensor.name.as_str();

@@ -114,7 +114,7 @@ pub fn upgrade(
     Ok(report)
 }
 
-/// What an index has of other versions than those that are written now.
+/// What an index has of earlier versions than those that are written now.
 fn outdated(manifest: &Manifest) -> Vec<String> {
     let mut found = Vec::new();
     if manifest.format != FORMAT {
@@ -122,7 +122,7 @@ fn outdated(manifest: &Manifest) -> Vec<String> {
     }
     for part in manifest.parts() {
         let written = KINDS.iter().find(|kind| kind.0 == part.kind).map(|kind| kind.1);
-        if written.is_some_and(|version| version != part.version) && !found.contains(&part.kind) {
+        if written.is_some_and(|version| version > part.version) && !found.contains(&part.kind) {
             found.push(part.kind.clone());
         }
     }
