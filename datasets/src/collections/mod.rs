@@ -7,6 +7,7 @@
 //!
 //! A pull that was killed goes on where it was: what has arrived of a file stays.
 
+mod address;
 mod registry;
 mod transfer;
 mod unpack;

@@ -63,7 +63,7 @@ impl KnownCollection {
     /// Bytes of all that is fetched.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| file.bytes.saturating_add(sum))
     }
 
     /// Refuses what could lead out of the cache, or could never be checked.

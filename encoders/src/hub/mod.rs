@@ -8,6 +8,7 @@
 //!
 //! `client.rs` has the requests and who is told the token, `cache.rs` the layout.
 
+mod address;
 mod cache;
 mod client;
 
@@ -56,6 +57,11 @@ pub enum HubEvent<'a> {
     },
     /// Bytes of it arrived.
     Bytes(u64),
+    /// The hub lists a file that it does not have, and that a model can do without.
+    Absent {
+        /// Its name.
+        name: &'a str,
+    },
 }
 
 /// What a hub says of a model.
@@ -220,7 +226,13 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     /// Fetches a file and checks it.
     fn file(&self, file: &str) -> Result<(), String> {
-        let facts = self.client.facts(self.name, self.commit, file)?;
+        let Some(facts) = self.client.facts(self.name, self.commit, file)? else {
+            if is_side(file) {
+                (self.progress)(HubEvent::Absent { name: file });
+                return Ok(());
+            }
+            return Err("the hub lists it and does not have it: 404 Not Found".to_owned());
+        };
         // The etag becomes a file's name, and says what the content must be.
         if !is_hash(&facts.etag) {
             return Err(format!("the hub gives the etag {:?}: no checksum", facts.etag));
@@ -290,6 +302,22 @@ fn remove(path: &Path) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a file is a note or a setting that no model is recognised by: where one is needed all the same,
+/// who opens the model says that it is missing.
+fn is_side(file: &str) -> bool {
+    const NEEDED: [&str; 7] = [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        "modules.json",
+        MANIFEST_FILE,
+    ];
+    let name = file.rsplit('/').next().unwrap_or_default();
+    (name.ends_with(".json") || name.ends_with(".txt")) && !NEEDED.contains(&name)
 }
 
 /// Compares a file with its length and etag.

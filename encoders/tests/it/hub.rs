@@ -33,6 +33,8 @@ enum Fault {
     BadEtag,
     /// The other server sends bytes without end.
     Endless,
+    /// A file is listed that is not there.
+    Listed(&'static str),
 }
 
 struct Server {
@@ -181,6 +183,9 @@ fn answer(
         let mut names: Vec<&str> = files.keys().map(String::as_str).collect();
         if fault == Fault::Outside {
             names.push("../../outside.json");
+        }
+        if let Fault::Listed(name) = fault {
+            names.push(name);
         }
         let siblings: Vec<_> = names.iter().map(|n| json!({"rfilename": n})).collect();
         let info = json!({"sha": COMMIT, "siblings": siblings});
@@ -387,6 +392,27 @@ fn no_more_is_taken_than_the_hub_says_there_is() {
     let blobs = fs::read_dir(cache.path().join("hub/models--org--toy/blobs")).unwrap();
     let left: u64 = blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).sum();
     assert_eq!(left, 2, "the configuration alone");
+}
+
+#[test]
+fn what_is_listed_and_not_there_is_told() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::start(Fault::Listed("my notes.txt"), None);
+    let absent = Mutex::new(Vec::new());
+    let result = server.hub(&cache).pull("org/toy", &|event| {
+        if let HubEvent::Absent { name } = event {
+            absent.lock().unwrap().push(name.to_owned());
+        }
+    });
+    result.unwrap();
+    assert_eq!(*absent.lock().unwrap(), ["my notes.txt"]);
+    for needed in ["tokenizer.json", "onnx/model.onnx_data"] {
+        let cache = tempfile::tempdir().unwrap();
+        let server = Server::start(Fault::Listed(needed), None);
+        let reason = reason(server.hub(&cache).pull("org/toy", &quiet));
+        assert!(reason.contains(needed) && reason.contains("404"), "{reason}");
+        assert_eq!(server.hub(&cache).cached("org/toy"), None);
+    }
 }
 
 #[test]
