@@ -239,8 +239,9 @@ impl Graph {
                 Role::PoolMask => &batch.pooled,
             };
             let shape = [batch.rows, batch.length];
-            let value = if *narrow {
-                let narrow = data.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
+            let value: SessionInputValue<'_> = if *narrow {
+                let narrow: Vec<i32> =
+                    data.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
                 Tensor::<i32>::from_array((shape, narrow)).map_err(failed)?.into()
             } else {
                 TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?.into()
@@ -361,7 +362,7 @@ fn check_inputs(
         };
         let [rows, length] = shape[..] else { return Err(wrong()) };
         // An open size is negative.
-        let mut take = |slot: &mut Option<usize>, size: i64| match usize::try_from(size) {
+        let take = |slot: &mut Option<usize>, size: i64| match usize::try_from(size) {
             Ok(size) if size > 0 => *slot.get_or_insert(size) == size,
             _ => true,
         };

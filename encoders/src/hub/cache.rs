@@ -28,7 +28,8 @@ impl Place {
     /// The commit that `main` names, if one is there.
     pub(super) fn main(&self) -> Option<String> {
         let commit = fs::read_to_string(self.0.join("refs/main")).ok()?;
-        Some(commit.trim().to_owned()).filter(|commit| is_hash(commit))
+        let plain = |c: &String| !c.is_empty() && c.bytes().all(|b| b.is_ascii_alphanumeric());
+        Some(commit.trim().to_owned()).filter(plain)
     }
 
     /// Makes `main` name a commit.

@@ -157,6 +157,9 @@ impl Client {
             }
             StatusCode::PARTIAL_CONTENT if range(headers).0 == Some(have) => have,
             StatusCode::PARTIAL_CONTENT => return Err("the server sends another part".to_owned()),
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                return Err(format!("{have} bytes arrived of {size}, and the server has no more"));
+            }
             status => {
                 good(status)?;
                 return Err(format!("the server answers {status}"));

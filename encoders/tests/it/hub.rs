@@ -279,6 +279,7 @@ fn a_model_is_fetched_once_and_then_found_offline() {
             match event {
                 HubEvent::File { name, bytes } => seen.0.push((name.to_owned(), bytes)),
                 HubEvent::Bytes(bytes) => seen.1 += bytes,
+                HubEvent::Absent { name } => panic!("{name}"),
             }
         })
         .unwrap();
