@@ -398,7 +398,7 @@ fn another_file_is_refused_and_removed() {
 #[test]
 fn no_file_and_no_server_are_said() {
     let case = Case::with(
-        vec![known("beir/toy", vec![remote("none.zip", b"", Becomes::Zip("toy".to_owned()))])],
+        vec![known("beir/toy", vec![remote("none.zip", b"x", Becomes::Zip("toy".to_owned()))])],
         BTreeMap::new(),
         Manner::Good,
     );
