@@ -34,7 +34,8 @@ pub(crate) enum Known {
 impl Known {
     /// The terms of an index whose documents bring their vectors.
     pub(crate) fn of(index: &Index) -> Self {
-        let Some(lexicon) = index.lexicon() else { return Self::Nothing };
+        // One without a term has decided nothing yet.
+        let Some(lexicon) = index.lexicon().filter(|l| !l.is_empty()) else { return Self::Nothing };
         let terms = lexicon.len();
         if lexicon.is_named() {
             let tokens = (0..terms).map(|t| lexicon.token(TermId(t))).collect();

@@ -10,8 +10,8 @@ use collection::{build_all, document, open, options, with_terms, with_tokens};
 use quarry_index::lexicon::DIRECT;
 use quarry_index::{Index, IndexError};
 use quarry_indexer::{
-    AddReport, BuildError, BuildOptions, JoinOptions, Merge, Share, add, build_share, delete, join,
-    merge,
+    AddReport, Adding, BuildError, BuildOptions, JoinOptions, Merge, Share, add, build_share,
+    delete, join, merge,
 };
 use quarry_vectors::{DocId, Document, TermId};
 use tempfile::tempdir;
@@ -26,7 +26,7 @@ fn numbered(count: u64) -> Vec<Document> {
 }
 
 fn added(documents: Vec<Document>, options: &BuildOptions) -> Result<AddReport, BuildError> {
-    add(documents.into_iter().map(Ok::<_, io::Error>), None, options, &|_| {})
+    add(documents.into_iter().map(Ok::<_, io::Error>), None, &Adding::new(options), &|_| {})
 }
 
 /// Ids that are not deleted, in order.
