@@ -143,7 +143,7 @@ fn given(index: &Index, segment: usize, row: u32) -> Vec<(u32, f32)> {
 }
 
 fn vector(index: &Index, segment: usize, row: u32) -> Vec<(u32, f32)> {
-    index.segments()[segment].forward().unwrap().vector(DocId(row)).iter().collect()
+    index.segments()[segment].forward().unwrap().vector(DocId(row)).unwrap().iter().collect()
 }
 
 /// Term numbers that are hashes, up to the largest there is.
