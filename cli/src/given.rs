@@ -71,7 +71,13 @@ impl Given {
                 }
             };
             match document.vector {
-                Some(InputVector::Terms(vector)) => vector.iter().for_each(|(t, w)| add(t, w)),
+                Some(InputVector::Terms(vector)) => {
+                    for (number, weight) in vector.iter() {
+                        if let Some(TermId(term)) = index.term_of_number(number)? {
+                            add(term, weight);
+                        }
+                    }
+                }
                 Some(InputVector::Tokens(tokens)) => {
                     for (token, weight) in tokens {
                         if let Some(TermId(term)) = lexicon.term(&token) {
