@@ -388,7 +388,8 @@ impl Index {
                 let blocked = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
                 let impact = segment.impact.as_ref().map_or(0, |i| i.meta().lists);
                 let summed = segment.clusters.as_ref().map_or(0, |c| c.summaries().meta().lists);
-                if forward.meta().dimension.max(blocked).max(impact).max(summed) > terms {
+                let listed = blocked.max(impact).max(summed);
+                if forward.lexicon_terms() > terms || listed > forward.meta().dimension {
                     return Err(IndexError::corrupt(
                         &self.folder,
                         format!("segment {} uses terms that the lexicon lacks", segment.entry.id),
