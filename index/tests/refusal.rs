@@ -1,5 +1,5 @@
 //! What a reader must refuse, and with which error (FORMAT.md, "Reading"). Each case spoils a copy
-//! of the golden index in one way.
+//! of the golden index with every kind of part in one way.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 use golden_copy::{
-    copy, each_part, edit_manifest, file_of, golden, manifest_name, names, refusal, replace_part,
+    copy, each_part, edit_manifest, file_of, manifest_name, names, refusal, replace_part, whole,
 };
 use proptest::prelude::*;
 use quarry_index::container::Part;
@@ -22,10 +22,30 @@ use quarry_index::{Index, IndexError, Verify};
 use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
-const PARTS: [&str; 7] =
-    ["lexicon", "documents", "forward", "seismic", "impact", "calibration", "text"];
-const OWN_PARTS: [&str; 6] =
-    ["lexicon", "documents", "forward", "seismic", "impact", "calibration"];
+/// All of [`quarry_index::KINDS`].
+const PARTS: [&str; 11] = [
+    "lexicon",
+    "documents",
+    "deleted",
+    "forward",
+    "seismic",
+    "impact",
+    "clusters",
+    "calibration",
+    "tokens",
+    "provenance",
+    "text",
+];
+/// Without tantivy's.
+const OWN_PARTS: [&str; 10] = {
+    let mut own = [""; 10];
+    let mut at = 0;
+    while at < own.len() {
+        own[at] = PARTS[at];
+        at += 1;
+    }
+    own
+};
 const ASSETS: [&str; 2] = ["tokenizer", "query-table"];
 
 /// The variant's name: what the tests compare.
@@ -233,7 +253,11 @@ fn other_versions() {
         match name {
             "seismic" => 2..=2,
             "text" => 1..=2,
-            _ => 1..=1,
+            "index format" | "container" => 1..=1,
+            kind => {
+                let written = quarry_index::KINDS.iter().find(|known| known.0 == kind);
+                1..=written.unwrap().1
+            }
         }
     }
     for number in [0u32, 1, 2, 7_000_000, u32::MAX - 1] {
@@ -287,7 +311,7 @@ fn unknown_kinds_of_parts() {
         match refusal(folder.path()).unwrap() {
             IndexError::UnknownPart { kind, version, path } => {
                 assert_eq!((kind.as_str(), version), ("deletions", 3));
-                assert!(path.ends_with("manifest-3.json"));
+                assert!(path.ends_with(manifest_name(folder.path())));
             }
             error => panic!("{error:?}"),
         }
@@ -342,7 +366,7 @@ fn current_of_something_else() {
         assert_refused(folder.path(), &["Foreign"], content);
     }
     let folder = copy();
-    fs::write(folder.path().join("manifest-3.json"), "{}").unwrap();
+    fs::write(folder.path().join(manifest_name(folder.path())), "{}").unwrap();
     edit_manifest(folder.path(), |manifest| *manifest = json!({"format": 1}));
     assert_refused(folder.path(), &["Foreign"], "a manifest without magic");
     edit_manifest(folder.path(), |manifest| {
@@ -363,7 +387,7 @@ fn names_that_leave_the_folder() {
     let folder = copy();
     let path = folder.path().join("CURRENT");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("manifest-3", "../manifest-3")).unwrap();
+    fs::write(&path, text.replace("manifest-", "../manifest-")).unwrap();
     assert_refused(folder.path(), &["Foreign"], "CURRENT that names a path");
 }
 
@@ -420,6 +444,30 @@ fn walk(index: &Index) {
             }
         }
         let _ = segment.calibration().map(|c| c.curves.len());
+        let _ = segment.deleted().map(|rows| rows.iter().sum::<u32>());
+        if let Some(origins) = segment.provenance() {
+            for row in (0..).take(documents.len()) {
+                let components = segment.forward().map_or(0, |f| f.record(DocId(row)).len());
+                let _ = origins.origins(DocId(row), components);
+            }
+        }
+        if let Some(tokens) = segment.tokens() {
+            for row in (0..).take(tokens.documents()) {
+                let _ = (tokens.rows(DocId(row)), tokens.document(DocId(row)));
+            }
+            let _ =
+                (tokens.int8().is_some(), tokens.residual().is_some(), tokens.signs().is_some());
+        }
+        if let Some(clusters) = segment.clusters() {
+            let runs = clusters.runs().unwrap();
+            for cluster in 0..clusters.meta().clusters.min(1000) {
+                let _ = runs.rows(cluster);
+            }
+            let view = clusters.summaries().view().unwrap();
+            for term in (0..clusters.summaries().meta().lists.min(1000) + 1).map(TermId) {
+                let _ = quarry_index::impact::decode(view.meta(), view.postings(term)).len();
+            }
+        }
         if let Some(lists) = segment.seismic() {
             let view = lists.view().unwrap();
             lists.sizes().unwrap();
@@ -470,7 +518,7 @@ proptest! {
         ),
     ) {
         let folder = copy();
-        let mut bytes = fs::read(golden().join(file_of(kind))).unwrap();
+        let mut bytes = fs::read(whole().join(file_of(kind))).unwrap();
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;

@@ -15,18 +15,23 @@ pub(crate) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden-v1")
 }
 
-/// A copy that lives as long as the value.
+/// The committed index with every kind of part.
+pub(crate) fn whole() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden-all")
+}
+
+/// A copy of it that lives as long as the value.
 pub(crate) fn copy() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in names() {
-        fs::copy(golden().join(&name), folder.path().join(&name)).unwrap();
+        fs::copy(whole().join(&name), folder.path().join(&name)).unwrap();
     }
     folder
 }
 
-/// All files of the golden index.
+/// All its files.
 pub(crate) fn names() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(golden())
+    let mut names: Vec<String> = fs::read_dir(whole())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -34,9 +39,9 @@ pub(crate) fn names() -> Vec<String> {
     names
 }
 
-/// The file of a kind of part.
+/// The file of a kind of part of it.
 pub(crate) fn file_of(kind: &str) -> String {
-    let index = Index::open(&golden(), Verify::Envelope).unwrap();
+    let index = Index::open(&whole(), Verify::Envelope).unwrap();
     index.manifest().parts().find(|p| p.kind == kind).unwrap().file.clone()
 }
 
