@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use quarry_index::calibration::{Calibration, Curve, Point, Setting};
+use quarry_index::clusters::ClusterParams;
 use quarry_index::folder::read_current;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
 use quarry_indexer::{
-    BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, TokenInput, TokenOptions, add_tokens,
-    build, default_clusters, delete, store_calibration,
+    BuildError, BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, TokenInput, TokenOptions,
+    add_tokens, build, delete, store_calibration,
 };
 use quarry_vectors::{
     Document, EncodeDocument, EncodeError, Field, Origin, Passage, PooledBy, SparseVector,
@@ -93,15 +94,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             document_cut: 4,
             summary_energy: 0.75,
         },
-        clusters: quarry_index::clusters::ClusterParams {
-            size: 3,
-            components: 4,
-            ..default_clusters()
-        },
+        clusters: ClusterParams { size: 3, components: 4 },
         shard_documents: 5,
         description: object(json!({"purpose": "golden index with every kind of part"})),
         source: json!("indexer/examples/make_golden_all.rs"),
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };
@@ -111,7 +109,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokens: TOKENS.map(str::to_owned).to_vec(),
         tokenizer: Some(b"{\"tokenizer\": true}\n".to_vec()),
         query_table: Some(b"{\"rock\": 1.5}\n".to_vec()),
-        splitter: None,
+        passages: None,
         provenance: true,
     };
     build(documents().into_iter().map(Ok::<_, Infallible>), Some(&encoder), &options, &|_| {})?;
@@ -129,7 +127,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let byte = id.as_bytes()[at % id.len()];
             f32::from(u8::try_from((usize::from(byte) * (at + 3)) % 17).unwrap_or(0)) / 17.0 - 0.4
         };
-        Ok(TokenEmbeddings::new(4, (0..4 * count).map(value).collect())?)
+        TokenEmbeddings::new(4, (0..4 * count).map(value).collect())
+            .map_err(|error| BuildError::Input(Box::new(error)))
     };
     add_tokens(&out, &tokens, TokenInput::Rows(4, &mut rows), &|_| {})?;
     delete(&out, ["d03", "d08"].into_iter())?;
