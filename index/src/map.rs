@@ -1,6 +1,7 @@
 //! Memory-mapped files as shared, read-only bytes.
 #![expect(unsafe_code, reason = "mapping a file and promising that its address is stable")]
 
+#[cfg(not(miri))]
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// When it cannot be opened or mapped.
+    #[cfg(not(miri))]
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let file = File::open(path).map_err(IndexError::io(path))?;
         // SAFETY: files of an index are created once, never rewritten and never truncated (they
@@ -37,6 +39,15 @@ impl MappedFile {
         // be checked from here.
         let map = unsafe { Mmap::map(&file) }.map_err(IndexError::io(path))?;
         Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Mapped(map)) })
+    }
+
+    /// Miri maps no files: a copy stands in.
+    #[cfg(miri)]
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
+        let bytes = std::fs::read(path).map_err(IndexError::io(path))?;
+        let mut copy = Pages::zeroed(bytes.len()).map_err(IndexError::io(path))?;
+        copy.copy_from_slice(&bytes);
+        Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Copied(copy)) })
     }
 
     /// A copy of the bytes in memory, on huge pages where the system gives them: no page of it is
