@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::IndexError;
 use crate::container::{check_version, hex, readable_by_all};
+use crate::files;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
 
 /// Names the current manifest.
@@ -66,14 +67,14 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
 fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     let current = parse_current(folder)?;
     let path = folder.join(&current.manifest);
-    let file = File::open(&path).map_err(IndexError::io(&path))?;
+    let file = files::open(&path)?;
     // Waits only for a collector that is removing this very generation; then the name is gone.
     if let Err(source) = file.lock_shared() {
         // File systems without locks: read on; only collection could disturb us, and mapped files
         // outlive their names.
         tracing::debug!(path = %path.display(), %source, "no lease on the manifest");
     }
-    let bytes = fs::read(&path).map_err(IndexError::io(&path))?;
+    let bytes = files::read(&path)?;
     let found = xxh3_64(&bytes);
     if bytes.len() as u64 != current.bytes {
         return Err(IndexError::Length {
@@ -90,13 +91,13 @@ fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
 
 fn parse_current(folder: &Path) -> Result<Current, IndexError> {
     let path = folder.join(CURRENT);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read(&path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(IndexError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             let interrupted = folder.join(BUILD).is_dir();
             return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted });
         }
-        Err(source) => return Err(IndexError::Io { path, source }),
+        Err(error) => return Err(error),
     };
     let foreign = || IndexError::Foreign {
         path: path.clone(),
@@ -156,6 +157,9 @@ impl FolderWriter {
         }
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let path = folder.join(LOCK);
+        if path.exists() {
+            files::expect_file(&path)?;
+        }
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -224,7 +228,12 @@ impl FolderWriter {
     /// # Errors
     /// When the disk refuses; then the old generation stays current.
     pub fn commit(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
-        manifest.generation = 1 + self.highest_generation()?;
+        let highest = self.highest_generation()?;
+        manifest.generation = highest.checked_add(1).ok_or_else(|| IndexError::Limit {
+            what: "generations of an index".to_owned(),
+            found: highest,
+            limit: u64::MAX - 1,
+        })?;
         let name = manifest_name(manifest.generation);
         let path = self.folder.join(&name);
         let mut bytes = serde_json::to_vec_pretty(&manifest)
@@ -273,17 +282,14 @@ impl FolderWriter {
                 continue;
             }
             let path = self.folder.join(name);
-            let Ok(file) = File::open(&path) else {
+            let Ok(file) = files::open(&path) else {
                 continue;
             };
             if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 doomed.push(file);
                 continue;
             }
-            match fs::read(&path)
-                .map_err(IndexError::io(&path))
-                .and_then(|b| parse_manifest(&path, &b))
-            {
+            match files::read(&path).and_then(|b| parse_manifest(&path, &b)) {
                 Ok(manifest) => keep_all(&mut keep, &manifest),
                 Err(_) => held_unreadable = true,
             }

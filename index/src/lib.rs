@@ -7,10 +7,12 @@ pub mod deleted;
 pub mod doctable;
 mod error;
 pub mod fields;
+mod files;
 pub mod folder;
 #[doc = include_str!("../FORMAT.md")]
 pub mod format {}
 pub mod forward;
+mod guard;
 pub mod impact;
 pub mod lexicon;
 pub mod manifest;
@@ -25,6 +27,8 @@ pub mod tokens;
 
 pub use container::Verify;
 pub use error::IndexError;
+pub use files::read as read_file;
+pub use guard::{guarded, is_guarded};
 pub use map::MappedFile;
 pub use open::{Index, QUERY_TABLE, Segment, TOKENIZER};
 pub use pages::Pages;

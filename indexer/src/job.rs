@@ -1,11 +1,10 @@
 //! The record of an unfinished build, beside its shards: what has to be the same for the build to
 //! be continued.
 
-use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use quarry_index::IndexError;
+use quarry_index::{IndexError, read_file};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -53,10 +52,12 @@ impl Job {
 
     pub(crate) fn read(build: &Path) -> Result<Option<Self>, BuildError> {
         let path = build.join(FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(IndexError::io(&path)(e).into()),
+            Err(IndexError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
         };
         let job = serde_json::from_slice(&bytes).map_err(|e| {
             IndexError::corrupt(&path, format!("record of an unfinished build: {e}"))

@@ -16,6 +16,7 @@ use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::output::line;
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
+use crate::terminal::on_one_line;
 
 /// Characters of a hit's text that are shown.
 const SNIPPET: usize = 160;
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if let Some(path) = &args.run {
                 return Ok(run.write(path, format)?);
             }
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            let mut out = std::io::BufWriter::new(crate::terminal::stdout());
             for query in run.queries() {
                 let ranking = run.ranking(query).unwrap_or_default();
                 write_ranking(&mut out, query, ranking, run.tag(), format)?;
@@ -193,13 +194,13 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
             "{:>3}. {:.4}  {}{passage}  {}",
             rank + 1,
             hit.score,
-            opened.searcher.id(hit),
-            stored.title
+            on_one_line(opened.searcher.id(hit)),
+            on_one_line(&spaced(&stored.title))
         ))?;
         if !stored.text.is_empty() {
             let snippet: String = stored.text.chars().take(SNIPPET).collect();
             let more = if snippet.len() < stored.text.len() { "..." } else { "" };
-            line(format!("     {snippet}{more}"))?;
+            line(format!("     {}{more}", on_one_line(&spaced(&snippet))))?;
         }
         if let Some(vector) = vector.as_ref().filter(|_| args.explain) {
             let matched = opened.searcher.explain(vector, hit)?;
@@ -216,13 +217,18 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
                     )
                 })
                 .collect();
-            line(format!("     matched: {}", parts.join("; ")))?;
+            line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
         }
     }
     if outcome.hits.is_empty() {
         crate::output::note("note: nothing matched");
     }
     Ok(())
+}
+
+/// Line ends and tabs as spaces.
+fn spaced(text: &str) -> String {
+    text.replace(['\n', '\r', '\t'], " ")
 }
 
 /// Where a component comes from, in words.
