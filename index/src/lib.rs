@@ -30,5 +30,5 @@ pub use error::IndexError;
 pub use files::read as read_file;
 pub use guard::{guarded, is_guarded};
 pub use map::MappedFile;
-pub use open::{Index, QUERY_TABLE, Segment, TOKENIZER};
+pub use open::{DERIVED, Index, KINDS, QUERY_TABLE, Segment, TOKENIZER};
 pub use pages::Pages;
