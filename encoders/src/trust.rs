@@ -36,7 +36,11 @@ pub(crate) fn others_may_write(path: &Path) -> Option<String> {
     const STICKY: u32 = 0o1000;
     const OTHERS_WRITE: u32 = 0o022;
 
-    let user = rustix::process::geteuid().as_raw();
+    // The owner of a new file is the user that this process acts as.
+    let user = match tempfile::tempfile().and_then(|file| file.metadata()) {
+        Ok(facts) => facts.uid(),
+        Err(error) => return Some(format!("cannot be judged, as no file can be made: {error}")),
+    };
     let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) => return Some(format!("cannot be resolved: {error}")),

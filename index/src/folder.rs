@@ -86,7 +86,13 @@ fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     if hex(found) != current.checksum {
         return Err(IndexError::Checksum { path, found: hex(found), expected: current.checksum });
     }
-    Ok((parse_manifest(&path, &bytes)?, Lease { _manifest: file }))
+    let manifest = parse_manifest(&path, &bytes)?;
+    // What is not collected is known by the number in the name.
+    if generation_of(&current.manifest) != Some(manifest.generation) {
+        let what = format!("it says that it is of generation {}", manifest.generation);
+        return Err(IndexError::corrupt(&path, what));
+    }
+    Ok((manifest, Lease { _manifest: file }))
 }
 
 fn parse_current(folder: &Path) -> Result<Current, IndexError> {

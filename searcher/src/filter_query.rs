@@ -26,7 +26,7 @@ use crate::{Filter, SearchError, Searcher};
 const FIELDS: &str = "fields";
 /// Rows that are read between two looks at the clock.
 const BETWEEN_LOOKS: usize = 1 << 14;
-/// Characters of an expression that an error repeats.
+/// Characters of an expression, or of a field's name, that an error repeats.
 const MOST_REPEATED: usize = 200;
 
 /// An expression whose fields and values are understood.
@@ -76,10 +76,10 @@ impl Searcher {
     }
 }
 
-fn repeated(expression: &str) -> String {
-    match expression.char_indices().nth(MOST_REPEATED) {
-        Some((at, _)) => format!("{}...", expression.get(..at).unwrap_or_default()),
-        None => expression.to_owned(),
+fn repeated(text: &str) -> String {
+    match text.char_indices().nth(MOST_REPEATED) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 
@@ -119,6 +119,7 @@ fn resolve(
             };
             if kinds.none() {
                 let others = existing(texts)?;
+                let field = repeated(&field);
                 return Err(refuse(format!("no document has a field `{field}`; {others}")));
             }
             let wanted = kinds.understand(first.fields().fields, &field, &test);

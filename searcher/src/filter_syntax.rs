@@ -359,7 +359,7 @@ impl<'a> Parser<'a> {
                         .to_owned(),
                 );
             }
-            if !self.rest().starts_with(|c: char| c.is_whitespace() || c == ']') {
+            if self.peek().is_some_and(|c| !c.is_whitespace() && c != ']') {
                 return Err(self.misplaced());
             }
             values.push(value);
