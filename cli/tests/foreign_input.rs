@@ -74,7 +74,8 @@ fn nothing_that_a_terminal_obeys_reaches_it() {
 fn logs_have_no_colours() {
     let dir = tempfile::tempdir().unwrap();
     let index = index(&dir);
-    let output = quarry(&["delete", text(&index), "b"]).env("QUARRY_LOG", "debug").output().unwrap();
+    let output =
+        quarry(&["delete", text(&index), "b"]).env("QUARRY_LOG", "debug").output().unwrap();
     let words = said(&output);
     assert!(output.status.success() && words.contains("collected"), "{words}");
     assert_eq!(obeyed(&words), None, "{words}");

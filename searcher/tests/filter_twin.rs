@@ -108,10 +108,10 @@ fn translated(theirs: UserInputAst) -> Expression {
 #[test]
 fn both_parsers_read_the_same() {
     let (mut read, mut deepest) = (0, 0);
-    for seed in 0..4000 {
+    for seed in 0..4000u32 {
         let mut writer =
-            Writer { random: SmallRng::seed_from_u64(seed), values: 0, starred: false };
-        let text = writer.expression(seed as usize % 5, "f:");
+            Writer { random: SmallRng::seed_from_u64(seed.into()), values: 0, starred: false };
+        let text = writer.expression((seed % 5) as usize, "f:");
         let theirs = parse_query(&text).unwrap_or_else(|_| panic!("tantivy refuses {text}"));
         let ours = parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert_eq!(ours, translated(theirs), "{text}");

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_ranking};
 
@@ -173,7 +173,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         let (reranker, encoder) = (Arc::clone(&second.reranker), second.encoder());
         engine = engine.with_second_stage(SecondStage { reranker, encoder });
     }
-    let answer = engine.search(&request, None).map_err(|e| anyhow!("{e}"))?;
+    let answer = engine.search(&request, None)?;
     crate::output::json(&answer)
 }
 
