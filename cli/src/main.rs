@@ -5,6 +5,7 @@ mod collections;
 mod commands;
 mod exit;
 mod files;
+mod given;
 mod model;
 mod output;
 mod plot;

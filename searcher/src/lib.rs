@@ -23,6 +23,7 @@ mod rows;
 mod scan;
 mod searcher;
 mod seismic;
+mod wide;
 
 pub use calibrate::calibrate;
 pub use error::SearchError;
