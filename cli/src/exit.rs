@@ -28,7 +28,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     // Nothing is left to do when stderr is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = writeln!(crate::terminal::stderr(), "error: {text}");
     ExitCode::from(kind(&error))
 }
 
@@ -48,8 +48,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
     }
-    if let Some(SearchError::Index(error)) = cause.downcast_ref::<SearchError>() {
-        return of_index(error);
+    if let Some(error) = cause.downcast_ref::<SearchError>() {
+        return match error {
+            SearchError::Index(error) => of_index(error),
+            // The text part is mapped: what cannot be read is not as it was written.
+            SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
+            _ => None,
+        };
     }
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
@@ -101,7 +106,8 @@ fn of_build(error: &BuildError) -> Option<u8> {
 
 fn of_index(error: &IndexError) -> Option<u8> {
     match error {
-        IndexError::Io { .. } | IndexError::Limit { .. } | IndexError::Text { .. } => None,
+        IndexError::Limit { .. } => None,
+        error if error.is_of_system() => None,
         IndexError::NamedTerms { .. } => Some(BAD_INPUT),
         IndexError::Locked { .. } | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
         _ => Some(NO_INDEX),

@@ -4,6 +4,7 @@ mod bytes;
 mod collections;
 mod commands;
 mod exit;
+mod files;
 mod given;
 mod model;
 mod output;
@@ -12,6 +13,7 @@ mod progress;
 mod queries;
 mod rerank;
 mod retrieve;
+mod terminal;
 mod watched;
 
 use std::process::ExitCode;
@@ -29,8 +31,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Worker threads for encoding, building and batches of queries [default: all cores]
-    #[arg(long, global = true, value_name = "N")]
+    /// Worker threads for encoding, building and batches of queries, at most 1024 [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
     threads: Option<std::num::NonZeroUsize>,
 }
 
@@ -56,6 +58,26 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+/// More are of no use on any machine, and would fail far from here.
+const MOST_THREADS: usize = 1024;
+
+fn parse_threads(text: &str) -> Result<std::num::NonZeroUsize, String> {
+    let threads = text.parse::<std::num::NonZeroUsize>().ok();
+    threads
+        .filter(|threads| threads.get() <= MOST_THREADS)
+        .ok_or_else(|| format!("a number from 1 to {MOST_THREADS} was expected"))
+}
+
+/// A panic that becomes an error is told by that error alone.
+fn quiet_guarded_panics() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !quarry_index::is_guarded() {
+            told(panic);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
@@ -64,12 +86,18 @@ fn main() -> ExitCode {
         let crates = if server { ",quarry_server=info,quarry_reranker=info" } else { "" };
         tracing_subscriber::EnvFilter::new(format!("warn{crates}"))
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // No colours: logs are kept in files, and what stands in them comes from outside.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| terminal::LogLine)
+        .init();
+    quiet_guarded_panics();
     if let Some(threads) = cli.threads
         && let Err(error) =
             rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()
     {
-        tracing::warn!(%error, "--threads has no effect");
+        return exit::code(Err(anyhow::anyhow!("--threads {threads}: {error}")));
     }
     let result = match cli.command {
         Command::Index(args) => commands::index::run(&args, cli.threads),

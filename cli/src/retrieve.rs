@@ -104,7 +104,7 @@ pub(crate) struct SearchArgs {
     pub(crate) b: f32,
     /// Find only documents whose other fields match, in tantivy's query syntax, such as
     /// 'year:[1998 TO 1999] AND topic:ice'
-    #[arg(long, value_name = "EXPRESSION")]
+    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
     pub(crate) filter: Option<String>,
     /// Model for questions: a folder, or a name as org/name; needed where questions go through a
     /// network [default: the index's own copies]

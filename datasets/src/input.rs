@@ -57,7 +57,7 @@ impl fmt::Debug for Input {
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, DatasetError> {
         let fail = |e| DatasetError::open(path, e);
-        let mut file = File::open(path).map_err(fail)?;
+        let mut file = open_file(path)?;
         let progress =
             Progress { total: file.metadata().map_err(fail)?.len(), read: Arc::default() };
         let mut magic = Vec::new();
@@ -109,6 +109,19 @@ impl Input {
     pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
+}
+
+/// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
+/// write to it, a device may never end.
+pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
+    let fail = |e| DatasetError::open(path, e);
+    let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+    if kind.is_file() {
+        return File::open(path).map_err(fail);
+    }
+    let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+    let what = format!("it is {what}, a file was expected");
+    Err(fail(io::Error::new(io::ErrorKind::InvalidInput, what)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,8 @@ mod collect;
 mod error;
 mod filter;
 mod filter_query;
+pub mod filter_syntax;
+mod filter_values;
 mod impact;
 mod kernels;
 mod made;

@@ -146,7 +146,7 @@ pub(crate) struct DeleteArgs {
 pub(crate) fn run_delete(args: &DeleteArgs) -> anyhow::Result<()> {
     let mut ids: BTreeSet<String> = args.id.iter().cloned().collect();
     if let Some(file) = &args.ids {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let text = crate::files::text(file)?;
         ids.extend(text.lines().filter(|l| !l.is_empty()).map(str::to_owned));
     }
     if ids.is_empty() {

@@ -89,7 +89,7 @@ fn compare(sample: &Path, index: &Path) -> anyhow::Result<()> {
         row.extend(evaluation.means().map(|(_, mean)| format!("{mean:.4}")));
         rows.push(row);
     }
-    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+    crate::output::text(&table(&rows))?;
     Ok(())
 }
 

@@ -338,7 +338,7 @@ fn print_text(
             rows.push(row);
         }
         rows.push(vec!["queries".into(), evaluation.queries().len().to_string()]);
-        std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+        crate::output::text(&table(&rows))?;
         if evaluation.unanswered() > 0 {
             crate::output::note(format!(
                 "note: {} judged queries have no ranking and count as zero",

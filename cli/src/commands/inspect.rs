@@ -150,6 +150,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     rows.push(vec!["all".to_owned(), count(total), bytes(total), String::new()]);
     line("")?;
-    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+    crate::output::text(&table(&rows))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_ranking};
 
@@ -16,6 +16,7 @@ use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::output::line;
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
+use crate::terminal::on_one_line;
 
 /// Characters of a hit's text that are shown.
 const SNIPPET: usize = 160;
@@ -126,7 +127,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if let Some(path) = &args.run {
                 return Ok(run.write(path, format)?);
             }
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            let mut out = std::io::BufWriter::new(crate::terminal::stdout());
             for query in run.queries() {
                 let ranking = run.ranking(query).unwrap_or_default();
                 write_ranking(&mut out, query, ranking, run.tag(), format)?;
@@ -175,7 +176,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         let (reranker, encoder) = (Arc::clone(&second.reranker), second.encoder());
         engine = engine.with_second_stage(SecondStage { reranker, encoder });
     }
-    let answer = engine.search(&request, None).map_err(|e| anyhow!("{e}"))?;
+    let answer = engine.search(&request, None)?;
     crate::output::json(&answer)
 }
 
@@ -196,13 +197,13 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
             "{:>3}. {:.4}  {}{passage}  {}",
             rank + 1,
             hit.score,
-            opened.searcher.id(hit),
-            stored.title
+            on_one_line(opened.searcher.id(hit)),
+            on_one_line(&spaced(&stored.title))
         ))?;
         if !stored.text.is_empty() {
             let snippet: String = stored.text.chars().take(SNIPPET).collect();
             let more = if snippet.len() < stored.text.len() { "..." } else { "" };
-            line(format!("     {snippet}{more}"))?;
+            line(format!("     {}{more}", on_one_line(&spaced(&snippet))))?;
         }
         if let Some(vector) = vector.as_ref().filter(|_| args.explain) {
             let matched = opened.searcher.explain(vector, hit)?;
@@ -219,13 +220,18 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
                     )
                 })
                 .collect();
-            line(format!("     matched: {}", parts.join("; ")))?;
+            line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
         }
     }
     if outcome.hits.is_empty() {
         crate::output::note("note: nothing matched");
     }
     Ok(())
+}
+
+/// Line ends and tabs as spaces.
+fn spaced(text: &str) -> String {
+    text.replace(['\n', '\r', '\t'], " ")
 }
 
 /// Where a component comes from, in words.

@@ -190,7 +190,7 @@ fn print_tables(
         #[expect(clippy::cast_precision_loss, reason = "a handful of collections")]
         last.extend(sums.iter().map(|sum| format!("{:.4}", sum / results.len() as f64)));
         rows.push(last);
-        std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+        crate::output::text(&table(&rows))?;
     }
     let unanswered: usize = results.iter().flat_map(|r| &r.1).map(Evaluation::unanswered).sum();
     if unanswered > 0 {

@@ -157,7 +157,7 @@ pub(crate) fn write_record(
 
 fn checksum(path: &Path) -> anyhow::Result<String> {
     let failed = || path.display().to_string();
-    let mut file = File::open(path).with_context(failed)?;
+    let mut file = crate::files::open(path)?;
     let (mut hash, mut buffer) = (Xxh3::new(), vec![0; 1 << 18]);
     loop {
         let n = file.read(&mut buffer).with_context(failed)?;
@@ -175,10 +175,9 @@ fn refused(what: String) -> anyhow::Error {
 /// The record of a file, which must be the file that was written.
 fn read_record(file: &Path) -> anyhow::Result<(Share, Record)> {
     let path = record_path(file);
-    let bytes = fs::read(&path).map_err(|e| {
+    let bytes = crate::files::bytes(&path).map_err(|e| {
         refused(format!(
-            "{}: {e}; it is written by `quarry encode --shard`, beside the file, when that is whole",
-            path.display()
+            "{e:#}; it is written by `quarry encode --shard`, beside the file, when that is whole"
         ))
     })?;
     let record: Record = serde_json::from_slice(&bytes)
@@ -243,7 +242,7 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
     let mut readers = Vec::with_capacity(of);
     for (number, file) in (1..).zip(&given) {
         let file = file.ok_or_else(|| refused(format!("shard {number}/{of} is missing")))?;
-        let opened = File::open(file).with_context(|| file.display().to_string())?;
+        let opened = crate::files::open(file)?;
         readers.push((file, BufReader::with_capacity(1 << 18, opened)));
     }
     let failed = || out.display().to_string();

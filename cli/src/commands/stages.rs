@@ -161,7 +161,7 @@ fn print_text(stages: &[Stage], device: &str, queries: usize) -> anyhow::Result<
     let mut row = vec!["us a query".to_owned()];
     row.extend(stages.iter().map(|s| format!("{:.0}", s.micros)));
     rows.push(row);
-    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+    crate::output::text(&table(&rows))?;
     for stats in stages.iter().filter_map(|s| s.stats) {
         let n = queries.max(1) as f64;
         let mean = |count: u64| count as f64 / n;

@@ -132,6 +132,5 @@ pub(crate) fn show(calibration: &Calibration) -> anyhow::Result<()> {
         }));
         rows.push(row);
     }
-    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())
-        .context("standard output")
+    crate::output::text(&table(&rows)).context("standard output")
 }

@@ -9,7 +9,10 @@ use crate::api::{ApiError, Channel, ErrorCode, Method, SearchRequest};
 use crate::engine::reserved_name;
 
 /// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
-pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
+///
+/// # Errors
+/// When a name is unknown or repeated, a value is none of its kind, or there is no question.
+pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
     let mut request = SearchRequest::text("");
