@@ -15,9 +15,11 @@ use crate::detect::{Looks, look};
 use crate::error::{DatasetError, Position};
 use crate::input::{Input, Progress};
 use crate::lines::{Lines, is_blank};
+use crate::notice::Notice;
 use crate::options::{CollectionFormat, CollectionOptions};
 use crate::seismic_bin::{SeismicBin, refuse};
-use crate::{folder, json_record, tab_separated};
+use crate::tab_separated::Table;
+use crate::{folder, json_record};
 
 /// Opens a file or folder for reading once through.
 ///
@@ -29,6 +31,7 @@ pub fn open_collection(
     options: &CollectionOptions,
 ) -> Result<CollectionReader, DatasetError> {
     check_scale(options.scale)?;
+    let mut skipped = Vec::new();
     let (format, mut parts) = if path.is_dir() {
         let format = options
             .format
@@ -42,7 +45,9 @@ pub fn open_collection(
                 (Some(CollectionFormat::MsMarco), vec![documents])
             }
             None | Some(CollectionFormat::JsonLines) => {
-                (Some(CollectionFormat::JsonLines), folder::json_parts(path)?)
+                let (parts, others) = folder::json_parts(path)?;
+                skipped = others;
+                (Some(CollectionFormat::JsonLines), parts)
             }
             Some(other) => (Some(other), vec![path.to_owned()]),
         }
@@ -62,7 +67,13 @@ pub fn open_collection(
     let first = parts.remove(0);
     let source = Source::open(&first, format, options.memory)?;
     let texts = options.texts.as_deref().map(|path| {
-        let options = CollectionOptions { format: None, texts: None, ids: None, ..options.clone() };
+        let options = CollectionOptions {
+            format: None,
+            texts: None,
+            ids: None,
+            vector_field: None,
+            ..options.clone()
+        };
         open_collection(path, &options).map(Box::new)
     });
     let ids = options.ids.as_deref().map(Ids::open).transpose()?;
@@ -81,6 +92,11 @@ pub fn open_collection(
         bytes_total,
         bytes_before: 0,
         repairs: 0,
+        notices: if skipped.is_empty() {
+            Vec::new()
+        } else {
+            vec![Notice::Skipped { folder: path.to_owned(), names: skipped }]
+        },
     })
 }
 
@@ -108,6 +124,7 @@ pub struct CollectionReader {
     bytes_total: u64,
     bytes_before: u64,
     repairs: u64,
+    notices: Vec<Notice>,
 }
 
 impl CollectionReader {
@@ -141,6 +158,21 @@ impl CollectionReader {
         self.repairs + self.texts.as_ref().map_or(0, |texts| texts.repairs())
     }
 
+    /// What is worth saying of what was read so far, once: later calls give what came since.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let mut notices = std::mem::take(&mut self.notices);
+        if let Some(texts) = &mut self.texts {
+            notices.extend(texts.take_notices());
+        }
+        notices
+    }
+
+    /// The file that documents come from now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The next document, with what [`CollectionOptions::texts`] says of it.
     fn named(&mut self) -> Result<Option<Document>, DatasetError> {
         let document = self.read()?;
@@ -167,7 +199,11 @@ impl CollectionReader {
     fn read(&mut self) -> Result<Option<Document>, DatasetError> {
         loop {
             let Some(source) = &mut self.source else { return Ok(None) };
-            if let Some(mut document) = source.next(&self.path, &self.options, &mut self.repairs)? {
+            let next = source.next(&self.path, &self.options, &mut self.repairs)?;
+            if let Source::MsMarco(_, _, table) = source {
+                self.notices.extend(table.notice.take());
+            }
+            if let Some(mut document) = next {
                 if let Some(ids) = &mut self.ids {
                     document.id = ids.next(document.line)?;
                 }
@@ -207,7 +243,7 @@ impl std::iter::FusedIterator for CollectionReader {}
 #[derive(Debug)]
 enum Source {
     Json(Lines, Progress),
-    MsMarco(Lines, Progress),
+    MsMarco(Lines, Progress, Table),
     Bin(SeismicBin, Progress),
     Csr(BigAnnCsr),
     Ciff(Box<CiffReader>),
@@ -222,7 +258,7 @@ struct Ids {
 
 impl Ids {
     fn open(path: &Path) -> Result<Self, DatasetError> {
-        Ok(Self { path: path.to_owned(), lines: Lines::new(Input::open(path)?) })
+        Ok(Self { path: path.to_owned(), lines: Lines::new(Input::open_text(path)?) })
     }
 
     /// The id of vector `ordinal`, the next one.
@@ -257,7 +293,13 @@ impl Source {
     ) -> Result<Self, DatasetError> {
         let input = Input::open(path)?;
         let format = match format {
-            Some(format) => format,
+            Some(format) => {
+                use CollectionFormat::{Beir, JsonLines, MsMarco};
+                if matches!(format, Beir | JsonLines | MsMarco) {
+                    input.refuse_foreign()?;
+                }
+                format
+            }
             None => match look(&input)? {
                 Looks::JsonLines => CollectionFormat::JsonLines,
                 Looks::TabSeparated => CollectionFormat::MsMarco,
@@ -271,7 +313,7 @@ impl Source {
             CollectionFormat::Beir | CollectionFormat::JsonLines => {
                 Self::Json(Lines::new(input), progress)
             }
-            CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress),
+            CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress, Table::default()),
             CollectionFormat::SeismicBin => Self::Bin(SeismicBin::new(input)?, progress),
             CollectionFormat::BigAnnCsr => Self::Csr(BigAnnCsr::new(input)?),
             CollectionFormat::Ciff => Self::Ciff(Box::new(CiffReader::new(input, memory)?)),
@@ -299,7 +341,7 @@ impl Source {
 
     fn bytes_read(&self) -> u64 {
         match self {
-            Self::Json(_, progress) | Self::MsMarco(_, progress) | Self::Bin(_, progress) => {
+            Self::Json(_, progress) | Self::MsMarco(_, progress, _) | Self::Bin(_, progress) => {
                 progress.read()
             }
             Self::Csr(csr) => csr.bytes_read(),
@@ -315,18 +357,24 @@ impl Source {
     ) -> Result<Option<Document>, DatasetError> {
         match self {
             Self::Json(lines, _) => {
+                let rules = json_record::Rules {
+                    scale: options.scale,
+                    vector_field: options.vector_field.as_deref(),
+                    kept: &options.kept_fields,
+                };
                 while let Some(line) = lines.next()? {
                     if !is_blank(line.text) {
-                        return json_record::document(line, options.scale).map(Some);
+                        return json_record::document(line, rules).map(Some);
                     }
                 }
                 Ok(None)
             }
-            Self::MsMarco(lines, _) => {
+            Self::MsMarco(lines, _, table) => {
                 while let Some(line) = lines.next()? {
-                    if !is_blank(line.text) {
-                        let (document, changed) =
-                            tab_separated::document(line, options.repair_encoding)?;
+                    if !is_blank(line.text)
+                        && let Some((document, changed)) =
+                            table.document(line, options.repair_encoding)?
+                    {
                         *repairs += u64::from(changed);
                         return Ok(Some(document));
                     }
