@@ -19,6 +19,7 @@ use crate::notice::Notice;
 use crate::options::{CollectionFormat, CollectionOptions};
 use crate::seismic_bin::{SeismicBin, refuse};
 use crate::tab_separated::Table;
+use crate::unique::{Duplicates, LeftOut, Unique, Verdict};
 use crate::{folder, json_record};
 
 /// Opens a file or folder for reading once through.
@@ -72,15 +73,28 @@ pub fn open_collection(
             texts: None,
             ids: None,
             vector_field: None,
+            duplicates: None,
             ..options.clone()
         };
         open_collection(path, &options).map(Box::new)
     });
+    // What .bin and .csr are named by cannot repeat, unless names were given.
+    let ordinals = matches!(source, Source::Bin(..) | Source::Csr(_))
+        && options.texts.is_none()
+        && options.ids.is_none();
+    let unique = match options.duplicates.filter(|_| !ordinals) {
+        None => None,
+        Some(Duplicates::Refuse) => Some(Unique::refusing()),
+        Some(Duplicates::Last) => Some(Unique::last(open_collection(path, &unchecked(options))?)?),
+    };
     let ids = options.ids.as_deref().map(Ids::open).transpose()?;
     if ids.is_some() && !matches!(source, Source::Bin(..) | Source::Csr(_)) {
         return Err(DatasetError::HasIds { path: first });
     }
     Ok(CollectionReader {
+        root: path.to_owned(),
+        unique,
+        left_out: LeftOut::default(),
         format: source.format(),
         documents_total: source.documents(),
         source: Some(source),
@@ -100,6 +114,11 @@ pub fn open_collection(
     })
 }
 
+/// The same, with every document handed on.
+fn unchecked(options: &CollectionOptions) -> CollectionOptions {
+    CollectionOptions { duplicates: None, ..options.clone() }
+}
+
 pub(crate) fn check_scale(scale: Option<f32>) -> Result<(), DatasetError> {
     match scale {
         Some(scale) if !(scale.is_finite() && scale > 0.0) => Err(DatasetError::Scale(scale)),
@@ -109,10 +128,14 @@ pub(crate) fn check_scale(scale: Option<f32>) -> Result<(), DatasetError> {
 
 /// The documents of a collection in file order: an iterator of `Result<Document, DatasetError>`.
 ///
-/// Memory is that of one record and some buffers, whatever the size of the file. After an error
-/// the iterator ends. Ids are not checked for repetition.
+/// Memory is that of one record and some buffers, whatever the size of the file, and what
+/// [`CollectionOptions::duplicates`] needs. After an error the iterator ends.
 #[derive(Debug)]
 pub struct CollectionReader {
+    /// What was opened.
+    root: PathBuf,
+    unique: Option<Unique>,
+    left_out: LeftOut,
     source: Option<Source>,
     path: PathBuf,
     parts: VecDeque<PathBuf>,
@@ -161,10 +184,72 @@ impl CollectionReader {
     /// What is worth saying of what was read so far, once: later calls give what came since.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let mut notices = std::mem::take(&mut self.notices);
+        let LeftOut { count, first } = std::mem::take(&mut self.left_out);
+        if let Some((path, line)) = first {
+            notices.push(match self.options.duplicates {
+                Some(Duplicates::Last) => Notice::Replaced { path, count, line },
+                _ => Notice::Repeated { path, what: "documents", count, line },
+            });
+        }
         if let Some(texts) = &mut self.texts {
             notices.extend(texts.take_notices());
         }
         notices
+    }
+
+    /// Documents left out so far, since their ids repeat.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.left_out.count
+    }
+
+    /// The next document that is to be handed on.
+    fn next_unique(&mut self) -> Result<Option<Document>, DatasetError> {
+        loop {
+            let Some(document) = self.named()? else { return Ok(None) };
+            let Some(unique) = &mut self.unique else { return Ok(Some(document)) };
+            match unique.judge(&document) {
+                Verdict::New => return Ok(Some(document)),
+                Verdict::LeftOut => {
+                    let path = self.place();
+                    self.left_out.add(&path, document.line);
+                }
+                Verdict::Other => match self.first(&document)? {
+                    // Two ids with one hash.
+                    None => return Ok(Some(document)),
+                    Some((first_path, first)) => {
+                        return Err(DatasetError::RepeatedDocument {
+                            path: self.place(),
+                            at: Position::Line(document.line),
+                            first_path,
+                            first: Position::Line(first),
+                            id: document.id,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    /// The file in which the latest document's line stands.
+    fn place(&self) -> PathBuf {
+        self.texts.as_ref().map_or(&self.path, |texts| &texts.path).clone()
+    }
+
+    /// Where the first document of this one's id stands, if it is another one; reads all before it again.
+    fn first(&self, document: &Document) -> Result<Option<(PathBuf, u64)>, DatasetError> {
+        let here = (self.place(), document.line);
+        let mut again = open_collection(&self.root, &unchecked(&self.options))?;
+        while let Some(found) = again.named()? {
+            let there = (again.place(), found.line);
+            if there == here {
+                break;
+            }
+            if found.id == document.id {
+                return Ok(Some(there));
+            }
+        }
+        Ok(None)
     }
 
     /// The file that documents come from now.
@@ -229,7 +314,7 @@ impl Iterator for CollectionReader {
     type Item = Result<Document, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.named().transpose();
+        let item = self.next_unique().transpose();
         if matches!(item, Some(Err(_))) {
             self.bytes_before = self.bytes_read();
             self.source = None;
@@ -313,7 +398,9 @@ impl Source {
             CollectionFormat::Beir | CollectionFormat::JsonLines => {
                 Self::Json(Lines::new(input), progress)
             }
-            CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress, Table::default()),
+            CollectionFormat::MsMarco => {
+                Self::MsMarco(Lines::new(input), progress, Table::default())
+            }
             CollectionFormat::SeismicBin => Self::Bin(SeismicBin::new(input)?, progress),
             CollectionFormat::BigAnnCsr => Self::Csr(BigAnnCsr::new(input)?),
             CollectionFormat::Ciff => Self::Ciff(Box::new(CiffReader::new(input, memory)?)),

@@ -220,6 +220,23 @@ pub enum DatasetError {
         /// The grade on `first`.
         before: i32,
     },
+    /// Two documents that are not the same have one id.
+    #[error(
+        "{path}, {at}: document {id:?} is another one than that of the same id in {first_path}, {first}; leave \
+         one of them out, or --duplicates last takes the later one"
+    )]
+    RepeatedDocument {
+        /// The file of the second.
+        path: PathBuf,
+        /// Where in it the second is.
+        at: Position,
+        /// The file of the first.
+        first_path: PathBuf,
+        /// Where in it the first is.
+        first: Position,
+        /// The id.
+        id: String,
+    },
     /// Two queries that are not the same have one id.
     #[error(
         "{path}, {at}: query {id:?} is another one than that of the same id at {first}; leave one of them out"

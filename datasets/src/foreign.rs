@@ -28,7 +28,9 @@ const UTF16: &str = "`iconv -f utf-16 -t utf-8 FILE` makes it UTF-8";
 pub(crate) fn of_bytes(head: &[u8]) -> Option<Foreign> {
     let npz = || head.windows(4).take(128).any(|w| w == b".npy");
     match head {
-        [b'P', b'K', 3, 4, ..] if npz() => foreign("NumPy's .npz archive (scipy.sparse.save_npz)", NPZ),
+        [b'P', b'K', 3, 4, ..] if npz() => {
+            foreign("NumPy's .npz archive (scipy.sparse.save_npz)", NPZ)
+        }
         [b'P', b'K', 3 | 5, 4 | 6, ..] => foreign("a zip archive", UNPACK),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => foreign("NumPy's .npy array", NPY),
         [b'P', b'A', b'R', b'1', ..] => foreign("Parquet", LINES),
@@ -37,7 +39,9 @@ pub(crate) fn of_bytes(head: &[u8]) -> Option<Foreign> {
             foreign("an ORC file", LINES)
         }
         [0x1f, 0x8b, 8, ..] => foreign("gzip within a compressed file", "unpack it once"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => foreign("Zstandard within a compressed file", "unpack it once"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            foreign("Zstandard within a compressed file", "unpack it once")
+        }
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => foreign("compressed by bzip2", UNPACK),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => foreign("compressed by xz", UNPACK),
         [b'7', b'z', 0xbc, 0xaf, ..] => foreign("a 7z archive", UNPACK),
@@ -47,7 +51,9 @@ pub(crate) fn of_bytes(head: &[u8]) -> Option<Foreign> {
         [0x80, 2..=5, b'c' | b'}' | b']' | 0x95, ..] => {
             foreign("a Python pickle, which can run code when it is read", LINES)
         }
-        [b'%', b'P', b'D', b'F', b'-', ..] => foreign("a PDF file", "extract its text as JSON lines"),
+        [b'%', b'P', b'D', b'F', b'-', ..] => {
+            foreign("a PDF file", "extract its text as JSON lines")
+        }
         [0, 5, 0x16, 7, ..] => {
             foreign("a macOS companion file (AppleDouble, `._NAME`)", "give the file without `._`")
         }
@@ -132,7 +138,11 @@ mod tests {
         let mut tar = vec![b'a'; 300];
         tar[257..262].copy_from_slice(b"ustar");
         for (head, want) in [
-            (&b"PK\x03\x04\x2d\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0indices.npy"[..], ".npz"),
+            (
+                &b"PK\x03\x04\x2d\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0indices.npy"
+                    [..],
+                ".npz",
+            ),
             (b"PK\x03\x04\x14\0\0\0\x08\0corpus.jsonl", "zip"),
             (b"PK\x05\x06\0\0\0\0", "zip"),
             (b"\x93NUMPY\x01\0v\0{'descr'", ".npy"),

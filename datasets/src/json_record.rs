@@ -73,7 +73,9 @@ fn read(line: Line<'_>, rules: Rules<'_>) -> Result<(Document, bool), DatasetErr
         (Some(Given::Tokens(pairs)), _) => {
             Some(InputVector::Tokens(weights(line, pairs, rules.scale)?))
         }
-        (Some(Given::Terms(pairs)), _) => Some(InputVector::Terms(terms(line, pairs, rules.scale)?)),
+        (Some(Given::Terms(pairs)), _) => {
+            Some(InputVector::Terms(terms(line, pairs, rules.scale)?))
+        }
         (None, Some(name)) => {
             return Err(lacks(line, &format!("the record has no field `{name}`, its vector")));
         }
@@ -105,9 +107,7 @@ fn vector_like(name: &str, value: &Value) -> Option<String> {
         return Some("`indices` and `values`".to_owned());
     }
     let lower = name.to_ascii_lowercase();
-    let named = ["vector", "embedding", "sparse", "splade"]
-        .iter()
-        .any(|word| lower.contains(word));
+    let named = ["vector", "embedding", "sparse", "splade"].iter().any(|word| lower.contains(word));
     let many = object.len() >= MANY || (named && !object.is_empty());
     (many && object.values().all(Value::is_number))
         .then(|| format!("an object of {} numbers", object.len()))
@@ -119,7 +119,8 @@ fn terms(
     pairs: Vec<(u32, f32)>,
     scale: Option<f32>,
 ) -> Result<SparseVector, DatasetError> {
-    let scaled = pairs.into_iter().map(|(term, weight)| (term, scale.map_or(weight, |s| weight / s)));
+    let scaled =
+        pairs.into_iter().map(|(term, weight)| (term, scale.map_or(weight, |s| weight / s)));
     SparseVector::from_pairs(scaled).map_err(|e| refuse(line.path, line.at(), &e))
 }
 
@@ -158,7 +159,9 @@ fn parse(line: Line<'_>, rules: Rules<'_>) -> Result<Record, DatasetError> {
             reason.truncate(end);
         }
         if e.is_eof() {
-            reason.push_str("; the line ends within its record: the file is cut, or a record has several lines");
+            reason.push_str(
+                "; the line ends within its record: the file is cut, or a record has several lines",
+            );
         } else if reason.starts_with("expected value")
             && ["NaN", "Infinity"].iter().any(|word| line.text.contains(word))
         {
@@ -379,7 +382,8 @@ impl<'de> Deserialize<'de> for Weights {
                         Given::Terms(numbered(indices, values)?)
                     }
                     _ => {
-                        let what = "a vector by number has `indices` and `values`, and nothing else";
+                        let what =
+                            "a vector by number has `indices` and `values`, and nothing else";
                         return Err(de::Error::custom(what));
                     }
                 };

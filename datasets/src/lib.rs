@@ -29,6 +29,7 @@ mod seismic_bin;
 mod tab_separated;
 mod table_header;
 mod token_rows;
+mod unique;
 mod vocabulary;
 
 pub use collection::{CollectionReader, open_collection};
@@ -45,4 +46,5 @@ pub use run::Run;
 pub use run_format::{RunFormat, write_ranking};
 pub use seismic_bin::MAX_COMPONENTS;
 pub use token_rows::TokenRows;
+pub use unique::Duplicates;
 pub use vocabulary::read_vocabulary;

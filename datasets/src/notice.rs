@@ -23,6 +23,15 @@ pub enum Notice {
         /// The names; those of folders end with `/`.
         names: Vec<String>,
     },
+    /// Documents whose id comes again later were left out, as it was wanted.
+    Replaced {
+        /// The file of the first of them.
+        path: PathBuf,
+        /// How many were left out.
+        count: u64,
+        /// Line of the first of them.
+        line: u64,
+    },
     /// Records that repeat an earlier one to the letter were left out.
     Repeated {
         /// The file.
@@ -54,6 +63,11 @@ impl fmt::Display for Notice {
                 }
                 f.write_str("; parts are files named .jsonl or .json, .gz and .zst of them")
             }
+            Self::Replaced { path, count, line } => write!(
+                f,
+                "{count} documents were left out, because their ids come again later, the first {}, line {line}",
+                path.display()
+            ),
             Self::Repeated { path, what, count, line } => write!(
                 f,
                 "{}: {count} {what} repeat an earlier one to the letter and were left out, the first on line {line}",

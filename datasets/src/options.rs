@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::unique::Duplicates;
+
 /// How a collection is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollectionFormat {
@@ -38,6 +40,8 @@ pub struct CollectionOptions {
     /// Other fields of JSON lines that stay fields even if they look like sparse vectors, which are
     /// refused otherwise: a vector that is taken for a field is never searched. Default: none.
     pub kept_fields: Vec<String>,
+    /// What becomes of documents of one id. `None` (default) hands all of them on.
+    pub duplicates: Option<Duplicates>,
     /// Names of the vectors of `.bin` and `.csr`, one id a line. `None` (default) names them by
     /// their ordinal.
     pub ids: Option<PathBuf>,
@@ -56,6 +60,7 @@ impl Default for CollectionOptions {
             texts: None,
             vector_field: None,
             kept_fields: Vec::new(),
+            duplicates: None,
             ids: None,
             memory: 256 << 20,
         }

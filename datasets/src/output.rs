@@ -129,10 +129,7 @@ impl OutputFile {
 }
 
 /// The file that is meant, and the permissions of the one that is there.
-fn place(
-    target: &Path,
-    overwrite: bool,
-) -> Result<(PathBuf, Option<Permissions>), DatasetError> {
+fn place(target: &Path, overwrite: bool) -> Result<(PathBuf, Option<Permissions>), DatasetError> {
     let fail = |e| DatasetError::Write(named(target, e));
     if target.file_name().is_none() {
         return Err(DatasetError::NotAFile { path: target.to_owned(), found: "a folder" });

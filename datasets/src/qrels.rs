@@ -203,10 +203,17 @@ fn whole(grade: &str) -> Option<i32> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Shape {
     /// Columns that the first line names, of so many.
-    Named { query: usize, document: usize, grade: usize, columns: usize },
+    Named {
+        query: usize,
+        document: usize,
+        grade: usize,
+        columns: usize,
+    },
     Beir,
     /// With the iteration of the first line.
-    Trec { iteration: String },
+    Trec {
+        iteration: String,
+    },
 }
 
 impl Shape {
@@ -237,7 +244,15 @@ impl Shape {
         };
         let query = find(&["queryid", "qid", "query", "topicid", "topic"]);
         let document = find(&[
-            "corpusid", "docid", "documentid", "did", "pid", "passageid", "doc", "document", "docno",
+            "corpusid",
+            "docid",
+            "documentid",
+            "did",
+            "pid",
+            "passageid",
+            "doc",
+            "document",
+            "docno",
         ]);
         let grade =
             find(&["score", "rel", "relevance", "grade", "label", "judgement", "judgment", "qrel"]);
@@ -245,7 +260,9 @@ impl Shape {
             return Ok(None);
         };
         if cells.iter().any(|cell| cell.starts_with('"')) {
-            return Err(line.malformed("columns that are not quoted: ids would keep the quotes", line.text));
+            return Err(
+                line.malformed("columns that are not quoted: ids would keep the quotes", line.text)
+            );
         }
         Ok(Some(Self::Named { query, document, grade, columns: cells.len() }))
     }
@@ -333,19 +350,29 @@ mod tests {
         assert_eq!(qrels.len(), 1);
         let said = qrels.notice().unwrap().to_string();
         assert!(said.contains("2 judgements repeat") && said.ends_with("line 3"), "{said}");
-        let error = read(&format!("{header}p\td\t1\nq\td\t1\n\nq\td\t2\n")).unwrap_err().to_string();
+        let error =
+            read(&format!("{header}p\td\t1\nq\td\t1\n\nq\td\t2\n")).unwrap_err().to_string();
         assert!(error.contains("line 5") && error.contains("but 1 on line 3"), "{error}");
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         for (text, want) in [
-            ("q 0 d 1\nq 0 d 2\n", "line 2: document \"d\" is judged 2 for query \"q\", but 1 on line 1"),
+            (
+                "q 0 d 1\nq 0 d 2\n",
+                "line 2: document \"d\" is judged 2 for query \"q\", but 1 on line 1",
+            ),
             ("q 0 d 1.5\n", "line 1: expected a whole grade in the last column"),
             ("q 0 d 1\nq 0 e 0.2\n", "line 2: expected a whole grade, such as 1, found \"0.2\""),
-            ("a\tb\tc\nq\td\t1\n", "line 1: expected a whole grade in the last column, or a first line that names"),
+            (
+                "a\tb\tc\nq\td\t1\n",
+                "line 1: expected a whole grade in the last column, or a first line that names",
+            ),
             ("\"query-id\"\t\"corpus-id\"\t\"score\"\n\"q\"\t\"d\"\t1\n", "not quoted"),
-            ("q1\td1\t1\t5\nq1\td2\t0\t5\n", "line 2: expected query, iteration, document and grade"),
+            (
+                "q1\td1\t1\t5\nq1\td2\t0\t5\n",
+                "line 2: expected query, iteration, document and grade",
+            ),
             ("q Q0 d 1 2.0 r\n", "six columns are those of a run"),
             ("{\"q1\": {\"d1\": 1}}", "line 1: expected query, document, grade"),
             ("query-id\tcorpus-id\tscore\n", "no judgement is in it, only a line that names"),

@@ -51,7 +51,9 @@ impl RunFormat {
         match self {
             Self::JsonLines => Ok(()),
             Self::TrecTabs | Self::MsMarco if !name.bytes().any(breaks_columns) => Ok(()),
-            Self::TrecTabs | Self::MsMarco => fail("it contains a tab or the end of a line", Some("jsonl")),
+            Self::TrecTabs | Self::MsMarco => {
+                fail("it contains a tab or the end of a line", Some("jsonl"))
+            }
             Self::Trec if !name.bytes().any(space) => Ok(()),
             Self::Trec if name.bytes().any(breaks_columns) => {
                 fail("it contains white space", Some("jsonl"))
@@ -136,7 +138,10 @@ mod tests {
             ("q Q0 a 1 1 t\nq Q0 a 2 1 t\n", "line 2: document \"a\" stands twice"),
             ("q Q0 a 1 NaN t\n", "line 1: expected a finite score, found \"NaN\""),
             ("q Q0 a 1 1\n", "line 1: expected query, Q0, document"),
-            ("q 0 a 1\n", "line 1: expected query, Q0, document, rank, score, tag (or query, document, rank); these look like judgements"),
+            (
+                "q 0 a 1\n",
+                "line 1: expected query, Q0, document, rank, score, tag (or query, document, rank); these look like judgements",
+            ),
             ("{\"query\":\"q\",\"document\":\"a\",\"rank\":1}\n", "line 1: expected {\"query\": "),
             ("q\ta\t1\nq\tb\n", "line 2: expected query, document and rank"),
             ("q\ta\t1\nq\tb\t1\n", "line 2: expected a rank that is new"),
@@ -152,7 +157,10 @@ mod tests {
         run.insert("q", vec![hit("a", 1.0), hit("b b", 2.0)]).unwrap();
         assert!(run.insert("q", vec![]).is_err());
         let error = run.write(&mut Vec::new(), RunFormat::Trec).unwrap_err().to_string();
-        assert!(error.contains("document \"b b\"") && error.contains("--run-format tabs"), "{error}");
+        assert!(
+            error.contains("document \"b b\"") && error.contains("--run-format tabs"),
+            "{error}"
+        );
         run.write(&mut Vec::new(), RunFormat::TrecTabs).unwrap();
     }
 

@@ -94,7 +94,8 @@ enum Order {
 impl<'a> Row<'a> {
     fn of_json(line: Line<'a>) -> Result<Self, DatasetError> {
         let record: RunRecord<'a> = serde_json::from_str(line.text).map_err(|_| {
-            let expected = "{\"query\": ID, \"document\": ID, \"rank\": N, \"score\": X, \"tag\": NAME}";
+            let expected =
+                "{\"query\": ID, \"document\": ID, \"rank\": N, \"score\": X, \"tag\": NAME}";
             line.malformed(expected, line.text)
         })?;
         if !record.score.is_finite() {
@@ -123,7 +124,8 @@ impl<'a> Row<'a> {
                 _ => Err(line.malformed("a finite score", score)),
             },
             (_, found) => {
-                let expected = if found.len() == 4 {
+                let iteration = |text: &str| text == "0" || text.eq_ignore_ascii_case("q0");
+                let expected = if found.len() == 4 && found.get(1).is_some_and(|c| iteration(c)) {
                     "query, Q0, document, rank, score, tag (or query, document, rank); these look like judgements"
                 } else {
                     "query, Q0, document, rank, score, tag (or query, document, rank)"

@@ -7,12 +7,30 @@ use crate::error::DatasetError;
 use crate::lines::Line;
 
 const IDS: [&str; 12] = [
-    "id", "docid", "documentid", "did", "pid", "passageid", "qid", "queryid", "corpusid", "docno",
-    "topicid", "uid",
+    "id",
+    "docid",
+    "documentid",
+    "did",
+    "pid",
+    "passageid",
+    "qid",
+    "queryid",
+    "corpusid",
+    "docno",
+    "topicid",
+    "uid",
 ];
 const TEXTS: [&str; 10] = [
-    "text", "passage", "passagetext", "contents", "content", "body", "document", "query",
-    "querytext", "question",
+    "text",
+    "passage",
+    "passagetext",
+    "contents",
+    "content",
+    "body",
+    "document",
+    "query",
+    "querytext",
+    "question",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +83,9 @@ impl Columns {
         let mut parts = line.text.splitn(self.0.len(), '\t');
         for column in &self.0 {
             let Some(cell) = parts.next() else {
-                return Err(line.malformed("a column for each that the first line names", line.text));
+                return Err(
+                    line.malformed("a column for each that the first line names", line.text)
+                );
             };
             match column {
                 Column::Id => cells.id = cell,
@@ -133,7 +153,12 @@ mod tests {
         let dpr = Columns::of_header("id\ttext\ttitle").unwrap();
         let cells = dpr.cells(line("7\tbody\thead\tand more")).unwrap();
         assert_eq!((cells.id, cells.text, cells.title), ("7", "body", "head\tand more"));
-        assert!(dpr.cells(line("7\tbody")).unwrap_err().to_string().contains("line 2: expected a column"));
+        assert!(
+            dpr.cells(line("7\tbody"))
+                .unwrap_err()
+                .to_string()
+                .contains("line 2: expected a column")
+        );
         assert!(dpr.cells(line("\tbody\thead")).is_err());
         let swapped = Columns::of_header("text\tid").unwrap();
         assert_eq!(swapped.cells(line("body\t7")).unwrap().id, "7");

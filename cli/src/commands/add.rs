@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use quarry_index::folder::read_current;
 use quarry_indexer::{AddReport, Merge, add, delete, merge};
 use serde_json::{Value, json};
 
+use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::commands::index::{InputArgs, with_input};
+use crate::exit::Usage;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
 use crate::watched::show_stage;
@@ -18,7 +21,7 @@ use crate::watched::show_stage;
 /// Add documents to an index; those whose id is there replace the old ones
 ///
 /// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
-/// the same longest input, the same passages, with --provenance if it was. Of documents with one id in INPUT the last is taken.
+/// the same longest input, the same passages, with --provenance if it was.
 /// Afterwards the smallest segments are merged when there are more than eight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,6 +37,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        self.input.check(given)
+    }
+}
+
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let (manifest, lease) = read_current(&args.dir)?;
     let mut input = args.input.clone();
@@ -41,22 +51,17 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     // A generation that is open is kept: let go of it, so that its files can be collected.
     drop(lease);
     let place = (args.dir.as_path(), false, false);
-    let (mut report, _): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
+    let (mut report, seen): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
         add(input.documents, input.encoder, input.options, input.progress)
     })
     .with_context(|| format!("adding {}", args.input.input.display()))?;
+    report.repeated += seen.repeated.load(Ordering::Relaxed);
     let merged = if args.no_merge { None } else { merged(&args.dir, Merge::Policy, input.memory)? };
     if let Some(merged) = merged {
         report.generation = merged.generation;
     }
     if args.json {
         return crate::output::json(&report);
-    }
-    if report.repeated > 0 {
-        note(format!(
-            "note: {} documents had an id that came again later; the last was taken",
-            count(report.repeated)
-        ));
     }
     if report.truncated > 0 {
         note(format!(

@@ -7,19 +7,23 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::{CollectionFormat, CollectionOptions, open_collection, read_vocabulary};
+use quarry_datasets::{
+    CollectionFormat, CollectionOptions, Duplicates, open_collection, read_vocabulary,
+};
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
     BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Share, build,
     default_clusters, default_seismic,
 };
-use quarry_vectors::SplitText;
+use quarry_vectors::{Document, InputVector, SplitText};
 use serde_json::{Map, Value, json};
 
+use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::collections::place;
 use crate::commands::tokens;
+use crate::exit::Usage;
 use crate::model;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
@@ -101,6 +105,14 @@ pub(crate) struct InputArgs {
     /// Ids, texts and fields of INPUT's vectors: a collection of the same documents in the same order
     #[arg(long, value_name = "COLLECTION", conflicts_with = "doc_ids")]
     pub(crate) texts: Option<PathBuf>,
+    /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
+    /// [default: vector]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vector_field: Option<String>,
+    /// Documents of one id that are not the same: refuse them, or take the last. Those that are the same
+    /// are left out, and counted
+    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
+    pub(crate) duplicates: DuplicatesArg,
     /// Names of term numbers, one token a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
@@ -127,8 +139,8 @@ pub(crate) struct InputArgs {
     #[arg(long)]
     pub(crate) provenance: bool,
     /// Type of a document's other field, as year:integer or place.city:keyword; of keyword, integer,
-    /// float, date, bool and any (values as they come). Values that do not fit are refused. Other
-    /// fields take the kind of their first value. May be given more than once
+    /// float, date, bool, any (values as they come) and stored (as they come, not to filter by). Values that
+    /// do not fit are refused. Other fields take the kind of their first value. May be given more than once
     #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
     pub(crate) fields: Vec<(String, FieldRule)>,
     /// Seed of every random choice
@@ -231,6 +243,23 @@ fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DuplicatesArg {
+    /// An error that names both.
+    Refuse,
+    /// The last is taken.
+    Last,
+}
+
+impl From<DuplicatesArg> for Duplicates {
+    fn from(arg: DuplicatesArg) -> Self {
+        match arg {
+            DuplicatesArg::Refuse => Self::Refuse,
+            DuplicatesArg::Last => Self::Last,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LevelsArg {
     /// One byte where that loses nothing, else two.
     Auto,
@@ -266,6 +295,91 @@ impl From<FormatArg> for CollectionFormat {
             FormatArg::Csr => Self::BigAnnCsr,
             FormatArg::Ciff => Self::Ciff,
         }
+    }
+}
+
+/// Options of Seismic's lists, and of clusters.
+pub(crate) const OF_SEISMIC: [&str; 5] =
+    ["n_postings", "max_fraction", "min_per_document", "centroid_fraction", "summary_energy"];
+pub(crate) const OF_CLUSTERS: [&str; 2] = ["cluster_size", "cluster_components"];
+
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        if self.overwrite && self.resume {
+            let text = "--overwrite discards an unfinished build, --resume goes on with it: give one of them";
+            return Err(Usage(text.to_owned()));
+        }
+        given.only_if(self.shard.is_none(), &["no_tune"], "a shard is never measured")?;
+        self.input.check(given)
+    }
+}
+
+impl InputArgs {
+    /// Refuses options that would do nothing, as far as that is known without the input.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        use crate::retrieve::Channel;
+        if self.channel == Channel::Maxsim {
+            let text = "--channel maxsim: an index is built for sparse or bm25; --tokens adds token embeddings";
+            return Err(Usage(text.to_owned()));
+        }
+        let vectors = self.channel == Channel::Sparse;
+        let why = "--channel bm25 builds no vectors; leave one of the two out";
+        let of_vectors = [
+            "device",
+            "encode_memory",
+            "max_tokens",
+            "top_k",
+            "lists",
+            "levels",
+            "scale",
+            "vocab",
+            "texts",
+            "doc_ids",
+            "vector_field",
+        ];
+        given.only_if(vectors, &of_vectors, why)?;
+        given.only_if(vectors, &OF_SEISMIC, why)?;
+        given.only_if(vectors, &OF_CLUSTERS, why)?;
+        let has = |list| self.lists.contains(&list);
+        given.only_if(has(ListsArg::Seismic), &OF_SEISMIC, "it needs --lists seismic")?;
+        let clusters = has(ListsArg::Clusters) || has(ListsArg::Auto);
+        given.only_if(clusters, &OF_CLUSTERS, "it needs --lists clusters")
+    }
+
+    /// Refuses options that would do nothing, now that the input is known: whether a model encodes it, and
+    /// its first document.
+    fn check_with(
+        &self,
+        (format, encodes): (CollectionFormat, bool),
+        first: Option<&Document>,
+    ) -> Result<(), Usage> {
+        let refuse = |given: bool, option: &str, why: &str| match given {
+            true => Err(Usage(format!("{option} does nothing here: {why}"))),
+            false => Ok(()),
+        };
+        let input = self.input.display();
+        let texts = format!("{input} brings texts, and it is about given vectors");
+        let vectors = format!("{input} brings its vectors, and it is about encoding texts");
+        let brings = first.is_some_and(|document| document.vector.is_some());
+        if first.is_some() && !brings {
+            refuse(self.scale.is_some(), "--scale", &texts)?;
+            refuse(self.vocab.is_some(), "--vocab", &texts)?;
+            refuse(self.vector_field.is_some(), "--vector-field", &texts)?;
+        }
+        if first.is_some() && !encodes {
+            refuse(self.max_tokens.is_some(), "--max-tokens", &vectors)?;
+            refuse(self.top_k.is_some(), "--top-k", &vectors)?;
+            refuse(self.run_on.is_given(), "--device and --encode-memory", &vectors)?;
+        }
+        let named = matches!(first.map(|d| &d.vector), Some(Some(InputVector::Tokens(_))));
+        let why = "the vectors name their tokens; it names term numbers";
+        refuse(named && self.vocab.is_some(), "--vocab", why)?;
+        let table = format == CollectionFormat::MsMarco;
+        let why = "it is about MS MARCO's tables, id TAB text";
+        refuse(self.raw_encoding && !table, "--raw-encoding", why)?;
+        let bm25 = self.channel == crate::retrieve::Channel::Bm25;
+        refuse(brings && bm25, "--channel bm25", &vectors)
     }
 }
 
@@ -382,6 +496,9 @@ pub(crate) fn with_input<T>(
         repair_encoding: !args.raw_encoding,
         scale: args.scale,
         texts: args.texts.clone(),
+        vector_field: args.vector_field.clone(),
+        kept_fields: args.fields.iter().map(|(name, _)| name.clone()).collect(),
+        duplicates: Some(args.duplicates.into()),
         ids: args.doc_ids.clone(),
         memory: args.memory / 4,
     };
@@ -390,11 +507,21 @@ pub(crate) fn with_input<T>(
     let seen = Arc::new(Seen::of(reader.bytes_total()));
     let documents_total = reader.documents_total();
     let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
+    if matches!(documents.peek(), Some(Err(_)))
+        && let Some(Err(error)) = documents.next()
+    {
+        // Before an unfinished build lies in the folder that the next try would be refused for.
+        return Err(error.into());
+    }
     let has_vectors = match documents.peek() {
         Some(Ok(document)) => document.vector.is_some(),
         _ => false,
     };
     let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
+    let first = documents.peek().and_then(|document| document.as_ref().ok());
+    // Words are not encoded; that the channel is bm25 was asked before.
+    let encodes = encode || args.channel == crate::retrieve::Channel::Bm25;
+    args.check_with((format, encodes), first)?;
     let model = if encode { Some(model::open(args.model.as_deref())?) } else { None };
     if args.texts.is_some() && !has_vectors {
         bail!("--texts names vectors, but {} brings none", args.input.display());
@@ -425,7 +552,6 @@ pub(crate) fn with_input<T>(
         }),
         _ => None,
     };
-    let ordinals = matches!(format, CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr);
     let build_options = BuildOptions {
         out: out.to_path_buf(),
         overwrite,
@@ -443,7 +569,8 @@ pub(crate) fn with_input<T>(
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,
-        ids_are_unique: ordinals && args.texts.is_none() && args.doc_ids.is_none(),
+        // The reader sees to it.
+        ids_are_unique: true,
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
         fields: fields(&args.fields)?,
     };
@@ -457,7 +584,14 @@ pub(crate) fn with_input<T>(
         progress: &on_event,
     });
     progress.finish();
-    Ok((result?, seen))
+    let result = result.map_err(|error| {
+        let in_a_folder = matches!(error, BuildError::Document { .. }) && args.input.is_dir();
+        let path = seen.path();
+        let error = anyhow::Error::from(error);
+        if in_a_folder { error.context(path.display().to_string()) } else { error }
+    })?;
+    seen.tell();
+    Ok((result, seen))
 }
 
 impl SeismicArgs {
@@ -549,6 +683,8 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "texts": args.texts.as_deref().map(Path::display).map(|d| d.to_string()),
         "doc_ids": args.doc_ids.as_deref().map(Path::display).map(|d| d.to_string()),
+        "vector_field": args.vector_field,
+        "duplicates": format!("{:?}", args.duplicates),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
 }

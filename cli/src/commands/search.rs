@@ -1,12 +1,11 @@
 //! `quarry search DIR [QUESTION | --queries FILE]`
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::ValueEnum;
-use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_ranking};
+use quarry_datasets::Ignored;
 
 use quarry_server::api::{self, SearchRequest};
 use quarry_server::{Engine, SecondStage};
@@ -14,8 +13,12 @@ use quarry_server::{Engine, SecondStage};
 use quarry_searcher::{TokenOrigin, TokenPlace};
 use quarry_vectors::{Field, PooledBy, Query};
 
+use crate::applies::Given;
+use crate::exit::Usage;
 use crate::output::line;
+use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
+use crate::runs::{RunFormatArg, RunTarget};
 
 /// Characters of a hit's text that are shown.
 const SNIPPET: usize = 160;
@@ -34,21 +37,20 @@ pub(crate) struct Args {
     /// Queries: text (.tsv, .jsonl, a BEIR folder or collection's name) or vectors (.jsonl, .bin, .csr)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
-    /// Format of the queries; a .tsv is taken for text unless this says anserini
-    #[arg(long, value_enum, default_value_t = QueryFormatArg::Auto)]
-    query_format: QueryFormatArg,
-    /// Divide given query weights by this
-    #[arg(long, value_name = "X")]
-    query_scale: Option<f32>,
+    #[command(flatten)]
+    query_args: QueryArgs,
     /// Hits wanted
     #[arg(long, short, value_name = "N", default_value = "10")]
     k: NonZeroUsize,
     /// Write the run here instead of printing it
     #[arg(long, value_name = "FILE", requires = "queries")]
     run: Option<PathBuf>,
-    /// Form of the run: trec (query Q0 id rank score tag) or msmarco (query id rank)
+    /// Form of the run
     #[arg(long, value_enum, default_value_t = RunFormatArg::Trec)]
     run_format: RunFormatArg,
+    /// Replace the run if it is there
+    #[arg(long, requires = "run")]
+    overwrite: bool,
     /// Show which tokens matched, with weights and contributions, and which words they come from where
     /// the index was built with --provenance
     #[arg(long, conflicts_with = "queries")]
@@ -63,76 +65,46 @@ pub(crate) struct Args {
     search: SearchArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QueryFormatArg {
-    /// By looking; a .tsv is text.
-    Auto,
-    /// A BEIR folder.
-    Beir,
-    /// One JSON object a line.
-    Jsonl,
-    /// id TAB text.
-    Text,
-    /// id TAB tokens, each repeated by its weight.
-    Anserini,
-    /// Seismic's inner binary format.
-    Bin,
-    /// BigANN's sparse matrix.
-    Csr,
-}
-
-impl From<QueryFormatArg> for QueryFormat {
-    fn from(arg: QueryFormatArg) -> Self {
-        match arg {
-            QueryFormatArg::Auto => Self::Auto,
-            QueryFormatArg::Beir => Self::Beir,
-            QueryFormatArg::Jsonl => Self::JsonLines,
-            QueryFormatArg::Text => Self::Text,
-            QueryFormatArg::Anserini => Self::Anserini,
-            QueryFormatArg::Bin => Self::SeismicBin,
-            QueryFormatArg::Csr => Self::BigAnnCsr,
-        }
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let of_file = self.queries.is_some();
+        given.only_if(
+            of_file,
+            &OF_QUERIES,
+            "one question is text; it is about a file of --queries",
+        )?;
+        given.only_if(
+            of_file,
+            &["run_format"],
+            "a run is made of --queries, not of one question",
+        )?;
+        given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;
+        let sparse = self.search.channel == Channel::Sparse;
+        let why = "tokens are matched by --channel sparse alone";
+        given.only_if(sparse, &["explain"], why)?;
+        let scores_tokens = self.search.second.rerank || self.search.channel == Channel::Maxsim;
+        self.search.check(given, (scores_tokens, false))
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RunFormatArg {
-    /// query Q0 id rank score tag
-    Trec,
-    /// query TAB id TAB rank
-    Msmarco,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match (&args.question, &args.queries) {
         (Some(question), None) if args.json => answer(args, question),
         (Some(question), None) => one(args, question),
-        (None, Some(path)) => {
-            let options = QueryOptions {
-                format: args.query_format.into(),
-                scale: args.query_scale,
-                split: None,
-            };
-            let queries = open_queries(&crate::collections::place(path)?, &options)?;
-            let opened = retrieve::open(&args.dir, &args.search)?;
-            let run = opened.run(&queries, &args.search, args.k, false)?;
-            let format = match args.run_format {
-                RunFormatArg::Trec => RunFormat::Trec,
-                RunFormatArg::Msmarco => RunFormat::MsMarco,
-            };
-            if let Some(path) = &args.run {
-                return Ok(run.write(path, format)?);
-            }
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            for query in run.queries() {
-                let ranking = run.ranking(query).unwrap_or_default();
-                write_ranking(&mut out, query, ranking, run.tag(), format)?;
-            }
-            std::io::Write::flush(&mut out).context("standard output")?;
-            Ok(())
-        }
+        (None, Some(path)) => many(args, path),
         _ => bail!("give one QUESTION, or --queries FILE"),
     }
+}
+
+/// A run of a file of queries.
+fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
+    // What cannot be written is found before it is searched for.
+    let target = RunTarget::begin(args.run.as_deref(), args.run_format, args.overwrite)?;
+    let queries = args.query_args.read(&crate::collections::place(path)?, None)?;
+    let opened = retrieve::open(&args.dir, &args.search)?;
+    target.check(opened.searcher.index(), &queries)?;
+    target.write(&opened.run(&queries, &args.search, args.k, &Ignored::default())?)
 }
 
 /// The answer as the server gives it.
@@ -154,7 +126,10 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     }];
     request.method = quarry_searcher::Method::from(search.method).into();
     request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
-    request.query_cut = search.query_cut.map(|c| u32::try_from(c.get()).unwrap_or(u32::MAX));
+    let small = |n: Option<NonZeroUsize>| n.map(|n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+    request.query_cut = small(search.query_cut);
+    request.postings = small(search.postings);
+    request.candidates = small(search.candidates);
     request.heap_factor = search.heap_factor;
     request.filter.clone_from(&search.filter);
     request.fields.clone_from(&args.fields);
@@ -181,9 +156,9 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
     let query = Query { id: "question".into(), text: question.into(), vector: None };
     let outcomes = opened.batch(std::slice::from_ref(&query), &args.search, args.k)?;
     let outcome = outcomes.first().context("a question without an answer")?;
-    let vector = match args.search.channel {
-        Channel::Sparse => opened.vectors(std::slice::from_ref(&query))?.pop(),
-        Channel::Bm25 | Channel::Maxsim => None,
+    let vector = match (args.explain, args.search.channel) {
+        (true, Channel::Sparse) => opened.vectors(std::slice::from_ref(&query))?.pop(),
+        _ => None,
     };
     for (rank, hit) in outcome.hits.iter().enumerate() {
         let stored = opened.searcher.stored(hit)?.unwrap_or_default();
@@ -201,7 +176,7 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
             let more = if snippet.len() < stored.text.len() { "..." } else { "" };
             line(format!("     {snippet}{more}"))?;
         }
-        if let Some(vector) = vector.as_ref().filter(|_| args.explain) {
+        if let Some(vector) = &vector {
             let matched = opened.searcher.explain(vector, hit)?;
             let parts: Vec<String> = matched
                 .iter()

@@ -139,8 +139,7 @@ mod tests {
         let measures = ["RR@1".parse().unwrap(), "RR".parse().unwrap()];
         let means = |drop_self| -> Vec<f64> {
             let ignored = &Ignored::new(drop_self);
-            let options =
-                EvaluateOptions { ignored: Some(ignored), ..EvaluateOptions::default() };
+            let options = EvaluateOptions { ignored: Some(ignored), ..EvaluateOptions::default() };
             let evaluation = evaluate(&run, &qrels, &measures, options);
             evaluation.means().map(|m| m.1).collect()
         };
