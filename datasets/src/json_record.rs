@@ -14,6 +14,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
+use crate::json_vector::{Given, Weights, vector_like};
 use crate::lines::Line;
 use crate::seismic_bin::refuse;
 
@@ -30,8 +31,9 @@ pub(crate) struct Rules<'a> {
 
 /// Reads a line as a document.
 pub(crate) fn document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, DatasetError> {
-    let (document, has_text) = read(line, rules)?;
-    if !has_text && document.title.is_empty() && document.vector.is_none() {
+    let (document, has_text, has_title) =
+        read(line, rules, "--field NAME:stored keeps it as it is")?;
+    if !has_text && !has_title && document.vector.is_none() {
         let reason =
             "the record has no \"text\", \"contents\", \"content\", \"title\" or \"vector\"";
         return Err(lacks(line, reason));
@@ -41,15 +43,21 @@ pub(crate) fn document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, Dat
 
 /// Reads a line as a query: text or vector, or both. The text may be empty.
 pub(crate) fn query(line: Line<'_>, rules: Rules<'_>) -> Result<Query, DatasetError> {
-    let (Document { id, text, vector, .. }, has_text) = read(line, rules)?;
+    let hint = "leave it out to search with the text";
+    let (Document { id, text, vector, .. }, has_text, _) = read(line, rules, hint)?;
     if !has_text && vector.is_none() {
         return Err(lacks(line, "the query has neither \"text\" nor \"vector\""));
     }
     Ok(Query { id, text, vector })
 }
 
-/// Reads a line, and whether it has a text, be it empty.
-fn read(line: Line<'_>, rules: Rules<'_>) -> Result<(Document, bool), DatasetError> {
+/// Reads a line, and whether it has a text and a title, be they empty. `hint` says what to do with a field
+/// that looks like a vector and is none.
+fn read(
+    line: Line<'_>,
+    rules: Rules<'_>,
+    hint: &str,
+) -> Result<(Document, bool, bool), DatasetError> {
     let record = parse(line, rules)?;
     let Some(id) = record.id else {
         let bulk = ["index", "create"].iter().any(|name| record.fields.contains_key(*name));
@@ -62,9 +70,10 @@ fn read(line: Line<'_>, rules: Rules<'_>) -> Result<(Document, bool), DatasetErr
     }
     for (name, value) in &record.fields {
         if let Some(shape) = vector_like(name, value).filter(|_| !rules.kept.contains(name)) {
+            let hint = hint.replace("NAME", name);
             let reason = format!(
                 "field `{name}` looks like a sparse vector ({shape}): --vector-field {name} takes it for \
-                 the vector, --field {name}:stored keeps it as it is"
+                 the vector; {hint}"
             );
             return Err(lacks(line, &reason));
         }
@@ -81,7 +90,7 @@ fn read(line: Line<'_>, rules: Rules<'_>) -> Result<(Document, bool), DatasetErr
         }
         (None, None) => None,
     };
-    let has_text = record.text.is_some() || record.title.is_some();
+    let (has_text, has_title) = (record.text.is_some(), record.title.is_some());
     let document = Document {
         id,
         title: record.title.unwrap_or_default(),
@@ -90,27 +99,7 @@ fn read(line: Line<'_>, rules: Rules<'_>) -> Result<(Document, bool), DatasetErr
         vector,
         line: line.number,
     };
-    Ok((document, has_text))
-}
-
-/// How many numbers an object has that is taken for a vector whatever its name.
-const MANY: usize = 16;
-
-/// What makes a field look like a sparse vector: `indices` and `values`, or an object of numbers that are
-/// many, or whose name says so.
-fn vector_like(name: &str, value: &Value) -> Option<String> {
-    let Value::Object(object) = value else { return None };
-    let numbers = |value: &Value| value.as_array().is_some_and(|a| a.iter().all(Value::is_number));
-    if object.len() == 2
-        && ["indices", "values"].iter().all(|name| object.get(*name).is_some_and(numbers))
-    {
-        return Some("`indices` and `values`".to_owned());
-    }
-    let lower = name.to_ascii_lowercase();
-    let named = ["vector", "embedding", "sparse", "splade"].iter().any(|word| lower.contains(word));
-    let many = object.len() >= MANY || (named && !object.is_empty());
-    (many && object.values().all(Value::is_number))
-        .then(|| format!("an object of {} numbers", object.len()))
+    Ok((document, has_text, has_title))
 }
 
 /// A vector by term number.
@@ -194,13 +183,6 @@ struct Record {
     fields: Map<String, Value>,
 }
 
-/// A vector as it stands there.
-#[derive(Debug)]
-enum Given {
-    Tokens(Vec<(String, f32)>),
-    Terms(Vec<(u32, f32)>),
-}
-
 /// A record whose vector is the field of this name.
 struct RecordSeed<'a> {
     vector: &'a str,
@@ -271,7 +253,11 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
     }
 }
 
-fn once<T, E: de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+pub(crate) fn once<T, E: de::Error>(
+    slot: &mut Option<T>,
+    name: &'static str,
+    value: T,
+) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(E::duplicate_field(name)),
@@ -279,7 +265,7 @@ fn once<T, E: de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> 
 }
 
 /// A key, borrowed from the line unless it contains an escape.
-struct Key<'de>(Cow<'de, str>);
+pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -345,66 +331,6 @@ impl<'de> Deserialize<'de> for Text {
         }
         deserializer.deserialize_any(TitleVisitor)
     }
-}
-
-/// `{token: weight}` in file order, or `{"indices": [term], "values": [weight]}`.
-struct Weights(Given);
-
-impl<'de> Deserialize<'de> for Weights {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WeightsVisitor;
-        impl<'de> Visitor<'de> for WeightsVisitor {
-            type Value = Weights;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a vector that is an object of token and weight")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Weights, A::Error> {
-                let mut pairs = Vec::with_capacity(128);
-                let (mut indices, mut values) = (None, None);
-                while let Some(Key(token)) = map.next_key()? {
-                    let slot = match token.as_ref() {
-                        "indices" => &mut indices,
-                        "values" => &mut values,
-                        _ => {
-                            pairs.push((token.into_owned(), map.next_value()?));
-                            continue;
-                        }
-                    };
-                    // These may be tokens as well.
-                    match map.next_value()? {
-                        list @ Value::Array(_) => once(slot, "indices or values", list)?,
-                        weight => pairs.push((token.into_owned(), number(weight)?)),
-                    }
-                }
-                let given = match (indices, values) {
-                    (None, None) => Given::Tokens(pairs),
-                    (Some(indices), Some(values)) if pairs.is_empty() => {
-                        Given::Terms(numbered(indices, values)?)
-                    }
-                    _ => {
-                        let what =
-                            "a vector by number has `indices` and `values`, and nothing else";
-                        return Err(de::Error::custom(what));
-                    }
-                };
-                Ok(Weights(given))
-            }
-        }
-        deserializer.deserialize_map(WeightsVisitor)
-    }
-}
-
-fn number<T: serde::de::DeserializeOwned, E: de::Error>(value: Value) -> Result<T, E> {
-    serde_json::from_value(value).map_err(|e| E::custom(e.to_string()))
-}
-
-fn numbered<E: de::Error>(indices: Value, values: Value) -> Result<Vec<(u32, f32)>, E> {
-    let (terms, weights): (Vec<u32>, Vec<f32>) = (number(indices)?, number(values)?);
-    if terms.len() != weights.len() {
-        let what = format!("{} `indices` for {} `values`", terms.len(), weights.len());
-        return Err(E::custom(what));
-    }
-    Ok(terms.into_iter().zip(weights).collect())
 }
 
 #[cfg(test)]
@@ -543,5 +469,6 @@ mod tests {
         let line = |text| Line { path: Path::new("f"), number: 7, text };
         assert_eq!(query(line(r#"{"id":1,"text":""}"#), RULES).unwrap().text, "");
         assert!(query(line(r#"{"id":1}"#), RULES).is_err());
+        assert!(query(line(r#"{"id":1,"title":"t"}"#), RULES).is_err());
     }
 }

@@ -15,6 +15,7 @@ mod foreign;
 mod ignored;
 mod input;
 mod json_record;
+mod json_vector;
 mod lines;
 pub mod measures;
 mod notice;

@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use quarry_indexer::{AddOptions, add_lists};
 use serde_json::json;
 
-use super::index::{ClustersArgs, OF_CLUSTERS, OF_SEISMIC, SeismicArgs};
+use super::index::{ClustersArgs, SeismicArgs};
+use super::index_check::{OF_CLUSTERS, OF_SEISMIC};
 use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;

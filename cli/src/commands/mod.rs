@@ -8,6 +8,7 @@ pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod index;
+pub(crate) mod index_check;
 pub(crate) mod inspect;
 pub(crate) mod judged;
 pub(crate) mod lists;
