@@ -104,6 +104,7 @@ fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
         | Command::Serve(_)
         | Command::Model(_)
         | Command::Demo(_)
+        | Command::Upgrade(_)
         | Command::Completions(_) => Ok(()),
     }
 }

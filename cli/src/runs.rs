@@ -53,13 +53,13 @@ impl RunTarget {
         Ok(Self { format: format.into(), file })
     }
 
-    /// Refuses ids that the run cannot hold, of the queries and of every document that could be found,
-    /// before anything is searched.
+    /// Refuses ids that the run cannot hold before anything is searched: those of the queries, and for a
+    /// file those of every document that could be found.
     pub(crate) fn check(&self, index: &Index, queries: &[Query]) -> anyhow::Result<()> {
         for query in queries {
             self.format.check("query", &query.id)?;
         }
-        if self.format == RunFormat::JsonLines {
+        if self.format == RunFormat::JsonLines || self.file.is_none() {
             return Ok(());
         }
         let (mut many, mut worst) = (0, None);
@@ -104,6 +104,12 @@ impl RunTarget {
                 file.commit()?;
             }
             None => {
+                // All of it is printed, or nothing.
+                for query in run.queries() {
+                    for hit in run.ranking(query).unwrap_or_default() {
+                        self.format.check("document", &hit.id)?;
+                    }
+                }
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
                 run.write(&mut out, self.format)?;
                 std::io::Write::flush(&mut out).context("standard output")?;

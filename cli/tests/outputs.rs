@@ -101,13 +101,16 @@ fn ids_that_a_run_cannot_hold_are_found_before_the_search() {
     assert!(error.contains("query \"q 1\""), "{error}");
     let error =
         fails(&["search", text(&index), "--channel", "bm25", "--queries", text(&at("q.jsonl"))], 4);
-    assert!(error.contains("nothing was searched"), "{error}");
+    assert!(error.contains("white space") && error.contains("--run-format tabs"), "{error}");
     // A deleted document is not in the way, and tabs and lines' ends need JSON.
     ok(&["delete", text(&index), "doc one", " lead"]);
     assert!(search(&[]).status.success());
     let index = words(folder.path().join("t").tap_created(), &["tab\tid", "line\nend", "a b"]);
     let file = folder.path().join("t/q.jsonl");
-    let error = fails(&["search", text(&index), "--channel", "bm25", "--queries", text(&file)], 4);
+    let search = ["search", text(&index), "--channel", "bm25", "--queries", text(&file)];
+    let never = at("never");
+    let error = fails(&[&search[..], &["--run", text(&never)]].concat(), 4);
+    assert!(!never.exists());
     assert!(
         error.contains("3 documents") && error.contains("--run-format jsonl takes it"),
         "{error}"

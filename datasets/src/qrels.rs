@@ -227,7 +227,7 @@ impl Shape {
         }
         let columns = trec_columns(line.text);
         if let &[_, iteration, _, _] = columns.as_slice() {
-            return Ok(Self::Trec { iteration: iteration.to_owned() });
+            return Ok(Self::Trec { iteration: iteration.to_owned(), first: line.number });
         }
         let expected = if columns.len() == 6 {
             "query, document, grade (tabs) or query, 0, document, grade; six columns are those of a run"
@@ -287,16 +287,16 @@ impl Shape {
                 &[query, document, grade] => Ok((query, document, grade)),
                 _ => wrong("query, document and grade, separated by tabs"),
             },
-            Self::Trec { iteration } => match trec_columns(line.text).as_slice() {
+            Self::Trec { iteration, first } => match trec_columns(line.text).as_slice() {
                 &[query, found, document, grade] => {
                     let usual = |text: &str| text == "0" || text.eq_ignore_ascii_case("q0");
                     if found == iteration || (usual(found) && usual(iteration)) {
                         return Ok((query, document, grade));
                     }
-                    wrong(
-                        "query, iteration, document and grade, with 0, Q0 or the same iteration on every \
-                         line; name other columns in a first line: query-id, corpus-id and score",
-                    )
+                    let expected = "query, iteration, document and grade, with 0, Q0 or one iteration on \
+                         every line (a first line may name other columns: query-id, corpus-id, score)";
+                    let differ = format!("{found} in place of line {first}'s {iteration}");
+                    Err(line.malformed(expected, &differ))
                 }
                 _ => wrong("query, 0, document and grade"),
             },
@@ -371,7 +371,7 @@ mod tests {
             ("\"query-id\"\t\"corpus-id\"\t\"score\"\n\"q\"\t\"d\"\t1\n", "not quoted"),
             (
                 "q1\td1\t1\t5\nq1\td2\t0\t5\n",
-                "line 2: expected query, iteration, document and grade",
+                "line 2: expected query, iteration, document and grade, with 0, Q0 or one iteration on every line",
             ),
             ("q Q0 d 1 2.0 r\n", "six columns are those of a run"),
             ("{\"q1\": {\"d1\": 1}}", "line 1: expected query, document, grade"),

@@ -227,6 +227,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         Some(dir) => {
             let target = begin(args)?;
             let queries = queries(args, collection)?;
+            tell_of_pairs(&ignored, &queries);
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
@@ -318,6 +319,18 @@ fn ignored(args: &Args, collection: Option<&Path>) -> anyhow::Result<Ignored> {
         ignored.read_pairs(path)?;
     }
     Ok(ignored)
+}
+
+/// Says which pairs of a file concern no query.
+fn tell_of_pairs(ignored: &Ignored, queries: &[Query]) {
+    let known: std::collections::HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
+    let strange: Vec<&str> = ignored.queries().filter(|query| !known.contains(query)).collect();
+    if let Some(first) = strange.iter().min() {
+        let many = strange.len();
+        note(format!(
+            "note: --ignore-pairs: {many} of its queries are not searched with, such as {first:?}"
+        ));
+    }
 }
 
 /// With --only, the judgements of the queries that are used.

@@ -59,7 +59,7 @@ impl Evaluation {
     /// Each measure with its mean over all judged queries; zero if nothing is judged.
     pub fn means(&self) -> impl Iterator<Item = (Measure, f64)> + '_ {
         self.measures.iter().zip(&self.values).map(|(measure, values)| {
-            let sum: f64 = values.iter().sum();
+            let sum: f64 = values.iter().sum::<f64>() + 0.0;
             (*measure, if values.is_empty() { 0.0 } else { sum / number(values.len()) })
         })
     }
@@ -95,7 +95,8 @@ pub fn evaluate(
         let Some(grades) = qrels.judged(query) else { continue };
         let judged = Judged::new(ids, grades);
         for (measure, values) in measures.iter().zip(&mut values) {
-            values.push(measure.value(&judged));
+            // A sum of nothing is -0 in floats.
+            values.push(measure.value(&judged) + 0.0);
         }
     }
     Evaluation { measures: measures.to_vec(), queries, values, unanswered }
@@ -113,6 +114,23 @@ fn in_order(ranking: &[ScoredDoc], ties: TieOrder) -> Vec<&ScoredDoc> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_have_no_sign() {
+        let mut qrels = Qrels::default();
+        qrels.insert("none", "a", 0);
+        qrels.insert("empty", "a", 1);
+        let mut run = Run::new("t");
+        run.insert("none", vec![]).unwrap();
+        for name in ["nDCG@10", "AP", "RR", "P@5", "R@5", "Success@1", "Judged@5"] {
+            let options = EvaluateOptions::default();
+            let evaluation = evaluate(&run, &qrels, &[name.parse().unwrap()], options);
+            let values = evaluation.values(0).unwrap().iter().copied();
+            for value in values.chain(evaluation.means().map(|m| m.1)) {
+                assert!(value == 0.0 && value.is_sign_positive(), "{name}: {value}");
+            }
+        }
+    }
 
     #[test]
     fn equal_scores_stand_in_the_order_wanted() {
