@@ -180,7 +180,7 @@ fn headers_folders_and_files_of_other_kinds() {
         ),
         ("m.npy", b"\x93NUMPY\x01\0v\0{'descr': '<f4'}", ".npy"),
         ("x.parquet", b"PAR1\x15\x04\x15", "Parquet"),
-        ("u.jsonl", b"\xff\xfe{\0\"\0i\0d\0\"\0:\0001\0}\0\n\0", "iconv -f utf-16"),
+        ("u.jsonl", b"\xff\xfe{\0\"\0i\0d\0\"\0:\0\x31\0}\0\n\0", "iconv -f utf-16"),
         ("._x.jsonl", b"\0\x05\x16\x07resource", "macOS"),
         ("cut.jsonl", b"{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"te", "the file is cut"),
         ("latin1.jsonl", b"{\"id\":\"a\",\"text\":\"caf\xe9\"}\n", "iconv -f latin1"),

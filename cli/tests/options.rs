@@ -5,8 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{fails, ok, text, vectors};
-use serde_json::Value;
+use common::{fails, text, vectors};
 
 #[test]
 fn options_that_do_nothing_are_refused() {
@@ -150,31 +149,4 @@ fn what_the_input_makes_useless_is_refused() {
         assert!(error.contains("does nothing here"), "{options:?}: {error}");
         assert!(!out.exists(), "{options:?}");
     }
-}
-
-/// `search --json` takes the same knobs as a run.
-#[test]
-fn json_honours_postings_and_candidates() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let demo = at("demo");
-    ok(&["demo", "--out", text(&demo)]);
-    let (corpus, index) = (demo.join("sample/corpus.jsonl"), at("index"));
-    ok(&["index", text(&corpus), "--out", text(&index), "--lists", "impact", "--no-tune"]);
-    let hits = |knobs: &[&str], json: bool| {
-        let question = "why does bread go stale";
-        let words = ["search", text(&index), question, "-k", "10", "--method", "impact"];
-        if json {
-            let answer = ok(&[&words[..], knobs, &["--json"]].concat());
-            let answer: Value = serde_json::from_str(&answer).unwrap();
-            let hits = answer["hits"].as_array().unwrap();
-            return hits.iter().map(|h| h["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-        }
-        let shown = ok(&[&words[..], knobs].concat());
-        let hits = shown.lines().filter(|l| l.get(3..4) == Some("."));
-        hits.map(|l| l.split_whitespace().nth(2).unwrap().to_owned()).collect()
-    };
-    let narrow = ["--postings", "1", "--candidates", "1"];
-    assert_eq!(hits(&narrow, true), hits(&narrow, false));
-    assert_ne!(hits(&narrow, true), hits(&[], true));
 }

@@ -118,22 +118,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         bail!("--json answers as the server does, which has no channel maxsim");
     }
     let mut engine = Engine::new(Arc::clone(opened.searcher.index()), opened.encoder);
-    let mut request = SearchRequest::text(question);
-    request.k = u32::try_from(args.k.get()).unwrap_or(u32::MAX);
-    request.channels = vec![match search.channel {
-        Channel::Sparse => api::Channel::Sparse,
-        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
-    }];
-    request.method = quarry_searcher::Method::from(search.method).into();
-    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
-    let small = |n: Option<NonZeroUsize>| n.map(|n| u32::try_from(n.get()).unwrap_or(u32::MAX));
-    request.query_cut = small(search.query_cut);
-    request.postings = small(search.postings);
-    request.candidates = small(search.candidates);
-    request.heap_factor = search.heap_factor;
-    request.filter.clone_from(&search.filter);
-    request.fields.clone_from(&args.fields);
-    request.explain = args.explain;
+    let mut request = request(args, question);
     if let Some(second) = &opened.second {
         request.rerank = Some(search.second.request(args.k));
         let question = Query { id: "question".into(), text: question.into(), vector: None };
@@ -149,6 +134,28 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     }
     let answer = engine.search(&request, None).map_err(|e| anyhow!("{e}"))?;
     crate::output::json(&answer)
+}
+
+/// The question as a request, with all that was given.
+fn request(args: &Args, question: &str) -> SearchRequest {
+    let search = &args.search;
+    let small = |n: NonZeroUsize| u32::try_from(n.get()).unwrap_or(u32::MAX);
+    let mut request = SearchRequest::text(question);
+    request.k = small(args.k);
+    request.channels = vec![match search.channel {
+        Channel::Sparse => api::Channel::Sparse,
+        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
+    }];
+    request.method = quarry_searcher::Method::from(search.method).into();
+    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
+    request.query_cut = search.query_cut.map(small);
+    request.postings = search.postings.map(small);
+    request.candidates = search.candidates.map(small);
+    request.heap_factor = search.heap_factor;
+    request.filter.clone_from(&search.filter);
+    request.fields.clone_from(&args.fields);
+    request.explain = args.explain;
+    request
 }
 
 fn one(args: &Args, question: &str) -> anyhow::Result<()> {
@@ -217,5 +224,35 @@ fn from(origin: &TokenOrigin) -> String {
             };
             format!(" {share} {word} ({field}token {at})")
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_request_has_all_that_was_given() {
+        let asked = |words: &str| {
+            let words = ["search", "dir", "question", "--json"].into_iter().chain(words.split(' '));
+            request(&Line::try_parse_from(words).unwrap().args, "question")
+        };
+        let impact =
+            asked("--method impact --postings 7 --candidates 3 -k 2 --filter a:b --explain");
+        assert_eq!((impact.postings, impact.candidates, impact.k), (Some(7), Some(3), 2));
+        assert_eq!((impact.filter.as_deref(), impact.explain), (Some("a:b"), true));
+        let seismic = asked("--method seismic --query-cut 5 --heap-factor 0.5 --fields title,text");
+        assert_eq!((seismic.query_cut, seismic.heap_factor), (Some(5), Some(0.5)));
+        assert_eq!(seismic.fields, ["title", "text"]);
+        let aim = asked("--overlap 0.9");
+        assert_eq!((aim.overlap, aim.postings), (Some(0.9), None));
     }
 }
