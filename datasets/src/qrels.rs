@@ -210,10 +210,8 @@ enum Shape {
         columns: usize,
     },
     Beir,
-    /// With the iteration of the first line.
-    Trec {
-        iteration: String,
-    },
+    /// With the iteration of the first line, and its number.
+    Trec { iteration: String, first: u64 },
 }
 
 impl Shape {
