@@ -79,10 +79,17 @@ fn of_dataset(error: &DatasetError) -> u8 {
 fn of_build(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Exists { .. }
+        | BuildError::ForeignBuild { .. }
         | BuildError::HasTokens { .. }
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
+        | BuildError::OtherRules { .. }
+        | BuildError::NeedsTokens { .. }
+        | BuildError::OtherTokens { .. }
+        | BuildError::NoTokensThere { .. }
+        | BuildError::TokensMissing { .. }
+        | BuildError::UnknownKind { .. }
         | BuildError::ResumeMismatch { .. }
         | BuildError::Shards { .. }
         | BuildError::ShardMismatch { .. }
@@ -95,6 +102,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::InputShrank { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
         BuildError::Index(error) => of_index(error),
+        BuildError::NotMerged { source, .. } => of_build(source),
         _ => None,
     }
 }

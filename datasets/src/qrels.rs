@@ -211,7 +211,10 @@ enum Shape {
     },
     Beir,
     /// With the iteration of the first line, and its number.
-    Trec { iteration: String, first: u64 },
+    Trec {
+        iteration: String,
+        first: u64,
+    },
 }
 
 impl Shape {

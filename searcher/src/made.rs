@@ -128,7 +128,7 @@ impl Topics<'_> {
     fn topic(&self, among: usize, random: &mut Random) -> Result<SparseVector, SearchError> {
         let forward = self.segment.1.forward().ok_or(SearchError::NoSparse)?;
         let doc = DocId(u32::try_from(random.below(forward.len())).unwrap_or(0));
-        let own = forward.vector(doc);
+        let own = forward.vector(doc)?;
         let params = SparseParams::new(self.neighbours);
         let heaviest = own.heaviest(among);
         let near = self.searcher.planned_among(
@@ -140,7 +140,8 @@ impl Topics<'_> {
         )?;
         let near = near.into_iter().map(|hit| hit.1).filter(|near| *near != doc);
         let mut pairs = Vec::new();
-        for vector in std::iter::once(own).chain(near.map(|near| forward.vector(near))) {
+        for vector in std::iter::once(Ok(own)).chain(near.map(|near| forward.vector(near))) {
+            let vector = vector?;
             #[expect(clippy::cast_possible_truncation, reason = "a weight")]
             let length = vector.dot(&vector).sqrt() as f32;
             pairs.extend(vector.iter().map(|(term, weight)| (term, weight / length)));
@@ -249,6 +250,7 @@ mod tests {
             description: serde_json::Map::new(),
             source: serde_json::Value::Null,
             ids_are_unique: false,
+            channels: None,
             vocabulary: None,
             fields: BTreeMap::new(),
         };
@@ -269,7 +271,11 @@ mod tests {
         let segment = &searcher.index().segments()[0];
         let forward = segment.forward().unwrap();
         for doc in [0, 77, 9_999] {
-            assert_eq!(families(&searcher, &forward.vector(DocId(doc))), 1, "a document's own");
+            assert_eq!(
+                families(&searcher, &forward.vector(DocId(doc)).unwrap()),
+                1,
+                "a document's own"
+            );
         }
         let kinds = of_documents(&searcher, (0, segment), (64, TEN), 3).unwrap();
         assert_eq!(kinds.len(), RECIPES.len());

@@ -11,12 +11,12 @@ use quarry_datasets::{
     CollectionFormat, CollectionOptions, Duplicates, open_collection, read_vocabulary,
 };
 use quarry_encoders::{DocumentOptions, Model};
+use quarry_index::features::Channels;
 use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
-    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Share, build,
-    default_clusters, default_seismic,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Passages, Share,
+    build, default_clusters, default_seismic,
 };
-use quarry_vectors::SplitText;
 use serde_json::{Map, Value, json};
 
 use crate::bytes::parse_bytes;
@@ -419,6 +419,7 @@ pub(crate) fn with_input<T>(
     let format = reader.format();
     let seen = Arc::new(Seen::of(reader.bytes_total()));
     let documents_total = reader.documents_total();
+    use CollectionFormat::{BigAnnCsr, Ciff, SeismicBin};
     let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
     if matches!(documents.peek(), Some(Err(_)))
         && let Some(Err(error)) = documents.next()
@@ -428,7 +429,9 @@ pub(crate) fn with_input<T>(
     }
     let has_vectors = match documents.peek() {
         Some(Ok(document)) => document.vector.is_some(),
-        _ => false,
+        Some(Err(_)) => false,
+        // No document shows it; a format of vectors does.
+        None => matches!(format, SeismicBin | BigAnnCsr | Ciff),
     };
     let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
     let first = documents.peek().and_then(|document| document.as_ref().ok());
@@ -452,14 +455,19 @@ pub(crate) fn with_input<T>(
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
     let splitter = match (args.passages, &model) {
         (Some(tokens), Some(model)) => {
-            Some(model.splitter(tokens, args.passage_overlap, &document_options)?)
+            let overlap = args.passage_overlap;
+            Some((model.splitter(tokens, overlap, &document_options)?, tokens, overlap))
         }
         (Some(_), None) => bail!("--passages splits texts that a model encodes; here none does"),
         (None, _) => None,
     };
     let setup = match (&model, &encoder) {
         (Some(model), Some(encoder)) => Some(EncoderSetup {
-            splitter: splitter.as_ref().map(|s| s as &dyn SplitText),
+            passages: splitter.as_ref().map(|(splitter, tokens, overlap)| Passages {
+                splitter,
+                tokens: *tokens,
+                overlap: *overlap,
+            }),
             provenance: args.provenance,
             ..setup(model, encoder.as_ref(), &document_options)?
         }),
@@ -484,6 +492,7 @@ pub(crate) fn with_input<T>(
         source: source(args, seen.total)?,
         // The reader sees to it.
         ids_are_unique: true,
+        channels: channels(args, (encode, has_vectors), documents.peek().is_none()),
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
         fields: fields(&args.fields)?,
     };
@@ -505,6 +514,19 @@ pub(crate) fn with_input<T>(
     })?;
     seen.tell();
     Ok((result, seen))
+}
+
+/// What an index without documents is one of.
+fn channels(
+    args: &InputArgs,
+    (encode, has_vectors): (bool, bool),
+    empty: bool,
+) -> Option<Channels> {
+    let bm25 = args.channel == crate::retrieve::Channel::Bm25;
+    match (empty, encode) {
+        (true, false) => Some(Channels { sparse: has_vectors && !bm25, bm25 }),
+        _ => None,
+    }
 }
 
 impl SeismicArgs {
@@ -531,13 +553,16 @@ fn setup<'a>(
         tokens: model.vocabulary().tokens().to_vec(),
         tokenizer: Some(model.tokenizer_json().to_vec()),
         query_table: model.query_table().map(<[u8]>::to_vec),
-        splitter: None,
+        passages: None,
         provenance: false,
     })
 }
 
 /// Things a user should know, besides the result.
 fn tell(report: &BuildReport, seen: &Seen) {
+    if report.documents == 0 {
+        note("warning: no documents there: the index is empty; `quarry add` adds some");
+    }
     if report.resumed_documents > 0 {
         note(format!(
             "note: {} documents were taken from the interrupted build",

@@ -52,7 +52,8 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (tables, _) = tune(args, false)?;
+    // What a damaged part says is not measured.
+    let (tables, _) = tune(args, (Verify::Full, false))?;
     if args.json {
         return crate::output::json(&tables);
     }
@@ -70,12 +71,16 @@ pub(crate) fn after_build(dir: &Path, quiet: bool) -> anyhow::Result<Option<u64>
     let dir = dir.to_path_buf();
     let query_args = QueryArgs::default();
     let args = Args { dir, queries: None, query_args, most: 0, model: None, json: false };
-    Ok(tune(&args, quiet)?.1)
+    // Its parts were written a moment ago, of what was checked then.
+    Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
 
 /// The tables, and the generation that holds them when there are any.
-fn tune(args: &Args, quiet: bool) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
-    let index = Arc::new(Index::open(&args.dir, Verify::Envelope)?);
+fn tune(
+    args: &Args,
+    (verify, quiet): (Verify, bool),
+) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
+    let index = Arc::new(Index::open(&args.dir, verify)?);
     if !index.has_sparse() {
         return Ok((Vec::new(), None));
     }
