@@ -106,6 +106,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
 
 /// What the index was built with stands in for what is not given.
 fn as_built(input: &mut InputArgs, built: &AsBuilt) {
+    input.filled_in = true;
     let document = built.encoder.as_ref().and_then(|e| e.get("document"));
     let of_document = |name: &str| {
         let number = document.and_then(|d| d.get(name)).and_then(Value::as_u64)?;

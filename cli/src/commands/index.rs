@@ -148,6 +148,9 @@ pub(crate) struct InputArgs {
     pub(crate) seismic: SeismicArgs,
     #[command(flatten)]
     pub(crate) clusters: ClustersArgs,
+    /// Whether what the index was built with stands in for what was not given.
+    #[arg(skip)]
+    pub(crate) filled_in: bool,
 }
 
 /// How Seismic's lists are built.

@@ -77,8 +77,9 @@ impl InputArgs {
             refuse(self.vector_field.is_some(), "--vector-field", &texts)?;
         }
         if first.is_some() && !encodes {
-            refuse(self.max_tokens.is_some(), "--max-tokens", &vectors)?;
-            refuse(self.top_k.is_some(), "--top-k", &vectors)?;
+            let given = !self.filled_in;
+            refuse(given && self.max_tokens.is_some(), "--max-tokens", &vectors)?;
+            refuse(given && self.top_k.is_some(), "--top-k", &vectors)?;
             refuse(self.run_on.is_given(), "--device and --encode-memory", &vectors)?;
         }
         let named = matches!(first.map(|d| &d.vector), Some(Some(InputVector::Tokens(_))));
@@ -88,6 +89,6 @@ impl InputArgs {
         let why = "it is about MS MARCO's tables, id TAB text";
         refuse(self.raw_encoding && !table, "--raw-encoding", why)?;
         let bm25 = self.channel == crate::retrieve::Channel::Bm25;
-        refuse(brings && bm25, "--channel bm25", &vectors)
+        refuse(brings && bm25 && !self.filled_in, "--channel bm25", &vectors)
     }
 }
