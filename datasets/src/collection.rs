@@ -291,6 +291,7 @@ impl CollectionReader {
             if let Some(mut document) = next {
                 if let Some(ids) = &mut self.ids {
                     document.id = ids.next(document.line)?;
+                    document.numbered = false;
                 }
                 return Ok(Some(document));
             }
@@ -494,6 +495,7 @@ fn numbered(
     Ok(Document {
         id: ordinal.to_string(),
         vector: Some(InputVector::Terms(vector)),
+        numbered: true,
         line: ordinal,
         ..Document::default()
     })

@@ -97,6 +97,7 @@ fn read(
         text: record.text.unwrap_or_default(),
         fields: record.fields,
         vector,
+        numbered: false,
         line: line.number,
     };
     Ok((document, has_text, has_title))

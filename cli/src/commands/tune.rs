@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use quarry_datasets::read_vocabulary;
 use quarry_index::calibration::Calibration;
 use quarry_index::{Index, Verify};
 use quarry_indexer::store_calibration;
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     queries: Option<PathBuf>,
     #[command(flatten)]
     query_args: QueryArgs,
+    /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
+    /// terms have names in the order of its documents
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    vocab: Option<PathBuf>,
     /// Of the queries, at most so many, spread over the file
     #[arg(long, value_name = "N", default_value_t = 1000)]
     most: usize,
@@ -70,7 +75,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 pub(crate) fn after_build(dir: &Path, quiet: bool) -> anyhow::Result<Option<u64>> {
     let dir = dir.to_path_buf();
     let query_args = QueryArgs::default();
-    let args = Args { dir, queries: None, query_args, most: 0, model: None, json: false };
+    let (vocab, model) = (None, None);
+    let args = Args { dir, queries: None, query_args, vocab, most: 0, model, json: false };
     // Its parts were written a moment ago, of what was checked then.
     Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
@@ -112,7 +118,8 @@ fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVec
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
     let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
-    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some)?;
+    let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
+    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
         bail!("{}: no query that could be measured", file.display());
