@@ -1,6 +1,7 @@
 //! One interface over all methods and all segments of an open index.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quarry_index::impact::ImpactLists;
 use quarry_index::text::{StoredDocument, TextIndex};
@@ -9,13 +10,15 @@ use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId};
 use rayon::prelude::*;
 
 use crate::bm25::{self, Bm25Query};
+use crate::choose::Shape;
 use crate::filter::{Filter, live};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
+use crate::observed::{Factors, Observed};
 use crate::origins::Origins;
 use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
-use crate::plan::{Plan, plan};
+use crate::plan::{Facts, Plan, Planned, plan, promise};
 use crate::query::{FixedQuery, QueryTable, to_score};
 use crate::rows::RowSet;
 use crate::seismic::{self, SeismicScratch};
@@ -44,11 +47,22 @@ impl At<'_> {
     }
 }
 
+/// What one segment gave to one query by one plan.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) hits: SegmentHits,
+    pub(crate) stats: Stats,
+    /// The share of the query that was kept (`Setting::kept` of the index's calibration).
+    pub(crate) kept: f32,
+}
+
 /// Answers queries over one open generation. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Searcher {
     index: Arc<Index>,
     kernels: Kernels,
+    /// What searches cost here and now, where that is to correct the tables.
+    observed: Option<Observed>,
     /// Of each segment the rows that are not deleted.
     live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
@@ -59,7 +73,16 @@ impl Searcher {
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
         let live = index.segments().iter().map(live).collect();
-        Self { index, kernels: Kernels::detect(), live, scratch: Mutex::new(Vec::new()) }
+        let (kernels, scratch) = (Kernels::detect(), Mutex::new(Vec::new()));
+        Self { index, kernels, observed: None, live, scratch }
+    }
+
+    /// The same, correcting what the index's tables say of costs by what its own searches take: for
+    /// many searches, as a server makes them. Which method `auto` takes then depends on the machine's
+    /// load, whatever it was when the index was measured. Nothing is written.
+    #[must_use]
+    pub fn observing(self) -> Self {
+        Self { observed: Some(Observed::default()), ..self }
     }
 
     /// The same with other instructions than the best of this processor, to compare them. More than
@@ -124,7 +147,8 @@ impl Searcher {
         let fixed = FixedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&fixed);
-        let result = self.sparse_with(&fixed, (params, filter), &mut scratch);
+        let asked = (&fixed, &Shape::of(query));
+        let result = self.sparse_with(asked, (params, filter), &mut scratch);
         // A search that failed may have left sums behind.
         if result.is_err() {
             scratch.impact = ImpactScratch::default();
@@ -135,10 +159,11 @@ impl Searcher {
 
     fn sparse_with(
         &self,
-        query: &FixedQuery,
+        (query, shape): (&FixedQuery, &Shape),
         (params, filter): (&SparseParams, Option<&Filter>),
         scratch: &mut Scratch,
     ) -> Result<Outcome, SearchError> {
+        let factors = self.observed.as_ref().map_or(Factors::NONE, Observed::factors);
         let mut stats = Stats::default();
         let mut hits = Vec::new();
         let mut method = (0, Method::Exact);
@@ -154,23 +179,37 @@ impl Searcher {
         let mut together = Vec::new();
         for (number, segment) in self.index.segments().iter().enumerate() {
             let at = At { number, segment, allowed: self.allowed(number, filter) };
-            let plan = plan(segment, params, query.terms().len(), at.allowed.map(RowSet::len));
+            let facts = Facts::of(segment);
+            let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
+            let plan = planned.plan;
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
             }
-            if let Plan::Impact(setting) = plan {
-                together.push((at, setting));
+            // One whose rows are all candidates has nothing to share.
+            if let Plan::Impact(setting) = plan
+                && setting.candidates < facts.rows
+            {
+                together.push((at, setting, planned.micros));
                 continue;
             }
-            let mut found = self.segment(&at, plan, query, params, (scratch, &mut stats))?;
+            let mut found = self
+                .timed(planned, || self.segment(&at, plan, query, params, (scratch, &mut stats)))?;
             if at.lacks(found.len(), k) && !matches!(plan, Plan::Exact | Plan::Scan) {
                 found = self.segment(&at, Plan::Exact, query, params, (scratch, &mut stats))?;
             }
             add(&at, found);
         }
-        together.sort_by_key(|(at, _)| std::cmp::Reverse(at.segment.documents().len()));
-        let found = self.together(&together, query, params, (scratch, &mut stats))?;
+        together.sort_by_key(|(at, ..)| std::cmp::Reverse(at.segment.documents().len()));
+        let micros = together.iter().map(|t| t.2).sum::<Option<f64>>();
+        let together: Vec<_> = together.into_iter().map(|t| (t.0, t.1)).collect();
+        let found = match together.first() {
+            Some((_, setting)) => self
+                .timed(Planned { plan: Plan::Impact(*setting), micros }, || {
+                    self.together(&together, query, params, (scratch, &mut stats))
+                })?,
+            None => Vec::new(),
+        };
         let all: usize = found.iter().map(Vec::len).sum();
         for ((at, _), mut found) in together.iter().zip(found) {
             if all < k && at.lacks(found.len(), k) {
@@ -179,6 +218,21 @@ impl Searcher {
             add(at, found);
         }
         Ok(Outcome { hits: self.merge(hits, k), method: method.1, stats })
+    }
+
+    /// Runs what was planned, and takes in how long it took where that is to correct tables.
+    fn timed<T>(
+        &self,
+        planned: Planned,
+        run: impl FnOnce() -> Result<T, SearchError>,
+    ) -> Result<T, SearchError> {
+        let Some((observed, micros)) = self.observed.as_ref().zip(planned.micros) else {
+            return run();
+        };
+        let started = Instant::now();
+        let found = run()?;
+        observed.saw(planned.plan.method(), started.elapsed().as_secs_f64() * 1e6, micros);
+        Ok(found)
     }
 
     /// The approximate search over impact-ordered lists of several segments, by descending rows.
@@ -197,13 +251,8 @@ impl Searcher {
             let lists = at.segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
             targets.push(self.target(at, lists, query, params)?);
         }
-        // Each segment's own candidates would find its own k best. Of all together fewer are enough:
-        // measured for ten segments, the square root of their number times as many as for one.
-        let most = segments.iter().map(|(_, s)| s.candidates).max().unwrap_or_default();
-        let setting = approximate::Setting {
-            postings: segments.iter().map(|(_, s)| s.postings).fold(0, usize::saturating_add),
-            candidates: most.saturating_mul((segments.len() * 100).isqrt()) / 10,
-        };
+        let settings: Vec<_> = segments.iter().map(|(_, setting)| *setting).collect();
+        let setting = approximate::Setting::of_all(&settings);
         let Scratch { table, impact, .. } = scratch;
         approximate::search(&targets, (query, table), (params.k.get(), setting), impact, stats)
     }
@@ -237,7 +286,7 @@ impl Searcher {
         plan: Plan,
         query: &SparseVector,
         params: &SparseParams,
-    ) -> Result<SegmentHits, SearchError> {
+    ) -> Result<Found, SearchError> {
         self.planned_among(segment, plan, query, params, self.allowed(segment.0, None))
     }
 
@@ -249,7 +298,7 @@ impl Searcher {
         query: &SparseVector,
         params: &SparseParams,
         allowed: Option<&RowSet>,
-    ) -> Result<SegmentHits, SearchError> {
+    ) -> Result<Found, SearchError> {
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
         let fixed = FixedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
@@ -257,11 +306,14 @@ impl Searcher {
         let mut stats = Stats::default();
         let (number, segment) = segment;
         let at = At { number, segment, allowed };
-        let found = self.segment(&at, plan, &fixed, params, (&mut scratch, &mut stats));
-        if found.is_ok() {
-            self.give_back(scratch);
-        }
-        found
+        let hits = self.segment(&at, plan, &fixed, params, (&mut scratch, &mut stats))?;
+        let kept = match plan {
+            Plan::Impact(_) | Plan::Clusters(_) => scratch.impact.kept,
+            Plan::Seismic(setting) => seismic::cut(&fixed, setting).1,
+            Plan::Exact | Plan::Scan => 1.0,
+        };
+        self.give_back(scratch);
+        Ok(Found { hits, stats, kept })
     }
 
     /// The rows of a segment that may be found; all of them without.
@@ -330,6 +382,15 @@ impl Searcher {
                 }
             }
         }
+    }
+
+    /// The overlap that the index's measurements promise of a search: its target, unless the method that
+    /// it names reaches less. `None` where a segment with a choice was not measured.
+    #[must_use]
+    pub fn promised(&self, query: &SparseVector, params: &SparseParams) -> Option<f64> {
+        let shape = Shape::of(query);
+        let of = |segment| promise(&Facts::of(segment), params, &shape);
+        self.index.segments().iter().map(of).try_fold(1.0, |least, one| Some(one?.min(least)))
     }
 
     /// [`Self::sparse`] for many vectors, over all cores, in the order given.
