@@ -35,8 +35,8 @@ pub enum IndexError {
         expected: String,
     },
     /// Written by a newer or long gone version.
-    #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}{}",
-        if found < oldest { ": build the index again" } else { "" })]
+    #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}: {}",
+        way_on(path, what, *found < *oldest))]
     Version {
         /// The file.
         path: PathBuf,
@@ -157,4 +157,35 @@ impl IndexError {
     pub fn text(path: &Path) -> impl FnOnce(tantivy::TantivyError) -> Self + '_ {
         move |source| Self::Text { path: path.to_path_buf(), source: Box::new(source) }
     }
+}
+
+/// What to do about a version that is not read.
+fn way_on(path: &Path, what: &str, is_old: bool) -> String {
+    if !is_old {
+        return "a newer quarry wrote it, and reads it".into();
+    }
+    match path.parent() {
+        // What the part was made of is still there.
+        Some(folder) if crate::DERIVED.contains(&what) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            let out = match &name {
+                Some(name) => folder.with_file_name(format!("{name}.upgraded")),
+                None => folder.join("../upgraded"),
+            };
+            format!("`quarry upgrade {} {}` makes it anew", quoted(folder), quoted(&out))
+        }
+        _ => "build the index again".into(),
+    }
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        return text;
+    }
+    let start = if text.starts_with('-') { "./" } else { "" };
+    format!("'{start}{}'", text.replace('\'', "'\\''"))
 }

@@ -26,5 +26,5 @@ pub mod tokens;
 pub use container::Verify;
 pub use error::IndexError;
 pub use map::MappedFile;
-pub use open::{Index, QUERY_TABLE, Segment, TOKENIZER};
+pub use open::{DERIVED, Index, KINDS, QUERY_TABLE, Segment, TOKENIZER};
 pub use pages::Pages;

@@ -26,6 +26,38 @@ pub const TOKENIZER: &str = "tokenizer";
 /// Asset kind: the encoder's table of query token weights, as it was.
 pub const QUERY_TABLE: &str = "query-table";
 
+/// Every kind of binary part, with the version that is written.
+pub const KINDS: [(&str, u32); 11] = [
+    (doctable::KIND, doctable::VERSION),
+    (deleted::KIND, deleted::VERSION),
+    (forward::KIND, forward::VERSION),
+    (seismic::KIND, seismic::VERSION),
+    (impact::KIND, impact::VERSION),
+    (clusters::KIND, clusters::VERSION),
+    (calibration::KIND, calibration::VERSION),
+    (text::KIND, text::VERSION),
+    (tokens::KIND, tokens::VERSION),
+    (provenance::KIND, provenance::VERSION),
+    (lexicon::KIND, lexicon::VERSION),
+];
+
+/// Kinds of parts that are made of the other parts of their segment, and can be made again.
+pub const DERIVED: [&str; 4] = [impact::KIND, seismic::KIND, clusters::KIND, calibration::KIND];
+
+/// Which parts are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that no other part can give: all but [`DERIVED`] ones.
+    Sources,
+}
+
+impl Which {
+    fn takes(self, kind: &str) -> bool {
+        self == Self::All || !DERIVED.contains(&kind)
+    }
+}
+
 /// A sealed segment.
 #[derive(Debug)]
 pub struct Segment {
@@ -128,24 +160,25 @@ impl Index {
     /// When there is none, or any file of it is missing, cut, damaged, foreign or too new.
     /// Cost: [`Verify::Full`] reads every byte once, files in parallel.
     pub fn open(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
+        Self::open_parts(folder, verify, Which::All)
+    }
+
+    /// Opens the current generation without the [`DERIVED`] parts, whatever their version or state:
+    /// what an index of this version can be made of.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of the other parts.
+    pub fn open_sources(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
+        Self::open_parts(folder, verify, Which::Sources)
+    }
+
+    fn open_parts(folder: &Path, verify: Verify, which: Which) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
-        let known = [
-            doctable::KIND,
-            deleted::KIND,
-            forward::KIND,
-            seismic::KIND,
-            impact::KIND,
-            clusters::KIND,
-            calibration::KIND,
-            text::KIND,
-            tokens::KIND,
-            provenance::KIND,
-            lexicon::KIND,
-            TOKENIZER,
-            QUERY_TABLE,
-        ];
-        for part in manifest.parts() {
-            if !known.contains(&part.kind.as_str()) {
+        let known = |kind: &str| {
+            [TOKENIZER, QUERY_TABLE].contains(&kind) || KINDS.iter().any(|k| k.0 == kind)
+        };
+        for part in manifest.parts().filter(|part| which.takes(&part.kind)) {
+            if !known(&part.kind) {
                 if part.required {
                     return Err(IndexError::UnknownPart {
                         path: folder.join(format!("manifest-{}.json", manifest.generation)),
@@ -169,14 +202,14 @@ impl Index {
                 let (opened, envelope) = Lexicon::open(&path, verify)?;
                 check_identity(part, &envelope)?;
                 lexicon = Some(opened);
-            } else if known.contains(&part.kind.as_str()) {
+            } else if known(&part.kind) {
                 assets.push((part.clone(), read_asset(&path, part)?));
             }
         }
         let segments = manifest
             .segments
             .par_iter()
-            .map(|entry| open_segment(folder, entry, verify))
+            .map(|entry| open_segment(folder, entry, (verify, which)))
             .collect::<Result<Vec<_>, _>>()?;
         let index = Self {
             folder: folder.to_path_buf(),
@@ -296,10 +329,12 @@ impl Index {
 fn open_segment(
     folder: &Path,
     entry: &SegmentEntry,
-    verify: Verify,
+    (verify, which): (Verify, Which),
 ) -> Result<Segment, IndexError> {
-    let find =
-        |kind: &str| entry.parts.iter().find(|p| p.kind == kind).map(|p| (p, folder.join(&p.file)));
+    let find = |kind: &str| {
+        let part = entry.parts.iter().find(|p| p.kind == kind && which.takes(kind));
+        part.map(|p| (p, folder.join(&p.file)))
+    };
     let check = |kind: &str| -> Result<Option<PathBuf>, IndexError> {
         let Some((part, path)) = find(kind) else {
             return Ok(None);

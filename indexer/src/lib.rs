@@ -23,6 +23,7 @@ mod test_support;
 mod text;
 mod tokens;
 mod unseal;
+mod upgrade;
 
 pub use build::build;
 pub use calibration::store_calibration;
@@ -35,3 +36,4 @@ pub use options::{
 pub use relist::{AddOptions, add_lists};
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
+pub use upgrade::{UpgradeReport, upgrade};

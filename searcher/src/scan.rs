@@ -48,7 +48,7 @@ pub(crate) fn search(
         kernels.score_all(table, &records, (&some, unit), &mut scored);
         stats.documents_scored += some.len() as u64;
         // What cannot be among the best is let go.
-        if scored.len() > 2 * k.max(STRIDE)
+        if scored.len() > k.max(STRIDE).saturating_mul(2)
             && let Some(least) = kth(k, &mut scored)
         {
             scored.retain(|found| crate::collect::score_of(*found) >= least);

@@ -18,3 +18,4 @@ pub(crate) mod shards;
 pub(crate) mod stages;
 pub(crate) mod tokens;
 pub(crate) mod tune;
+pub(crate) mod upgrade;

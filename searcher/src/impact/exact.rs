@@ -122,7 +122,7 @@ fn collect(
 ) -> Result<u16, SearchError> {
     let ImpactScratch { wide: sums, collected, .. } = scratch;
     collected.clear();
-    let wanted = 4 * k + 60;
+    let wanted = k.saturating_mul(4).saturating_add(60);
     let mut guess = forced;
     for window in 0..target.lists.meta().windows as usize {
         target.in_time()?;
@@ -133,7 +133,7 @@ fn collect(
         }
         let least = *guess.get_or_insert_with(|| sampled(target, lines, wanted));
         target.kernels.sweep_u16(lines, least, window * WINDOW, collected);
-        if forced.is_none() && collected.len() >= 2 * wanted {
+        if forced.is_none() && collected.len() >= wanted.saturating_mul(2) {
             let (_, nth, _) = collected.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
             let reached = u16::try_from(*nth >> 32).unwrap_or(u16::MAX).max(1);
             collected.retain(|c| c >> 32 >= u64::from(reached));

@@ -165,7 +165,7 @@ pub(crate) fn oracle(index: &Index, query: &SparseVector, k: usize) -> Vec<(Stri
 pub(crate) fn id(number: usize) -> String {
     match number % 4 {
         0 => format!("{number}"),
-        1 => format!("d{}", 1000 - number),
+        1 => format!("d{}", 1_000_000 - number),
         2 => format!("\u{fc}-{number}"),
         _ => format!("D{number}/{}", "x".repeat(number % 5)),
     }

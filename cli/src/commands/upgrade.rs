@@ -1,0 +1,73 @@
+//! `quarry upgrade DIR OUT`: an index of an earlier version becomes one of this version.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use quarry_indexer::upgrade;
+
+use crate::bytes::parse_bytes;
+use crate::output::{count, line, note};
+use crate::progress::Progress;
+use crate::watched::show_stage;
+
+/// Write an index of an earlier version of quarry as one of this version, in another folder
+///
+/// Nothing is encoded again: vectors, texts, token embeddings and origins are taken over as they are, lists
+/// are made anew of them. Deleted documents are left out. DIR is only read. Where DIR is of this version
+/// already, this is said, and nothing is written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Folder of the new index; made if it is not there
+    out: PathBuf,
+    /// Replace the index that is in OUT
+    #[arg(long)]
+    overwrite: bool,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    memory: u64,
+    /// Leave out measuring the search methods at the end
+    #[arg(long)]
+    no_tune: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let progress = Progress::new(false);
+    let out = (args.out.as_path(), args.overwrite);
+    let result = upgrade(&args.dir, out, args.memory, &|event| show_stage(event, &progress));
+    progress.finish();
+    let report = result.with_context(|| format!("upgrading {}", args.dir.display()))?;
+    if !report.outdated.is_empty() && !args.no_tune {
+        // The index is whole without: searches then take default settings.
+        if let Err(error) = super::tune::after_build(&args.out, false) {
+            note(format!(
+                "note: the index is complete, but could not measure itself ({error:#}); `quarry tune` \
+                 tries again"
+            ));
+        }
+    }
+    if args.json {
+        return crate::output::json(&report);
+    }
+    if report.outdated.is_empty() {
+        line(format!(
+            "{}: every part is of the version that this quarry writes; nothing to upgrade, and nothing \
+             was written",
+            args.dir.display()
+        ))?;
+        return Ok(());
+    }
+    line(format!(
+        "{}: {} documents in {} segments, {} deleted rows left out; of earlier versions were: {}",
+        args.out.display(),
+        count(report.documents),
+        report.segments,
+        count(report.dropped),
+        report.outdated.join(", ")
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! An index of before becomes one of this version, in another folder.
+//!
+//! 1. look at the versions of its parts: where all are those that are written now, there is nothing to do
+//! 2. open what no other part can give (vectors, ids, texts, embeddings, origins), every byte checked;
+//!    lists and measured tables may be of any version
+//! 3. segment by segment: write the documents that are not deleted back into shards, seal them, with
+//!    weights as they were stored and the kinds of lists that the segment had
+//! 4. commit
+//!
+//! The old folder is only read. Cost: that of building the index, without encoding.
+
+use std::fs;
+use std::path::Path;
+
+use quarry_index::clusters;
+use quarry_index::container::Part;
+use quarry_index::folder::{BUILD, FolderWriter, read_current};
+use quarry_index::forward::ForwardIndex;
+use quarry_index::lexicon::{self, Lexicon};
+use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
+use quarry_index::seismic;
+use quarry_index::strings::StringTableBuilder;
+use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
+use quarry_vectors::TermId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::BuildError;
+use crate::build::{exists, remove_build};
+use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
+use crate::seal::{Kept, SealJob, Sealed, seal};
+use crate::spool::shard_paths;
+use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+
+/// Key of the manifest's build description: which index it was made of.
+const UPGRADED: &str = "upgraded_from";
+
+/// What an upgrade did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct UpgradeReport {
+    /// Kinds of parts that were of another version than the one that is written now, or `format`;
+    /// nothing was written when there are none.
+    pub outdated: Vec<String>,
+    /// Documents of the new index.
+    pub documents: u64,
+    /// Its segments.
+    pub segments: usize,
+    /// Rows that deletions had left in the old one, and that are gone.
+    pub dropped: u64,
+}
+
+/// Writes the index of `from` to the folder `out` with all parts of the versions that this build writes.
+/// Where they are that already, nothing is written.
+///
+/// # Errors
+/// When there is no index in `from`, or a part that nothing else can give is damaged or of a version
+/// that is not read; when `out` holds an index and `overwrite` is not set, or something else; when
+/// another process writes there; when the disk refuses.
+pub fn upgrade(
+    from: &Path,
+    (out, overwrite): (&Path, bool),
+    memory: u64,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<UpgradeReport, BuildError> {
+    let (manifest, lease) = read_current(from)?;
+    let outdated = outdated(&manifest);
+    let mut report = UpgradeReport {
+        outdated,
+        documents: manifest.documents(),
+        segments: manifest.segments.len(),
+        dropped: 0,
+    };
+    if report.outdated.is_empty() {
+        return Ok(report);
+    }
+    let index = Index::open_sources(from, Verify::Full)?;
+    drop(lease);
+    let mut writer = FolderWriter::open(out)?;
+    if let Some(current) = writer.current().filter(|_| !overwrite || same(from, out)) {
+        return Err(exists(current, out));
+    }
+    let build = out.join(BUILD);
+    remove_build(&build)?;
+    writer.collect()?;
+    fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+    let mut upgraded = Manifest {
+        format: FORMAT,
+        uuid: Uuid::new_v4(),
+        written_by: format!("quarry {}", env!("CARGO_PKG_VERSION")),
+        assets: Vec::new(),
+        segments: Vec::new(),
+        ..index.manifest().clone()
+    };
+    let source = json!({"uuid": manifest.uuid, "generation": manifest.generation, "written_by": manifest.written_by});
+    upgraded.build.insert(UPGRADED.into(), source);
+    let last = index.segments().len().saturating_sub(1);
+    for (at, segment) in index.segments().iter().enumerate() {
+        let deleted = segment.deleted().map_or(0, roaring::RoaringBitmap::len);
+        report.dropped += deleted;
+        // A segment without documents goes, unless the index would have none.
+        if deleted == segment.entry().rows && !(at == last && upgraded.segments.is_empty()) {
+            continue;
+        }
+        upgraded.segments.push(anew(&index, segment, (out, &build), memory, progress)?);
+    }
+    upgraded.assets = assets(&index, &writer)?;
+    report.segments = upgraded.segments.len();
+    report.documents = upgraded.documents();
+    drop(index);
+    writer.commit(upgraded)?;
+    remove_build(&build)?;
+    writer.collect()?;
+    Ok(report)
+}
+
+/// What an index has of other versions than those that are written now.
+fn outdated(manifest: &Manifest) -> Vec<String> {
+    let mut found = Vec::new();
+    if manifest.format != FORMAT {
+        found.push("format".to_owned());
+    }
+    for part in manifest.parts() {
+        let written = KINDS.iter().find(|kind| kind.0 == part.kind).map(|kind| kind.1);
+        if written.is_some_and(|version| version != part.version) && !found.contains(&part.kind) {
+            found.push(part.kind.clone());
+        }
+    }
+    found
+}
+
+fn same(from: &Path, out: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    whole(from).is_some() && whole(from) == whole(out)
+}
+
+/// The documents of a segment that are not deleted, as a segment of the new index.
+fn anew(
+    index: &Index,
+    segment: &Segment,
+    (out, build): (&Path, &Path),
+    memory: u64,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<SegmentEntry, BuildError> {
+    let shards = shard_paths(build, unseal(segment, (build, 0), progress)?);
+    let options = options(index, segment, (out, memory));
+    let job = SealJob {
+        folder: out,
+        build,
+        shards: &shards,
+        options: &options,
+        tokens: None,
+        kept: Some(Kept {
+            dimension: index.lexicon().map_or(0, Lexicon::len),
+            quantization: segment.forward().map(|f: &ForwardIndex| f.meta().quantization),
+            has_text: segment.text().is_some(),
+        }),
+    };
+    let Sealed { segment: mut entry, .. } = seal(job, progress)?;
+    for path in &shards {
+        fs::remove_file(path).map_err(IndexError::io(path))?;
+    }
+    entry.parts.extend(tokens_in_order(&[segment], out, &entry)?);
+    Ok(entry)
+}
+
+/// The options of a build that leaves the kinds of lists that the segment has; built as they were where
+/// they can be read, else as by default.
+fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> BuildOptions {
+    let part = |kind: &str| {
+        let found = segment.entry().parts.iter().find(|part| part.kind == kind);
+        found.map(|part| index.folder().join(&part.file))
+    };
+    let (blocked, grouped) = (part(seismic::KIND), part(clusters::KIND));
+    let of_blocked = blocked.as_ref().and_then(|path| built_with(path, seismic::KIND, "meta"));
+    let of_grouped = grouped.as_ref().and_then(|path| built_with(path, clusters::KIND, "clusters"));
+    BuildOptions {
+        out: out.to_path_buf(),
+        overwrite: false,
+        resume: false,
+        memory: memory.max(LEAST_MEMORY),
+        seed: index.manifest().seed,
+        levels: Levels::Auto,
+        lists: Lists::These {
+            impact: part(impact::KIND).is_some(),
+            seismic: blocked.is_some(),
+            clusters: grouped.is_some(),
+        },
+        seismic: of_blocked.unwrap_or_else(crate::default_seismic),
+        clusters: of_grouped.unwrap_or_else(crate::default_clusters),
+        shard_documents: SHARD_DOCUMENTS,
+        description: Map::new(),
+        source: Value::Null,
+        ids_are_unique: true,
+        vocabulary: None,
+        fields: index.manifest().fields.clone(),
+    }
+}
+
+/// The parameters that lists of any version were built with, where that can be read.
+fn built_with<T: DeserializeOwned>(path: &Path, kind: &str, section: &str) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Meta<T> {
+        params: T,
+    }
+    let part = Part::open(path, kind, 0..u32::MAX, Verify::Full).ok()?;
+    part.json::<Meta<T>>(section).ok().map(|meta| meta.params)
+}
+
+/// The lexicon written again, and the encoder's own files as they are.
+fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildError> {
+    let id = Uuid::new_v4();
+    let mut assets = Vec::new();
+    if let Some(lexicon) = index.lexicon() {
+        let name = FolderWriter::part_name(id, lexicon::KIND);
+        let mut table = StringTableBuilder::default();
+        if lexicon.is_named() {
+            (0..lexicon.len()).try_for_each(|term| table.push(&lexicon.token(TermId(term))))?;
+        }
+        let path = writer.path().join(&name);
+        let written = lexicon::write(&path, lexicon.len(), lexicon.is_named().then_some(&table))?;
+        assets.push(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true));
+    }
+    for part in index.manifest().assets.iter().filter(|part| part.kind != lexicon::KIND) {
+        if let Some(bytes) = index.asset(&part.kind) {
+            let name = format!("{}-{}.json", id.simple(), part.kind);
+            assets.push(writer.write_asset(&part.kind, &name, bytes, part.required)?);
+        }
+    }
+    Ok(assets)
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_index::DERIVED;
+
+    use super::*;
+
+    #[test]
+    fn derived_kinds_are_kinds() {
+        assert!(DERIVED.iter().all(|derived| KINDS.iter().any(|kind| kind.0 == *derived)));
+    }
+}
