@@ -351,8 +351,8 @@ mod tests {
         let (query, posting, document, block) = match method {
             Method::Impact => (6.0, 0.002, 0.1, 0.0),
             Method::Clusters => (5.0, 0.001, 0.07, 0.0),
-            Method::Seismic => (4.0, 0.0, 0.1, 0.02),
-            _ => (9.0, 0.003, 0.1, 0.0),
+            Method::Seismic => (900.0, 0.0, 0.1, 0.02),
+            _ => (90.0, 0.003, 0.1, 0.0),
         };
         query
             + posting * did.postings as f64

@@ -16,6 +16,9 @@ use crate::params::{Method, SparseParams};
 /// not known better, and it is right.
 const EXACT_WITHIN: f64 = 1.1;
 
+/// Overlaps are wanted in f32 and measured in f64: .99 is met by .99.
+const ROUNDING: f64 = 1e-6;
+
 /// What of a query decides which measurements are of its like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
@@ -67,7 +70,7 @@ pub(crate) fn choose<'a>(
         .filter(|c| c.k == k)
         .min_by(|a, b| shape.distance(a).total_cmp(&shape.distance(b)))?;
     let near = || curves().filter(|c| c.k == k && same_kind(c, nearest));
-    let target = f64::from(params.overlap);
+    let target = f64::from(params.overlap) - ROUNDING;
     let meeting = || near().filter_map(|c| meet(c, target).map(|p| (c, p)));
     let costs = |(curve, point): &(&Curve, Point)| point.micros * factors.of(&curve.method);
     let cheapest = meeting().min_by(|a, b| costs(a).total_cmp(&costs(b)));

@@ -317,12 +317,13 @@ mod tests {
             assert_eq!(families(&searcher, &forward.vector(DocId(doc))), 1, "a document's own");
         }
         let kinds = of_documents(&searcher, (0, segment), (64, TEN), None, 3).unwrap();
-        assert_eq!(kinds.len(), RECIPES.len());
+        // Its documents have too few terms for the two longest.
+        assert_eq!(kinds.len(), RECIPES.len() - 2);
         for (kind, recipe) in kinds.iter().zip(&RECIPES) {
             assert_eq!(kind.queries.len(), 64);
             assert!(kind.queries.iter().all(|q| q.len() <= recipe.terms.1));
             let spread: usize = kind.queries.iter().map(|q| families(&searcher, q)).sum();
-            assert!(2 * spread > 3 * 64, "{spread} families in the rankings of 64 queries");
+            assert!(4 * spread > 5 * 64, "{spread} families in the rankings of 64 queries");
         }
     }
 

@@ -61,8 +61,10 @@ fn a_small_segment_follows_the_overlap_wanted() {
         assert_eq!(found[0].method, method);
         let overlap = mean_overlap(&found, &exact);
         assert!(overlap > 0.999, "{method:?}: {overlap}");
-        assert_eq!(built.searcher.promised(&queries[0], &wanted(method, 0.9)), None);
+        assert_eq!(built.searcher.promised(&queries[0], &wanted(method, 0.9)), Some(1.0));
     }
+    // Seismic's lists hold some of the postings: nothing is known of them.
+    assert_eq!(built.searcher.promised(&queries[0], &wanted(Method::Seismic, 0.9)), None);
     let folder = built.index().folder().to_path_buf();
     let asked = Asked::Given("by hand", &queries);
     let tables = calibrate(&built.searcher, asked, 3, &|_, _| {}).unwrap();
@@ -70,7 +72,7 @@ fn a_small_segment_follows_the_overlap_wanted() {
     let measured = Searcher::new(Arc::new(Index::open(&folder, Verify::Full).unwrap()));
     for method in [Method::Impact, Method::Clusters, Method::Seismic] {
         let mut last = 0;
-        for overlap in [0.7, 0.9, 0.97] {
+        for overlap in [0.7, 0.9, 0.998] {
             let params = wanted(method, overlap);
             let found = measured.sparse_batch(&queries, &params).unwrap();
             let reached = mean_overlap(&found, &exact);
@@ -82,8 +84,8 @@ fn a_small_segment_follows_the_overlap_wanted() {
             last = work;
         }
         let least = measured.sparse_batch(&queries, &wanted(method, 0.7)).unwrap();
-        let most = measured.sparse_batch(&queries, &wanted(method, 0.97)).unwrap();
-        assert_ne!(least, most, "{method:?}: the overlap wanted changes nothing");
+        let most = measured.sparse_batch(&queries, &wanted(method, 0.998)).unwrap();
+        assert!(least != most, "{method:?}: the overlap wanted changes nothing");
     }
 }
 

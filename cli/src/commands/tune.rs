@@ -127,6 +127,12 @@ fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVec
 
 /// A table of what each overlap costs.
 pub(crate) fn show(calibration: &Calibration) -> anyhow::Result<()> {
+    if calibration.units.is_empty() {
+        note(
+            "note: measured by an earlier version, with times that other work on the machine may have \
+             shifted; `quarry tune` measures again",
+        );
+    }
     let targets = [0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
     line(format!(
         "\nmicroseconds a query on one thread, by overlap@k ({} queries: {}; {})",
