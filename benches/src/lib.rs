@@ -86,6 +86,7 @@ pub fn options(out: &Path) -> BuildOptions {
         description: serde_json::Map::new(),
         source: serde_json::Value::Null,
         ids_are_unique: true,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     }

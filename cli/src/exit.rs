@@ -70,10 +70,17 @@ fn of_dataset(error: &DatasetError) -> u8 {
 fn of_build(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Exists { .. }
+        | BuildError::ForeignBuild { .. }
         | BuildError::HasTokens { .. }
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
+        | BuildError::OtherRules { .. }
+        | BuildError::NeedsTokens { .. }
+        | BuildError::OtherTokens { .. }
+        | BuildError::NoTokensThere { .. }
+        | BuildError::TokensMissing { .. }
+        | BuildError::UnknownKind { .. }
         | BuildError::ResumeMismatch { .. }
         | BuildError::Shards { .. }
         | BuildError::ShardMismatch { .. }
@@ -86,6 +93,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::InputShrank { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
         BuildError::Index(error) => of_index(error),
+        BuildError::NotMerged { source, .. } => of_build(source),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use quarry_datasets::TokenRows;
 use quarry_encoders::{TokenIdentity, TokenOptions};
 use quarry_index::Index;
+use quarry_index::features::TokensKept;
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
     DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
@@ -16,10 +17,12 @@ use quarry_searcher::{
 };
 use quarry_server::api::RerankInput;
 use quarry_vectors::{EncodeTokens, Query, TokenEmbeddings};
+use serde_json::Value;
 
 use crate::bytes::parse_bytes;
 use crate::commands::tokens::FormArg;
 use crate::model;
+use crate::output::{count, note};
 
 /// A number, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,6 +162,7 @@ impl RerankArgs {
         model: Option<&str>,
     ) -> anyhow::Result<SecondStage> {
         let reranker = reranker(index, (self.device, self.device_memory), self.form)?;
+        tell_lacking(index);
         let files = (&self.query_tokens, &self.query_lengths, &self.query_ids);
         let questions = match files {
             (Some(rows), Some(lengths), Some(ids)) => {
@@ -169,6 +173,23 @@ impl RerankArgs {
             }
         };
         Ok(SecondStage { reranker, questions })
+    }
+}
+
+/// Says which documents cannot be rescored.
+pub(crate) fn tell_lacking(index: &Index) {
+    let (mut segments, mut documents) = (0u64, 0);
+    for segment in index.without_tokens() {
+        (segments, documents) = (segments + 1, documents + segment.entry().documents);
+    }
+    if segments > 0 {
+        note(format!(
+            "note: {} documents in {} segments have no token embeddings: reranking leaves them where the search puts \
+             them, and --channel maxsim does not find them; `quarry tokens add {}` adds theirs",
+            count(documents),
+            count(segments),
+            index.folder().display()
+        ));
     }
 }
 
@@ -198,19 +219,41 @@ pub(crate) fn question_encoder(
     index: &Index,
     model: Option<&str>,
 ) -> anyhow::Result<Arc<dyn EncodeTokens>> {
-    let source =
-        index.segments().iter().filter_map(|s| s.tokens()).map(|t| &t.meta().source).next();
+    let kept = index.features().tokens.as_ref();
+    let source = kept.map(|kept| &kept.source);
     if let Some(file) = source.and_then(|s| s.get("file")) {
         bail!(
             "the token embeddings of this index were imported from {file}: give those of the queries with \
              --query-tokens, --query-lengths and --query-ids"
         );
     }
+    Ok(encoder_of(source, model, Some(NonZeroUsize::MIN))?.0)
+}
+
+/// The token encoder for documents that are added to an index with embeddings, and its identity.
+pub(crate) fn document_encoder(
+    kept: &TokensKept,
+    model: Option<&str>,
+) -> anyhow::Result<(Arc<dyn EncodeTokens>, Value)> {
+    if let Some(file) = kept.source.get("file") {
+        bail!(
+            "the token embeddings of this index were imported from {file}, and no model makes them"
+        );
+    }
+    encoder_of(Some(&kept.source), model, None)
+}
+
+/// The token encoder of a model, which must be the one that made what is there.
+fn encoder_of(
+    source: Option<&Value>,
+    model: Option<&str>,
+    sessions: Option<NonZeroUsize>,
+) -> anyhow::Result<(Arc<dyn EncodeTokens>, Value)> {
     // Dimensions and lengths as the documents have them.
     let as_made = source.and_then(|s| serde_json::from_value::<TokenIdentity>(s.clone()).ok());
     let parameters = as_made.as_ref().map(|identity| &identity.parameters);
     let options = TokenOptions {
-        sessions: Some(NonZeroUsize::MIN),
+        sessions,
         dims: parameters.map(|p| p.dims),
         max_tokens: parameters.map(|p| p.max_tokens),
         query_max_tokens: parameters.map(|p| p.query_max_tokens),
@@ -226,8 +269,8 @@ pub(crate) fn question_encoder(
             ))
         );
     };
+    let found = tokens.identity(&options);
     if let Some(source) = source {
-        let found = tokens.identity(&options);
         // By folder and by name a model is called differently; its files and parameters count.
         let same = as_made.as_ref().is_some_and(|made| {
             *made == TokenIdentity { model_name: made.model_name.clone(), ..found.clone() }
@@ -241,7 +284,7 @@ pub(crate) fn question_encoder(
             );
         }
     }
-    Ok(Arc::new(tokens.encoder(&options)?))
+    Ok((Arc::new(tokens.encoder(&options)?), serde_json::to_value(found)?))
 }
 
 enum Questions {

@@ -43,7 +43,7 @@ fn what_is_not_there_is_said() {
     let at = |name: &str| folder.path().join(name);
     let nowhere = at("nowhere");
     let message = fails(&["inspect", text(&nowhere)], 3);
-    assert!(message.contains("no index here"), "{message}");
+    assert!(message.contains("no such folder"), "{message}");
     fails(&["search", text(&nowhere), "a question"], 3);
     fails(&["index", text(&nowhere), "--out", text(&at("index"))], 4);
     fails(&["search"], 2);

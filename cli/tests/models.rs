@@ -5,11 +5,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{collection, fails, model, model_index as index, ok, quarry, said, text};
+use common::{collection, fails, model, model_index as index, ok, quarry, said, text, token_model};
 use serde_json::Value;
-use tempfile::TempDir;
 
 #[test]
 fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
@@ -153,22 +152,6 @@ fn a_device_that_is_not_there_is_refused() {
     let words = ["search", text(&at), "stone", "--model", text(&table), "--encode-device", "cuda"];
     let error = fails(&words, 1);
     assert!(error.contains("no network"), "{error}");
-}
-
-/// The folder of a model of token embeddings, `encoders/tests/multivector`, in a place of its own.
-fn token_model(dir: &TempDir, name: &str) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let from = entry.unwrap().path();
-            let to = to.join(from.file_name().unwrap());
-            if from.is_dir() { copy(&from, &to) } else { fs::copy(&from, &to).map(|_| ()).unwrap() }
-        }
-    }
-    let at = dir.path().join(name);
-    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/multivector");
-    copy(&published.join(name), &at);
-    at
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Numbers, fails, note, ok, quarry, queries, run_of, text, vectors};
+use common::{Numbers, fails, note, ok, quarry, queries, run_of, said, text, vectors};
 use serde_json::Value;
 
 /// Short texts: more than two runs of 1,024, some of them long enough to be split.
@@ -124,8 +124,8 @@ fn encoded_shards_are_put_together() {
     assert_eq!(fs::read_to_string(&shards[0]).unwrap().lines().count(), 1024 + 452);
     let merged = at("merged.jsonl");
     let [a, b] = [text(&shards[0]), text(&shards[1])];
-    let said = ok(&["merge", "--out", text(&merged), b, a]);
-    assert!(said.contains("2,500 vectors"), "{said}");
+    let shown = ok(&["merge", "--out", text(&merged), b, a]);
+    assert!(shown.contains("2,500 vectors"), "{shown}");
     assert!(fs::read(&one).unwrap() == fs::read(&merged).unwrap());
     let merge = |shards: &[&str]| {
         let out = at("no.jsonl");
@@ -142,15 +142,24 @@ fn encoded_shards_are_put_together() {
     let three = at("three.jsonl");
     encode(&three, &["--shard", "2/3"]);
     assert!(merge(&[a, text(&three)]).contains("2/3"));
+    let whole = fs::read(a).unwrap();
     fs::write(b, "{}\n").unwrap();
     assert!(merge(&[a, b]).contains("it is not the file"));
     // An unfinished file is continued as the shard that it is of, or not at all.
-    let part = at("half.jsonl.part");
-    fs::copy(a, &part).unwrap();
-    let half = at("half.jsonl");
-    let half = ["encode", text(&input), "--out", text(&half), "--resume", "--shard"];
-    let error = fails(&[&half[..], &["2/2"]].concat(), 1);
-    assert!(error.contains("cannot resume: it is of no shard"), "{error}");
+    let (cut, half) = (at("cut.jsonl"), at("half.jsonl"));
+    fs::write(&cut, fs::read_to_string(&input).unwrap() + "{\"id\": \"cut\n").unwrap();
+    let encode_half = |input: &Path, more: &[&str]| {
+        let all = [&["encode", text(input), "--out", text(&half)][..], more].concat();
+        quarry(&all).output().unwrap()
+    };
+    assert!(!encode_half(&cut, &["--shard", "1/2"]).status.success());
+    assert!(at("half.jsonl.part").exists() && at("half.jsonl.part.json").exists());
+    let output = encode_half(&input, &["--resume", "--shard", "2/2"]);
+    assert!(said(&output).contains("cannot resume: it is of shard 1/2"), "{}", said(&output));
+    let output = encode_half(&input, &["--resume", "--shard", "1/2"]);
+    assert!(said(&output).contains("1,024 vectors were taken"), "{}", said(&output));
+    assert!(output.status.success() && fs::read(&half).unwrap() == whole);
+    assert!(!at("half.jsonl.part").exists() && !at("half.jsonl.part.json").exists());
 }
 
 /// Kills of a merge; `QUARRY_KILLS` sets another number.

@@ -258,6 +258,8 @@ impl Source {
         let input = Input::open(path)?;
         let format = match format {
             Some(format) => format,
+            // Nothing, or blank lines: a collection without documents.
+            None if input.head().trim_ascii().is_empty() => CollectionFormat::JsonLines,
             None => match look(&input)? {
                 Looks::JsonLines => CollectionFormat::JsonLines,
                 Looks::TabSeparated => CollectionFormat::MsMarco,

@@ -7,7 +7,6 @@
 //!
 //! Written front to back in one stream; FORMAT.md has the byte offsets.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use crate::folder::temporary_beside;
 use crate::{IndexError, MappedFile};
 
 #[cfg(target_endian = "big")]
@@ -71,12 +71,7 @@ impl PartWriter {
     /// # Errors
     /// When no file can be created beside `path`.
     pub fn create(path: &Path, kind: &str, version: u32) -> Result<Self, IndexError> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new()
-            .prefix(".new-")
-            .suffix(".tmp")
-            .tempfile_in(folder)
-            .map_err(IndexError::io(path))?;
+        let file = temporary_beside(path)?;
         let mut writer = Self {
             path: path.to_path_buf(),
             out: BufWriter::with_capacity(1 << 20, file),
@@ -181,7 +176,6 @@ impl PartWriter {
         if self.durable {
             file.as_file().sync_all().map_err(IndexError::io(&path))?;
         }
-        readable_by_all(file.as_file());
         file.persist_noclobber(&path)
             .map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
         Ok(Written { bytes, checksum })
@@ -209,17 +203,6 @@ impl PartWriter {
         self.hash.update(bytes);
         self.at += bytes.len() as u64;
         Ok(())
-    }
-}
-
-/// Temporary files are private by default; an index is to be read by whoever may enter its folder.
-pub(crate) fn readable_by_all(file: &File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if let Err(error) = file.set_permissions(std::fs::Permissions::from_mode(0o644)) {
-            tracing::debug!(%error, "permissions left private");
-        }
     }
 }
 

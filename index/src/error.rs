@@ -26,6 +26,12 @@ pub enum IndexError {
         /// Whether an unfinished build lies there.
         interrupted: bool,
     },
+    /// There is no such folder.
+    #[error("{path}: no such folder, so no index (`quarry index INPUT --out DIR` builds one)")]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The file does not begin and end as a file of Quarry's does.
     #[error("{path}: not a Quarry file: expected {expected}")]
     Foreign {
@@ -106,10 +112,15 @@ pub enum IndexError {
         path: PathBuf,
     },
     /// The folder holds something else.
-    #[error("{path}: the folder is not empty and holds no index; choose another --out")]
+    #[error(
+        "{path}: the folder holds `{found}`, and neither an index nor an unfinished build; choose another --out, \
+         or empty it"
+    )]
     NotAnIndexFolder {
         /// The folder.
         path: PathBuf,
+        /// What lies there.
+        found: String,
     },
     /// A limit of the format.
     #[error("{what}: {found} exceeds the format's limit of {limit}")]

@@ -1,10 +1,12 @@
 //! The index folder: one commit point, one writer, readers that keep their generation.
 //!
-//! 1. a writer holds `LOCK` (an advisory lock: it ends with the process)
+//! 1. a writer holds `LOCK` (an advisory lock: it ends with the process); without `CURRENT` it takes a
+//!    folder only if nothing lies there but what carries the mark of our own unfinished build
 //! 2. parts are written under names that were never used, then `manifest-N.json`, created only if
 //!    absent, then `CURRENT` is replaced by a rename: that is the commit
 //! 3. a reader holds a shared lock on its manifest; files that neither the current generation nor
-//!    a held one names are collected after a commit and before a build
+//!    a held one names are collected after a commit and before a build; a file is ours by its exact
+//!    name (`names.rs`)
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -16,8 +18,9 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::IndexError;
-use crate::container::{check_version, hex, readable_by_all};
+use crate::container::{check_version, hex};
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
+use crate::names;
 
 /// Names the current manifest.
 pub const CURRENT: &str = "CURRENT";
@@ -33,6 +36,17 @@ struct Current {
     manifest: String,
     bytes: u64,
     checksum: String,
+}
+
+/// What a folder of unfinished work carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It is not there, or nothing is in it.
+    Nothing,
+    /// The record of work of ours.
+    Ours,
+    /// Something else.
+    Foreign,
 }
 
 /// A generation that is being read: while this lives, its files are not collected.
@@ -93,6 +107,9 @@ fn parse_current(folder: &Path) -> Result<Current, IndexError> {
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if !folder.exists() {
+                return Err(IndexError::NoFolder { path: folder.to_path_buf() });
+            }
             let interrupted = folder.join(BUILD).is_dir();
             return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted });
         }
@@ -145,35 +162,40 @@ pub struct FolderWriter {
 }
 
 impl FolderWriter {
-    /// Takes the folder for writing, creating it if it is not there.
+    /// Takes the index in `folder` for writing. Nothing is made where there is none.
     ///
     /// # Errors
-    /// When another process writes, when the folder holds something other than an index, when
-    /// its current generation cannot be read, or when the disk refuses.
+    /// When there is no index, another process writes, the current generation cannot be read, or the
+    /// disk refuses.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
-        if folder.exists() && !looks_like_ours(folder)? {
-            return Err(IndexError::NotAnIndexFolder { path: folder.to_path_buf() });
-        }
-        fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
-        let path = folder.join(LOCK);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(IndexError::io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(IndexError::Locked { path: folder.to_path_buf() });
-            }
-            Err(TryLockError::Error(source)) => return Err(IndexError::Io { path, source }),
-        }
-        let current = match read_current(folder) {
-            Ok((manifest, _)) => Some(manifest),
-            Err(IndexError::NoIndex { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let mut current = None;
+        let lock = lock(folder, &mut || {
+            current = Some(read_current(folder)?.0);
+            Ok::<_, IndexError>(())
+        })?;
+        Ok(Self { folder: folder.to_path_buf(), _lock: lock, current })
+    }
+
+    /// Takes a folder for an index, making it if it is not there. Without an index the folder has to
+    /// be empty, or to hold what an unfinished build left: `mark` says what its [`BUILD`] carries. An
+    /// empty `LOCK` and an empty `build/` count as nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; when the folder holds something else: nothing is touched then.
+    pub fn create(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<Self, IndexError> {
+        create_folder(folder)?;
+        let mut current = None;
+        let lock = lock(folder, &mut || {
+            current = match read_current(folder) {
+                Ok((manifest, _)) => Some(manifest),
+                Err(IndexError::NoIndex { .. }) => {
+                    check_empty(folder, mark)?;
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            Ok(())
+        })?;
         Ok(Self { folder: folder.to_path_buf(), _lock: lock, current })
     }
 
@@ -242,9 +264,7 @@ impl FolderWriter {
         let mut bytes = serde_json::to_vec_pretty(&current)
             .map_err(|e| IndexError::corrupt(&target, e.to_string()))?;
         bytes.push(b'\n');
-        temporary(&target, &bytes)?
-            .persist(&target)
-            .map_err(|e| IndexError::Io { path: target.clone(), source: e.error })?;
+        replace_file(&target, &bytes)?;
         sync_folder(&self.folder)?;
         Ok(self.current.insert(manifest))
     }
@@ -263,12 +283,12 @@ impl FolderWriter {
         if let Some(current) = &self.current {
             keep_all(&mut keep, current);
         }
-        let names = names_in(&self.folder)?;
+        let names = files_in(&self.folder)?;
         let mut held_unreadable = false;
         // Locked until their files are gone: a reader that comes meanwhile waits, finds the name
         // gone and reads CURRENT again.
         let mut doomed = Vec::new();
-        for name in names.iter().filter(|n| generation_of(n).is_some()) {
+        for name in names.iter().filter(|n| names::generation(n).is_some()) {
             if keep.contains(name) {
                 continue;
             }
@@ -276,6 +296,10 @@ impl FolderWriter {
             let Ok(file) = File::open(&path) else {
                 continue;
             };
+            if !is_manifest(&path) {
+                keep.insert(name.clone());
+                continue;
+            }
             if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 doomed.push(file);
                 continue;
@@ -291,7 +315,10 @@ impl FolderWriter {
         if held_unreadable {
             return Ok(());
         }
-        for name in names.iter().filter(|n| !keep.contains(*n) && is_ours(n)) {
+        let ours = |name: &str| {
+            names::generation(name).is_some() || names::is_part(name) || names::is_temporary(name)
+        };
+        for name in names.iter().filter(|n| !keep.contains(*n) && ours(n)) {
             let path = self.folder.join(name);
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -304,7 +331,8 @@ impl FolderWriter {
     }
 
     fn highest_generation(&self) -> Result<u64, IndexError> {
-        Ok(names_in(&self.folder)?.iter().filter_map(|n| generation_of(n)).max().unwrap_or(0))
+        let names = names_in(&self.folder)?;
+        Ok(names.iter().filter_map(|n| names::generation(n)).max().unwrap_or(0))
     }
 }
 
@@ -312,23 +340,85 @@ fn manifest_name(generation: u64) -> String {
     format!("manifest-{generation}.json")
 }
 
-fn generation_of(name: &str) -> Option<u64> {
-    name.strip_prefix("manifest-")?.strip_suffix(".json")?.parse().ok()
+/// Takes `folder` by an exclusive lock on its file [`LOCK`], made if absent, after `check` agreed; it is
+/// called again under the lock. Where it refuses, nothing was made.
+///
+/// # Errors
+/// When another process holds the lock, `check` refuses, or the system does.
+pub fn lock<E: From<IndexError>>(
+    folder: &Path,
+    check: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<File, E> {
+    let path = folder.join(LOCK);
+    loop {
+        // A FIFO or a device of this name is not opened: that would wait, or do worse.
+        let there = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file());
+        if !there && let Err(error) = check() {
+            // Another writer may have come while we looked, and what we saw is its work.
+            if fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
+                continue;
+            }
+            return Err(error);
+        }
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = options.map_err(IndexError::io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(IndexError::Locked { path: folder.to_path_buf() }.into());
+            }
+            Err(TryLockError::Error(source)) => return Err(IndexError::Io { path, source }.into()),
+        }
+        check()?;
+        return Ok(lock);
+    }
 }
 
-/// Whether a file name is one that writers of indexes make.
-fn is_ours(name: &str) -> bool {
-    name == CURRENT
-        || name == LOCK
-        || name == BUILD
-        || generation_of(name).is_some()
-        || (name.starts_with(".new-") && name.ends_with(".tmp"))
-        || name.ends_with(".qry")
-        || name.split_once('-').is_some_and(|(id, _)| id.len() == 32 && Uuid::parse_str(id).is_ok())
+/// Refuses a folder without an index that holds anything but an empty `LOCK` and a `build/` that is
+/// empty or carries the mark of an unfinished build. Beside such a one other names may lie.
+fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexError> {
+    let mark = mark(&folder.join(BUILD));
+    if mark == Mark::Ours {
+        return Ok(());
+    }
+    for name in names_in(folder)? {
+        let empty = match name.as_str() {
+            LOCK => {
+                fs::symlink_metadata(folder.join(LOCK)).is_ok_and(|m| m.is_file() && m.len() == 0)
+            }
+            BUILD => mark == Mark::Nothing,
+            _ => false,
+        };
+        if !empty {
+            return Err(IndexError::NotAnIndexFolder { path: folder.to_path_buf(), found: name });
+        }
+    }
+    Ok(())
 }
 
-fn looks_like_ours(folder: &Path) -> Result<bool, IndexError> {
-    Ok(names_in(folder)?.iter().all(|n| is_ours(n)) || folder.join(CURRENT).exists())
+/// Makes a folder, and the names of those that were lacking durable.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_folder(folder: &Path) -> Result<(), IndexError> {
+    let lacking: Vec<&Path> =
+        folder.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
+    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
+    for made in lacking {
+        let parent = made.parent().filter(|p| !p.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Whether a file is a manifest of ours, of whatever version.
+fn is_manifest(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        magic: String,
+    }
+    let head = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
+    head.is_some_and(|head| head.magic == MANIFEST_MAGIC)
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>, IndexError> {
@@ -342,17 +432,45 @@ fn names_in(folder: &Path) -> Result<Vec<String>, IndexError> {
     Ok(names)
 }
 
+/// The names of regular files, which alone can be ours.
+fn files_in(folder: &Path) -> Result<Vec<String>, IndexError> {
+    let is_file =
+        |name: &String| fs::symlink_metadata(folder.join(name)).is_ok_and(|m| m.is_file());
+    Ok(names_in(folder)?.into_iter().filter(is_file).collect())
+}
+
+/// A file on its way to `target`, in the same folder, with the permissions that the umask leaves.
+///
+/// # Errors
+/// When the folder takes no file.
+pub fn temporary_beside(target: &Path) -> Result<tempfile::NamedTempFile, IndexError> {
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(names::TEMPORARY.0).suffix(names::TEMPORARY.1).rand_bytes(names::RANDOM);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(IndexError::io(target))
+}
+
 fn temporary(target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, IndexError> {
-    let folder = target.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .map_err(IndexError::io(target))?;
+    let mut file = temporary_beside(target)?;
     file.write_all(bytes).map_err(IndexError::io(target))?;
     file.as_file().sync_all().map_err(IndexError::io(target))?;
-    readable_by_all(file.as_file());
     Ok(file)
+}
+
+/// Writes a whole file under its name, in place of what stands there.
+///
+/// # Errors
+/// When the disk refuses; the old file then stays.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
+    temporary(path, bytes)?
+        .persist(path)
+        .map(|_| ())
+        .map_err(|e| IndexError::Io { path: path.to_path_buf(), source: e.error })
 }
 
 fn persist_new(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {

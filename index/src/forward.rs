@@ -532,14 +532,22 @@ impl ForwardIndex {
 
     /// A document's vector in original units.
     ///
+    /// # Errors
+    /// When its record is no vector: terms that do not ascend or lie beyond the dimension, a level of 0.
+    ///
     /// # Panics
     /// When the segment has no such document.
-    #[must_use]
-    pub fn vector(&self, doc: DocId) -> SparseVector {
+    pub fn vector(&self, doc: DocId) -> Result<SparseVector, IndexError> {
         let quantization = self.meta.quantization;
-        let (terms, weights) =
+        let (terms, weights): (Vec<u32>, Vec<f32>) =
             self.record(doc).iter().map(|(t, l)| (t, quantization.weight(l))).unzip();
-        SparseVector::new(terms, weights).unwrap_or_default()
+        let corrupt = |what: String| {
+            IndexError::corrupt(self.part.path(), format!("record {} is no vector: {what}", doc.0))
+        };
+        if let Some(last) = terms.last().filter(|last| **last >= self.meta.dimension) {
+            return Err(corrupt(format!("term {last} of {}", self.meta.dimension)));
+        }
+        SparseVector::new(terms, weights).map_err(|e| corrupt(e.to_string()))
     }
 
     /// Reads all records in order without the mapping, so that a scan of a large part leaves no

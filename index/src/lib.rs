@@ -6,6 +6,7 @@ pub mod container;
 pub mod deleted;
 pub mod doctable;
 mod error;
+pub mod features;
 pub mod fields;
 pub mod folder;
 #[doc = include_str!("../FORMAT.md")]
@@ -15,6 +16,7 @@ pub mod impact;
 pub mod lexicon;
 pub mod manifest;
 mod map;
+pub mod names;
 mod open;
 mod pages;
 pub mod provenance;

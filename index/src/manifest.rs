@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::container::Written;
+use crate::features::Features;
 use crate::fields::FieldRules;
 
 /// Version of the index format as a whole: of the manifest and of how folders are laid out. Parts
@@ -85,6 +86,9 @@ pub struct Manifest {
     /// Types of the documents' other fields, given or seen, for what is added later.
     #[serde(default, skip_serializing_if = "FieldRules::is_empty")]
     pub fields: FieldRules,
+    /// What the index has, for what is added later; manifests of before say nothing.
+    #[serde(default)]
+    pub features: Features,
     /// Files of the whole index: lexicon, tokenizer, query table.
     pub assets: Vec<PartEntry>,
     /// Sealed segments, in order.

@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-use crate::IndexError;
 use crate::calibration::{self, Calibration};
 use crate::clusters::{self, Clusters};
 use crate::container::{Part, Verify, hex};
 use crate::deleted;
 use crate::doctable::{self, DocTable};
+use crate::features::{Channels, Features};
 use crate::folder::{self, Lease};
 use crate::forward::{self, ForwardIndex};
 use crate::impact::{self, ImpactLists};
 use crate::lexicon::{self, Lexicon};
 use crate::manifest::{Manifest, PartEntry, SegmentEntry};
+use crate::names;
 use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
 use crate::tokens::{self, TokenStore};
+use crate::{IndexError, MappedFile};
 
 /// Asset kind: the encoder's tokenizer file, as it was.
 pub const TOKENIZER: &str = "tokenizer";
@@ -75,6 +77,14 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Opens a segment whose parts lie in `folder`, whether a manifest names it yet or not.
+    ///
+    /// # Errors
+    /// As [`Index::open`], for these parts.
+    pub fn open(folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<Self, IndexError> {
+        open_segment(folder, entry, (&|_| verify, Which::All))
+    }
+
     /// Its line in the manifest.
     #[must_use]
     pub fn entry(&self) -> &SegmentEntry {
@@ -150,6 +160,7 @@ pub struct Index {
     lexicon: Option<Lexicon>,
     assets: Vec<(PartEntry, Vec<u8>)>,
     segments: Vec<Segment>,
+    features: Features,
     _lease: Lease,
 }
 
@@ -160,6 +171,17 @@ impl Index {
     /// When there is none, or any file of it is missing, cut, damaged, foreign or too new.
     /// Cost: [`Verify::Full`] reads every byte once, files in parallel.
     pub fn open(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
+        Self::open_parts(folder, &|_| verify, Which::All)
+    }
+
+    /// The same, with the parts of each kind checked as `verify` says of it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_checking(
+        folder: &Path,
+        verify: &(dyn Fn(&str) -> Verify + Sync),
+    ) -> Result<Self, IndexError> {
         Self::open_parts(folder, verify, Which::All)
     }
 
@@ -169,16 +191,20 @@ impl Index {
     /// # Errors
     /// As [`Self::open`], of the other parts.
     pub fn open_sources(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::open_parts(folder, verify, Which::Sources)
+        Self::open_parts(folder, &|_| verify, Which::Sources)
     }
 
-    fn open_parts(folder: &Path, verify: Verify, which: Which) -> Result<Self, IndexError> {
+    fn open_parts(
+        folder: &Path,
+        verify: &(dyn Fn(&str) -> Verify + Sync),
+        which: Which,
+    ) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
-        let known = |kind: &str| {
-            [TOKENIZER, QUERY_TABLE].contains(&kind) || KINDS.iter().any(|k| k.0 == kind)
+        let known = |part: &PartEntry| {
+            names::is_known(&part.kind) || names::ASSETS.contains(&part.kind.as_str())
         };
         for part in manifest.parts().filter(|part| which.takes(&part.kind)) {
-            if !known(&part.kind) {
+            if !known(part) {
                 if part.required {
                     return Err(IndexError::UnknownPart {
                         path: folder.join(format!("manifest-{}.json", manifest.generation)),
@@ -193,16 +219,19 @@ impl Index {
                 );
             }
             check_length(folder, part)?;
+            if !known(part) && verify(&part.kind) == Verify::Full {
+                check_unknown(&folder.join(&part.file), part)?;
+            }
         }
         let mut lexicon = None;
         let mut assets = Vec::new();
         for part in &manifest.assets {
             let path = folder.join(&part.file);
             if part.kind == lexicon::KIND {
-                let (opened, envelope) = Lexicon::open(&path, verify)?;
+                let (opened, envelope) = Lexicon::open(&path, verify(lexicon::KIND))?;
                 check_identity(part, &envelope)?;
                 lexicon = Some(opened);
-            } else if known(&part.kind) {
+            } else if known(part) {
                 assets.push((part.clone(), read_asset(&path, part)?));
             }
         }
@@ -211,12 +240,14 @@ impl Index {
             .par_iter()
             .map(|entry| open_segment(folder, entry, (verify, which)))
             .collect::<Result<Vec<_>, _>>()?;
+        let features = Features::of(&manifest, lexicon.as_ref(), &segments);
         let index = Self {
             folder: folder.to_path_buf(),
             manifest,
             lexicon,
             assets,
             segments,
+            features,
             _lease: lease,
         };
         index.check_together()?;
@@ -269,24 +300,48 @@ impl Index {
         &self.segments
     }
 
-    /// Whether every segment has vectors.
+    /// What the index has as a whole, and keeps having when documents are added.
     #[must_use]
-    pub fn has_sparse(&self) -> bool {
-        self.lexicon.is_some() && self.segments.iter().all(|s| s.forward.is_some())
+    pub fn features(&self) -> &Features {
+        &self.features
     }
 
-    /// Whether every segment has text.
+    fn channels(&self) -> Channels {
+        self.features.channels.unwrap_or(Channels { sparse: false, bm25: false })
+    }
+
+    /// Whether the index is one of vectors: every segment with documents has them.
+    #[must_use]
+    pub fn has_sparse(&self) -> bool {
+        let all = self.segments.iter().all(|s| s.documents.is_empty() || s.forward.is_some());
+        self.channels().sparse && self.lexicon.is_some() && all
+    }
+
+    /// Whether the index is one of words: every segment with documents has text.
     #[must_use]
     pub fn has_text(&self) -> bool {
-        self.segments.iter().all(|s| s.text.is_some())
+        let all = self.segments.iter().all(|s| s.documents.is_empty() || s.text.is_some());
+        self.channels().bm25 && all
+    }
+
+    /// Dimensions of the token embeddings, where segments have them, and all of these the same.
+    #[must_use]
+    pub fn token_dims(&self) -> Option<usize> {
+        let mut dims =
+            self.segments.iter().filter_map(|s| s.tokens.as_ref()).map(|t| t.meta().dims);
+        let first = dims.next()?;
+        dims.all(|d| d == first).then_some(first)
+    }
+
+    /// Segments with documents that have no token embeddings.
+    pub fn without_tokens(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().filter(|s| s.tokens.is_none() && s.entry.documents > 0)
     }
 
     /// Whether every segment has token embeddings, all of the same dimensions.
     #[must_use]
     pub fn has_tokens(&self) -> bool {
-        let dims = |s: &Segment| s.tokens.as_ref().map(|t| t.meta().dims);
-        let first = self.segments.first().and_then(dims);
-        first.is_some() && self.segments.iter().all(|s| dims(s) == first)
+        self.token_dims().is_some() && self.without_tokens().next().is_none()
     }
 
     fn check_together(&self) -> Result<(), IndexError> {
@@ -329,8 +384,9 @@ impl Index {
 fn open_segment(
     folder: &Path,
     entry: &SegmentEntry,
-    (verify, which): (Verify, Which),
+    (checked, which): (&(dyn Fn(&str) -> Verify + Sync), Which),
 ) -> Result<Segment, IndexError> {
+    let verify = |kind: &str| checked(kind);
     let find = |kind: &str| {
         let part = entry.parts.iter().find(|p| p.kind == kind && which.takes(kind));
         part.map(|p| (p, folder.join(&p.file)))
@@ -353,25 +409,36 @@ fn open_segment(
     let ((documents, forward), ((seismic, impact), (clusters, (text, tokens)))) = rayon::join(
         || {
             rayon::join(
-                || DocTable::open(&documents, verify),
-                || forward.map(|p| ForwardIndex::open(&p, verify)).transpose(),
+                || DocTable::open(&documents, verify(doctable::KIND)),
+                || forward.map(|p| ForwardIndex::open(&p, verify(forward::KIND))).transpose(),
             )
         },
         || {
             rayon::join(
                 || {
                     rayon::join(
-                        || seismic.map(|p| SeismicLists::open(&p, verify)).transpose(),
-                        || impact.map(|p| ImpactLists::open(&p, verify)).transpose(),
+                        || {
+                            seismic
+                                .map(|p| SeismicLists::open(&p, verify(seismic::KIND)))
+                                .transpose()
+                        },
+                        || impact.map(|p| ImpactLists::open(&p, verify(impact::KIND))).transpose(),
                     )
                 },
                 || {
                     rayon::join(
-                        || clusters.map(|p| Clusters::open(&p, verify)).transpose(),
+                        || clusters.map(|p| Clusters::open(&p, verify(clusters::KIND))).transpose(),
                         || {
                             rayon::join(
-                                || text.map(|p| TextIndex::open(&p, verify)).transpose(),
-                                || tokens.map(|p| TokenStore::open(&p, verify)).transpose(),
+                                || {
+                                    text.map(|p| TextIndex::open(&p, verify(text::KIND)))
+                                        .transpose()
+                                },
+                                || {
+                                    tokens
+                                        .map(|p| TokenStore::open(&p, verify(tokens::KIND)))
+                                        .transpose()
+                                },
                             )
                         },
                     )
@@ -379,16 +446,17 @@ fn open_segment(
             )
         },
     );
-    let provenance =
-        check(provenance::KIND)?.map(|path| Provenance::open(&path, verify)).transpose()?;
+    let provenance = check(provenance::KIND)?
+        .map(|path| Provenance::open(&path, verify(provenance::KIND)))
+        .transpose()?;
     let calibration = check(calibration::KIND)?
-        .map(|path| Calibration::open(&path, verify))
+        .map(|path| Calibration::open(&path, verify(calibration::KIND)))
         .transpose()?
         // Measured on other rows, it says nothing of these.
         .and_then(|(table, documents)| (documents == entry.rows).then_some(table));
     let deleted = match check(deleted::KIND)? {
         Some(path) => {
-            let (deleted, rows) = deleted::open(&path, verify)?;
+            let (deleted, rows) = deleted::open(&path, verify(deleted::KIND))?;
             if rows != entry.rows {
                 return Err(IndexError::corrupt(&path, "deleted rows of another segment"));
             }
@@ -428,6 +496,19 @@ fn open_segment(
         provenance.advise_random();
     }
     Ok(segment)
+}
+
+/// Compares a part that is not understood with its checksum: of a binary part all bytes but the last eight.
+fn check_unknown(path: &Path, part: &PartEntry) -> Result<(), IndexError> {
+    let bytes = MappedFile::open(path)?;
+    let end = bytes.len().saturating_sub(8);
+    let found = hex(xxhash_rust::xxh3::xxh3_64(&bytes[..end]));
+    let copy = bytes.get(end..).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes).map(hex);
+    if found != part.checksum || copy.as_ref() != Some(&part.checksum) {
+        let (path, expected) = (path.to_path_buf(), part.checksum.clone());
+        return Err(IndexError::Checksum { path, found, expected });
+    }
+    Ok(())
 }
 
 fn check_length(folder: &Path, part: &PartEntry) -> Result<(), IndexError> {

@@ -133,21 +133,24 @@ const SEGMENT_NAME: (&str, &str) =
 /// # Errors
 /// When a file cannot be read, there is not one segment, or the disk refuses.
 pub fn pack(folder: &Path, path: &Path, documents: u64) -> Result<Written, IndexError> {
-    let mut names: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(IndexError::io(folder))? {
-        let name = PathBuf::from(entry.map_err(IndexError::io(folder))?.file_name());
-        // Locks and tantivy's own list of files to collect are of no use to a reader.
-        if !name.to_string_lossy().starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
     let list = folder.join(TANTIVY_LIST);
     let text = std::fs::read_to_string(&list).map_err(IndexError::io(&list))?;
     let drawn = segment_name(&text)
         .ok_or_else(|| IndexError::corrupt(&list, "tantivy's list does not name one segment"))?;
     let text = text.replace(&drawn, SEGMENT_NAME.1);
     let drawn = drawn.replace('-', "");
+    let mut names: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(IndexError::io(folder))? {
+        let name = PathBuf::from(entry.map_err(IndexError::io(folder))?.file_name());
+        // Locks and tantivy's own list of files to collect are of no use to a reader, and what else lies
+        // there is not tantivy's.
+        let text = name.to_string_lossy();
+        if text == TANTIVY_LIST || text.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.'))
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
     let mut part = PartWriter::create(path, KIND, VERSION)?;
     let mut files = Vec::new();
     part.section("files")?;

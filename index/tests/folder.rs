@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use golden_copy::{copy, edit_manifest, manifest_name};
-use quarry_index::folder::{FolderWriter, read_current};
+use quarry_index::folder::{FolderWriter, Mark, read_current};
 use quarry_index::{Index, IndexError, Verify};
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -50,18 +50,37 @@ fn a_held_generation_is_kept_and_then_collected() {
 fn generations_are_never_numbered_twice() {
     let folder = copy();
     let mut writer = FolderWriter::open(folder.path()).unwrap();
-    // A writer that died between manifest and CURRENT.
-    fs::write(folder.path().join("manifest-7.json"), "{}").unwrap();
-    assert_eq!(commit_without_lists(&mut writer), 8);
+    // A writer that died between manifest and CURRENT; and a manifest of somebody else's.
+    let ours = fs::read(folder.path().join(manifest_name(folder.path()))).unwrap();
+    fs::write(folder.path().join("manifest-7.json"), ours).unwrap();
+    fs::write(folder.path().join("manifest-8.json"), "{\"name\": \"an app\"}").unwrap();
+    assert_eq!(commit_without_lists(&mut writer), 9);
     writer.collect().unwrap();
-    assert!(!names(folder.path()).contains("manifest-7.json"));
+    let after = names(folder.path());
+    assert!(!after.contains("manifest-7.json") && after.contains("manifest-8.json"), "{after:?}");
 }
 
 #[test]
 fn collection_touches_our_names_only() {
     let folder = copy();
-    let ours = [".new-abc.tmp", "0123456789abcdef0123456789abcdef-tokenizer.json", "left.qry"];
-    let theirs = ["notes.txt", "0123-tokenizer.json", "manifest-x.json", "new.tmp"];
+    let ours = [
+        ".new-abcDE1.tmp",
+        "0123456789abcdef0123456789abcdef-tokenizer.json",
+        "0123456789abcdef0123456789abcdef-forward.qry",
+        "0123456789abcdef0123456789abcdef-deleted-0123456789abcdef0123456789abcdef.qry",
+    ];
+    let theirs = [
+        "notes.txt",
+        "left.qry",
+        ".new-abc.tmp",
+        "0123-tokenizer.json",
+        "0123456789abcdef0123456789abcdef-notes.qry",
+        "0123456789ABCDEF0123456789ABCDEF-forward.qry",
+        "manifest-x.json",
+        "manifest-+3.json",
+        "manifest-9.json",
+        "new.tmp",
+    ];
     for name in ours.iter().chain(&theirs) {
         fs::write(folder.path().join(name), "x").unwrap();
     }
@@ -71,6 +90,11 @@ fn collection_touches_our_names_only() {
     assert!(ours.iter().all(|n| !after.contains(*n)), "{after:?}");
     assert!(theirs.iter().all(|n| after.contains(*n)), "{after:?}");
     assert!(after.contains("build"));
+    // A folder or a link is no file of ours, whatever it is called.
+    let id = "00112233445566778899aabbccddeeff";
+    fs::create_dir(folder.path().join(format!("{id}-text.qry"))).unwrap();
+    FolderWriter::open(folder.path()).unwrap().collect().unwrap();
+    assert!(names(folder.path()).contains(&format!("{id}-text.qry")));
 }
 
 #[test]
@@ -83,16 +107,79 @@ fn one_writer() {
     assert!(FolderWriter::open(folder.path()).is_ok());
 }
 
+/// Without an index a folder is taken if it is empty, or carries the mark of an unfinished build.
 #[test]
 fn folders_of_something_else() {
+    let nothing = |_: &Path| Mark::Nothing;
+    let foreign = |error: Result<FolderWriter, IndexError>| match error {
+        Err(IndexError::NotAnIndexFolder { found, .. }) => found,
+        other => panic!("{other:?}"),
+    };
+    for name in
+        ["thesis.tex", "x.qry", "manifest-7.json", "0123456789abcdef0123456789abcdef-forward.qry"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), "x").unwrap();
+        assert_eq!(foreign(FolderWriter::create(folder.path(), &nothing)), name);
+        assert_eq!(names(folder.path()).len(), 1, "nothing is left there");
+        let file = folder.path().join(name);
+        assert!(matches!(FolderWriter::create(&file, &nothing), Err(IndexError::Io { .. })));
+        // What an unfinished build marks is ours, whatever lies beside it.
+        fs::create_dir(folder.path().join("build")).unwrap();
+        assert_eq!(foreign(FolderWriter::create(folder.path(), &nothing)), name);
+        let marked = |_: &Path| Mark::Foreign;
+        assert!(matches!(
+            FolderWriter::create(folder.path(), &marked),
+            Err(IndexError::NotAnIndexFolder { .. })
+        ));
+        assert!(FolderWriter::create(folder.path(), &|_| Mark::Ours).is_ok());
+    }
+    // A lock that says something is no lock of ours.
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("thesis.tex"), "x").unwrap();
-    assert!(matches!(FolderWriter::open(folder.path()), Err(IndexError::NotAnIndexFolder { .. })));
-    assert_eq!(names(folder.path()).len(), 1);
-    let file = folder.path().join("thesis.tex");
-    assert!(matches!(FolderWriter::open(&file), Err(IndexError::Io { .. })));
+    fs::write(folder.path().join("LOCK"), "db").unwrap();
+    assert_eq!(foreign(FolderWriter::create(folder.path(), &nothing)), "LOCK");
+    fs::write(folder.path().join("LOCK"), "").unwrap();
+    assert!(FolderWriter::create(folder.path(), &nothing).is_ok());
     let new = folder.path().join("deep/er");
-    assert!(FolderWriter::open(&new).unwrap().current().is_none());
+    assert!(FolderWriter::create(&new, &nothing).unwrap().current().is_none());
+    // The CURRENT of another program is not ours to read, and nothing is made beside it.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("CURRENT"), "MANIFEST-000001\n").unwrap();
+    for opened in [FolderWriter::open(folder.path()), FolderWriter::create(folder.path(), &nothing)]
+    {
+        assert!(matches!(opened, Err(IndexError::Foreign { .. })), "{opened:?}");
+    }
+    assert_eq!(names(folder.path()).len(), 1);
+}
+
+/// Who changes an index makes none, nor a folder.
+#[test]
+fn only_a_build_makes_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let lacking = folder.path().join("lacking");
+    assert!(matches!(FolderWriter::open(&lacking), Err(IndexError::NoFolder { .. })));
+    assert!(matches!(read_current(&lacking), Err(IndexError::NoFolder { .. })));
+    assert!(matches!(FolderWriter::open(folder.path()), Err(IndexError::NoIndex { .. })));
+    assert!(names(folder.path()).is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn files_follow_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = copy();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // A file made plainly shows what the umask leaves.
+    let plain = folder.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    let mut writer = FolderWriter::open(folder.path()).unwrap();
+    commit_without_lists(&mut writer);
+    for name in ["CURRENT", "manifest-4.json"] {
+        assert_eq!(mode(&folder.path().join(name)), mode(&plain), "{name}");
+    }
+    let part = folder.path().join("part");
+    quarry_index::container::PartWriter::create(&part, "documents", 1).unwrap().finish(0).unwrap();
+    assert_eq!(mode(&part), mode(&plain));
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn vectors_to_the_bit() {
     ];
     for (row, components) in (0..).zip(want) {
         assert_eq!(forward.record(DocId(row)).iter().collect::<Vec<_>>(), components, "row {row}");
-        let vector = forward.vector(DocId(row));
+        let vector = forward.vector(DocId(row)).unwrap();
         let weights: Vec<f32> = components.iter().map(|c| f32::from(c.1) * 0.25).collect();
         assert_eq!(vector.weights(), weights, "row {row}");
     }

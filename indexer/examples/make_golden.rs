@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use quarry_index::calibration::{Calibration, Curve, Point, Setting};
-use quarry_index::folder::FolderWriter;
+use quarry_index::folder::{FolderWriter, Mark};
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{QUERY_TABLE, TOKENIZER};
 use quarry_indexer::{
@@ -39,12 +39,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         description: object(json!({"purpose": "golden index of format 1"})),
         source: json!("indexer/examples/make_golden.rs"),
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };
     build(documents().into_iter().map(Ok::<_, Infallible>), None, &options, &|_| {})?;
     // A second generation adds what a build with a model keeps of it.
-    let mut folder = FolderWriter::open(&out)?;
+    let mut folder = FolderWriter::create(&out, &|_| Mark::Nothing)?;
     let mut manifest = folder.current().cloned().ok_or("nothing was committed")?;
     manifest.encoders = object(json!({"sparse": {"name": "none", "purpose": "golden"}}));
     let id = manifest.segments[0].id.simple();

@@ -6,23 +6,24 @@
 //! A crash before the commit leaves the old generation (or none) and the finished shards; a crash
 //! after it leaves files that the next writer collects.
 
-use std::fs;
 use std::path::Path;
 
+use quarry_index::features::{Channels, Features, TokensKept};
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest};
-use quarry_index::{IndexError, QUERY_TABLE, TOKENIZER};
+use quarry_index::{QUERY_TABLE, TOKENIZER};
 use quarry_vectors::Document;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::BuildError;
 use crate::ingest::ingest;
-use crate::job::Job;
-use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event};
+use crate::job::{Job, Work};
+use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event, Lists};
 use crate::seal::{SealJob, Sealed, Totals, seal};
 use crate::spool::{Shard, shard_path, shard_paths};
+use crate::workspace::{self, Found};
 
 /// Key of the manifest's build description under which the identity of the build stands.
 pub(crate) const JOB: &str = "job";
@@ -49,7 +50,7 @@ where
 {
     options.check()?;
     encoder.map_or(Ok(()), EncoderSetup::check)?;
-    let mut folder = FolderWriter::open(&options.out)?;
+    let mut folder = FolderWriter::create(&options.out, &workspace::mark)?;
     let job = Job::new(options, encoder);
     if let Some(report) = prepare(&folder, &job, options)? {
         return Ok(report);
@@ -57,8 +58,7 @@ where
     // Leftovers of crashed builds go first, so that they cannot pile up.
     folder.collect()?;
     let build = options.out.join(BUILD);
-    fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
-    job.write(&build)?;
+    workspace::begin(&build, &job)?;
     let ingested = ingest(documents, encoder, (options, &[]), (&build, None), progress)?;
     let seal_job = SealJob {
         folder: folder.path(),
@@ -67,6 +67,9 @@ where
         options,
         tokens: encoder.map(|e| &e.tokens),
         kept: None,
+        channels: options
+            .channels
+            .unwrap_or(Channels { sparse: encoder.is_some(), bm25: encoder.is_some() }),
     };
     let sealed = seal(seal_job, progress)?;
     let kept = encoder.map(|setup| EncoderFiles {
@@ -74,8 +77,8 @@ where
         tokenizer: setup.tokenizer.as_deref(),
         query_table: setup.query_table.as_deref(),
     });
-    let report = commit(&mut folder, sealed, (options, job.facts()), kept)?;
-    remove_build(&build)?;
+    let report = commit(&mut folder, sealed, (options, job.facts()), (kept, None))?;
+    workspace::clear(&build)?;
     folder.collect()?;
     Ok(BuildReport {
         resumed_documents: ingested.resumed_documents,
@@ -97,7 +100,7 @@ pub(crate) fn commit(
     folder: &mut FolderWriter,
     sealed: Sealed,
     (options, facts): (&BuildOptions, &Map<String, Value>),
-    encoder: Option<EncoderFiles<'_>>,
+    (encoder, tokens): (Option<EncoderFiles<'_>>, Option<TokensKept>),
 ) -> Result<BuildReport, BuildError> {
     let mut assets = Vec::from_iter(sealed.lexicon);
     let mut encoders = Map::new();
@@ -113,6 +116,7 @@ pub(crate) fn commit(
     let mut description = options.description.clone();
     description.insert(JOB.into(), Value::Object(facts.clone()));
     let totals = sealed.totals;
+    let features = features(options, &totals);
     let unmet_fields =
         options.fields.keys().filter(|path| !totals.fields.contains_key(*path)).cloned().collect();
     let manifest = Manifest {
@@ -126,8 +130,9 @@ pub(crate) fn commit(
         build: description,
         encoders,
         fields: fields_of(options, &totals),
+        features: Features { tokens, ..features },
         assets,
-        segments: vec![sealed.segment],
+        segments: if totals.rows > 0 { vec![sealed.segment] } else { Vec::new() },
     };
     let committed = folder.commit(manifest)?;
     let mut report =
@@ -137,6 +142,20 @@ pub(crate) fn commit(
         report.mean_components = totals.components as f64 / totals.rows as f64;
     }
     Ok(report)
+}
+
+/// What a new index has: without documents and an encoder it is open which channels.
+fn features(options: &BuildOptions, totals: &Totals) -> Features {
+    let (sparse, bm25) = (totals.has_vectors, totals.has_text);
+    let decided = totals.rows > 0 || sparse || bm25;
+    let mut features =
+        Features { channels: decided.then_some(Channels { sparse, bm25 }), ..Features::default() };
+    if let Lists::These { impact, seismic, clusters } = options.lists {
+        features.impact = impact;
+        features.seismic = seismic.then_some(options.seismic);
+        features.clusters = clusters.then_some(options.clusters);
+    }
+    features
 }
 
 /// The types of fields that hold from now on: those that were known, and those that were met.
@@ -153,7 +172,12 @@ fn prepare(
     options: &BuildOptions,
 ) -> Result<Option<BuildReport>, BuildError> {
     let build = options.out.join(BUILD);
-    let unfinished = Job::read(&build)?;
+    let unfinished = match workspace::look(&build)? {
+        Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
+        // Other work is begun again when it is wanted again.
+        Found::Ours(job) if job.work() == Work::Build => Some(job),
+        Found::Ours(_) | Found::Nothing => None,
+    };
     if options.resume {
         if let Some(before) = &unfinished {
             before.check_same(job, &options.out)?;
@@ -178,7 +202,7 @@ fn prepare(
             });
         }
     }
-    remove_build(&build)?;
+    workspace::clear(&build)?;
     Ok(None)
 }
 
@@ -200,13 +224,6 @@ pub(crate) fn count_done(build: &Path) -> Result<u64, BuildError> {
         documents += Shard::open(&path)?.meta.documents;
     }
     Ok(documents)
-}
-
-pub(crate) fn remove_build(build: &Path) -> Result<(), BuildError> {
-    match fs::remove_dir_all(build) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IndexError::io(build)(e).into()),
-        _ => Ok(()),
-    }
 }
 
 pub(crate) fn report_of(manifest: &Manifest) -> BuildReport {

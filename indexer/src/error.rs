@@ -30,6 +30,89 @@ pub enum BuildError {
         /// The encoder given.
         given: String,
     },
+    /// Documents are added that are split, or traced, in another way.
+    #[error(
+        "{}: built with {what}: {built}, given: {given}; add with the same, or build the index again",
+        path.display()
+    )]
+    OtherRules {
+        /// Its folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As the index has it.
+        built: String,
+        /// As it is given.
+        given: String,
+    },
+    /// Documents are added to an index with token embeddings, and nobody makes theirs.
+    #[error(
+        "{}: the index has token embeddings, made by {made_by}: give that model, or add --without-tokens, and \
+         fill the gap later with `quarry tokens add`", path.display()
+    )]
+    NeedsTokens {
+        /// Its folder.
+        path: PathBuf,
+        /// What made the index's.
+        made_by: String,
+    },
+    /// Token embeddings are made by another model, or stored otherwise, than those that are there.
+    #[error(
+        "{}: its token embeddings were made by {made_by}, those given are {given}; documents of both would not \
+         compare", path.display()
+    )]
+    OtherTokens {
+        /// Its folder.
+        path: PathBuf,
+        /// What made the index's, or how they are stored.
+        made_by: String,
+        /// What is given.
+        given: String,
+    },
+    /// Token embeddings are added with documents, and the index has none.
+    #[error("{}: the index has no token embeddings; `quarry tokens add` adds them to all of it", path.display())]
+    NoTokensThere {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Segments cannot be merged without losing token embeddings.
+    #[error(
+        "{}: token embeddings would be lost, since these segments have {}: {}; `quarry tokens add {}{}` {}",
+        path.display(), if *none { "none" } else { "them stored otherwise" }, segments.join(", "),
+        path.display(), if *none { "" } else { " --replace" },
+        if *none { "fills them" } else { "makes them alike" }
+    )]
+    TokensMissing {
+        /// Its folder.
+        path: PathBuf,
+        /// Which segments, with their documents.
+        segments: Vec<String>,
+        /// Whether they have none at all, or others.
+        none: bool,
+    },
+    /// A merge would lose a part that this build does not know.
+    #[error(
+        "{}: segment {segment} has a part `{kind}`, which this build does not know and could not carry over; merge \
+         with the version of quarry that wrote it", path.display()
+    )]
+    UnknownKind {
+        /// Its folder.
+        path: PathBuf,
+        /// The segment.
+        segment: String,
+        /// The kind.
+        kind: String,
+    },
+    /// Documents were added, and the merge that follows failed.
+    #[error(
+        "the documents were added (generation {generation}), but segments could not be merged: {source}"
+    )]
+    NotMerged {
+        /// The generation that has them.
+        generation: u64,
+        /// Why.
+        source: Box<BuildError>,
+    },
     /// Documents with vectors are added to an index without, or the other way round.
     #[error(
         "{}: its documents have {}vectors, those given have {}", path.display(),
@@ -131,6 +214,17 @@ pub enum BuildError {
         path: PathBuf,
         /// Documents in finished shards.
         documents: u64,
+    },
+    /// The folder of unfinished work holds something of somebody else's.
+    #[error(
+        "{}: holds `{name}` and no record of an unfinished build of ours; quarry works in a folder of this \
+         name, so move it away", path.display()
+    )]
+    ForeignBuild {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there.
+        name: String,
     },
     /// The unfinished build had other inputs.
     #[error("{path}: cannot resume: `{what}` was {was}, now {now}; build with --overwrite instead")]

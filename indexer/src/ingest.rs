@@ -243,7 +243,7 @@ impl Encoding<'_> {
         (mut documents, fields): Batch,
         terms: &mut Terms,
     ) -> Result<(Vec<SpoolDoc>, ShardMeta), BuildError> {
-        let pieces = pieces(&documents, self.encoder.and_then(|e| e.splitter))?;
+        let pieces = pieces(&documents, self.encoder.and_then(|e| e.passages).map(|p| p.splitter))?;
         let mut meta = ShardMeta {
             documents: documents.len() as u64,
             rows: pieces.len() as u64,

@@ -1,11 +1,13 @@
-//! The record of an unfinished build, beside its shards: what has to be the same for the build to
-//! be continued.
+//! The record of unfinished work, beside its shards: whose work it is, and for a build what has to be
+//! the same for it to be continued.
+//!
+//! The record is also the mark of a folder: what carries none was not made by us, and is not touched.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use quarry_index::IndexError;
+use quarry_index::folder::replace_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -15,10 +17,33 @@ use crate::options::{BuildOptions, EncoderSetup};
 pub(crate) const FILE: &str = "job.json";
 /// Version of what shards and this record look like; another one cannot be resumed.
 const VERSION: u32 = 3;
+const MAGIC: &str = "quarry-build";
+/// How every record begins.
+const HEAD: &[u8] = b"{\n  \"magic\": \"quarry-build\"";
+/// Facts that every build has; records without `magic` are known by them.
+const FACTS: [&str; 6] =
+    ["version", "source", "encoder", "shard_documents", "vocabulary_terms", "provenance"];
 
-/// What identifies a build.
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Work {
+    /// An index, or a share of one, is built: its shards are worth going on with.
+    #[default]
+    Build,
+    /// Token embeddings are added: so are theirs.
+    Tokens,
+    /// Documents are added, segments merged, lists added, shares joined: begun again when interrupted.
+    Change,
+}
+
+/// What identifies unfinished work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
+    #[serde(default)]
+    magic: String,
+    #[serde(default)]
+    work: Work,
     facts: Map<String, Value>,
 }
 
@@ -31,13 +56,30 @@ impl Job {
         facts.insert("shard_documents".into(), json!(options.shard_documents));
         facts.insert("vocabulary_terms".into(), json!(options.vocabulary.as_ref().map(Vec::len)));
         facts.insert("provenance".into(), json!(encoder.is_some_and(|e| e.provenance)));
+        if let Some(passages) = encoder.and_then(|e| e.passages) {
+            facts.insert("passages".into(), json!([passages.tokens, passages.overlap]));
+        }
         if !options.fields.is_empty() {
             facts.insert("fields".into(), json!(options.fields));
         }
+        Self::of(Work::Build, facts)
+    }
+
+    /// The mark of work that is begun again when it is interrupted.
+    pub(crate) fn change() -> Self {
+        Self::of(Work::Change, Map::new())
+    }
+
+    /// Token embeddings of this source are added.
+    pub(crate) fn tokens(source: &Value) -> Self {
+        Self::of(Work::Tokens, Map::from_iter([("source".to_owned(), source.clone())]))
+    }
+
+    fn of(work: Work, facts: Map<String, Value>) -> Self {
         // Through text, so that a record read back compares equal.
         let facts =
             serde_json::to_string(&facts).and_then(|t| serde_json::from_str(&t)).unwrap_or(facts);
-        Self { facts }
+        Self { magic: MAGIC.to_owned(), work, facts }
     }
 
     /// The same with one more fact.
@@ -46,39 +88,47 @@ impl Job {
         self
     }
 
+    /// What is being done.
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
+
     /// For the manifest, so that a finished build is known again.
     pub(crate) fn facts(&self) -> &Map<String, Value> {
         &self.facts
     }
 
+    /// The record in a folder; none where there is none, or one that is not ours.
     pub(crate) fn read(build: &Path) -> Result<Option<Self>, BuildError> {
         let path = build.join(FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(IndexError::io(&path)(e).into()),
-        };
-        let job = serde_json::from_slice(&bytes).map_err(|e| {
-            IndexError::corrupt(&path, format!("record of an unfinished build: {e}"))
-        })?;
-        Ok(Some(job))
+        if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
+            return Ok(None);
+        }
+        let bytes = fs::read(&path).map_err(IndexError::io(&path))?;
+        let job = serde_json::from_slice(&bytes).ok();
+        Ok(job.filter(|job: &Self| {
+            job.magic == MAGIC
+                || (job.magic.is_empty() && FACTS.iter().all(|fact| job.facts.contains_key(*fact)))
+        }))
     }
 
     pub(crate) fn write(&self, build: &Path) -> Result<(), BuildError> {
         let path = build.join(FILE);
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(|e| IndexError::corrupt(&path, e.to_string()))?;
-        let mut file = tempfile::NamedTempFile::new_in(build).map_err(IndexError::io(&path))?;
-        file.write_all(&bytes).map_err(IndexError::io(&path))?;
-        file.as_file().sync_all().map_err(IndexError::io(&path))?;
-        file.persist(&path).map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
-        Ok(())
+        Ok(replace_file(&path, &bytes)?)
+    }
+
+    /// Whether a file is the beginning of a record: a crash came while it was written.
+    pub(crate) fn is_begun(path: &Path) -> bool {
+        let file = fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() < 1 << 20);
+        file && fs::read(path).is_ok_and(|b| b.starts_with(HEAD) || HEAD.starts_with(&b))
     }
 
     /// Refuses to continue a build that was another one.
     pub(crate) fn check_same(&self, now: &Self, folder: &Path) -> Result<(), BuildError> {
-        for (what, value) in &now.facts {
-            let was = self.facts.get(what).unwrap_or(&Value::Null);
+        for what in now.facts.keys().chain(self.facts.keys()) {
+            let [was, value] = [self, now].map(|job| job.facts.get(what).unwrap_or(&Value::Null));
             if was != value {
                 return Err(BuildError::ResumeMismatch {
                     path: folder.to_path_buf(),
@@ -89,5 +139,32 @@ impl Job {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_known_whole_and_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        assert!(Job::read(folder.path()).unwrap().is_none());
+        Job::tokens(&json!("x")).write(folder.path()).unwrap();
+        assert_eq!(Job::read(folder.path()).unwrap().unwrap(), Job::tokens(&json!("x")));
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.starts_with(HEAD));
+        for cut in [0, 1, HEAD.len(), bytes.len() - 1] {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(Job::is_begun(&path), "{cut}");
+            assert!(Job::read(folder.path()).unwrap().is_none(), "{cut}");
+        }
+        for foreign in ["{}", "{\"facts\":{}}", "{\"magic\":\"webpack\",\"facts\":{}}", "job"] {
+            fs::write(&path, foreign).unwrap();
+            assert!(!Job::is_begun(&path), "{foreign}");
+            assert!(Job::read(folder.path()).unwrap().is_none(), "{foreign}");
+        }
     }
 }

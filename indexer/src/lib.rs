@@ -24,14 +24,18 @@ mod text;
 mod tokens;
 mod unseal;
 mod upgrade;
+mod workspace;
 
 pub use build::build;
 pub use calibration::store_calibration;
 pub use error::BuildError;
-pub use living::{AddReport, DeleteReport, MOST_SEGMENTS, Merge, MergeReport, add, delete, merge};
+pub use living::{
+    AddReport, AddTokens, Adding, AsBuilt, DeleteReport, MOST_SEGMENTS, Merge, MergeReport, add,
+    delete, merge,
+};
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, MANY_ROWS,
-    default_clusters, default_seismic,
+    Passages, default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use quarry_index::clusters::ClusterParams;
+use quarry_index::features::{Channels, Features};
 use quarry_index::fields::FieldRules;
 use quarry_index::impact::MOST_DOCUMENTS;
 use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
@@ -48,6 +49,16 @@ impl Lists {
     pub const SEISMIC: Self = Self::These { impact: false, seismic: true, clusters: false };
     /// Clusters alone.
     pub const CLUSTERS: Self = Self::These { impact: false, seismic: false, clusters: true };
+
+    /// The lists that an index has, and those that so many rows ask for.
+    pub(crate) fn of(features: &Features, rows: u64) -> Self {
+        let (auto, fits) = (Self::Auto, rows <= MOST_DOCUMENTS);
+        Self::These {
+            impact: auto.impact(rows) || (features.impact && fits),
+            seismic: auto.seismic(rows) || features.seismic.is_some(),
+            clusters: auto.clusters(rows) || (features.clusters.is_some() && fits),
+        }
+    }
 
     /// Whether a segment of this many rows gets impact-ordered lists.
     pub(crate) fn impact(self, rows: u64) -> bool {
@@ -117,6 +128,9 @@ pub struct BuildOptions {
     pub source: Value,
     /// Whether ids are known to be unique (ordinals of binary files), so that no check is needed.
     pub ids_are_unique: bool,
+    /// What the index has even without a document that brings it; otherwise what its documents bring, and
+    /// both with an encoder.
+    pub channels: Option<Channels>,
     /// Names of terms by number, for vectors given by term number.
     pub vocabulary: Option<Vec<String>>,
     /// Types of the documents' other fields, by path; other paths get the JSON kind of their first
@@ -193,6 +207,23 @@ pub fn default_clusters() -> ClusterParams {
     ClusterParams { size: 4, components: 256 }
 }
 
+/// How texts are cut into passages; the numbers are kept, so that texts that are added are cut alike.
+#[derive(Clone, Copy)]
+pub struct Passages<'a> {
+    /// Cuts.
+    pub splitter: &'a dyn SplitText,
+    /// Tokens of a passage.
+    pub tokens: u32,
+    /// Tokens that neighbours share, about.
+    pub overlap: u32,
+}
+
+impl std::fmt::Debug for Passages<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Passages({}, {})", self.tokens, self.overlap)
+    }
+}
+
 /// An encoder and what the index keeps of it.
 pub struct EncoderSetup<'a> {
     /// Turns passages into vectors.
@@ -206,8 +237,8 @@ pub struct EncoderSetup<'a> {
     /// Its table of query token weights.
     pub query_table: Option<Vec<u8>>,
     /// Cuts long texts into passages, each a row of its own; without, what exceeds the model's
-    /// longest input is lost. The build's `source` has to tell one way of cutting from another.
-    pub splitter: Option<&'a dyn SplitText>,
+    /// longest input is lost.
+    pub passages: Option<Passages<'a>>,
     /// Whether the origin of each component is kept; the encoder has to tell them.
     pub provenance: bool,
 }

@@ -12,19 +12,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quarry_index::clusters::ClusterParams;
-use quarry_index::folder::{BUILD, FolderWriter};
+use quarry_index::features::{Channels, Features};
 use quarry_index::manifest::SegmentEntry;
 use quarry_index::seismic::SeismicParams;
-use quarry_index::{Index, IndexError, Segment, Verify};
+use quarry_index::{Index, IndexError, Segment};
 use serde_json::{Map, Value};
 
 use crate::BuildError;
-use crate::build::{count_done, remove_build};
 use crate::job::Job;
+use crate::living::{Checked, Opened};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::workspace;
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -50,15 +51,7 @@ pub fn add_lists(
     add: &AddOptions,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<u64>, BuildError> {
-    let mut writer = FolderWriter::open(folder)?;
-    let build = folder.join(BUILD);
-    if Job::read(&build)?.is_some() {
-        let documents = count_done(&build)?;
-        return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
-    }
-    remove_build(&build)?;
-    writer.collect()?;
-    let index = Index::open(folder, Verify::Full)?;
+    let Opened { mut writer, index, build } = Opened::take(folder, Checked::All, |_| false)?;
     if !index.has_sparse() {
         return Err(IndexError::Missing {
             path: folder.to_path_buf(),
@@ -69,7 +62,8 @@ pub fn add_lists(
     }
     let mut manifest = index.manifest().clone();
     let seed = manifest.seed;
-    let mut changed = false;
+    manifest.features = features(&index, add);
+    let mut changed = manifest.features != *index.features();
     for (entry, segment) in manifest.segments.iter_mut().zip(index.segments()) {
         let lacks = Lists::These {
             impact: add.impact && segment.impact().is_none(),
@@ -83,7 +77,7 @@ pub fn add_lists(
         let mut options = options(folder, (add, seed), segment, lacks);
         options.fields = index.manifest().fields.clone();
         options.check()?;
-        fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+        workspace::begin(&build, &Job::change())?;
         if lacks.clusters(entry.rows) {
             *entry = sealed_anew(segment, &build, &options, progress)?;
         } else if let Some(forward) = segment.forward() {
@@ -94,16 +88,30 @@ pub fn add_lists(
                 options: &options,
                 tokens: None,
                 kept: None,
+                channels: Channels { sparse: true, bm25: false },
             };
             entry.parts.extend(write_lists(&job, entry.id, (forward, None), progress)?);
         }
     }
+    // Nothing is left of a segment whose documents were all deleted, when it is sealed anew.
+    manifest.segments.retain(|segment| !segment.parts.is_empty());
     // A generation that is open is kept: let go of it, so that its files can be collected.
     drop(index);
     let generation = if changed { Some(writer.commit(manifest)?.generation) } else { None };
-    remove_build(&build)?;
+    workspace::clear(&build)?;
     writer.collect()?;
     Ok(generation)
+}
+
+/// What the index has with these lists.
+fn features(index: &Index, add: &AddOptions) -> Features {
+    let had = index.features();
+    Features {
+        impact: had.impact || add.impact,
+        seismic: had.seismic.or(add.seismic),
+        clusters: had.clusters.or(add.clusters),
+        ..had.clone()
+    }
 }
 
 /// The options of a build that would leave what is wanted. A segment that is sealed anew gets all
@@ -137,6 +145,7 @@ fn options(
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: true,
+        channels: None,
         vocabulary: None,
         fields: quarry_index::fields::FieldRules::new(),
     }
@@ -154,8 +163,7 @@ fn sealed_anew(
     };
     let meta = forward.meta();
     let shards = unseal(segment, (build, 0), progress)?;
-    let kept =
-        Kept { dimension: meta.dimension, quantization: Some(meta.quantization), has_text: false };
+    let kept = Kept { dimension: meta.dimension, quantization: Some(meta.quantization) };
     let folder: PathBuf = options.out.clone();
     let shards = shard_paths(build, shards);
     let job = SealJob {
@@ -165,12 +173,16 @@ fn sealed_anew(
         options,
         tokens: None,
         kept: Some(kept),
+        channels: Channels { sparse: true, bm25: segment.text().is_some() },
     };
     let sealed = seal(job, progress)?;
     for path in &shards {
         fs::remove_file(path).map_err(IndexError::io(path))?;
     }
     let mut entry = sealed.segment;
+    if entry.rows == 0 {
+        return Ok(entry);
+    }
     if let Some(part) = tokens_in_order(&[segment], &folder, &entry)? {
         entry.parts.push(part);
     }

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use quarry_index::doctable::{self, DocTableBuilder};
+use quarry_index::features::Channels;
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::FolderWriter;
 use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
@@ -28,6 +29,7 @@ use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
 use crate::text::TextBuilder;
+use crate::workspace::TEXT;
 
 /// Documents between two reports of progress.
 const STEP: usize = 1 << 16;
@@ -39,8 +41,8 @@ pub(crate) struct Totals {
     pub(crate) rows: u64,
     pub(crate) components: u64,
     pub(crate) empty_vectors: u64,
-    has_text: bool,
-    has_vectors: bool,
+    pub(crate) has_text: bool,
+    pub(crate) has_vectors: bool,
     dimension: u32,
     weights: WeightStats,
     /// Types of other fields that the shards met.
@@ -65,7 +67,8 @@ impl Totals {
     }
 }
 
-/// A sealed segment with the index-wide lexicon.
+/// A sealed segment with the index-wide lexicon; without documents a segment of no parts, which no
+/// manifest names.
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) segment: SegmentEntry,
@@ -85,18 +88,18 @@ pub(crate) struct SealJob<'a> {
     pub(crate) options: &'a BuildOptions,
     /// The encoder's vocabulary by term id.
     pub(crate) tokens: Option<&'a Vec<String>>,
-    /// For documents that were sealed before.
+    /// For documents that come into an index that is there.
     pub(crate) kept: Option<Kept>,
+    /// What the segment has even if none of its documents brings it.
+    pub(crate) channels: Channels,
 }
 
-/// What documents that were sealed before keep; the index has its lexicon.
+/// What documents keep that come into an index that is there; it has its lexicon.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     pub(crate) dimension: u32,
     /// How their weights are stored; chosen anew without.
     pub(crate) quantization: Option<Quantization>,
-    /// Whether there is a text part even if none of them has a text: the index's other segments have.
-    pub(crate) has_text: bool,
 }
 
 /// Seals all shards into one segment.
@@ -107,6 +110,8 @@ pub(crate) fn seal(
     let mut rows = Rows::open(job.shards)?;
     let mut totals = Totals::default();
     rows.take_metas().for_each(|meta| totals.add(meta));
+    totals.has_vectors |= job.channels.sparse;
+    totals.has_text |= job.channels.bm25;
     let id = Uuid::new_v4();
     let tokens = job.tokens.or(job.options.vocabulary.as_ref());
     let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
@@ -131,6 +136,10 @@ pub(crate) fn seal(
     } else {
         None
     };
+    if totals.rows == 0 {
+        let segment = SegmentEntry { id, rows: 0, documents: 0, parts: Vec::new() };
+        return Ok(Sealed { segment, lexicon, totals, order: None });
+    }
     let order = if job.options.lists.clusters(totals.rows) && totals.has_vectors {
         rows.locate()?;
         let how = (job.options.clusters.size, job.options.seed);
@@ -139,9 +148,8 @@ pub(crate) fn seal(
         None
     };
     let input = Input { rows: &rows, order: order.as_ref() };
-    let has_text = totals.has_text || job.kept.is_some_and(|kept| kept.has_text);
     let (text, others) = rayon::join(
-        || if has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
+        || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let mut parts = others?;
@@ -196,7 +204,7 @@ fn write_lexicon(
 
 fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
     let memory = job.options.memory / 4;
-    let mut builder = TextBuilder::create(&job.build.join("text"), memory, &job.options.fields)?;
+    let mut builder = TextBuilder::create(&job.build.join(TEXT), memory, &job.options.fields)?;
     match input.order {
         Some(order) => stored_in_order(input.rows, order, memory, |stored| builder.add(stored))?,
         None => {

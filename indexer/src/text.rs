@@ -22,6 +22,7 @@ use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::{Index, IndexSettings, TantivyDocument};
 
 use crate::BuildError;
+use crate::workspace::clear_text;
 
 /// Least arena that tantivy works with.
 const LEAST_ARENA: usize = 16 << 20;
@@ -50,15 +51,13 @@ impl std::fmt::Debug for TextBuilder {
 }
 
 impl TextBuilder {
-    /// Works under `folder`, which is emptied first.
+    /// Works under `folder`, of which what an earlier run left is removed first.
     pub(crate) fn create(
         folder: &Path,
         memory: u64,
         fields: &FieldRules,
     ) -> Result<Self, BuildError> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).map_err(IndexError::io(folder))?;
-        }
+        clear_text(folder)?;
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let arena = usize::try_from(memory).unwrap_or(usize::MAX).max(LEAST_ARENA);
         let keyword = |rule: &FieldRule| *rule == FieldRule::Given(FieldType::Keyword);
@@ -138,7 +137,7 @@ impl TextBuilder {
         };
         let written = pack(&merged, path, self.documents)?;
         self.full.clear();
-        fs::remove_dir_all(&self.folder).map_err(IndexError::io(&self.folder))?;
+        clear_text(&self.folder)?;
         Ok(written)
     }
 }

@@ -50,17 +50,20 @@ pub(crate) fn unseal(
     Ok(shard)
 }
 
-/// The token embeddings of the same documents, in the new segment's order; none where an old segment
-/// has none, or they are not stored alike.
+/// The token embeddings of the same documents, in the new segment's order; none where no old segment has
+/// any. Who calls has made sure that all have them, stored alike.
 pub(crate) fn tokens_in_order(
     old: &[&Segment],
     folder: &Path,
     new: &SegmentEntry,
 ) -> Result<Option<PartEntry>, BuildError> {
-    let stores: Option<Vec<_>> = old.iter().map(|segment| segment.tokens()).collect();
-    let Some(stores) = stores.filter(|stores| !stores.is_empty() && tokens::alike(stores)) else {
+    let stores: Vec<_> = old.iter().filter_map(|segment| segment.tokens()).collect();
+    if stores.is_empty() {
         return Ok(None);
-    };
+    }
+    if stores.len() < old.len() {
+        return Err(IndexError::corrupt(folder, "segments without token embeddings").into());
+    }
     let Some(documents) = new.parts.iter().find(|p| p.kind == doctable::KIND) else {
         return Err(IndexError::corrupt(folder, "a segment without a document table").into());
     };
@@ -99,7 +102,7 @@ fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
         None => String::new(),
     };
     let passage = span(segment.documents(), doc);
-    let vector = segment.forward().map_or_else(SparseVector::default, |f| f.vector(doc));
+    let vector = segment.forward().map(|f| f.vector(doc)).transpose()?.unwrap_or_default();
     let origins = segment.provenance().map_or_else(Vec::new, |p| p.record(doc).to_vec());
     Ok(SpoolDoc { id, line: 0, passage, stored, vector, origins })
 }

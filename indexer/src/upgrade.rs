@@ -14,6 +14,7 @@ use std::path::Path;
 
 use quarry_index::clusters;
 use quarry_index::container::Part;
+use quarry_index::features::Channels;
 use quarry_index::folder::{BUILD, FolderWriter, read_current};
 use quarry_index::forward::ForwardIndex;
 use quarry_index::lexicon::{self, Lexicon};
@@ -28,11 +29,13 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::BuildError;
-use crate::build::{exists, remove_build};
+use crate::build::{count_done, exists};
+use crate::job::{Job, Work};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, Sealed, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::workspace::{self, Found};
 
 /// Key of the manifest's build description: which index it was made of.
 const UPGRADED: &str = "upgraded_from";
@@ -77,30 +80,37 @@ pub fn upgrade(
     }
     let index = Index::open_sources(from, Verify::Full)?;
     drop(lease);
-    let mut writer = FolderWriter::open(out)?;
+    let mut writer = FolderWriter::create(out, &workspace::mark)?;
     if let Some(current) = writer.current().filter(|_| !overwrite || same(from, out)) {
         return Err(exists(current, out));
     }
     let build = out.join(BUILD);
-    remove_build(&build)?;
+    match workspace::look(&build)? {
+        Found::Ours(job) if job.work() == Work::Build && !overwrite => {
+            let documents = count_done(&build)?;
+            return Err(BuildError::Interrupted { path: out.to_path_buf(), documents });
+        }
+        Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
+        Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
+    }
     writer.collect()?;
-    fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+    workspace::begin(&build, &Job::change())?;
     let mut upgraded = Manifest {
         format: FORMAT,
         uuid: Uuid::new_v4(),
         written_by: format!("quarry {}", env!("CARGO_PKG_VERSION")),
+        features: index.features().clone(),
         assets: Vec::new(),
         segments: Vec::new(),
         ..index.manifest().clone()
     };
     let source = json!({"uuid": manifest.uuid, "generation": manifest.generation, "written_by": manifest.written_by});
     upgraded.build.insert(UPGRADED.into(), source);
-    let last = index.segments().len().saturating_sub(1);
-    for (at, segment) in index.segments().iter().enumerate() {
+    for segment in index.segments() {
         let deleted = segment.deleted().map_or(0, roaring::RoaringBitmap::len);
         report.dropped += deleted;
-        // A segment without documents goes, unless the index would have none.
-        if deleted == segment.entry().rows && !(at == last && upgraded.segments.is_empty()) {
+        // A segment without documents goes; the manifest says what the index is all the same.
+        if deleted == segment.entry().rows {
             continue;
         }
         upgraded.segments.push(anew(&index, segment, (out, &build), memory, progress)?);
@@ -110,7 +120,7 @@ pub fn upgrade(
     report.documents = upgraded.documents();
     drop(index);
     writer.commit(upgraded)?;
-    remove_build(&build)?;
+    workspace::clear(&build)?;
     writer.collect()?;
     Ok(report)
 }
@@ -154,8 +164,8 @@ fn anew(
         kept: Some(Kept {
             dimension: index.lexicon().map_or(0, Lexicon::len),
             quantization: segment.forward().map(|f: &ForwardIndex| f.meta().quantization),
-            has_text: segment.text().is_some(),
         }),
+        channels: Channels { sparse: segment.forward().is_some(), bm25: segment.text().is_some() },
     };
     let Sealed { segment: mut entry, .. } = seal(job, progress)?;
     for path in &shards {
@@ -193,6 +203,7 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: true,
+        channels: None,
         vocabulary: None,
         fields: index.manifest().fields.clone(),
     }

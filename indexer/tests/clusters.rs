@@ -131,7 +131,7 @@ fn every_part_follows_the_order() {
         let old = before.documents().find(id).next().unwrap();
         moved += u32::from(old != row);
         let vectors = (before.forward().unwrap(), after.forward().unwrap());
-        assert_eq!(vectors.0.vector(old), vectors.1.vector(row));
+        assert_eq!(vectors.0.vector(old).unwrap(), vectors.1.vector(row).unwrap());
         let texts = (before.text().unwrap(), after.text().unwrap());
         assert_eq!(texts.0.stored(old).unwrap(), texts.1.stored(row).unwrap());
     }

@@ -185,7 +185,7 @@ fn leftovers_of_a_crash_are_collected() {
     let options = options(out.path());
     interrupt(&documents, 70, None, &options);
     let part = "0123456789abcdef0123456789abcdef-forward.qry";
-    for left in ["build/.new-abc.tmp", ".new-def.tmp", part, "manifest-3.json"] {
+    for left in ["build/.new-abcdef.tmp", ".new-ghijkl.tmp", part] {
         fs::write(out.path().join(left), "torn").unwrap();
     }
     fs::create_dir_all(out.path().join("build/text/0")).unwrap();

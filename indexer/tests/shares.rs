@@ -18,8 +18,8 @@ use collection::{
 use quarry_index::tokens::Form;
 use quarry_index::{Index, IndexError, Verify};
 use quarry_indexer::{
-    BuildError, BuildOptions, EncoderSetup, JoinOptions, Levels, Lists, Share, ShareReport,
-    TokenInput, TokenOptions, add_tokens, build_share, join,
+    BuildError, BuildOptions, EncoderSetup, JoinOptions, Levels, Lists, Passages, Share,
+    ShareReport, TokenInput, TokenOptions, add_tokens, build_share, join,
 };
 use quarry_vectors::{Document, EncodeError, EncodeTokens, Passage, SplitText, TokenEmbeddings};
 use serde_json::json;
@@ -104,8 +104,9 @@ impl Case {
 
     fn with_setup<T>(&self, run: impl FnOnce(Option<&EncoderSetup<'_>>) -> T) -> T {
         let encoder = FakeEncoder::default();
-        let splitter = self.split.then_some(&FiveWords as &dyn SplitText);
-        let setup = EncoderSetup { splitter, ..setup(&encoder, "fake") };
+        let five = Passages { splitter: &FiveWords, tokens: 5, overlap: 0 };
+        let passages = self.split.then_some(five);
+        let setup = EncoderSetup { passages, ..setup(&encoder, "fake") };
         run(self.with_encoder.then_some(&setup))
     }
 
@@ -173,13 +174,14 @@ fn parts(folder: &Path) -> (BTreeMap<String, (u64, String)>, String) {
     let count = parts.len();
     let parts: BTreeMap<_, _> = parts.into_iter().collect();
     assert_eq!(parts.len(), count, "one segment, one part of a kind");
-    let segment = &manifest.segments[0];
+    assert!(manifest.segments.len() <= 1);
     let rest = json!({
         "seed": manifest.seed,
         "build": manifest.build,
         "encoders": manifest.encoders,
-        "rows": segment.rows,
-        "documents": segment.documents,
+        "features": manifest.features,
+        "rows": manifest.segments.iter().map(|s| s.rows).sum::<u64>(),
+        "documents": manifest.documents(),
     });
     (parts, rest.to_string())
 }
@@ -289,8 +291,17 @@ fn a_repeated_id_is_named_wherever_it_stands() {
     case.share_of(&case.documents, 1, 2, &unchecked).unwrap();
     let record = |share: &str| case.at(share).join("shard-of-build.json");
     let text = fs::read_to_string(record("c")).unwrap();
-    let text = text.replace("\"ids_are_unique\": true", "\"ids_are_unique\": false");
-    fs::write(record("c"), text).unwrap();
+    // Its checksum is that of the record without one, as compact JSON.
+    let mut edited: serde_json::Value = serde_json::from_str(&text).unwrap();
+    edited["sealing"]["ids_are_unique"] = false.into();
+    fs::write(record("c"), serde_json::to_vec(&edited).unwrap()).unwrap();
+    let error = case.join(&[case.at("c"), case.at("b")], "out").unwrap_err();
+    let found = match error {
+        BuildError::Index(IndexError::Checksum { found, .. }) => found,
+        other => panic!("{other}"),
+    };
+    edited["checksum"] = found.into();
+    fs::write(record("c"), serde_json::to_vec(&edited).unwrap()).unwrap();
     let error = case.join(&[case.at("c"), case.at("b")], "out").unwrap_err();
     assert!(
         matches!(&error, BuildError::DuplicateId { id, first: 3, line: 190 } if id == "doc-2"),

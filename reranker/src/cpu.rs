@@ -20,6 +20,7 @@ use quarry_vectors::{DocId, TokenEmbeddings, TopK};
 use rayon::prelude::*;
 
 use crate::kernels::{Kernels, Scored, Scratch, lines};
+use crate::partial;
 use crate::prune::{self, EarlyExit};
 use crate::query::QueryRows;
 
@@ -57,13 +58,13 @@ impl CpuReranker {
     /// form there is.
     ///
     /// # Errors
-    /// When a segment has no token embeddings, or segments have them in other dimensions.
+    /// When no segment has token embeddings, or segments have them in other dimensions.
     pub fn new(index: Arc<Index>) -> Result<Self, SearchError> {
-        if !index.has_tokens() {
+        if index.token_dims().is_none() {
             return Err(SearchError::NoTokens);
         }
         let all =
-            |form: &Form| index.segments().iter().all(|s| s.tokens().is_some_and(|t| t.has(*form)));
+            |form: &Form| index.segments().iter().filter_map(Segment::tokens).all(|t| t.has(*form));
         let form = Form::ALL.into_iter().find(all).ok_or(SearchError::NoTokens)?;
         Ok(Self { index, kernels: Kernels::detect(), form })
     }
@@ -91,8 +92,7 @@ impl CpuReranker {
     }
 
     pub(crate) fn need(&self, form: Form, what: &'static str) -> Result<(), SearchError> {
-        let stored = |s: &Segment| s.tokens().is_some_and(|t| t.has(form));
-        if self.index.segments().iter().all(stored) {
+        if self.index.segments().iter().filter_map(Segment::tokens).all(|t| t.has(form)) {
             return Ok(());
         }
         Err(SearchError::NoTokenForm { form: form.name(), what })
@@ -108,17 +108,22 @@ impl CpuReranker {
         Ok(if self.need(Form::Int8, "bounds").is_ok() { Form::Int8 } else { Form::Fp16 })
     }
 
-    fn lenses(&self, query: &TokenEmbeddings, form: Form) -> Result<Vec<Lens<'_>>, SearchError> {
-        let stores = self.index.segments().iter().map(|s| s.tokens().ok_or(SearchError::NoTokens));
+    /// Of each segment; none of one without token embeddings.
+    fn lenses(
+        &self,
+        query: &TokenEmbeddings,
+        form: Form,
+    ) -> Result<Vec<Option<Lens<'_>>>, SearchError> {
+        let stores = self.index.segments().iter().map(Segment::tokens);
         stores
             .map(|store| {
-                let store = store?;
+                let Some(store) = store else { return Ok(None) };
                 let query = QueryRows::new(query, store.meta())?;
                 let table = match store.residual() {
                     Some(rows) if form == Form::Residual => query.centroid_table(&rows),
                     _ => Vec::new(),
                 };
-                Ok(Lens { store, query, table })
+                Ok(Some(Lens { store, query, table }))
             })
             .collect()
     }
@@ -197,6 +202,7 @@ impl CpuReranker {
             skipped: (kept - scored) as u64,
             scored: scored as u64,
             rescored: 0,
+            without_tokens: 0,
         };
         let best = if bounds {
             let bounds: Vec<(f32, f32)> = scores[..scored]
@@ -225,7 +231,7 @@ impl CpuReranker {
     /// The best of a run of documents for each query.
     fn chunk(
         &self,
-        queries: &[Vec<Lens<'_>>],
+        queries: &[Vec<Option<Lens<'_>>>],
         form: Form,
         (segment, docs): (usize, Range<usize>),
         params: &RerankParams,
@@ -266,7 +272,13 @@ impl Rerank for CpuReranker {
         params: &RerankParams,
     ) -> Result<Vec<Reranked>, SearchError> {
         let form = self.coarse(params)?;
-        queries.par_iter().map(|query| self.one(query, form, params)).collect()
+        let order = |a: &Hit, b: &Hit| self.order((a.score, *a), (b.score, *b));
+        let one = |query: &RerankQuery<'_>| {
+            partial::around(&self.index, query, (params.k.get(), &order), |query| {
+                self.one(query, form, params)
+            })
+        };
+        queries.par_iter().map(one).collect()
     }
 
     fn exhaustive(
@@ -281,13 +293,14 @@ impl Rerank for CpuReranker {
         } else {
             self.form
         };
-        let lenses: Vec<Vec<Lens<'_>>> =
+        let lenses: Vec<Vec<Option<Lens<'_>>>> =
             queries.par_iter().map(|q| self.lenses(q, form)).collect::<Result<_, _>>()?;
         let chunks: Vec<(usize, Range<usize>)> = self
             .index
             .segments()
             .iter()
             .enumerate()
+            .filter(|(_, s)| s.tokens().is_some())
             .flat_map(|(segment, s)| {
                 let rows = s.documents().len();
                 let starts = (0..rows).step_by(CHUNK);
@@ -298,7 +311,8 @@ impl Rerank for CpuReranker {
             .into_par_iter()
             .map(|chunk| self.chunk(&lenses, form, chunk, params))
             .collect::<Result<_, _>>()?;
-        let documents: u64 = self.index.segments().iter().map(|s| s.documents().len() as u64).sum();
+        let stores = self.index.segments().iter().filter_map(Segment::tokens);
+        let documents: u64 = stores.map(|store| store.documents() as u64).sum();
         let stats = RerankStats { candidates: documents, scored: documents, ..Default::default() };
         let of_query = |number: usize| {
             let mut best = TopK::new(params.k.get(), |a, b| self.order(*a, *b));
@@ -326,7 +340,7 @@ pub(crate) fn check(step: usize, deadline: Option<Instant>) -> Result<(), Search
 struct Work<'a> {
     kernels: Kernels,
     form: Form,
-    lenses: &'a [Lens<'a>],
+    lenses: &'a [Option<Lens<'a>>],
     places: &'a [Place],
 }
 
@@ -334,7 +348,10 @@ impl Work<'_> {
     /// Scores a document; `next` is the one that will be scored after it.
     fn score(&self, at: usize, next: Option<usize>, bounds: bool, scratch: &mut Scratch) -> Scored {
         let Place { hit, rows } = &self.places[at];
-        let Lens { store, query, table } = &self.lenses[hit.segment];
+        // Places are of segments that have embeddings.
+        let Some(Lens { store, query, table }) = &self.lenses[hit.segment] else {
+            return Scored::default();
+        };
         let kernels = self.kernels;
         let rows = rows.clone();
         let plain = |score| Scored { score, ..Scored::default() };
@@ -366,7 +383,7 @@ impl Work<'_> {
     fn next(&self, at: Option<usize>) -> &[i8] {
         let place = at.and_then(|at| self.places.get(at));
         let Some(Place { hit, rows }) = place else { return &[] };
-        let store = self.lenses[hit.segment].store;
+        let Some(Lens { store, .. }) = &self.lenses[hit.segment] else { return &[] };
         store.int8().map_or(&[], |all| {
             lines(all.scales, rows.clone());
             &all.rows[rows.start * all.stride..rows.end * all.stride]
@@ -377,8 +394,9 @@ impl Work<'_> {
     fn ahead(&self, at: usize) {
         if let Some(Place { hit, rows }) = self.places.get(at)
             && self.form != Form::Int8
+            && let Some(Lens { store, .. }) = &self.lenses[hit.segment]
         {
-            ask(self.lenses[hit.segment].store, rows, self.form);
+            ask(store, rows, self.form);
         }
     }
 }

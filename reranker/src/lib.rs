@@ -5,6 +5,7 @@ pub mod cuda;
 mod gpu;
 mod kernels;
 pub mod oracle;
+mod partial;
 pub mod prune;
 mod query;
 

@@ -50,6 +50,7 @@ fn plain_index(documents: usize) -> TempDir {
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };

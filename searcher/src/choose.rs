@@ -122,9 +122,11 @@ fn between(below: Point, above: Point, target: f64) -> Point {
         reason = "between two numbers of 32 bits"
     )]
     let postings = mix(f64::from(low), f64::from(high)).ceil() as u32;
-    #[expect(clippy::cast_possible_truncation, reason = "a share")]
-    let kept = below.setting.kept.zip(above.setting.kept);
-    let kept = kept.map(|(low, high)| mix(f64::from(low), f64::from(high)) as f32);
+    let kept = below.setting.kept.zip(above.setting.kept).map(|(low, high)| {
+        #[expect(clippy::cast_possible_truncation, reason = "a share")]
+        let kept = mix(f64::from(low), f64::from(high)) as f32;
+        kept
+    });
     Point {
         setting: Setting {
             postings: Some(postings),

@@ -314,7 +314,11 @@ mod tests {
         let segment = &searcher.index().segments()[0];
         let forward = segment.forward().unwrap();
         for doc in [0, 77, 9_999] {
-            assert_eq!(families(&searcher, &forward.vector(DocId(doc))), 1, "a document's own");
+            assert_eq!(
+                families(&searcher, &forward.vector(DocId(doc)).unwrap()),
+                1,
+                "a document's own"
+            );
         }
         let kinds = of_documents(&searcher, (0, segment), (64, TEN), None, 3).unwrap();
         // Its documents have too few terms for the two longest.

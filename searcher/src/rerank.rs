@@ -100,6 +100,8 @@ pub struct RerankStats {
     pub scored: u64,
     /// Scored again over fp16 rows.
     pub rescored: u64,
+    /// Left where the first stage put them, since their segments have no token embeddings.
+    pub without_tokens: u64,
 }
 
 impl RerankStats {
@@ -110,6 +112,7 @@ impl RerankStats {
         self.skipped += other.skipped;
         self.scored += other.scored;
         self.rescored += other.rescored;
+        self.without_tokens += other.without_tokens;
     }
 }
 
@@ -130,7 +133,8 @@ pub trait Rerank: std::fmt::Debug + Send + Sync {
     /// Dimensions that a query's rows must have.
     fn dims(&self) -> usize;
 
-    /// Rescores the candidates of each query; results in the queries' order.
+    /// Rescores the candidates of each query; results in the queries' order. Candidates whose segment has no
+    /// token embeddings keep the place that the first stage gave them.
     ///
     /// # Errors
     /// When a query's rows are no embeddings of this index, a parameter is out of range, the index
@@ -141,7 +145,8 @@ pub trait Rerank: std::fmt::Debug + Send + Sync {
         params: &RerankParams,
     ) -> Result<Vec<Reranked>, SearchError>;
 
-    /// The k best of all documents by MaxSim, for each query. With `exact` over fp16 rows.
+    /// The k best of all documents with token embeddings by MaxSim, for each query. With `exact` over fp16
+    /// rows.
     ///
     /// # Errors
     /// As [`Self::rerank`].

@@ -178,6 +178,9 @@ impl Searcher {
         // Segments searched by impact-ordered lists are searched together.
         let mut together = Vec::new();
         for (number, segment) in self.index.segments().iter().enumerate() {
+            if segment.documents().is_empty() {
+                continue;
+            }
             let at = At { number, segment, allowed: self.allowed(number, filter) };
             let facts = Facts::of(segment);
             let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
@@ -438,25 +441,24 @@ impl Searcher {
     ) -> Result<Outcome, SearchError> {
         params.check()?;
         self.check_filter(filter)?;
-        let texts: Option<Vec<_>> = self.index.segments().iter().map(Segment::text).collect();
-        let texts = texts.ok_or(SearchError::NoText)?;
+        if !self.index.has_text() {
+            return Err(SearchError::NoText);
+        }
+        let texts: Vec<&TextIndex> =
+            self.index.segments().iter().filter_map(Segment::text).collect();
         let query = Bm25Query::new(&texts, question, params)?;
-        self.documents(params.k, |k| {
-            self.bm25_rows(&texts, &query, (&Bm25Params { k, ..*params }, filter))
-        })
+        self.documents(params.k, |k| self.bm25_rows(&query, (&Bm25Params { k, ..*params }, filter)))
     }
 
     fn bm25_rows(
         &self,
-        texts: &[&TextIndex],
         query: &Bm25Query,
         (params, filter): (&Bm25Params, Option<&Filter>),
     ) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
-        for (number, (segment, text)) in
-            self.index.segments().iter().zip(texts.iter().copied()).enumerate()
-        {
+        for (number, segment) in self.index.segments().iter().enumerate() {
+            let Some(text) = segment.text() else { continue };
             let found = bm25::search(
                 (segment, self.allowed(number, filter)),
                 text,
@@ -524,6 +526,15 @@ impl Searcher {
                 Some(Hit { segment, doc, score: 0.0 })
             })
             .next_back()
+    }
+
+    /// Whether a hit can be rescored: its segment has token embeddings.
+    ///
+    /// # Panics
+    /// When the hit is not of this index.
+    #[must_use]
+    pub fn has_tokens(&self, hit: &Hit) -> bool {
+        self.index.segments()[hit.segment].tokens().is_some()
     }
 
     /// What is stored of a hit, of a passage its own text; `None` when the index has no text.

@@ -38,6 +38,7 @@ pub(crate) fn built(
         ids_are_unique: false,
         vocabulary: None,
         fields: BTreeMap::new(),
+        channels: None,
     };
     build(documents, None, &options, &|_| {}).unwrap();
     Searcher::new(Arc::new(Index::open(out, Verify::Full).unwrap()))

@@ -67,7 +67,7 @@ impl<'a> Topics<'a> {
     ) -> Result<SparseVector, SearchError> {
         let forward = self.segment.1.forward().ok_or(SearchError::NoSparse)?;
         let doc = DocId(u32::try_from(random.below(forward.len())).unwrap_or(0));
-        let own = forward.vector(doc);
+        let own = forward.vector(doc)?;
         let params = SparseParams::new(self.neighbours);
         let heaviest = own.heaviest(among);
         let near = self.searcher.planned_among(
@@ -79,7 +79,8 @@ impl<'a> Topics<'a> {
         )?;
         let near = near.hits.into_iter().map(|hit| hit.1).filter(|near| *near != doc);
         let mut pairs = Vec::new();
-        for vector in std::iter::once(own).chain(near.map(|near| forward.vector(near))) {
+        for vector in std::iter::once(Ok(own)).chain(near.map(|near| forward.vector(near))) {
+            let vector = vector?;
             #[expect(clippy::cast_possible_truncation, reason = "a weight")]
             let length = vector.dot(&vector).sqrt() as f32;
             pairs.extend(vector.iter().map(|(term, weight)| (term, weight / length)));

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use common::{options, thorough, top, vector};
 use quarry_index::{Index, Verify};
-use quarry_indexer::{LEAST_MEMORY, Lists, MOST_SEGMENTS, Merge, add, build, delete, merge};
+use quarry_indexer::{
+    Adding, LEAST_MEMORY, Lists, MOST_SEGMENTS, Merge, add, build, delete, merge,
+};
 use quarry_searcher::{Bm25Params, Method, Searcher, SparseParams};
 use quarry_vectors::{Document, InputVector, SparseVector, better};
 use rand::rngs::SmallRng;
@@ -112,7 +114,13 @@ fn an_hour_of_changes_and_searches() {
                 let most = if random.random_range(0..20) == 0 { 400 } else { 12 };
                 let batch = some_documents(random, most);
                 entered(&mut model, &batch);
-                add(batch.into_iter().map(Ok::<_, Infallible>), None, &built, &|_| {}).unwrap();
+                add(
+                    batch.into_iter().map(Ok::<_, Infallible>),
+                    None,
+                    &Adding::new(&built),
+                    &|_| {},
+                )
+                .unwrap();
                 "adds"
             }
             75..94 => {

@@ -93,6 +93,7 @@ fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
         description: Map::new(),
         source: json!("synthetic"),
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };
@@ -102,7 +103,7 @@ fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
         tokens: (0..12).map(|t| format!("t{t}")).collect(),
         tokenizer: None,
         query_table: None,
-        splitter: Some(&FiveWords),
+        passages: Some(quarry_indexer::Passages { splitter: &FiveWords, tokens: 5, overlap: 0 }),
         provenance: true,
     };
     let documents = documents.iter().cloned().map(Ok::<_, io::Error>);

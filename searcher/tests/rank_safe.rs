@@ -284,7 +284,7 @@ proptest! {
             let sum: f64 = matched.iter().map(|m| m.contribution).sum();
             prop_assert!((sum - f64::from(hit.score)).abs() <= sum * 1e-7, "{sum}, {hit:?}");
             prop_assert!(matched.windows(2).all(|w| w[0].contribution >= w[1].contribution));
-            let stored = built.index().segments()[0].forward().unwrap().vector(hit.doc);
+            let stored = built.index().segments()[0].forward().unwrap().vector(hit.doc).unwrap();
             for m in &matched {
                 let at = query.terms().binary_search(&m.term.0).unwrap();
                 prop_assert_eq!(m.query_weight, query.weights()[at]);

@@ -25,7 +25,7 @@ impl Random {
 fn some(random: &mut Random, terms: u32, topic: u32) -> SparseVector {
     let mut pairs: Vec<(u32, f32)> = (0..terms)
         .map(|_| {
-            let near = random.below(3) > 0;
+            let near = random.below(2) > 0;
             let term = if near { topic * 25 + random.below(25) } else { random.below(2_000) };
             (term, 1.0 + random.below(250) as f32)
         })
@@ -39,7 +39,7 @@ fn some(random: &mut Random, terms: u32, topic: u32) -> SparseVector {
 fn small() -> (Built, Vec<SparseVector>) {
     let mut random = Random(9);
     let documents =
-        (0..6_000).map(|n| with_terms(&n.to_string(), &some(&mut random, 40, n % 80))).collect();
+        (0..9_000).map(|n| with_terms(&n.to_string(), &some(&mut random, 90, n % 80))).collect();
     let built = built(documents, |o| {
         o.lists = Lists::These { impact: true, seismic: true, clusters: true };
     });

@@ -14,8 +14,8 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use quarry_benches::options;
-use quarry_index::{Index, Verify};
-use quarry_indexer::{BuildOptions, add, build, delete};
+use quarry_index::{Index, IndexError, Verify};
+use quarry_indexer::{Adding, BuildOptions, add, build, delete};
 use quarry_searcher::{Searcher, SparseParams};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector};
 use serde_json::json;
@@ -45,7 +45,9 @@ fn main() -> anyhow::Result<()> {
     let vectors: Vec<SparseVector> = {
         let index = Index::open(&args.index, Verify::Envelope)?;
         let forward = index.segments().first().and_then(|s| s.forward()).context("no vectors")?;
-        (0..u32::try_from(forward.len().min(1000))?).map(|doc| forward.vector(DocId(doc))).collect()
+        (0..u32::try_from(forward.len().min(1000))?)
+            .map(|doc| forward.vector(DocId(doc)))
+            .collect::<Result<_, _>>()?
     };
     let mut times: Vec<(usize, Vec<f64>)> = vec![(1, Vec::new()), (vectors.len(), Vec::new())];
     let mut deletions = Vec::new();
@@ -60,7 +62,7 @@ fn main() -> anyhow::Result<()> {
             });
             let documents: Vec<_> = documents.collect();
             let started = Instant::now();
-            let report = add(documents, None, &options, &|_| {})?;
+            let report = add(documents, None, &Adding::new(&options), &|_| {})?;
             let index = Index::open(&args.index, Verify::Envelope)?;
             let searcher = Searcher::new(Arc::new(index));
             let params = SparseParams::new(NonZeroUsize::MIN.saturating_add(99));
@@ -95,9 +97,9 @@ fn split(source: &Path, options: &BuildOptions, parts: usize) -> anyhow::Result<
     let rows = u32::try_from(forward.len())?;
     let each = rows.div_ceil(u32::try_from(parts.max(1))?);
     let document = |row: u32| {
-        Ok::<_, Infallible>(Document {
+        Ok::<_, IndexError>(Document {
             id: segment.documents().id(DocId(row)).to_owned(),
-            vector: Some(InputVector::Terms(forward.vector(DocId(row)))),
+            vector: Some(InputVector::Terms(forward.vector(DocId(row))?)),
             ..Document::default()
         })
     };
@@ -106,7 +108,7 @@ fn split(source: &Path, options: &BuildOptions, parts: usize) -> anyhow::Result<
         if start == 0 {
             build(documents, None, options, &|_| {})?;
         } else {
-            add(documents, None, options, &|_| {})?;
+            add(documents, None, &Adding::new(options), &|_| {})?;
         }
     }
     Ok(())

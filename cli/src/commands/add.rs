@@ -5,20 +5,22 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quarry_index::folder::read_current;
-use quarry_indexer::{AddReport, Merge, add, delete, merge};
+use quarry_index::{Index, Verify};
+use quarry_indexer::{AddReport, AddTokens, Adding, AsBuilt, Merge, add, delete, merge};
 use serde_json::{Value, json};
 
 use crate::bytes::parse_bytes;
 use crate::commands::index::{InputArgs, with_input};
 use crate::output::{count, line, note};
 use crate::progress::Progress;
+use crate::rerank;
 use crate::watched::show_stage;
 
 /// Add documents to an index; those whose id is there replace the old ones
 ///
 /// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
-/// the same longest input, the same passages, with --provenance if it was. Of documents with one id in INPUT the last is taken.
+/// the same longest input, the same passages, with --provenance if it was; they get the lists and the token
+/// embeddings that it has. Of documents with one id in INPUT the last is taken.
 /// Afterwards the smallest segments are merged when there are more than eight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,6 +28,14 @@ pub(crate) struct Args {
     dir: PathBuf,
     #[command(flatten)]
     input: InputArgs,
+    /// Model of the token embeddings, where the index has them: a folder, or a name as org/name
+    /// [default: --model, else the bundled one]
+    #[arg(long, value_name = "MODEL", conflicts_with = "without_tokens")]
+    token_model: Option<String>,
+    /// Add no token embeddings though the index has them: --rerank then leaves the new documents where
+    /// the search puts them, until `quarry tokens add` fills the gap
+    #[arg(long)]
+    without_tokens: bool,
     /// Leave the segments as they are
     #[arg(long)]
     no_merge: bool,
@@ -35,20 +45,35 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
-    let (manifest, lease) = read_current(&args.dir)?;
+    let built = AsBuilt::of(&Index::open(&args.dir, Verify::Envelope)?);
     let mut input = args.input.clone();
-    as_built(&mut input, manifest.encoders.get("sparse"), manifest.build.get("job"));
-    // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop(lease);
+    as_built(&mut input, &built);
+    let model = args.token_model.as_deref().or(args.input.model.as_deref());
+    let tokens = match &built.tokens {
+        None if args.without_tokens => {
+            bail!("--without-tokens: {} has no token embeddings", args.dir.display())
+        }
+        None if args.token_model.is_some() => {
+            bail!("--token-model: {} has no token embeddings", args.dir.display())
+        }
+        Some(kept) if !args.without_tokens => {
+            let without = "add --without-tokens leaves the new documents without token embeddings, until `quarry \
+                           tokens add` fills the gap";
+            Some(rerank::document_encoder(kept, model).context(without)?)
+        }
+        _ => None,
+    };
     let place = (args.dir.as_path(), false, false);
-    let (mut report, _): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
-        add(input.documents, input.encoder, input.options, input.progress)
+    let (report, _): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
+        let tokens = match &tokens {
+            Some((encoder, source)) => AddTokens::Encoder(encoder.as_ref(), source),
+            None if args.without_tokens => AddTokens::Without,
+            None => AddTokens::None,
+        };
+        let adding = Adding { options: input.options, tokens, merge: !args.no_merge };
+        add(input.documents, input.encoder, &adding, input.progress)
     })
     .with_context(|| format!("adding {}", args.input.input.display()))?;
-    let merged = if args.no_merge { None } else { merged(&args.dir, Merge::Policy, input.memory)? };
-    if let Some(merged) = merged {
-        report.generation = merged.generation;
-    }
     if args.json {
         return crate::output::json(&report);
     }
@@ -75,33 +100,27 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
 }
 
 /// What the index was built with stands in for what is not given.
-fn as_built(input: &mut InputArgs, encoder: Option<&Value>, job: Option<&Value>) {
-    let number =
-        |value: Option<&Value>| value.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    let document = encoder.and_then(|e| e.get("document"));
-    let of_document = |name| number(document.and_then(|d| d.get(name)));
+fn as_built(input: &mut InputArgs, built: &AsBuilt) {
+    let document = built.encoder.as_ref().and_then(|e| e.get("document"));
+    let of_document = |name: &str| {
+        let number = document.and_then(|d| d.get(name)).and_then(Value::as_u64)?;
+        u32::try_from(number).ok()
+    };
     input.max_tokens = input.max_tokens.or_else(|| of_document("max_tokens"));
     input.top_k = input.top_k.or_else(|| of_document("top_k"));
-    let passages = job.and_then(|job| job.pointer("/source/passages"));
-    if input.passages.is_none()
-        && let Some(tokens) = number(passages.and_then(|p| p.get(0)))
-    {
-        input.passages = Some(tokens);
-        let overlap = number(passages.and_then(|p| p.get(1)));
-        input.passage_overlap = overlap.unwrap_or(input.passage_overlap);
+    if let Some([tokens, overlap]) = built.passages.filter(|_| input.passages.is_none()) {
+        (input.passages, input.passage_overlap) = (Some(tokens), overlap);
     }
-    let kept = job.and_then(|job| job.get("provenance")).and_then(Value::as_bool);
-    input.provenance |= kept.unwrap_or(false);
-    let channel = job.and_then(|job| job.pointer("/source/channel")).and_then(Value::as_str);
-    if channel == Some(crate::retrieve::Channel::Bm25.name()) {
+    input.provenance |= built.provenance;
+    if built.channel.as_deref() == Some(crate::retrieve::Channel::Bm25.name()) {
         input.channel = crate::retrieve::Channel::Bm25;
     }
 }
 
 /// Delete documents of an index
 ///
-/// Ids that no document has are reported, and change nothing. What is deleted takes space until its
-/// segment is merged.
+/// Ids that no document has are reported, and change nothing. What is deleted takes space, and counts in
+/// BM25's statistics, until its segment is merged. A server goes on with the generation that it opened.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeleteArgs {
     /// Folder of the index
@@ -146,7 +165,8 @@ pub(crate) fn run_delete(args: &DeleteArgs) -> anyhow::Result<()> {
 /// Merge all segments of an index into one, or the shards of a build into an index
 ///
 /// `quarry merge DIR`: one segment of all, without what was deleted; it is the one that a build of its
-/// documents would make, and measures itself as after a build.
+/// documents would make, and measures itself as after a build. Every byte is checked first. What segments
+/// have is carried over: where some lack token embeddings, `quarry tokens add` has to fill them before.
 ///
 /// `quarry merge --out OUT SHARD...`: what `quarry index --shard I/N` left on N machines becomes the index
 /// that one machine would have made, of the same bytes; what `quarry encode --shard I/N` left becomes its
@@ -192,7 +212,7 @@ pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
             dir.display()
         );
     }
-    let Some(mut report) = merged(dir, Merge::All, args.memory.unwrap_or(MERGE_MEMORY))? else {
+    let Some(mut report) = merged(dir, args.memory.unwrap_or(MERGE_MEMORY))? else {
         if args.json {
             return crate::output::json(&json!({"merged": 0}));
         }
@@ -221,21 +241,9 @@ pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn merged(
-    dir: &Path,
-    which: Merge,
-    memory: u64,
-) -> anyhow::Result<Option<quarry_indexer::MergeReport>> {
+fn merged(dir: &Path, memory: u64) -> anyhow::Result<Option<quarry_indexer::MergeReport>> {
     let progress = Progress::new(false);
-    let result = merge(dir, which, memory, &|event| show_stage(event, &progress));
+    let result = merge(dir, Merge::All, memory, &|event| show_stage(event, &progress));
     progress.finish();
-    let report = result?;
-    if report.is_some_and(|report| report.tokens_left_out) {
-        note(format!(
-            "note: some of the merged segments had no token embeddings, or other forms of them: \
-             `quarry tokens add {}` adds them again",
-            dir.display()
-        ));
-    }
-    Ok(report)
+    Ok(result?)
 }

@@ -1,7 +1,6 @@
 //! `quarry encode INPUT --out FILE`
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::collections::place;
 use crate::commands::shards;
+use crate::commands::unfinished::{Record, Unfinished};
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
@@ -24,7 +24,8 @@ pub(crate) const CHUNK: usize = 1024;
 /// Encode texts into sparse vectors, as JSONL
 ///
 /// One line a text: {"id": ..., "vector": {token: weight}}, which `quarry index` and other engines
-/// read. An unfinished file is FILE.part; --resume continues it.
+/// read. An unfinished file is FILE.part, beside its record FILE.part.json: --resume continues it, without it is
+/// begun again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Collection (or queries, with --queries): a file or a folder
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// INPUT holds queries: use the model's query side
     #[arg(long)]
     queries: bool,
-    /// Continue FILE.part
+    /// Continue FILE.part, which an interrupted run left
     #[arg(long)]
     resume: bool,
     /// Do share I of N of the work, as one of N machines: every N-th run of 1,024 documents. `quarry
@@ -62,30 +63,19 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     if args.out.exists() && !args.overwrite {
         bail!("{}: the file is there; --overwrite replaces it", args.out.display());
     }
-    let part = part_path(&args.out);
-    if part.exists() && !args.resume && !args.overwrite {
-        bail!(
-            "{}: an interrupted run left it; --resume continues, --overwrite discards it",
-            part.display()
-        );
-    }
     let input = place(&args.input)?;
     let model = model::open(args.model.as_deref())?;
     let tokens = model.vocabulary().tokens();
     let mut hash = Xxh3::new();
     let options = args.run_on.options(threads, args.max_tokens, args.top_k);
     let facts = json!({"model": model.identity(&options)?, "run_on": args.run_on.description()});
-    shards::begin(&part, args.resume, args.shard, &facts)?;
-    let skip = if args.resume { complete_lines(&part)? } else { 0 };
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&part)
-        .with_context(|| part.display().to_string())?;
-    if !args.resume {
-        file.set_len(0)?;
+    if args.shard.is_some() {
+        shards::check_record(&args.out, args.overwrite)?;
     }
-    let mut out = BufWriter::new(file);
+    let of = json!({"documents": facts, "queries": args.queries});
+    let unfinished = Unfinished::take(&args.out, &Record::new(args.shard, &of), args.resume)?;
+    let (part, skip) = (unfinished.path(), unfinished.done);
+    let mut out = BufWriter::new(&unfinished.file);
     let progress = Progress::new(false);
     progress.stage("encoding", skip);
     let done = if args.queries {
@@ -138,15 +128,14 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         }
         if let Some(share) = args.shard {
             let input = json!({"documents": read, "digest": format!("{:016x}", hash.digest())});
-            shards::write_record(&args.out, share, (facts, input), done)?;
+            shards::write_record((&args.out, part), share, (facts, input), done)?;
         }
         done
     };
     progress.finish();
-    let file = out.into_inner().context("writing")?;
-    file.sync_all().with_context(|| part.display().to_string())?;
-    fs::rename(&part, &args.out).with_context(|| args.out.display().to_string())?;
-    shards::end(&part)?;
+    out.flush().with_context(|| part.display().to_string())?;
+    drop(out);
+    unfinished.finish()?;
     line(format!("{}: {} vectors", args.out.display(), count(done)))?;
     Ok(())
 }
@@ -191,35 +180,4 @@ fn write_line(
     serde_json::to_writer(&mut *out, &json!({"id": id, "vector": weights}))?;
     out.write_all(b"\n")?;
     Ok(())
-}
-
-pub(crate) fn part_path(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
-}
-
-/// Cuts the unfinished file after its last whole chunk and gives the number of lines left. Texts
-/// that share a batch can change each other's last digits, so a chunk is done whole or again.
-fn complete_lines(part: &Path) -> anyhow::Result<u64> {
-    let Ok(file) = File::options().read(true).write(true).open(part) else { return Ok(0) };
-    let mut reader = BufReader::new(&file);
-    let (mut lines, mut at, mut keep, mut kept) = (0u64, 0u64, 0u64, 0u64);
-    let mut buffer = Vec::new();
-    loop {
-        buffer.clear();
-        let n =
-            reader.read_until(b'\n', &mut buffer).with_context(|| part.display().to_string())?;
-        if n == 0 || buffer.last() != Some(&b'\n') {
-            break;
-        }
-        lines += 1;
-        at += n as u64;
-        if lines.is_multiple_of(CHUNK as u64) {
-            (keep, kept) = (at, lines);
-        }
-    }
-    file.set_len(keep).with_context(|| part.display().to_string())?;
-    (&file).rewind()?;
-    Ok(kept)
 }

@@ -61,9 +61,6 @@ pub(crate) struct Args {
     /// With ciff: bytes that postings may take at a time; fewer need more passes
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     memory: u64,
-    /// Check only the files' envelopes when opening, not every byte
-    #[arg(long)]
-    no_verify: bool,
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
@@ -88,8 +85,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.queries.is_some() && args.format == FormatArg::Ciff {
         bail!("--queries: CIFF holds documents; take csr, seismic or jsonl");
     }
-    let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
-    let index = Index::open(&args.dir, verify)?;
+    // What is damaged here would be whole elsewhere.
+    let index = Index::open(&args.dir, Verify::Full)?;
     let Some(lexicon) = index.lexicon().filter(|_| index.has_sparse()) else {
         bail!("{}: the index has no vectors to export", args.dir.display());
     };

@@ -9,12 +9,12 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::{CollectionFormat, CollectionOptions, open_collection, read_vocabulary};
 use quarry_encoders::{DocumentOptions, Model};
+use quarry_index::features::Channels;
 use quarry_index::fields::{FieldRule, FieldRules};
 use quarry_indexer::{
-    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Share, build,
-    default_clusters, default_seismic,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Levels, Lists, Passages, Share,
+    build, default_clusters, default_seismic,
 };
-use quarry_vectors::SplitText;
 use serde_json::{Map, Value, json};
 
 use crate::bytes::parse_bytes;
@@ -389,10 +389,13 @@ pub(crate) fn with_input<T>(
     let format = reader.format();
     let seen = Arc::new(Seen::of(reader.bytes_total()));
     let documents_total = reader.documents_total();
+    use CollectionFormat::{BigAnnCsr, Ciff, SeismicBin};
     let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
     let has_vectors = match documents.peek() {
         Some(Ok(document)) => document.vector.is_some(),
-        _ => false,
+        Some(Err(_)) => false,
+        // No document shows it; a format of vectors does.
+        None => matches!(format, SeismicBin | BigAnnCsr | Ciff),
     };
     let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
     let model = if encode { Some(model::open(args.model.as_deref())?) } else { None };
@@ -412,14 +415,19 @@ pub(crate) fn with_input<T>(
     let encoder = model.as_ref().map(|m| m.document_encoder(&document_options)).transpose()?;
     let splitter = match (args.passages, &model) {
         (Some(tokens), Some(model)) => {
-            Some(model.splitter(tokens, args.passage_overlap, &document_options)?)
+            let overlap = args.passage_overlap;
+            Some((model.splitter(tokens, overlap, &document_options)?, tokens, overlap))
         }
         (Some(_), None) => bail!("--passages splits texts that a model encodes; here none does"),
         (None, _) => None,
     };
     let setup = match (&model, &encoder) {
         (Some(model), Some(encoder)) => Some(EncoderSetup {
-            splitter: splitter.as_ref().map(|s| s as &dyn SplitText),
+            passages: splitter.as_ref().map(|(splitter, tokens, overlap)| Passages {
+                splitter,
+                tokens: *tokens,
+                overlap: *overlap,
+            }),
             provenance: args.provenance,
             ..setup(model, encoder.as_ref(), &document_options)?
         }),
@@ -444,6 +452,7 @@ pub(crate) fn with_input<T>(
         description: describe(args, format),
         source: source(args, seen.total)?,
         ids_are_unique: ordinals && args.texts.is_none() && args.doc_ids.is_none(),
+        channels: channels(args, (encode, has_vectors), documents.peek().is_none()),
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
         fields: fields(&args.fields)?,
     };
@@ -458,6 +467,19 @@ pub(crate) fn with_input<T>(
     });
     progress.finish();
     Ok((result?, seen))
+}
+
+/// What an index without documents is one of.
+fn channels(
+    args: &InputArgs,
+    (encode, has_vectors): (bool, bool),
+    empty: bool,
+) -> Option<Channels> {
+    let bm25 = args.channel == crate::retrieve::Channel::Bm25;
+    match (empty, encode) {
+        (true, false) => Some(Channels { sparse: has_vectors && !bm25, bm25 }),
+        _ => None,
+    }
 }
 
 impl SeismicArgs {
@@ -484,13 +506,16 @@ fn setup<'a>(
         tokens: model.vocabulary().tokens().to_vec(),
         tokenizer: Some(model.tokenizer_json().to_vec()),
         query_table: model.query_table().map(<[u8]>::to_vec),
-        splitter: None,
+        passages: None,
         provenance: false,
     })
 }
 
 /// Things a user should know, besides the result.
 fn tell(report: &BuildReport, seen: &Seen) {
+    if report.documents == 0 {
+        note("warning: no documents there: the index is empty; `quarry add` adds some");
+    }
     if report.resumed_documents > 0 {
         note(format!(
             "note: {} documents were taken from the interrupted build",

@@ -18,4 +18,5 @@ pub(crate) mod shards;
 pub(crate) mod stages;
 pub(crate) mod tokens;
 pub(crate) mod tune;
+mod unfinished;
 pub(crate) mod upgrade;

@@ -98,9 +98,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             model::query_encoder(&index, model_folder.as_deref(), encode_device)?
         };
         let engine = Engine::new(Arc::clone(&index), encoder);
-        if !index.has_tokens() {
+        if index.token_dims().is_none() {
             return Ok(engine);
         }
+        rerank::tell_lacking(&index);
         let reranker = rerank::reranker(&index, device, None)?;
         let encoder = match rerank::question_encoder(&index, token_model.as_deref()) {
             Ok(encoder) => Some(encoder),
@@ -121,6 +122,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn folder_name(dir: &std::path::Path) -> anyhow::Result<String> {
+    if !dir.exists() {
+        return Err(quarry_index::IndexError::NoFolder { path: dir.to_path_buf() }.into());
+    }
     let whole = dir.canonicalize().with_context(|| dir.display().to_string())?;
     let name = whole.file_name().and_then(|n| n.to_str()).unwrap_or("index");
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };

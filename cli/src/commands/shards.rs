@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use quarry_index::folder::{replace_file, temporary_beside};
 use quarry_indexer::{BuildError, JoinOptions, Share, ShareReport, build_share, join};
 use quarry_vectors::EncodeTokens;
 use serde::{Deserialize, Serialize};
@@ -37,9 +38,9 @@ pub(crate) fn index(
     } else {
         None
     };
-    let wanted = encoder
-        .as_ref()
-        .map(|(encoder, source)| (encoder, StoreArgs::default().options(false, source.clone())));
+    let wanted = encoder.as_ref().map(|(encoder, source)| {
+        (encoder, StoreArgs::default().options(false, source.clone(), None))
+    });
     let place = (args.out.as_path(), args.overwrite, args.resume);
     let (report, seen): (ShareReport, _) =
         with_input(&args.input, place, (threads, false), |input| {
@@ -125,14 +126,22 @@ fn record_path(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes the record of `out`, whose lines are in `out.part` still: the file gets its name last.
+/// Refuses to write over the record of another file.
+pub(crate) fn check_record(out: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let path = record_path(out);
+    if path.exists() && !overwrite {
+        bail!("{}: the file is there; --overwrite replaces it", path.display());
+    }
+    Ok(())
+}
+
+/// Writes the record of `out`, whose lines are in `part` still: the file gets its name last.
 pub(crate) fn write_record(
-    out: &Path,
+    (out, part): (&Path, &Path),
     share: Share,
     (encoder, input): (Value, Value),
     lines: u64,
 ) -> anyhow::Result<()> {
-    let part = super::encode::part_path(out);
     let record = Record {
         magic: MAGIC.to_owned(),
         version: VERSION,
@@ -141,55 +150,9 @@ pub(crate) fn write_record(
         encoder,
         input,
         lines,
-        checksum: checksum(&part)?,
+        checksum: checksum(part)?,
     };
-    let path = record_path(out);
-    fs::write(&path, serde_json::to_vec_pretty(&record)?)
-        .with_context(|| path.display().to_string())
-}
-
-/// Notes which shard an unfinished file is of, or, to resume, refuses another one than was noted.
-pub(crate) fn begin(
-    part: &Path,
-    resume: bool,
-    share: Option<Share>,
-    encoder: &Value,
-) -> anyhow::Result<()> {
-    let path = record_path(part);
-    let failed = || path.display().to_string();
-    let now = share.map(|share| json!({"shard": share.to_string(), "encoder": encoder}));
-    if resume && part.exists() {
-        let was = match fs::read(&path) {
-            Ok(bytes) => Some(serde_json::from_slice::<Value>(&bytes).with_context(failed)?),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e).with_context(failed),
-        };
-        if was != now {
-            let text = |value: Option<Value>| value.map_or("no shard".into(), |v| v.to_string());
-            bail!(
-                "{}: cannot resume: it is of {}, not of {}",
-                part.display(),
-                text(was),
-                text(now)
-            );
-        }
-        return Ok(());
-    }
-    match now {
-        Some(now) => fs::write(&path, now.to_string()).with_context(failed),
-        None => end(part),
-    }
-}
-
-/// Removes what [`begin`] noted.
-pub(crate) fn end(part: &Path) -> anyhow::Result<()> {
-    let path = record_path(part);
-    match fs::remove_file(&path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| path.display().to_string())
-        }
-        _ => Ok(()),
-    }
+    Ok(replace_file(&record_path(out), &serde_json::to_vec_pretty(&record)?)?)
 }
 
 fn checksum(path: &Path) -> anyhow::Result<String> {
@@ -283,9 +246,8 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
         let opened = File::open(file).with_context(|| file.display().to_string())?;
         readers.push((file, BufReader::with_capacity(1 << 18, opened)));
     }
-    let part = super::encode::part_path(out);
-    let failed = || part.display().to_string();
-    let mut to = BufWriter::new(File::create(&part).with_context(failed)?);
+    let failed = || out.display().to_string();
+    let mut to = BufWriter::new(temporary_beside(out)?);
     let (mut lines, mut buffer) = (0u64, Vec::new());
     'runs: for run in 0.. {
         let (file, reader) = &mut readers[run % of];
@@ -315,8 +277,8 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
         )));
     }
     let file = to.into_inner().context("writing")?;
-    file.sync_all().with_context(failed)?;
-    fs::rename(&part, out).with_context(|| out.display().to_string())?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(out).with_context(failed)?;
     if args.json {
         return crate::output::json(&json!({"vectors": lines}));
     }

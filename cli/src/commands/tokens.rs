@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
 use quarry_datasets::TokenRows;
+use quarry_index::features::TokensKept;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, TokenInput, TokenOptions, add_tokens};
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::model;
 use crate::output::{bytes, count, line};
 use crate::progress::Progress;
+use crate::rerank;
 use crate::watched::show_stage;
 
 /// Work on an index's token embeddings, which reranking needs
@@ -27,6 +29,8 @@ pub(crate) struct Args {
 enum Command {
     /// Add token embeddings to an index, as a new generation: from a model, over the index's own texts,
     /// or from files that another program wrote
+    ///
+    /// Where some segments have them, the others get theirs, of the same model, stored alike.
     ///
     /// A run over texts that was interrupted goes on where it ended when the same command is given
     /// again.
@@ -63,23 +67,18 @@ struct AddArgs {
 }
 
 /// How token embeddings are stored.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct StoreArgs {
-    /// Forms in which rows are stored, separated by commas; int8,fp16 allows exact reranking
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "int8")]
+    /// Forms in which rows are stored, separated by commas; int8,fp16 allows exact reranking [default:
+    /// those that the index has, else int8]
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) store: Vec<FormArg>,
-    /// Pool similar rows of a document: one is left for so many
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) pool: usize,
-    /// Centroids of the form 4bit
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub(crate) centroids: usize,
-}
-
-impl Default for StoreArgs {
-    fn default() -> Self {
-        Self { store: vec![FormArg::Int8], pool: 1, centroids: 256 }
-    }
+    /// Pool similar rows of a document: one is left for so many [default: as the index has them, else 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) pool: Option<usize>,
+    /// Centroids of the form 4bit [default: as many as the index has, else 256]
+    #[arg(long, value_name = "N")]
+    pub(crate) centroids: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,11 +107,22 @@ impl From<FormArg> for Form {
 }
 
 impl StoreArgs {
-    pub(crate) fn options(&self, replace: bool, source: serde_json::Value) -> TokenOptions {
+    /// What is given, else as the index `has` them.
+    pub(crate) fn options(
+        &self,
+        replace: bool,
+        source: serde_json::Value,
+        has: Option<&TokensKept>,
+    ) -> TokenOptions {
+        let forms = match (self.store.is_empty(), has) {
+            (false, _) => self.store.iter().map(|form| (*form).into()).collect(),
+            (true, Some(has)) => has.forms.clone(),
+            (true, None) => vec![Form::Int8],
+        };
         TokenOptions {
-            forms: self.store.iter().map(|form| (*form).into()).collect(),
-            pool: self.pool,
-            centroids: self.centroids,
+            forms,
+            pool: self.pool.or(has.map(|has| has.pool)).unwrap_or(1),
+            centroids: self.centroids.or(has.map(|has| has.centroids.max(1))).unwrap_or(256),
             replace,
             source,
         }
@@ -140,9 +150,16 @@ pub(crate) fn encode(
     replace: bool,
     quiet: bool,
 ) -> anyhow::Result<u64> {
-    let options = quarry_encoders::TokenOptions { dims, ..Default::default() };
-    let (encoder, source) = model::token_encoder(given, &options)?;
-    let options = store.options(replace, source);
+    let has = has_tokens(dir, replace)?;
+    let (encoder, source) = match (&has, dims) {
+        // Dimensions and lengths as the other segments have them.
+        (Some(has), None) => rerank::document_encoder(has, given)?,
+        _ => model::token_encoder(
+            given,
+            &quarry_encoders::TokenOptions { dims, ..Default::default() },
+        )?,
+    };
+    let options = store.options(replace, source, has.as_ref());
     let progress = Progress::new(quiet);
     let added = add_tokens(dir, &options, TokenInput::Encoder(encoder.as_ref()), &|event| {
         show_stage(event, &progress);
@@ -151,11 +168,20 @@ pub(crate) fn encode(
     Ok(added?)
 }
 
+/// The token embeddings of an index, unless they are replaced.
+fn has_tokens(dir: &Path, replace: bool) -> anyhow::Result<Option<TokensKept>> {
+    if replace {
+        return Ok(None);
+    }
+    Ok(Index::open(dir, Verify::Envelope)?.features().tokens.clone())
+}
+
 fn import(args: &AddArgs, npy: &Path, lengths: &Path, ids: &Path) -> anyhow::Result<u64> {
     let mut rows = TokenRows::open(npy, lengths, ids)?;
-    same_documents(&args.dir, &rows, ids)?;
+    same_documents(&args.dir, &rows, (ids, args.replace))?;
     let name = npy.file_name().map(|n| n.to_string_lossy().into_owned());
-    let options = args.store.options(args.replace, json!({ "file": name }));
+    let has = has_tokens(&args.dir, args.replace)?;
+    let options = args.store.options(args.replace, json!({ "file": name }), has.as_ref());
     let dims = rows.dims();
     let mut read = |id: &str| {
         let wrong = |e: Box<dyn std::error::Error + Send + Sync>| BuildError::Input(e);
@@ -171,20 +197,31 @@ fn import(args: &AddArgs, npy: &Path, lengths: &Path, ids: &Path) -> anyhow::Res
     Ok(added?)
 }
 
-/// The files must be about exactly the documents of the index.
-fn same_documents(dir: &Path, rows: &TokenRows, path: &Path) -> anyhow::Result<()> {
+/// The files must be about documents of the index alone, and about all that get embeddings.
+fn same_documents(
+    dir: &Path,
+    rows: &TokenRows,
+    (path, replace): (&Path, bool),
+) -> anyhow::Result<()> {
     let index = Index::open(dir, Verify::Envelope)?;
-    let mut theirs: BTreeSet<&str> = rows.ids().iter().map(String::as_str).collect();
+    let fills = !replace && index.segments().iter().any(|s| s.tokens().is_some());
+    let given: BTreeSet<&str> = rows.ids().iter().map(String::as_str).collect();
+    let mut theirs = given.clone();
     let mut lacking = Vec::new();
     let mut lacks = 0u64;
     for segment in index.segments() {
         let documents = segment.documents();
         for row in 0..documents.len() {
-            let id = documents.id(quarry_vectors::DocId(u32::try_from(row).unwrap_or(u32::MAX)));
+            let doc = quarry_vectors::DocId(u32::try_from(row).unwrap_or(u32::MAX));
+            if segment.deleted().is_some_and(|deleted| deleted.contains(doc.0)) {
+                continue;
+            }
+            let id = documents.id(doc);
             if documents.find(id).count() > 1 {
                 bail!("document `{id}` was split into passages; rows by document do not fit them");
             }
-            if !theirs.remove(id) {
+            theirs.remove(id);
+            if !given.contains(id) && !(fills && segment.tokens().is_some()) {
                 lacks += 1;
                 if lacking.len() < 3 {
                     lacking.push(format!("`{id}`"));

@@ -39,7 +39,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (tables, _) = tune(args, false)?;
+    // What a damaged part says is not measured.
+    let (tables, _) = tune(args, (Verify::Full, false))?;
     if args.json {
         return crate::output::json(&tables);
     }
@@ -60,12 +61,16 @@ pub(crate) fn after_build(
 ) -> anyhow::Result<Option<u64>> {
     let (dir, model) = (dir.to_path_buf(), model.map(str::to_owned));
     let args = Args { dir, queries: None, most: 0, model, json: false };
-    Ok(tune(&args, quiet)?.1)
+    // Its parts were written a moment ago, of what was checked then.
+    Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
 
 /// The tables, and the generation that holds them when there are any.
-fn tune(args: &Args, quiet: bool) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
-    let index = Arc::new(Index::open(&args.dir, Verify::Envelope)?);
+fn tune(
+    args: &Args,
+    (verify, quiet): (Verify, bool),
+) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
+    let index = Arc::new(Index::open(&args.dir, verify)?);
     if !index.has_sparse() {
         return Ok((Vec::new(), None));
     }

@@ -134,6 +134,22 @@ pub(crate) fn model(dir: &TempDir, name: &str) -> PathBuf {
     folder
 }
 
+/// The folder of a model of token embeddings, `encoders/tests/multivector`, in a place of its own.
+pub(crate) fn token_model(dir: &TempDir, name: &str) -> PathBuf {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let from = entry.unwrap().path();
+            let to = to.join(from.file_name().unwrap());
+            if from.is_dir() { copy(&from, &to) } else { fs::copy(&from, &to).map(|_| ()).unwrap() }
+        }
+    }
+    let at = dir.path().join(name);
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/multivector");
+    copy(&published.join(name), &at);
+    at
+}
+
 /// Three documents of text.
 pub(crate) fn collection(dir: &TempDir) -> PathBuf {
     let path = dir.path().join("documents.jsonl");

@@ -2,7 +2,6 @@
 //! that the name asked for never stands for half a file.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -41,11 +40,15 @@ impl OutputFile {
         }
         let fail = |e| DatasetError::Write(named(target, e));
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
-        let file = tempfile::Builder::new()
-            .prefix(".new-")
-            .suffix(".tmp")
-            .tempfile_in(folder.unwrap_or(Path::new(".")))
-            .map_err(fail)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".new-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // What the umask leaves of it; a temporary file is its owner's alone otherwise.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
         let file = BufWriter::with_capacity(1 << 18, file);
         let ends = |end| target.extension().is_some_and(|found| found == end);
         let sink = if ends("gz") {
@@ -71,7 +74,6 @@ impl OutputFile {
             Sink::Zstd(encoder) => encoder.finish().map_err(fail)?,
         };
         let file = file.into_inner().map_err(|e| fail(e.into_error()))?;
-        readable_by_all(file.as_file());
         file.as_file().sync_all().map_err(fail)?;
         let bytes = file.as_file().metadata().map_err(fail)?.len();
         file.persist(&target).map_err(|e| fail(e.error))?;
@@ -105,16 +107,4 @@ fn named(path: &Path, error: io::Error) -> io::Error {
         return error;
     }
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// Temporary files are their owner's alone; a file that was asked for is not.
-fn readable_by_all(file: &File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A file system without permissions keeps its own.
-        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
-    }
-    #[cfg(not(unix))]
-    let _ = file;
 }

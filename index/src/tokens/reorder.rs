@@ -9,17 +9,24 @@ use quarry_vectors::DocId;
 use super::{Form, Int8Rows, KIND, ResidualRows, SignRows, TokenStore, TokensMeta, VERSION};
 use crate::IndexError;
 use crate::container::{PartWriter, Written};
+use crate::features::TokensKept;
 
-/// Whether [`reorder`] can bring the rows of all of these into one part: they are stored alike, and
-/// with nothing that was learnt from the rows of one of them.
+/// Whether [`reorder`] can bring the rows of all of these into one part: they are of one source and
+/// stored alike, with the same centroids where the form has any.
 #[must_use]
 pub fn alike(stores: &[&TokenStore]) -> bool {
-    let kind = |store: &TokenStore| {
-        let meta = store.meta();
-        (meta.dims, meta.stride, meta.forms.clone(), meta.pool, meta.source.clone())
+    let same = |a: &TokenStore, b: &TokenStore| {
+        let (kept, other) = (TokensKept::of(a), TokensKept::of(b));
+        let centroids = match (a.residual(), b.residual()) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.centroids == b.centroids && a.levels == b.levels,
+            _ => false,
+        };
+        (kept.dims, &kept.forms, kept.pool) == (other.dims, &other.forms, other.pool)
+            && kept.same_source(&other.source)
+            && centroids
     };
-    stores.windows(2).all(|w| kind(w[0]) == kind(w[1]))
-        && (stores.len() < 2 || stores.iter().all(|store| store.residual().is_none()))
+    stores.windows(2).all(|w| same(w[0], w[1]))
 }
 
 /// Writes the part of a segment whose row `i` is document `order[i].1` of `stores[order[i].0]`.

@@ -1,32 +1,40 @@
 //! Documents are added: a new segment; documents of the same ids in older segments are deleted.
 //!
-//! 1. take the index; the encoder must be the one that it was built with  2. shards, as in a build
-//! 3. of documents with one id the last stays  4. seal  5. mark what is replaced  6. commit
+//! 1. take the index; encoder, passages and origins must be those that it was built with (`rules.rs`)
+//! 2. shards, as in a build  3. of documents with one id the last stays  4. seal, with the lists that the
+//!    index has  5. token embeddings, where the index has them  6. mark what is replaced  7. commit
+//! 8. merge the smallest segments, where there are many
 //!
 //! Cost: that of a build of the new documents, and looking up their ids.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use quarry_index::features::{Channels, Features};
+use quarry_index::folder::read_current;
 use quarry_index::lexicon;
 use quarry_index::manifest::PartEntry;
 use quarry_index::strings::StringTableBuilder;
-use quarry_index::{Index, IndexError};
+use quarry_index::{Index, IndexError, Segment, Verify};
 use quarry_vectors::{Document, SparseVector, TermId};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Deletions, Opened};
+use super::merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
+use super::rules::{Adding, AsBuilt};
+use super::{Checked, Deletions, Opened};
 use crate::BuildError;
-use crate::build::{fields_of, remove_build};
+use crate::build::fields_of;
 use crate::fields::joined;
 use crate::ingest::ingest;
-use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::job::Job;
+use crate::options::{BuildOptions, EncoderSetup, Event, Lists};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
+use crate::tokens::{Place, TokenInput, centroids_of};
+use crate::workspace;
 
 /// What was added.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AddReport {
     /// The generation that is current now; the one before when nothing was added.
     pub generation: u64,
@@ -40,19 +48,22 @@ pub struct AddReport {
     pub empty_vectors: u64,
     /// Passages cut at the encoder's longest input.
     pub truncated: u64,
+    /// The merge that followed, where there was one.
+    pub merged: Option<MergeReport>,
 }
 
-/// Adds `documents` to the index in `options.out`; those whose id is there replace the old ones.
-/// Lists, memory and splitting are as `options` and `encoder` say, as in a build.
+/// Adds `documents` to the index in `adding.options.out`; those whose id is there replace the old ones.
+/// They get what the index has: passages, origins, lists, token embeddings.
 ///
 /// # Errors
 /// When there is no index, another process writes there or an unfinished build lies there; when the
-/// index was built with another encoder, or with one and none is given; when an input is bad; when
-/// the encoder or the disk fails. Nothing is added then.
+/// encoder, its passages or origins are not those that the index was built with, or what makes the token
+/// embeddings; when an input is bad; when a file that is read is damaged; when the encoder or the disk
+/// fails. Nothing is added then. [`BuildError::NotMerged`] when only the merge failed.
 pub fn add<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
-    options: &BuildOptions,
+    adding: &Adding<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<AddReport, BuildError>
 where
@@ -60,44 +71,68 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let folder = options.out.as_path();
+    let folder = adding.options.out.as_path();
     encoder.map_or(Ok(()), EncoderSetup::check)?;
-    let Opened { mut writer, index, build } = Opened::take(folder)?;
-    check_encoder(&index, encoder)?;
-    std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
-    let tokens = tokens_of(&index, encoder);
+    // What a merge would copy is checked before anything is added.
+    let merges = adding.merge && read_current(folder)?.0.segments.len() >= MOST_SEGMENTS;
+    let mut report = commit(documents, encoder, (adding, merges), progress)?;
+    if adding.merge && report.added > 0 {
+        let memory = adding.options.memory;
+        report.merged = merge(folder, Merge::Policy, memory, progress).map_err(|source| {
+            BuildError::NotMerged { generation: report.generation, source: Box::new(source) }
+        })?;
+        report.generation = report.merged.map_or(report.generation, |merged| merged.generation);
+    }
+    Ok(report)
+}
+
+/// Adds the documents as a segment.
+fn commit<I, E>(
+    documents: I,
+    encoder: Option<&EncoderSetup<'_>>,
+    (adding, merges): (&Adding<'_>, bool),
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<AddReport, BuildError>
+where
+    I: IntoIterator<Item = Result<Document, E>>,
+    I::IntoIter: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let (options, folder) = (adding.options, adding.options.out.as_path());
+    let checked = if merges { Checked::All } else { Checked::Rewritten };
+    let Opened { mut writer, index, build } = Opened::take(folder, checked, |_| false)?;
+    AsBuilt::of(&index).check(encoder, folder)?;
+    let embed = adding.tokens_of(&index)?;
+    workspace::begin(&build, &Job::change())?;
+    let tokens = tokens_of(&index, encoder, options);
     // Repeated ids are sorted out below: the last of a batch stays.
     let fields = joined(&index.manifest().fields, &options.fields)?;
-    let options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
+    let mut options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
     let ingested = ingest(documents, encoder, (&options, &tokens), (&build, None), progress)?;
     let repeated = drop_repeated(&build, ingested.shards)?;
-    let generation = index.manifest().generation;
     let mut report = AddReport {
-        generation,
+        generation: index.manifest().generation,
         added: ingested.documents - repeated,
-        replaced: 0,
         repeated,
-        empty_vectors: 0,
         truncated: ingested.truncated,
+        ..AddReport::default()
     };
     if ingested.documents == 0 {
-        remove_build(&build)?;
+        workspace::clear(&build)?;
         return Ok(report);
     }
-    let grown = Grown::of(&build, ingested.shards, &index)?;
+    let grown = Grown::of(&build, ingested.shards, (&index, &options))?;
+    let channels = grown.channels(&index, encoder)?;
+    as_the_index_has_them(&mut options, index.features(), grown.rows);
     let job = SealJob {
         folder,
         build: &build,
         shards: &shard_paths(&build, ingested.shards),
         options: &options,
         tokens: encoder.map(|e| &e.tokens),
-        kept: Some(Kept {
-            dimension: grown.dimension,
-            quantization: None,
-            has_text: !index.segments().is_empty() && index.has_text(),
-        }),
+        kept: Some(Kept { dimension: grown.dimension, quantization: None }),
+        channels,
     };
-    check_kind(&index, &grown)?;
     let mut deletions = Deletions::new(index.segments());
     for number in 0..ingested.shards {
         let shard = Shard::open(&shard_path(&build, number))?;
@@ -105,7 +140,14 @@ where
             deletions.delete(row.id);
         }
     }
-    let sealed = seal(job, progress)?;
+    let mut sealed = seal(job, progress)?;
+    if let Some((encoder, how)) = &embed {
+        let segment = Segment::open(folder, &sealed.segment, Verify::Envelope)?;
+        let at = Place { folder, build: &build, segment: &segment };
+        let mut input = TokenInput::Encoder(*encoder);
+        let part = at.write(&mut input, how, &mut centroids_of(&index), progress)?;
+        sealed.segment.parts.push(part);
+    }
     report.replaced = deletions.count();
     report.empty_vectors = sealed.totals.empty_vectors;
     let mut manifest = index.manifest().clone();
@@ -115,42 +157,41 @@ where
         manifest.assets.push(entry);
     }
     manifest.fields = fields_of(&options, &sealed.totals);
+    manifest.features = index.features().clone();
+    manifest.features.channels.get_or_insert(Channels {
+        sparse: sealed.totals.has_vectors,
+        bm25: sealed.totals.has_text,
+    });
     manifest.segments.push(sealed.segment);
     drop(index);
     report.generation = writer.commit(manifest)?.generation;
-    remove_build(&build)?;
+    workspace::clear(&build)?;
     writer.collect()?;
     Ok(report)
 }
 
-/// An index built with an encoder takes documents encoded by the same one alone.
-fn check_encoder(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Result<(), BuildError> {
-    let built_with = index.manifest().encoders.get("sparse").unwrap_or(&Value::Null);
-    let given = encoder.map_or(&Value::Null, |e| &e.identity);
-    if built_with == given {
-        return Ok(());
+/// Lists that are not named are those that the index has, made as it has them.
+fn as_the_index_has_them(options: &mut BuildOptions, features: &Features, rows: u64) {
+    if options.lists == Lists::Auto {
+        options.lists = Lists::of(features, rows);
+        options.seismic = features.seismic.unwrap_or(options.seismic);
+        options.clusters = features.clusters.unwrap_or(options.clusters);
     }
-    Err(BuildError::OtherEncoder {
-        path: index.folder().to_path_buf(),
-        built_with: built_with.to_string(),
-        given: given.to_string(),
-    })
 }
 
-/// Documents with vectors go to an index of vectors, others to one of words.
-fn check_kind(index: &Index, grown: &Grown) -> Result<(), BuildError> {
-    let has = index.segments().iter().any(|s| s.forward().is_some());
-    if index.segments().is_empty() || has == grown.has_vectors {
-        return Ok(());
-    }
-    Err(BuildError::OtherKind { path: index.folder().to_path_buf(), has_vectors: has })
-}
-
-/// The tokens of an index whose documents bring vectors by token, in order of term.
-fn tokens_of(index: &Index, encoder: Option<&EncoderSetup<'_>>) -> Vec<String> {
-    match index.lexicon().filter(|lexicon| encoder.is_none() && lexicon.is_named()) {
-        Some(lexicon) => (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect(),
-        None => Vec::new(),
+/// The tokens of an index whose documents bring vectors by token, in order of term; of one without terms
+/// those that are given.
+fn tokens_of(
+    index: &Index,
+    encoder: Option<&EncoderSetup<'_>>,
+    options: &BuildOptions,
+) -> Vec<String> {
+    match index.lexicon() {
+        Some(lexicon) if encoder.is_none() && lexicon.is_named() => {
+            (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect()
+        }
+        None => options.vocabulary.clone().unwrap_or_default(),
+        Some(_) => Vec::new(),
     }
 }
 
@@ -160,19 +201,46 @@ struct Grown {
     new_tokens: Vec<String>,
     dimension: u32,
     has_vectors: bool,
+    rows: u64,
 }
 
 impl Grown {
-    fn of(build: &Path, shards: usize, index: &Index) -> Result<Self, BuildError> {
+    fn of(
+        build: &Path,
+        shards: usize,
+        (index, options): (&Index, &BuildOptions),
+    ) -> Result<Self, BuildError> {
         let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
         let mut grown = Self { dimension: known, ..Self::default() };
         for number in 0..shards {
             let meta = Shard::open(&shard_path(build, number))?.meta;
             grown.dimension = grown.dimension.max(meta.dimension);
             grown.has_vectors |= meta.has_vectors;
+            grown.rows += meta.rows;
             grown.new_tokens.extend(meta.new_tokens);
         }
+        if index.lexicon().is_none() {
+            let named = options.vocabulary.as_ref().map_or(0, Vec::len);
+            grown.dimension = grown.dimension.max(u32::try_from(named).unwrap_or(u32::MAX));
+        }
         Ok(grown)
+    }
+
+    /// What the new segment has: the index's channels, or what is decided now for one that never had a
+    /// document. Documents with vectors go to an index of vectors, others to one of words.
+    fn channels(
+        &self,
+        index: &Index,
+        encoder: Option<&EncoderSetup<'_>>,
+    ) -> Result<Channels, BuildError> {
+        let Some(channels) = index.features().channels else {
+            return Ok(Channels { sparse: self.has_vectors, bm25: encoder.is_some() });
+        };
+        if channels.sparse == self.has_vectors {
+            return Ok(channels);
+        }
+        let path = index.folder().to_path_buf();
+        Err(BuildError::OtherKind { path, has_vectors: channels.sparse })
     }
 
     /// The index's lexicon with what is new, where there is anything.

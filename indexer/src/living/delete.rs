@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Deletions, Opened};
+use super::{Checked, Deletions, Opened};
 use crate::BuildError;
 
 /// What a deletion did.
@@ -26,7 +26,7 @@ pub fn delete<'a>(
     folder: &Path,
     ids: impl IntoIterator<Item = &'a str>,
 ) -> Result<DeleteReport, BuildError> {
-    let Opened { mut writer, index, .. } = Opened::take(folder)?;
+    let Opened { mut writer, index, .. } = Opened::take(folder, Checked::Rewritten, |_| false)?;
     let mut deletions = Deletions::new(index.segments());
     let unknown: Vec<String> =
         ids.into_iter().filter(|id| !deletions.delete(id)).map(str::to_owned).collect();

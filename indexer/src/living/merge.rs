@@ -1,25 +1,28 @@
 //! Segments are merged: what is not deleted is sealed again as one segment.
 //!
 //! 1. choose segments  2. write their documents back into shards  3. seal, with the kinds of lists
-//!    that any of them had, or that the size asks for  4. commit
+//!    that the index has, or that the size asks for  4. commit
 //!
 //! Merging goes through the complete forward index and the stored documents, so the new segment is
 //! the one that a build of these documents would make. Weights keep their stored form where all
-//! segments share one; else one is chosen anew, as in a build.
+//! segments share one; else one is chosen anew, as in a build. Every byte that is read is checked first,
+//! and what could not be carried over is refused before anything is written.
 
 use std::path::Path;
 
+use quarry_index::features::{Channels, Features};
 use quarry_index::forward::Quantization;
-use quarry_index::{IndexError, Segment};
+use quarry_index::{Index, Segment, names, tokens};
 use serde_json::{Map, Value};
 
-use super::Opened;
+use super::{Checked, Opened};
 use crate::BuildError;
-use crate::build::remove_build;
+use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::workspace;
 
 /// Segments that an index has at most before a change merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -45,72 +48,104 @@ pub struct MergeReport {
     pub segments: usize,
     /// Rows that deletions had left and that are gone.
     pub dropped: u64,
-    /// Whether token embeddings were left out, because some of the segments have none or store them
-    /// otherwise; they have to be added again.
-    pub tokens_left_out: bool,
 }
 
 /// Merges segments of the index in `folder`; `None` when there is nothing to merge. Cost: that of
 /// building the documents merged, without encoding.
 ///
 /// # Errors
-/// When there is no index, another process writes there, an unfinished build lies there, or the disk
-/// refuses; the old generation then stays.
+/// When there is no index, another process writes there, an unfinished build lies there, a file is
+/// damaged, token embeddings would be lost, or the disk refuses; the old generation then stays.
 pub fn merge(
     folder: &Path,
     which: Merge,
     memory: u64,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<MergeReport>, BuildError> {
-    let Opened { mut writer, index, build } = Opened::take(folder)?;
+    let Opened { mut writer, index, build } = Opened::take(folder, Checked::All, |_| false)?;
     let segments = index.segments();
     let chosen = choose(segments, which);
-    let deleted: u64 = chosen.iter().map(|at| deleted(&segments[*at])).sum();
-    if chosen.len() < 2 && deleted == 0 {
+    let dropped: u64 = chosen.iter().map(|at| deleted(&segments[*at])).sum();
+    if chosen.len() < 2 && dropped == 0 {
         return Ok(None);
     }
-    std::fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
-    let mut shards = 0;
-    for at in &chosen {
-        shards = unseal(&segments[*at], (&build, shards), progress)?;
-    }
-    let merged: Vec<&Segment> = chosen.iter().map(|at| &segments[*at]).collect();
-    let mut options = options(folder, (memory, index.manifest().seed), &merged);
-    options.fields = index.manifest().fields.clone();
-    let job = SealJob {
-        folder,
-        build: &build,
-        shards: &shard_paths(&build, shards),
-        options: &options,
-        tokens: None,
-        kept: Some(Kept {
-            dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
-            quantization: shared_quantization(&merged),
-            has_text: index.has_text(),
-        }),
-    };
-    let mut sealed = seal(job, progress)?;
-    let had_tokens = merged.iter().any(|s| s.tokens().is_some());
-    let tokens = tokens_in_order(&merged, folder, &sealed.segment)?;
-    let tokens_left_out = had_tokens && tokens.is_none();
-    sealed.segment.parts.extend(tokens);
+    // What has no document left has nothing to carry over.
+    let merged: Vec<&Segment> =
+        chosen.iter().map(|at| &segments[*at]).filter(|s| live(s) > 0).collect();
+    check_kinds(folder, &merged)?;
+    check_tokens(folder, &merged)?;
+    workspace::begin(&build, &Job::change())?;
     let mut manifest = index.manifest().clone();
+    manifest.features = index.features().clone();
+    let sealed = if merged.is_empty() {
+        None
+    } else {
+        let mut shards = 0;
+        for segment in &merged {
+            shards = unseal(segment, (&build, shards), progress)?;
+        }
+        let options = options(folder, memory, (&index, &merged));
+        let job = SealJob {
+            folder,
+            build: &build,
+            shards: &shard_paths(&build, shards),
+            options: &options,
+            tokens: None,
+            kept: Some(Kept {
+                dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
+                quantization: shared_quantization(&merged),
+            }),
+            channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
+        };
+        let mut sealed = seal(job, progress)?.segment;
+        sealed.parts.extend(tokens_in_order(&merged, folder, &sealed)?);
+        Some(sealed)
+    };
     let mut at = 0;
     manifest.segments.retain(|_| {
         at += 1;
         !chosen.contains(&(at - 1))
     });
-    if sealed.totals.rows > 0 || manifest.segments.is_empty() {
+    if let Some(sealed) = sealed {
         let first = chosen.first().copied().unwrap_or(0).min(manifest.segments.len());
-        manifest.segments.insert(first, sealed.segment);
+        manifest.segments.insert(first, sealed);
     }
     let left = manifest.segments.len();
     drop(index);
     let generation = writer.commit(manifest)?.generation;
-    remove_build(&build)?;
+    workspace::clear(&build)?;
     writer.collect()?;
-    let merged = chosen.len();
-    Ok(Some(MergeReport { generation, merged, segments: left, dropped: deleted, tokens_left_out }))
+    Ok(Some(MergeReport { generation, merged: chosen.len(), segments: left, dropped }))
+}
+
+/// Refuses to leave out parts of kinds that are not known here.
+fn check_kinds(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
+    for entry in segments.iter().map(|s| s.entry()) {
+        if let Some(part) = entry.parts.iter().find(|p| !names::is_known(&p.kind)) {
+            return Err(BuildError::UnknownKind {
+                path: folder.to_path_buf(),
+                segment: entry.id.to_string(),
+                kind: part.kind.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to leave out token embeddings that some segments have.
+fn check_tokens(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
+    let Some(first) = segments.iter().find_map(|s| s.tokens()) else { return Ok(()) };
+    let named = |lacks: &dyn Fn(&Segment) -> bool| -> Vec<String> {
+        let some = segments.iter().filter(|s| lacks(s));
+        some.map(|s| format!("{} ({} documents)", s.entry().id, s.entry().documents)).collect()
+    };
+    let lacking = named(&|s| s.tokens().is_none());
+    let other = named(&|s| s.tokens().is_some_and(|t| !tokens::alike(&[first, t])));
+    let (segments, none) = if lacking.is_empty() { (other, false) } else { (lacking, true) };
+    match segments.is_empty() {
+        true => Ok(()),
+        false => Err(BuildError::TokensMissing { path: folder.to_path_buf(), segments, none }),
+    }
 }
 
 fn deleted(segment: &Segment) -> u64 {
@@ -121,18 +156,36 @@ fn live(segment: &Segment) -> u64 {
     segment.entry().rows - deleted(segment)
 }
 
-/// The segments to merge, ascending.
+/// The segments to merge, ascending. By policy only such as lose no token embeddings together.
 fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..segments.len()).collect();
-    if which == Merge::Policy {
-        if segments.len() <= MOST_SEGMENTS {
-            return Vec::new();
-        }
-        all.sort_by_key(|at| live(&segments[*at]));
-        all.truncate(segments.len() - MOST_SEGMENTS / 2 + 1);
-        all.sort_unstable();
+    let all: Vec<usize> = (0..segments.len()).collect();
+    if which == Merge::All {
+        return all;
     }
-    all
+    if segments.len() <= MOST_SEGMENTS {
+        return Vec::new();
+    }
+    let mut kinds: Vec<Vec<usize>> = Vec::new();
+    for at in all {
+        let fits =
+            |kind: &&mut Vec<usize>| match kind.first().map(|first| segments[*first].tokens()) {
+                Some(first) => match (first, segments[at].tokens()) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => tokens::alike(&[a, b]),
+                    _ => false,
+                },
+                None => false,
+            };
+        match kinds.iter_mut().find(fits) {
+            Some(kind) => kind.push(at),
+            None => kinds.push(vec![at]),
+        }
+    }
+    let mut chosen = kinds.into_iter().max_by_key(Vec::len).unwrap_or_default();
+    chosen.sort_by_key(|at| live(&segments[*at]));
+    chosen.truncate(segments.len() - MOST_SEGMENTS / 2 + 1);
+    chosen.sort_unstable();
+    chosen
 }
 
 /// The one form of weights that all segments have.
@@ -142,29 +195,25 @@ fn shared_quantization(segments: &[&Segment]) -> Option<Quantization> {
     segments.iter().all(|s| of(s) == Some(first)).then_some(first)
 }
 
-fn options(folder: &Path, (memory, seed): (u64, u64), segments: &[&Segment]) -> BuildOptions {
-    let rows = segments.iter().map(|s| live(s)).sum();
-    let seismic = segments.iter().find_map(|s| s.seismic()).map(|lists| lists.meta().params);
-    let clusters = segments.iter().find_map(|s| s.clusters()).map(|c| c.meta().params);
+fn options(folder: &Path, memory: u64, (index, merged): (&Index, &[&Segment])) -> BuildOptions {
+    let rows = merged.iter().map(|s| live(s)).sum();
+    let Features { seismic, clusters, .. } = index.features();
     BuildOptions {
         out: folder.to_path_buf(),
         overwrite: false,
         resume: false,
         memory: memory.max(LEAST_MEMORY),
-        seed,
+        seed: index.manifest().seed,
         levels: Levels::Auto,
-        lists: Lists::These {
-            impact: Lists::Auto.impact(rows) || segments.iter().any(|s| s.impact().is_some()),
-            seismic: Lists::Auto.seismic(rows) || seismic.is_some(),
-            clusters: Lists::Auto.clusters(rows) || clusters.is_some(),
-        },
+        lists: Lists::of(index.features(), rows),
         seismic: seismic.unwrap_or_else(crate::default_seismic),
         clusters: clusters.unwrap_or_else(crate::default_clusters),
         shard_documents: SHARD_DOCUMENTS,
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: true,
+        channels: None,
         vocabulary: None,
-        fields: quarry_index::fields::FieldRules::new(),
+        fields: index.manifest().fields.clone(),
     }
 }

@@ -8,45 +8,77 @@
 mod add;
 mod delete;
 mod merge;
+mod rules;
 
 use std::path::{Path, PathBuf};
 
-use quarry_index::deleted;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::{Index, Segment, Verify};
+use quarry_index::{deleted, doctable, lexicon};
 use quarry_vectors::DocId;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::BuildError;
-use crate::build::{count_done, remove_build};
-use crate::job::Job;
+use crate::build::count_done;
+use crate::job::{Job, Work};
+use crate::workspace::{self, Found};
 
 pub use add::{AddReport, add};
 pub use delete::{DeleteReport, delete};
 pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
+pub use rules::{AddTokens, Adding, AsBuilt};
+
+/// Which bytes are compared with their checksums before they are copied into something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// Those of every part: what a damaged one says would get a valid checksum elsewhere.
+    All,
+    /// Those of the parts that a deletion or an addition reads and writes anew; it leaves the others as
+    /// they are.
+    Rewritten,
+}
+
+impl Checked {
+    fn of(self, kind: &str) -> Verify {
+        match self {
+            Self::Rewritten if ![doctable::KIND, deleted::KIND, lexicon::KIND].contains(&kind) => {
+                Verify::Envelope
+            }
+            _ => Verify::Full,
+        }
+    }
+}
 
 /// An index taken for writing.
-struct Opened {
-    writer: FolderWriter,
-    index: Index,
-    build: PathBuf,
+pub(crate) struct Opened {
+    pub(crate) writer: FolderWriter,
+    pub(crate) index: Index,
+    pub(crate) build: PathBuf,
 }
 
 impl Opened {
-    /// Takes the index in `folder`; another writer there, or an unfinished build, is an error.
-    /// Checks the files' envelopes, not every byte.
-    fn take(folder: &Path) -> Result<Self, BuildError> {
+    /// Takes the index in `folder`; another writer there, or an unfinished build, is an error. What other
+    /// unfinished work left is removed, unless `keep` wants it.
+    pub(crate) fn take(
+        folder: &Path,
+        checked: Checked,
+        keep: impl FnOnce(&Job) -> bool,
+    ) -> Result<Self, BuildError> {
         let writer = FolderWriter::open(folder)?;
         let build = folder.join(BUILD);
-        if Job::read(&build)?.is_some() {
-            let documents = count_done(&build)?;
-            return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
+        match workspace::look(&build)? {
+            Found::Ours(job) if job.work() == Work::Build => {
+                let documents = count_done(&build)?;
+                return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
+            }
+            Found::Ours(job) if keep(&job) => {}
+            Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
+            Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
         }
-        remove_build(&build)?;
         writer.collect()?;
-        let index = Index::open(folder, Verify::Envelope)?;
+        let index = Index::open_checking(folder, &|kind| checked.of(kind))?;
         Ok(Self { writer, index, build })
     }
 }

@@ -7,9 +7,9 @@
 //! The shares are only read. A merge that was stopped before the commit leaves nothing that a reader sees,
 //! and is done again as a whole.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use quarry_index::features::Channels;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::PartEntry;
 use quarry_index::tokens::{self, TokenStore};
@@ -20,12 +20,13 @@ use serde_json::{Map, Value};
 use super::make::{QUERY_TABLE, TOKENIZER, VOCABULARY};
 use super::record::{Record, Tokens, tokens_path};
 use crate::BuildError;
-use crate::build::{EncoderFiles, JOB, commit, count_done, exists, remove_build, report_of};
-use crate::job::Job;
+use crate::build::{EncoderFiles, JOB, commit, count_done, exists, report_of};
+use crate::job::{Job, Work};
 use crate::options::{BuildReport, Event};
 use crate::order::Rows;
 use crate::seal::{SealJob, Sealed, seal};
 use crate::spool::shard_path;
+use crate::workspace::{self, Found};
 
 /// Where shares are joined.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ pub fn join(
         return Err(BuildError::Shards { what: "no shards are given".to_owned() });
     };
     let record = &first.record;
-    let mut folder = FolderWriter::open(&options.out)?;
+    let mut folder = FolderWriter::create(&options.out, &workspace::mark)?;
     let build = options.out.join(BUILD);
     if let Some(current) = folder.current()
         && !options.overwrite
@@ -72,19 +73,24 @@ pub fn join(
         }
         return Err(exists(current, &options.out));
     }
-    if Job::read(&build)?.is_some() && !options.overwrite {
-        let documents = count_done(&build)?;
-        return Err(BuildError::Interrupted { path: options.out.clone(), documents });
+    match workspace::look(&build)? {
+        Found::Ours(job) if job.work() == Work::Build && !options.overwrite => {
+            let documents = count_done(&build)?;
+            return Err(BuildError::Interrupted { path: options.out.clone(), documents });
+        }
+        Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
+        Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
     }
-    remove_build(&build)?;
     folder.collect()?;
-    fs::create_dir_all(&build).map_err(IndexError::io(&build))?;
+    workspace::begin(&build, &Job::change())?;
     let shards = shards(&given)?;
     let memory = options.memory.unwrap_or(record.memory);
     let mut seal_options = record.sealing.options(&options.out, memory);
     seal_options.description = record.description.clone();
     seal_options.check()?;
     let vocabulary = vocabulary(first)?;
+    let identity = record.facts.get("encoder").unwrap_or(&Value::Null);
+    let encoded = !identity.is_null();
     let job = SealJob {
         folder: &options.out,
         build: &build,
@@ -92,22 +98,23 @@ pub fn join(
         options: &seal_options,
         tokens: vocabulary.as_ref(),
         kept: None,
+        channels: Channels { sparse: encoded, bm25: encoded },
     };
     let mut sealed = seal(job, progress)?;
-    if let Some(tokens) = &record.tokens {
+    if let Some(tokens) = record.tokens.as_ref().filter(|_| sealed.totals.rows > 0) {
         let part = write_tokens(&options.out, &sealed, (&given, &shards), tokens, progress)?;
         sealed.segment.parts.push(part);
     }
     let tokenizer = record.file(first.folder, TOKENIZER)?;
     let query_table = record.file(first.folder, QUERY_TABLE)?;
-    let identity = record.facts.get("encoder").unwrap_or(&Value::Null);
-    let kept = (!identity.is_null()).then_some(EncoderFiles {
+    let kept = encoded.then_some(EncoderFiles {
         identity,
         tokenizer: tokenizer.as_deref(),
         query_table: query_table.as_deref(),
     });
-    let report = commit(&mut folder, sealed, (&seal_options, &record.facts), kept)?;
-    remove_build(&build)?;
+    let tokens = record.tokens.as_ref().map(|tokens| tokens.options.kept(tokens.dims));
+    let report = commit(&mut folder, sealed, (&seal_options, &record.facts), (kept, tokens))?;
+    workspace::clear(&build)?;
     folder.collect()?;
     let truncated = given.iter().map(|g| g.record.truncated).sum();
     Ok(BuildReport { truncated, ..report })
@@ -268,7 +275,7 @@ fn write_tokens(
     let uuid = uuid::Uuid::new_v4();
     let file = format!("{}-{}-{}.qry", sealed.segment.id.simple(), tokens::KIND, uuid.simple());
     let of = crate::tokens::Rows { documents: rows.len(), dims: wanted.dims, id: &id };
-    let written =
-        crate::tokens::write(&out.join(&file), &of, &wanted.options, &mut read, progress)?;
+    let to = (out.join(&file), &mut None);
+    let written = crate::tokens::write(to, &of, &wanted.options, &mut read, progress)?;
     Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false))
 }

@@ -6,12 +6,13 @@
 //!
 //! A share that was stopped goes on after its last whole shard.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::Path;
 
 use quarry_index::IndexError;
 use quarry_index::container::hex;
-use quarry_index::folder::LOCK;
+use quarry_index::folder::{LOCK, create_folder, lock};
+use quarry_index::names::{is_numbered, is_temporary};
 use quarry_index::text::StoredDocument;
 use quarry_vectors::{Document, EncodeTokens};
 use serde::Serialize;
@@ -25,6 +26,7 @@ use crate::job::Job;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::spool::{Shard, shard_path};
 use crate::tokens::{TokenOptions, encode_shard, encoded_before};
+use crate::workspace::names_in;
 
 /// Names of the files beside the record.
 pub(super) const VOCABULARY: &str = "vocabulary.json";
@@ -76,7 +78,8 @@ where
         options.check()?;
     }
     let folder = options.out.as_path();
-    let _lock = take(folder)?;
+    create_folder(folder)?;
+    let _lock = lock(folder, &mut || check_folder(folder))?;
     let job = Job::new(options, encoder);
     let mut record = Record::new(share, job.facts().clone(), options);
     record.tokens =
@@ -139,18 +142,24 @@ fn report_of(record: &Record) -> ShareReport {
     }
 }
 
-/// Takes the folder for writing.
-fn take(folder: &Path) -> Result<File, BuildError> {
-    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
-    let path = folder.join(LOCK);
-    let options = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = options.map_err(IndexError::io(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(IndexError::Locked { path: folder.to_path_buf() }.into())
-        }
-        Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }.into()),
+/// Refuses a folder that was not made by an earlier run: one that carries neither a share's record nor
+/// that of an unfinished one has to be empty, and beside them only files of a share may lie.
+fn check_folder(folder: &Path) -> Result<(), BuildError> {
+    let marked = Record::read(folder)?.is_some() || Job::read(folder)?.is_some();
+    let is_nothing = |name: &str| {
+        let path = folder.join(name);
+        let empty = || fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() == 0);
+        (name == LOCK && empty()) || (is_temporary(name) && Job::is_begun(&path))
+    };
+    let other = names_in(folder)?
+        .into_iter()
+        .find(|name| if marked { !is_ours(name) } else { !is_nothing(name) });
+    match other {
+        None => Ok(()),
+        Some(other) => Err(BuildError::NotAShard {
+            path: folder.to_path_buf(),
+            what: format!("something else lies there, such as `{other}`; choose another --out"),
+        }),
     }
 }
 
@@ -162,13 +171,6 @@ fn prepare(
 ) -> Result<Option<ShareReport>, BuildError> {
     let folder = options.out.as_path();
     let (done, begun) = (Record::read(folder)?, Job::read(folder)?);
-    let others: Vec<String> = names(folder)?.into_iter().filter(|name| !is_ours(name)).collect();
-    if let Some(other) = others.first() {
-        return Err(BuildError::NotAShard {
-            path: folder.to_path_buf(),
-            what: format!("something else lies there, such as `{other}`; choose another --out"),
-        });
-    }
     if let Some(done) = done {
         let same = done.shard == record.shard
             && done.facts == record.facts
@@ -187,41 +189,31 @@ fn prepare(
         }
         if !options.overwrite {
             let mut documents = 0;
-            for name in names(folder)?.iter().filter(|name| name.starts_with("shard-0")) {
+            for name in names_in(folder)?.iter().filter(|n| is_numbered(n, "shard-", ".qry")) {
                 documents += Shard::open(&folder.join(name))?.meta.documents;
             }
             return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
         }
     }
-    for name in names(folder)?.iter().filter(|name| *name != LOCK) {
+    // All of them are ours (`check_folder`). The marks go last, so that what is left after a crash is
+    // known as ours.
+    let is_mark = |name: &str| [RECORD, crate::job::FILE].contains(&name);
+    let names = names_in(folder)?;
+    let (marks, files): (Vec<_>, Vec<_>) =
+        names.iter().filter(|name| *name != LOCK).partition(|name| is_mark(name));
+    for name in files.into_iter().chain(marks) {
         let path = folder.join(name);
         fs::remove_file(&path).map_err(IndexError::io(&path))?;
     }
     Ok(None)
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
-    let fail = || IndexError::io(folder);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail())? {
-        names.push(entry.map_err(fail())?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
-}
-
 /// Whether a file is one that making a share leaves.
 fn is_ours(name: &str) -> bool {
-    let numbered = |before| {
-        name.strip_prefix(before)
-            .and_then(|rest: &str| rest.strip_suffix(".qry"))
-            .is_some_and(|digits| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
-    };
     [LOCK, RECORD, crate::job::FILE, VOCABULARY, TOKENIZER, QUERY_TABLE].contains(&name)
-        || numbered("shard-")
-        || numbered("tokens-")
-        || name.starts_with(".new-")
-        || name.starts_with(".tmp")
+        || is_numbered(name, "shard-", ".qry")
+        || is_numbered(name, "tokens-", ".qry")
+        || is_temporary(name)
 }
 
 /// Encodes the texts of a shard's rows into token embeddings, unless an earlier run did.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use quarry_index::IndexError;
 use quarry_index::clusters::ClusterParams;
 use quarry_index::container::hex;
 use quarry_index::fields::FieldRules;
+use quarry_index::folder::replace_file;
 use quarry_index::seismic::SeismicParams;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ use crate::tokens::TokenOptions;
 /// The record's file: written last, so its presence says that the share is finished.
 pub(super) const RECORD: &str = "shard-of-build.json";
 const MAGIC: &str = "quarry-shard-of-build";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -45,6 +45,8 @@ pub(super) struct Record {
     /// Vocabulary, tokenizer, query table: checksums by name of the file.
     pub(super) files: BTreeMap<String, String>,
     pub(super) tokens: Option<Tokens>,
+    /// XXH3-64 of the record with this empty.
+    checksum: String,
 }
 
 /// The whole input, as each machine read it.
@@ -111,6 +113,7 @@ impl Sealing {
             description: Map::new(),
             source: Value::Null,
             ids_are_unique: self.ids_are_unique,
+            channels: None,
             vocabulary: None,
             fields: self.fields.clone(),
         }
@@ -132,6 +135,7 @@ impl Record {
             shards: BTreeMap::new(),
             files: BTreeMap::new(),
             tokens: None,
+            checksum: String::new(),
         }
     }
 
@@ -159,14 +163,28 @@ impl Record {
                 format!("record of version {}, this program reads {VERSION}", record.version);
             return Err(IndexError::corrupt(&path, what).into());
         }
+        let expected = record.sum(&path)?;
+        if record.checksum != expected {
+            return Err(
+                IndexError::Checksum { path, found: expected, expected: record.checksum }.into()
+            );
+        }
         Ok(Some(record))
+    }
+
+    fn sum(&self, path: &Path) -> Result<String, BuildError> {
+        let bare = Self { checksum: String::new(), ..self.clone() };
+        let bytes =
+            serde_json::to_vec(&bare).map_err(|e| IndexError::corrupt(path, e.to_string()))?;
+        Ok(hex(xxh3_64(&bytes)))
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), BuildError> {
         let path = folder.join(RECORD);
-        let bytes = serde_json::to_vec_pretty(self)
+        let whole = Self { checksum: self.sum(&path)?, ..self.clone() };
+        let bytes = serde_json::to_vec_pretty(&whole)
             .map_err(|e| IndexError::corrupt(&path, e.to_string()))?;
-        write_whole(folder, RECORD, &bytes)
+        Ok(replace_file(&path, &bytes)?)
     }
 
     /// A file beside the record, which must be the one that was written.
@@ -188,24 +206,10 @@ impl Record {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), BuildError> {
-        write_whole(folder, name, bytes)?;
+        replace_file(&folder.join(name), bytes)?;
         self.files.insert(name.to_owned(), hex(xxh3_64(bytes)));
         Ok(())
     }
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
-    let path = folder.join(name);
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .map_err(IndexError::io(&path))?;
-    file.write_all(bytes).map_err(IndexError::io(&path))?;
-    file.as_file().sync_all().map_err(IndexError::io(&path))?;
-    file.persist(&path).map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
-    Ok(())
 }
 
 /// Whether a folder holds a share of a build, finished or not, and no index.

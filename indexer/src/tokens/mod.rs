@@ -14,20 +14,21 @@ mod spool;
 
 pub(crate) use spool::{encode_shard, encoded_before};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use quarry_index::folder::{BUILD, FolderWriter};
+use quarry_index::features::TokensKept;
 use quarry_index::manifest::PartEntry;
 use quarry_index::tokens::{self, Centroids, Form, RowError, TokensOptions, TokensWriter};
-use quarry_index::{Index, IndexError, Verify};
+use quarry_index::{Index, IndexError, Segment};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::build::{count_done, remove_build};
 use crate::job::Job;
+use crate::living::{Checked, Opened};
 use crate::options::Event;
+use crate::workspace;
 use crate::{BuildError, tokens::spool::Spool};
 
 /// Documents that are asked for together.
@@ -66,6 +67,43 @@ impl std::fmt::Debug for TokenInput<'_> {
 }
 
 impl TokenOptions {
+    /// What gives further segments the embeddings that an index has already.
+    #[must_use]
+    pub fn like(kept: &TokensKept) -> Self {
+        Self {
+            forms: kept.forms.clone(),
+            pool: kept.pool,
+            centroids: kept.centroids.max(1),
+            replace: false,
+            source: kept.source.clone(),
+        }
+    }
+
+    /// What the index keeps of them.
+    pub(crate) fn kept(&self, dims: usize) -> TokensKept {
+        let mut forms = self.forms.clone();
+        forms.sort_unstable();
+        forms.dedup();
+        let (pool, centroids) = (self.pool, self.centroids);
+        TokensKept { dims, forms, pool, centroids, source: self.source.clone() }
+    }
+
+    /// Refuses what does not fit beside the embeddings that some segments have.
+    fn check_fits(&self, dims: usize, kept: &TokensKept, path: &Path) -> Result<(), BuildError> {
+        let given = self.kept(dims);
+        let alike = (kept.dims, &kept.forms, kept.pool) == (given.dims, &given.forms, given.pool);
+        if alike && kept.same_source(&given.source) {
+            return Ok(());
+        }
+        let text = |of: &TokensKept| {
+            let forms: Vec<&str> = of.forms.iter().map(|form| form.name()).collect();
+            let (dims, pool) = (of.dims, of.pool);
+            format!("{} ({dims} dimensions as {}, pooled by {pool})", of.source, forms.join("+"))
+        };
+        let (made_by, given) = (text(kept), text(&given));
+        Err(BuildError::OtherTokens { path: path.to_path_buf(), made_by, given })
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let wrong = |name, found: String, expected| BuildError::Param { name, found, expected };
         if self.forms.is_empty() {
@@ -81,12 +119,13 @@ impl TokenOptions {
     }
 }
 
-/// Adds token embeddings to every segment of the index in `folder` and returns the new generation.
+/// Adds token embeddings to every segment of the index in `folder` that lacks them, or to all of them
+/// where they are to be replaced, and returns the new generation.
 ///
 /// # Errors
-/// When there is no index, it has embeddings and they are not to be replaced, or has no texts to
-/// encode; an unfinished build lies there; rows are zero or of other dimensions; the disk refuses.
-/// The old generation then stays.
+/// When there is no index; every segment has embeddings and they are not to be replaced, or some have
+/// them of another source or form; there are no texts to encode; an unfinished build lies there; rows are
+/// zero or of other dimensions; the disk refuses. The old generation then stays.
 pub fn add_tokens(
     folder: &Path,
     options: &TokenOptions,
@@ -94,15 +133,20 @@ pub fn add_tokens(
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<u64, BuildError> {
     options.check()?;
-    let mut writer = FolderWriter::open(folder)?;
-    let build = folder.join(BUILD);
-    if Job::read(&build)?.is_some() {
-        let documents = count_done(&build)?;
-        return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
-    }
-    let index = Index::open(folder, Verify::Full)?;
-    if !options.replace && index.segments().iter().any(|s| s.tokens().is_some()) {
+    let job = Job::tokens(&options.source);
+    let Opened { mut writer, index, build } =
+        Opened::take(folder, Checked::All, |was| *was == job)?;
+    let dims = match &input {
+        TokenInput::Encoder(encoder) => encoder.dims(),
+        TokenInput::Rows(dims, _) => *dims,
+    };
+    let fills = !options.replace && index.segments().iter().any(|s| s.tokens().is_some());
+    let kept = index.features().tokens.clone().filter(|_| fills);
+    if fills && index.without_tokens().next().is_none() {
         return Err(BuildError::HasTokens { path: folder.to_path_buf() });
+    }
+    if let Some(kept) = &kept {
+        options.check_fits(dims, kept, folder)?;
     }
     if matches!(input, TokenInput::Encoder(_)) && !index.has_text() {
         return Err(IndexError::Missing {
@@ -112,35 +156,80 @@ pub fn add_tokens(
         }
         .into());
     }
+    workspace::begin(&build, &job)?;
     let mut manifest = index.manifest().clone();
-    let mut replaced = Vec::new();
+    let mut centroids = if fills { centroids_of(&index) } else { None };
     for (entry, segment) in manifest.segments.iter_mut().zip(index.segments()) {
-        let (dims, mut read): (usize, Reader<'_>) = match &mut input {
+        if fills && (segment.tokens().is_some() || entry.documents == 0) {
+            continue;
+        }
+        let at = Place { folder, build: &build, segment };
+        let part = at.write(&mut input, options, &mut centroids, progress)?;
+        entry.parts.retain(|p| p.kind != tokens::KIND);
+        entry.parts.push(part);
+    }
+    manifest.features = index.features().clone();
+    manifest.features.tokens = Some(kept.unwrap_or_else(|| options.kept(dims)));
+    // A generation that is open is kept: let go of it, so that its files can be collected.
+    drop(index);
+    let generation = writer.commit(manifest)?.generation;
+    workspace::clear(&build)?;
+    writer.collect()?;
+    Ok(generation)
+}
+
+/// The centroids of the form `4bit` that an index's segments share.
+pub(crate) fn centroids_of(index: &Index) -> Option<Centroids> {
+    let stores = index.segments().iter().filter_map(|s| s.tokens());
+    stores.into_iter().find_map(|store| {
+        let (rows, dims) = (store.residual()?, store.meta().dims);
+        let of_one = |row: &[f32]| row.get(..dims).unwrap_or_default().to_vec();
+        let values = rows.centroids.chunks_exact(rows.stride).flat_map(of_one).collect();
+        Some(Centroids { values })
+    })
+}
+
+/// A segment that gets token embeddings.
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    /// The folder of unfinished work.
+    pub(crate) build: &'a Path,
+    pub(crate) segment: &'a Segment,
+}
+
+impl Place<'_> {
+    /// Writes the part. Centroids are found if none are given, and left for the next segment, so that
+    /// segments can be merged.
+    pub(crate) fn write(
+        &self,
+        input: &mut TokenInput<'_>,
+        options: &TokenOptions,
+        centroids: &mut Option<Centroids>,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<PartEntry, BuildError> {
+        let (segment, id) = (self.segment, self.segment.entry().id);
+        let ids = segment.documents();
+        let (dims, mut read): (usize, Reader<'_>) = match input {
             TokenInput::Encoder(encoder) => {
-                let spool = Spool::new(&build, entry.id, &options.source)?;
+                let spool = Spool::new(self.build, id, &options.source);
                 spool.fill(segment, *encoder, progress)?;
                 (encoder.dims(), Box::new(spool.reader(segment)?))
             }
             TokenInput::Rows(dims, rows) => {
-                let ids = segment.documents();
-                (*dims, Box::new(move |doc| rows(ids.id(doc))))
+                let gone = |doc: DocId| segment.deleted().is_some_and(|rows| rows.contains(doc.0));
+                let read = move |doc| match gone(doc) {
+                    true => Ok(TokenEmbeddings::default()),
+                    false => rows(ids.id(doc)),
+                };
+                (*dims, Box::new(read))
             }
         };
-        let file =
-            format!("{}-{}-{}.qry", entry.id.simple(), tokens::KIND, Uuid::new_v4().simple());
-        let path = folder.join(&file);
-        let ids = segment.documents();
+        let file = format!("{}-{}-{}.qry", id.simple(), tokens::KIND, Uuid::new_v4().simple());
         let rows = Rows { documents: ids.len(), dims, id: &|doc| ids.id(doc).to_owned() };
-        let written = write(&path, &rows, options, &mut read, progress)?;
-        replaced.extend(entry.parts.extract_if(.., |p| p.kind == tokens::KIND));
-        entry.parts.push(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false));
+        let to = (self.folder.join(&file), centroids);
+        let written = write(to, &rows, options, &mut read, progress)?;
+        Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false))
     }
-    // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop(index);
-    let generation = writer.commit(manifest)?.generation;
-    remove_build(&build)?;
-    writer.collect()?;
-    Ok(generation)
 }
 
 /// Gives a document's rows.
@@ -154,9 +243,9 @@ pub(crate) struct Rows<'a> {
     pub(crate) id: &'a dyn Fn(DocId) -> String,
 }
 
-/// Writes the part of a segment.
+/// Writes the part of a segment. Centroids are found where they are needed and none are given.
 pub(crate) fn write(
-    path: &Path,
+    (path, shared): (PathBuf, &mut Option<Centroids>),
     rows: &Rows<'_>,
     options: &TokenOptions,
     read: &mut Reader<'_>,
@@ -167,11 +256,14 @@ pub(crate) fn write(
         let rows = read(doc)?;
         Ok::<_, BuildError>(if options.pool > 1 { pool::pool(&rows, options.pool) } else { rows })
     };
-    let centroids = if options.forms.contains(&Form::Residual) {
-        progress(Event::Stage { name: "centroids", total: documents as u64 });
-        centroids::find(documents, dims, options.centroids, &mut pooled)?
-    } else {
-        Centroids::default()
+    let centroids = match (&shared, options.forms.contains(&Form::Residual)) {
+        (Some(centroids), true) => centroids.clone(),
+        (None, true) => {
+            progress(Event::Stage { name: "centroids", total: documents as u64 });
+            let found = centroids::find(documents, dims, options.centroids, &mut pooled)?;
+            shared.insert(found).clone()
+        }
+        (_, false) => Centroids::default(),
     };
     let part = TokensOptions {
         dims,
@@ -180,7 +272,7 @@ pub(crate) fn write(
         centroids,
         source: options.source.clone(),
     };
-    let mut part = TokensWriter::create(path, part)?;
+    let mut part = TokensWriter::create(&path, part)?;
     progress(Event::Stage { name: "token embeddings", total: documents as u64 });
     for doc in 0..documents {
         let doc = DocId(u32::try_from(doc).unwrap_or(u32::MAX));

@@ -25,10 +25,9 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// A spool in the folder of unfinished builds.
-    pub(super) fn new(build: &Path, segment: Uuid, source: &Value) -> Result<Self, BuildError> {
-        fs::create_dir_all(build).map_err(IndexError::io(build))?;
-        Ok(Self { folder: build.to_path_buf(), segment, source: source.clone() })
+    /// A spool in the folder of unfinished work.
+    pub(super) fn new(build: &Path, segment: Uuid, source: &Value) -> Self {
+        Self { folder: build.to_path_buf(), segment, source: source.clone() }
     }
 
     fn path(&self, shard: usize) -> PathBuf {

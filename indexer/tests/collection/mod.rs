@@ -33,6 +33,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         description: Map::new(),
         source: json!({"input": "synthetic"}),
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     }
@@ -155,7 +156,7 @@ pub(crate) fn setup<'a>(encoder: &'a FakeEncoder, name: &str) -> EncoderSetup<'a
         tokens: (0..VOCABULARY).map(|t| format!("t{t}")).collect(),
         tokenizer: Some(b"{\"tokenizer\": 1}".to_vec()),
         query_table: Some(b"{\"table\": 1}".to_vec()),
-        splitter: None,
+        passages: None,
         provenance: false,
     }
 }

@@ -110,6 +110,7 @@ impl GpuReranker {
                 skipped: (going.hits.len() - scored) as u64,
                 scored: scored as u64,
                 rescored: 0,
+                without_tokens: 0,
             };
             let best = if bounds { Vec::new() } else { exit.into_sorted() };
             results.push((best, stats));

@@ -50,6 +50,11 @@ impl GpuReranker {
     pub fn new(index: Arc<Index>, auto: bool, budget: Option<usize>) -> Result<Self, CudaError> {
         let no_tokens = CudaError::NotResident("the index has no token embeddings");
         let cpu = CpuReranker::new(Arc::clone(&index)).map_err(|_| no_tokens.clone())?;
+        if index.segments().iter().any(|s| s.tokens().is_none()) {
+            return Err(CudaError::NotResident(
+                "some segments of the index have no token embeddings; `quarry tokens add` fills them",
+            ));
+        }
         let kind = match cpu.form() {
             Form::Int8 => Kind::Int8,
             Form::Fp16 => Kind::Fp16,

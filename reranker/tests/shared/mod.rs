@@ -49,6 +49,7 @@ pub(crate) fn index(
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };

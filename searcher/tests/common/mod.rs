@@ -53,6 +53,7 @@ pub(crate) fn options(out: &Path) -> BuildOptions {
         description: Map::new(),
         source: Value::Null,
         ids_are_unique: false,
+        channels: None,
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     }

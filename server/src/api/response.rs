@@ -63,6 +63,8 @@ pub struct RerankReport {
     pub scored: u64,
     /// Scored again over fp16 rows.
     pub rescored: u64,
+    /// Left where the search put them, since they have no token embeddings.
+    pub without_tokens: u64,
 }
 
 /// Something that made the answer poorer than it might have been.
@@ -89,6 +91,8 @@ pub enum WarningCode {
     EmptyQuery,
     /// Fields asked for that no hit has.
     UnknownFields,
+    /// With `rerank`: candidates without token embeddings, which were not rescored.
+    NoTokens,
 }
 
 /// A document found.

@@ -40,7 +40,8 @@ impl HitContext<'_> {
                 None => (Some(hit.score), None),
                 Some(all) => {
                     let same = |c: &&Found| (c.segment, c.doc) == (hit.segment, hit.doc);
-                    (all.iter().find(same).map(|c| c.score), Some(hit.score))
+                    let rerank = self.searcher.has_tokens(hit).then_some(hit.score);
+                    (all.iter().find(same).map(|c| c.score), rerank)
                 }
             };
             let (scores, matched) = match self.query {

@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quarry_index::Index;
-use quarry_searcher::{Bm25Params, SearchError, Searcher, SparseParams};
+use quarry_searcher::{Bm25Params, Hit, SearchError, Searcher, SparseParams};
 use quarry_vectors::EncodeQuery;
 
 use crate::api::{
     ApiError, Channel, DocumentResponse, ErrorCode, IndexVersion, SearchRequest, SearchResponse,
-    Timings, Warning,
+    Timings, Warning, WarningCode,
 };
 use filters::Filters;
 use hits::HitContext;
@@ -130,6 +130,9 @@ impl Engine {
         let rescored = second
             .map(|(asked, stage)| stage.run(request, (asked, &outcome.hits), deadline))
             .transpose()?;
+        if rescored.is_some() {
+            self.warn_of_lacking_tokens(&outcome.hits, &mut warnings);
+        }
         let context = HitContext {
             searcher: &self.searcher,
             request,
@@ -149,6 +152,16 @@ impl Engine {
             warnings: warnings.into_vec(),
             hits,
         })
+    }
+
+    /// Candidates whose segment has no token embeddings are not rescored, and that is said.
+    fn warn_of_lacking_tokens(&self, candidates: &[Hit], warnings: &mut Warnings) {
+        let lacks = |hit: &&Hit| !self.searcher.has_tokens(hit);
+        let ids: Vec<String> =
+            candidates.iter().filter(lacks).map(|hit| self.searcher.id(hit).to_owned()).collect();
+        let what =
+            "candidates without token embeddings, which keep the place that the search gave them";
+        warnings.names(WarningCode::NoTokens, what, &ids);
     }
 
     /// A stored document by the collection's own name of it.

@@ -85,9 +85,11 @@ impl SecondStage {
         let found = self.reranker.rerank(&[query], &params)?.pop();
         let found = found
             .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the second stage gave no answer"))?;
-        let RerankStats { candidates, pruned, skipped, scored, rescored } = found.stats;
+        let RerankStats { candidates, pruned, skipped, scored, rescored, without_tokens } =
+            found.stats;
         let device = self.reranker.device();
-        let report = RerankReport { device, candidates, pruned, skipped, scored, rescored };
+        let report =
+            RerankReport { device, candidates, pruned, skipped, scored, rescored, without_tokens };
         Ok(Rescored { hits: found.hits, report, tokens_us, rerank_us: micros(started) })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 use quarry_index::doctable::{self, DocTableBuilder};
-use quarry_index::folder::FolderWriter;
+use quarry_index::folder::{FolderWriter, Mark};
 use quarry_index::forward::{self, ForwardWriter, LevelWidth, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, PartEntry, SegmentEntry};
@@ -41,7 +41,7 @@ pub(crate) const ALL: Parts = Parts { sparse: true, text: true };
 
 /// Builds and opens an index in `folder`.
 pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
-    let mut writer = FolderWriter::open(folder).unwrap();
+    let mut writer = FolderWriter::create(folder, &|_| Mark::Nothing).unwrap();
     let segment = uuid::Uuid::new_v4();
     let place = |kind: &str| {
         let name = FolderWriter::part_name(segment, kind);
@@ -92,6 +92,7 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
         build: Map::new(),
         encoders: encoders.as_object().unwrap().clone(),
         fields: std::collections::BTreeMap::new(),
+        features: Default::default(),
         assets,
         segments: vec![SegmentEntry { id: segment, rows, documents: rows, parts: entries }],
     };

@@ -1,0 +1,152 @@
+//! `FILE.part`, the unfinished file of `quarry encode`, and `FILE.part.json`, the record that says whose it
+//! is: a file without our record is somebody else's, and stays.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use quarry_index::folder::{replace_file, sync_folder};
+use quarry_indexer::Share;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::encode::CHUNK;
+use crate::output::{count, note};
+
+const MAGIC: &str = "quarry-unfinished-encoding";
+
+/// What has to be the same for a file to be continued.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    magic: String,
+    /// Which share of the work, as `2/3`.
+    shard: Option<String>,
+    /// The model and how it is run; what is read of the input (documents or queries).
+    encoder: Value,
+}
+
+impl Record {
+    pub(crate) fn new(shard: Option<Share>, encoder: &Value) -> Self {
+        let shard = shard.map(|share| share.to_string());
+        Self { magic: MAGIC.to_owned(), shard, encoder: encoder.clone() }
+    }
+
+    /// The record at `path`, if one of ours is there.
+    fn read(path: &Path) -> Option<Self> {
+        let record: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        (record.magic == MAGIC).then_some(record)
+    }
+
+    fn shown(&self) -> String {
+        let shard = self.shard.as_ref().map_or("no shard".to_owned(), |s| format!("shard {s}"));
+        format!("{shard}, encoder {}", self.encoder)
+    }
+}
+
+/// An unfinished file that is ours and locked.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    target: PathBuf,
+    part: PathBuf,
+    record: PathBuf,
+    pub(crate) file: File,
+    /// Lines that an earlier run left, if it is continued.
+    pub(crate) done: u64,
+}
+
+impl Unfinished {
+    /// Begins the file that will be called `target`, or with `resume` goes on with it.
+    pub(crate) fn take(target: &Path, wanted: &Record, resume: bool) -> anyhow::Result<Self> {
+        let part = with_end(target, ".part");
+        let record = with_end(&part, ".json");
+        let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let was = Record::read(&record);
+        for path in [&part, &record] {
+            let plain = fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
+            if exists(path) && (was.is_none() || !plain) {
+                bail!(
+                    "{}: something else lies there, which `quarry encode` did not make and would write over; \
+                     move it away, or choose another --out",
+                    path.display()
+                );
+            }
+        }
+        let failed = || part.display().to_string();
+        let left = exists(&part);
+        if let Some(was) = was.as_ref().filter(|was| left && resume && *was != wanted) {
+            bail!(
+                "{}: cannot resume: it is of {}, not of {}",
+                part.display(),
+                was.shown(),
+                wanted.shown()
+            );
+        }
+        if !left || was.as_ref() != Some(wanted) {
+            replace_file(&record, &serde_json::to_vec_pretty(wanted)?)?;
+        }
+        let mut options = File::options();
+        let file = options.create(true).truncate(false).read(true).append(true).open(&part);
+        let file = file.with_context(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another process is writing to it; wait for it to end", part.display())
+            }
+            Err(TryLockError::Error(source)) => return Err(source).with_context(failed),
+        }
+        let keep = if resume { complete_lines(&file).with_context(failed)? } else { (0, 0) };
+        let before = file.metadata().with_context(failed)?.len();
+        if before > 0 && !resume {
+            note(format!(
+                "note: {} of an interrupted run is begun again; --resume would go on with it",
+                part.display()
+            ));
+        }
+        file.set_len(keep.0).with_context(failed)?;
+        if keep.1 > 0 {
+            note(format!("note: {} vectors were taken from the interrupted run", count(keep.1)));
+        }
+        Ok(Self { target: target.to_owned(), part, record, file, done: keep.1 })
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.part
+    }
+
+    /// Gives the whole file its name.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        self.file.sync_all().with_context(|| self.part.display().to_string())?;
+        fs::rename(&self.part, &self.target).with_context(|| self.target.display().to_string())?;
+        fs::remove_file(&self.record).with_context(|| self.record.display().to_string())?;
+        let folder = self.target.parent().filter(|p| !p.as_os_str().is_empty());
+        Ok(sync_folder(folder.unwrap_or(Path::new(".")))?)
+    }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Bytes and lines of the unfinished file up to its last whole chunk. Texts that share a batch can change
+/// each other's last digits, so a chunk is done whole or again.
+fn complete_lines(file: &File) -> std::io::Result<(u64, u64)> {
+    let mut reader = BufReader::new(file);
+    let (mut lines, mut at, mut keep) = (0u64, 0u64, (0u64, 0u64));
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let n = reader.read_until(b'\n', &mut buffer)?;
+        if n == 0 || buffer.last() != Some(&b'\n') {
+            return Ok(keep);
+        }
+        lines += 1;
+        at += n as u64;
+        if lines.is_multiple_of(CHUNK as u64) {
+            keep = (at, lines);
+        }
+    }
+}

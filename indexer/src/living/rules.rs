@@ -1,0 +1,163 @@
+//! What an index was built with, and what documents that are added have to be made like.
+
+use std::path::Path;
+
+use quarry_index::Index;
+use quarry_index::features::TokensKept;
+use quarry_index::manifest::Manifest;
+use quarry_vectors::EncodeTokens;
+use serde_json::Value;
+
+use crate::BuildError;
+use crate::build::JOB;
+use crate::options::{BuildOptions, EncoderSetup};
+use crate::tokens::TokenOptions;
+
+/// How an index was built, for who adds to it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AsBuilt {
+    /// The identity of the encoder of its vectors.
+    pub encoder: Option<Value>,
+    /// Tokens of a passage and of what neighbours share, where texts were split.
+    pub passages: Option<[u32; 2]>,
+    /// Whether the origin of each component is kept.
+    pub provenance: bool,
+    /// The channel that was named when it was built.
+    pub channel: Option<String>,
+    /// Its token embeddings.
+    pub tokens: Option<TokensKept>,
+}
+
+impl AsBuilt {
+    /// Of an open index.
+    #[must_use]
+    pub fn of(index: &Index) -> Self {
+        let tokens = index.features().tokens.clone();
+        Self { tokens, ..Self::of_manifest(index.manifest()) }
+    }
+
+    fn of_manifest(manifest: &Manifest) -> Self {
+        let job = manifest.build.get(JOB);
+        let at = |path: &str| job.and_then(|job| job.pointer(path)).filter(|v| !v.is_null());
+        // Before, who built the index wrote the passages down among what tells its input.
+        let passages = at("/passages").or_else(|| at("/source/passages"));
+        let number = |at: usize| {
+            let number = passages.and_then(|p| p.get(at)).and_then(Value::as_u64)?;
+            u32::try_from(number).ok()
+        };
+        Self {
+            encoder: manifest.encoders.get("sparse").cloned(),
+            passages: number(0).map(|tokens| [tokens, number(1).unwrap_or(0)]),
+            provenance: at("/provenance").and_then(Value::as_bool).unwrap_or(false),
+            channel: at("/source/channel").and_then(Value::as_str).map(str::to_owned),
+            tokens: None,
+        }
+    }
+
+    /// Refuses an encoder, or none, that would make other vectors, passages or origins.
+    pub(super) fn check(
+        &self,
+        encoder: Option<&EncoderSetup<'_>>,
+        path: &Path,
+    ) -> Result<(), BuildError> {
+        let given = encoder.map(|e| &e.identity);
+        if self.encoder.as_ref() != given {
+            let text = |value: Option<&Value>| value.map_or("null".to_owned(), Value::to_string);
+            return Err(BuildError::OtherEncoder {
+                path: path.to_path_buf(),
+                built_with: text(self.encoder.as_ref()),
+                given: text(given),
+            });
+        }
+        let Some(encoder) = encoder else { return Ok(()) };
+        let other = |what, built: String, given: String| {
+            Err(BuildError::OtherRules { path: path.to_path_buf(), what, built, given })
+        };
+        let passages = encoder.passages.map(|p| [p.tokens, p.overlap]);
+        if passages != self.passages {
+            let text = |passages: Option<[u32; 2]>| match passages {
+                Some([tokens, overlap]) => format!("of {tokens} tokens, {overlap} of them shared"),
+                None => "none".to_owned(),
+            };
+            return other("passages", text(self.passages), text(passages));
+        }
+        if encoder.provenance != self.provenance {
+            let text = |kept: bool| if kept { "kept" } else { "not kept" }.to_owned();
+            return other("provenance", text(self.provenance), text(encoder.provenance));
+        }
+        Ok(())
+    }
+}
+
+/// How documents are added.
+#[derive(Debug, Clone, Copy)]
+pub struct Adding<'a> {
+    /// Memory, seed, types of fields, how weights are stored. Lists `auto` are those that the index has,
+    /// and what the size asks for.
+    pub options: &'a BuildOptions,
+    /// Who makes the token embeddings of the new documents.
+    pub tokens: AddTokens<'a>,
+    /// Whether the smallest segments are merged afterwards where there are more than
+    /// [`super::MOST_SEGMENTS`].
+    pub merge: bool,
+}
+
+/// Who makes the token embeddings of documents that are added.
+#[derive(Clone, Copy, Default)]
+pub enum AddTokens<'a> {
+    /// Nobody: right for an index without any, refused for another.
+    #[default]
+    None,
+    /// An encoder, with its identity, which must be the one that the index has them of.
+    Encoder(&'a dyn EncodeTokens, &'a Value),
+    /// Nobody, though the index has them: the second stage then leaves the new documents where the
+    /// first put them, until `add_tokens` fills the gap.
+    Without,
+}
+
+impl std::fmt::Debug for AddTokens<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Encoder(..) => "Encoder",
+            Self::Without => "Without",
+        })
+    }
+}
+
+impl<'a> Adding<'a> {
+    /// Without token embeddings and without a merge.
+    #[must_use]
+    pub fn new(options: &'a BuildOptions) -> Self {
+        Self { options, tokens: AddTokens::None, merge: false }
+    }
+
+    /// The encoder of token embeddings and how they are stored, where the index has them.
+    pub(super) fn tokens_of(
+        &self,
+        index: &Index,
+    ) -> Result<Option<(&'a dyn EncodeTokens, TokenOptions)>, BuildError> {
+        let path = || index.folder().to_path_buf();
+        let kept = index.features().tokens.as_ref();
+        match (kept, self.tokens) {
+            (None, AddTokens::None | AddTokens::Without) | (Some(_), AddTokens::Without) => {
+                Ok(None)
+            }
+            (None, AddTokens::Encoder(..)) => Err(BuildError::NoTokensThere { path: path() }),
+            (Some(kept), AddTokens::None) => {
+                Err(BuildError::NeedsTokens { path: path(), made_by: kept.source.to_string() })
+            }
+            (Some(kept), AddTokens::Encoder(encoder, source)) => {
+                let imported = kept.source.get("file").is_some();
+                if imported || !kept.same_source(source) || kept.dims != encoder.dims() {
+                    return Err(BuildError::OtherTokens {
+                        path: path(),
+                        made_by: kept.source.to_string(),
+                        given: source.to_string(),
+                    });
+                }
+                Ok(Some((encoder, TokenOptions::like(kept))))
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The folder of unfinished work, `build/`: whose it is, and its removal, name by name.
+//!
+//! A folder is ours if it carries our record ([`Job`]); it is written before anything else and removed
+//! last. Of such a folder the names that we make are removed, and the folder when nothing is left in it;
+//! other names stay. Of any other folder nothing is touched.
+
+use std::fs;
+use std::path::Path;
+
+use quarry_index::IndexError;
+use quarry_index::folder::{BUILD, Mark, sync_folder};
+use quarry_index::names::{is_numbered, is_temporary, is_uuid};
+
+use crate::BuildError;
+use crate::job::{self, Job};
+
+/// What lies in a folder of unfinished work.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is no folder, or nothing in it.
+    Nothing,
+    /// Work of ours.
+    Ours(Job),
+    /// Something else, such as this name.
+    Foreign(String),
+}
+
+/// Looks what lies in `build`.
+pub(crate) fn look(build: &Path) -> Result<Found, BuildError> {
+    if !fs::symlink_metadata(build).is_ok_and(|m| m.is_dir()) {
+        return match build.symlink_metadata() {
+            Ok(_) => Ok(Found::Foreign(BUILD.to_owned())),
+            Err(_) => Ok(Found::Nothing),
+        };
+    }
+    if let Some(job) = Job::read(build)? {
+        return Ok(Found::Ours(job));
+    }
+    // A crash may have come before the record had its name.
+    let begun = |name: &String| is_temporary(name) && Job::is_begun(&build.join(name));
+    let other = names_in(build)?.into_iter().find(|name| !begun(name));
+    Ok(other.map_or(Found::Nothing, Found::Foreign))
+}
+
+/// The same in short, for who takes the folder around it.
+pub(crate) fn mark(build: &Path) -> Mark {
+    match look(build) {
+        Ok(Found::Nothing) => Mark::Nothing,
+        Ok(Found::Ours(_)) => Mark::Ours,
+        _ => Mark::Foreign,
+    }
+}
+
+/// Begins work, or goes on with work: `build` carries its record from here on.
+pub(crate) fn begin(build: &Path, job: &Job) -> Result<(), BuildError> {
+    if let Found::Foreign(name) = look(build)? {
+        return Err(foreign(build, name));
+    }
+    match fs::create_dir(build) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(IndexError::io(build)(e).into());
+        }
+        _ => {}
+    }
+    job.write(build)?;
+    sync_folder(build)?;
+    Ok(build.parent().map_or(Ok(()), sync_folder)?)
+}
+
+/// Removes what is ours; refuses a folder that is not.
+pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
+    if let Found::Foreign(name) = look(build)? {
+        return Err(foreign(build, name));
+    }
+    if !build.exists() {
+        return Ok(());
+    }
+    clear_text(&build.join(TEXT))?;
+    remove_files(build, |name| name != job::FILE && is_ours(name))?;
+    remove_files(build, |name| name == job::FILE)?;
+    remove_if_empty(build)
+}
+
+/// The error for a folder that carries no record of ours.
+pub(crate) fn foreign(build: &Path, name: String) -> BuildError {
+    BuildError::ForeignBuild { path: build.to_path_buf(), name }
+}
+
+/// Where tantivy works.
+pub(crate) const TEXT: &str = "text";
+
+/// Removes tantivy's files under a folder of its work.
+pub(crate) fn clear_text(text: &Path) -> Result<(), BuildError> {
+    if !fs::symlink_metadata(text).is_ok_and(|m| m.is_dir()) {
+        return Ok(());
+    }
+    for name in names_in(text)? {
+        if name == "merged" || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())) {
+            let folder = text.join(name);
+            if fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir()) {
+                remove_files(&folder, is_tantivys)?;
+                remove_if_empty(&folder)?;
+            }
+        }
+    }
+    remove_if_empty(text)
+}
+
+/// Whether a name is one that work of ours leaves.
+fn is_ours(name: &str) -> bool {
+    let of_segment = name
+        .split_once('-')
+        .is_some_and(|(id, rest)| is_uuid(id) && is_numbered(rest, "tokens-", ".qry"));
+    [job::FILE, "heads.qry", "summaries.qry"].contains(&name)
+        || is_numbered(name, "shard-", ".qry")
+        || of_segment
+        || is_temporary(name)
+}
+
+fn is_tantivys(name: &str) -> bool {
+    const KINDS: [&str; 7] = ["idx", "pos", "term", "store", "store.temp", "fast", "fieldnorm"];
+    let part = name.split_once('.').is_some_and(|(id, kind)| is_uuid(id) && KINDS.contains(&kind));
+    let passing = name.strip_prefix(".tmp").is_some_and(|random| {
+        random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    });
+    let known = ["meta.json", ".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock"];
+    part || passing || known.contains(&name)
+}
+
+fn remove_files(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), BuildError> {
+    for name in names_in(folder)?.into_iter().filter(|name| ours(name)) {
+        let path = folder.join(name);
+        if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
+            continue;
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(IndexError::io(&path)(e).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_empty(folder: &Path) -> Result<(), BuildError> {
+    use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match fs::remove_dir(folder) {
+        Err(e) if !matches!(e.kind(), DirectoryNotEmpty | NotFound) => {
+            Err(IndexError::io(folder)(e).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let fail = || IndexError::io(folder);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail())? {
+        names.push(entry.map_err(fail())?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
