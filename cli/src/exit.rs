@@ -91,6 +91,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::Vector { .. }
         | BuildError::Tokens { .. }
         | BuildError::InputShrank { .. }
+        | BuildError::NoIds { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
         BuildError::Index(error) => of_index(error),
         BuildError::NotMerged { source, .. } => of_build(source),
@@ -101,6 +102,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
 fn of_index(error: &IndexError) -> Option<u8> {
     match error {
         IndexError::Io { .. } | IndexError::Limit { .. } | IndexError::Text { .. } => None,
+        IndexError::NamedTerms { .. } => Some(BAD_INPUT),
         IndexError::Locked { .. } | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
         _ => Some(NO_INDEX),
     }

@@ -15,6 +15,7 @@ use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
 
 use crate::bytes::parse_bytes;
+use crate::output::note;
 use crate::progress::Progress;
 
 /// The bundled model's folder, under `models/`.
@@ -133,6 +134,9 @@ pub(crate) fn fetch(name: &str, anew: bool) -> anyhow::Result<PathBuf> {
             HubEvent::File { name, bytes } => {
                 progress.stage(name, 0);
                 *arrived = (0, bytes);
+            }
+            HubEvent::Absent { name } => {
+                note(format!("note: {name:?} is listed, and the hub does not have it; left out"));
             }
             HubEvent::Bytes(more) => {
                 arrived.0 += more;

@@ -10,23 +10,41 @@ use rayon::prelude::*;
 use crate::output::{count, note};
 
 /// The vectors of `queries`, in their order. Tokens that the index does not know are counted and
-/// reported on standard error.
+/// reported on standard error. Terms given by number are the index's, or named by `vocabulary`.
 pub(crate) fn vectors(
     index: &Index,
     encoder: Option<&dyn EncodeQuery>,
     queries: &[Query],
+    vocabulary: Option<&[String]>,
 ) -> anyhow::Result<Vec<SparseVector>> {
     let Some(lexicon) = index.lexicon() else {
         bail!("this index has no sparse channel; search it with --channel bm25");
     };
+    let by_number = |query: &Query| matches!(query.vector, Some(InputVector::Terms(_)));
+    if vocabulary.is_some() && !queries.iter().any(by_number) {
+        bail!("--vocab names terms given by number, and no query gives any: leave it out");
+    }
+    if vocabulary.is_some() && !lexicon.is_named() {
+        bail!("--vocab names terms, and the index's terms are numbers without names: leave it out");
+    }
     let converted = queries
         .par_iter()
         .map(|query| {
             let mut unknown: Vec<String> = Vec::new();
             let vector = match &query.vector {
                 Some(InputVector::Terms(vector)) => {
-                    unknown.extend(vector.terms().iter().filter(|t| **t >= lexicon.len()).map(u32::to_string));
-                    vector.clone()
+                    let mut pairs = Vec::with_capacity(vector.len());
+                    for (number, weight) in vector.iter() {
+                        let term = match vocabulary {
+                            None => index.term_of_number(number)?,
+                            Some(names) => lexicon.term(name(names, number, &query.id)?),
+                        };
+                        match term {
+                            Some(TermId(term)) => pairs.push((term, weight)),
+                            None => unknown.push(number.to_string()),
+                        }
+                    }
+                    SparseVector::from_pairs(pairs).with_context(|| format!("query `{}`", query.id))?
                 }
                 Some(InputVector::Tokens(tokens)) => {
                     let mut pairs = Vec::new();
@@ -63,4 +81,15 @@ pub(crate) fn vectors(
         ));
     }
     Ok(converted.into_iter().map(|c| c.0).collect())
+}
+
+/// What a vocabulary calls a number.
+fn name<'a>(names: &'a [String], number: u32, query: &str) -> anyhow::Result<&'a str> {
+    match names.get(number as usize) {
+        Some(name) => Ok(name),
+        None => bail!(
+            "query `{query}`: term {number} lies beyond the vocabulary of {} tokens",
+            count(names.len() as u64)
+        ),
+    }
 }

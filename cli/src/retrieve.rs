@@ -1,12 +1,12 @@
 //! What `search` and `eval` share: opening an index, options of a search, and a run of queries.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::Run;
+use quarry_datasets::{Run, read_vocabulary};
 use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
@@ -111,6 +111,10 @@ pub(crate) struct SearchArgs {
     /// network [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
+    /// terms have names in the order of its documents
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vocab: Option<PathBuf>,
     /// Where a question's network is run; cuda is refused where there is none, or no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
     pub(crate) encode_device: model::DeviceArg,
@@ -138,6 +142,7 @@ impl Default for SearchArgs {
             b: B,
             filter: None,
             encode_device: model::DeviceArg::Cpu,
+            vocab: None,
             model: None,
             no_verify: false,
             preload: false,
@@ -172,6 +177,7 @@ pub(crate) struct Opened {
     pub(crate) searcher: Searcher,
     pub(crate) encoder: Option<Arc<dyn EncodeQuery>>,
     pub(crate) second: Option<SecondStage>,
+    vocabulary: Option<Vec<String>>,
 }
 
 /// Opens the index in `folder`.
@@ -201,7 +207,11 @@ pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
     let second = (args.channel == Channel::Maxsim || args.second.rerank)
         .then(|| args.second.open(&index, args.model.as_deref()))
         .transpose()?;
-    Ok(Opened { searcher: Searcher::new(index), encoder, second })
+    if args.vocab.is_some() && args.channel != Channel::Sparse {
+        bail!("--vocab names the terms of query vectors; this channel takes none");
+    }
+    let vocabulary = args.vocab.as_deref().map(read_vocabulary).transpose()?;
+    Ok(Opened { searcher: Searcher::new(index), encoder, second, vocabulary })
 }
 
 impl Opened {
@@ -239,7 +249,8 @@ impl Opened {
 
     /// The vectors of queries, in order.
     pub(crate) fn vectors(&self, queries: &[Query]) -> anyhow::Result<Vec<SparseVector>> {
-        queries::vectors(self.searcher.index(), self.encoder.as_deref(), queries)
+        let index = self.searcher.index();
+        queries::vectors(index, self.encoder.as_deref(), queries, self.vocabulary.as_deref())
     }
 
     /// What rescores candidates.

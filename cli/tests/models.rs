@@ -105,6 +105,32 @@ fn what_a_folder_is_recognised_as_is_shown_and_can_be_set() {
     fails(&["model", "show", text(&plain), "--family", "opensearch-v2", "--write"], 1);
 }
 
+/// What no file tells is found by a text: a network that gives no numbers.
+#[test]
+fn a_model_is_tried_when_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let toys = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/toy");
+    let config = r#"{"model_type": "bert", "vocab_size": 8, "max_position_embeddings": 16,
+        "architectures": ["BertForMaskedLM"]}"#;
+    let shown = |graph: &str| {
+        let folder = dir.path().join(graph);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config.json"), config).unwrap();
+        fs::copy(toys.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+        fs::copy(toys.join(format!("{graph}.onnx")), folder.join("model.onnx")).unwrap();
+        quarry(&["model", "show", text(&folder), "--family", "splade"]).output().unwrap()
+    };
+    for good in ["plain", "half", "fixed", "int32"] {
+        let output = shown(good);
+        assert!(output.status.success(), "{good}: {}", common::said(&output));
+    }
+    for (bad, says) in [("nan", "tried on a text"), ("double", "float64")] {
+        let output = shown(bad);
+        assert_eq!(output.status.code(), Some(1), "{bad}");
+        assert!(common::said(&output).contains(says), "{bad}: {}", common::said(&output));
+    }
+}
+
 #[test]
 fn a_name_comes_from_the_cache_and_offline_from_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();

@@ -170,6 +170,7 @@ impl CollectionReader {
             if let Some(mut document) = source.next(&self.path, &self.options, &mut self.repairs)? {
                 if let Some(ids) = &mut self.ids {
                     document.id = ids.next(document.line)?;
+                    document.numbered = false;
                 }
                 return Ok(Some(document));
             }
@@ -359,6 +360,7 @@ fn numbered(
     Ok(Document {
         id: ordinal.to_string(),
         vector: Some(InputVector::Terms(vector)),
+        numbered: true,
         line: ordinal,
         ..Document::default()
     })

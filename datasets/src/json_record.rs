@@ -40,6 +40,7 @@ pub(crate) fn document(line: Line<'_>, scale: Option<f32>) -> Result<Document, D
         text: record.text.unwrap_or_default(),
         fields: record.fields,
         vector,
+        numbered: false,
         line: line.number,
     })
 }

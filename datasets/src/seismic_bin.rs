@@ -1,8 +1,11 @@
 //! Seismic's inner binary format, all numbers little-endian:
 //!
 //! ```text
-//! u32 n, then n times: u32 nnz, nnz * u32 component (ascending), nnz * f32 value
+//! u32 n, then n times: u32 nnz, nnz * u32 component, nnz * f32 value
 //! ```
+//!
+//! Components usually ascend; those that do not are sorted, and one that is repeated is summed, as in
+//! `.csr`.
 //!
 //! Lengths are foreign numbers: a vector's bytes are read before room for all of them is taken,
 //! so a wrong length costs no more memory than the file has bytes.
@@ -68,8 +71,12 @@ impl SeismicBin {
         }
         let terms = self.bytes.words(length, at, u32::from_le_bytes)?;
         let weights = self.bytes.words(length, at, f32::from_le_bytes)?;
-        let vector =
-            SparseVector::new(terms, weights).map_err(|e| refuse(self.bytes.path(), at, &e))?;
+        let vector = if terms.windows(2).all(|w| w[0] < w[1]) {
+            SparseVector::new(terms, weights)
+        } else {
+            SparseVector::from_pairs(terms.into_iter().zip(weights))
+        };
+        let vector = vector.map_err(|e| refuse(self.bytes.path(), at, &e))?;
         self.next += 1;
         Ok(Some((ordinal, vector)))
     }

@@ -31,6 +31,8 @@ enum Manner {
     Cut(usize),
     /// The same, and it knows no ranges.
     CutNoRange(usize),
+    /// It sends bytes without end, and says no length.
+    Endless,
     /// Every so many first answers are errors of the server after half a file.
     Error(usize),
 }
@@ -119,6 +121,13 @@ fn answer(
     let fails = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
     if fails && matches!(manner, Manner::Error(_)) && from > 0 {
         return out.write_all(head("503 Service Unavailable", 0, "").as_bytes());
+    }
+    if manner == Manner::Endless {
+        out.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+        loop {
+            // Until whoever reads has enough.
+            out.write_all(&[7; 1 << 16])?;
+        }
     }
     out.write_all(head(status, part.len(), &more).as_bytes())?;
     out.write_all(if fails { &part[..part.len() / 2] } else { part })
@@ -350,7 +359,8 @@ fn what_a_kill_left_is_used_or_thrown_away() {
         fs::create_dir_all(&unpacked).unwrap();
         fs::write(unpacked.join("corpus.jsonl"), "half").unwrap();
         assert_toy(&case.pull().unwrap());
-        assert_eq!(case.server.requests().len(), 1);
+        // What is all there is asked for no more.
+        assert_eq!(case.server.requests().len(), usize::from(keep < archive.len()));
     }
     let case = Case::of(archive.clone(), Manner::Good);
     fs::create_dir_all(case.part().parent().unwrap()).unwrap();
@@ -388,7 +398,7 @@ fn another_file_is_refused_and_removed() {
 #[test]
 fn no_file_and_no_server_are_said() {
     let case = Case::with(
-        vec![known("beir/toy", vec![remote("none.zip", b"", Becomes::Zip("toy".to_owned()))])],
+        vec![known("beir/toy", vec![remote("none.zip", b"x", Becomes::Zip("toy".to_owned()))])],
         BTreeMap::new(),
         Manner::Good,
     );
@@ -462,6 +472,82 @@ fn archives_that_reach_out_are_refused() {
     let error = case.pull().unwrap_err().to_string();
     assert!(error.contains("leads out of its folder"), "{error}");
     assert!(!case.dir.path().join("outside.txt").exists());
+}
+
+/// A ZIP archive with these entries, whatever their names.
+fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let packed = zip::write::SimpleFileOptions::default();
+    for (name, content) in entries {
+        zip.start_file(*name, packed).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn archives_that_play_tricks_are_refused_and_leave_nothing() {
+    let documents = ("toy/corpus.jsonl", DOCUMENTS.as_bytes());
+    // The writer refuses a name twice, so that it is made so afterwards.
+    let mut twice = zip_with(&[documents, ("toy/corpus.jsonx", b"again")]);
+    while let Some(at) = twice.windows(6).position(|w| w == b".jsonx") {
+        twice[at + 5] = b'l';
+    }
+    let bomb = zip_with(&[documents, ("toy/bomb", &vec![0; 40 << 20])]);
+    let many: Vec<String> = (0..10_001).map(|n| format!("toy/{n}")).collect();
+    let many: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), &[][..])).collect();
+    for (archive, want) in [
+        (twice, "twice"),
+        (zip_with(&[documents, ("toy/Corpus.JSONL", b"again")]), "twice, case aside"),
+        (zip_with(&[documents, ("toy/./corpus.jsonl", b"again")]), "twice, case aside"),
+        (zip_with(&[documents, ("toy/a\x1b[31m", b"red")]), "control characters"),
+        (bomb, "more comes out of it than 40 times"),
+        (zip_with(&many), "more than 10000 entries"),
+    ] {
+        let case = Case::of(archive, Manner::Good);
+        let error = case.pull().unwrap_err();
+        assert!(matches!(error, DatasetError::Archive { .. }), "{want}: {error}");
+        assert!(error.to_string().contains(want), "{want}: {error}");
+        case.assert_nothing_visible();
+        assert_eq!(names(&case.collections.cache.join("downloads")), ["beir--toy.lock"], "{want}");
+    }
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(40 << 20);
+    tar.append_data(&mut header, "collection.tsv", &*vec![b'x'; 40 << 20]).unwrap();
+    let archive = gzip(&tar.into_inner().unwrap());
+    let file = remote("c.tar.gz", &archive, Becomes::TarGz);
+    let case = Case::with(
+        vec![known("beir/toy", vec![file])],
+        BTreeMap::from([("c.tar.gz", archive)]),
+        Manner::Good,
+    );
+    let error = case.pull().unwrap_err().to_string();
+    assert!(error.contains("more comes out of it"), "{error}");
+    case.assert_nothing_visible();
+    assert_eq!(names(&case.collections.cache.join("downloads")), ["beir--toy.lock"]);
+}
+
+#[test]
+fn no_more_is_taken_than_the_registry_says_there_is() {
+    let archive = zip_of(&beir_files());
+    let case = Case::of(archive.clone(), Manner::Endless);
+    let arrived = Mutex::new(0);
+    let result = case.collections.pull("beir/toy", &|event| {
+        if let PullEvent::Bytes(bytes) = event {
+            *arrived.lock().unwrap() += bytes;
+        }
+    });
+    assert!(matches!(result.unwrap_err(), DatasetError::FetchedOther { .. }));
+    assert_eq!(*arrived.lock().unwrap(), archive.len() as u64);
+    assert_eq!(names(&case.collections.cache.join("downloads")), ["beir--toy.lock"]);
+
+    // A server that says another length is not listened to.
+    let mut case = Case::of(archive, Manner::Good);
+    case.collections.known[0].files[0].bytes = 100;
+    let error = case.pull().unwrap_err().to_string();
+    assert!(error.contains("the registry 100"), "{error}");
+    assert_eq!(names(&case.collections.cache.join("downloads")), ["beir--toy.lock"]);
 }
 
 #[test]

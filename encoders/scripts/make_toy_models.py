@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx import TensorProto, checker, helper, load, numpy_helper, save
 
 TOY = Path(__file__).resolve().parents[1] / "tests" / "toy"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "marble", "slate", "chalk", "flint"]
@@ -82,6 +82,36 @@ def graph(name, weights, declared, types):
     save(model, TOY / f"{name}.onnx")
 
 
+def exported(name, source, number=TensorProto.INT64, batch=None, length=None, output=TensorProto.FLOAT):
+    """The toy `source` as exporters write graphs: inputs of another type, sizes fixed, output of 16 bits."""
+    model = load(TOY / f"{source}.onnx")
+    made = model.graph
+    if number != TensorProto.INT64:
+        for tensor in made.input:
+            for node in made.node:
+                for at, name_of in enumerate(node.input):
+                    if name_of == tensor.name:
+                        node.input[at] = f"{tensor.name}_64"
+            made.node.insert(0, helper.make_node("Cast", [tensor.name], [f"{tensor.name}_64"], to=TensorProto.INT64))
+            tensor.type.tensor_type.elem_type = number
+    for tensor in list(made.input) + list(made.output):
+        sizes = tensor.type.tensor_type.shape.dim
+        if batch:
+            sizes[0].dim_value = batch
+        if length and tensor.name != "out":
+            sizes[1].dim_value = length
+    if output != TensorProto.FLOAT:
+        out = made.output[0]
+        for node in made.node:
+            for at, name_of in enumerate(node.output):
+                if name_of == out.name:
+                    node.output[at] = "wide_out"
+        made.node.append(helper.make_node("Cast", ["wide_out"], [out.name], to=output))
+        out.type.tensor_type.elem_type = output
+    checker.check_model(model)
+    save(model, TOY / f"{name}.onnx")
+
+
 def token_graph():
     rows = np.array([[v, 1, v * v, 8] for v in range(len(WORDS))], np.float32)
     tensor = lambda n: helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "length"])
@@ -106,6 +136,16 @@ def main():
     graph("wide", weights + [1.0], len(WORDS) + 1, types=False)
     graph("lying", weights + [1.0], "words", types=False)
     token_graph()
+    graph("plain", weights, len(WORDS), types=False)
+    int32, half = TensorProto.INT32, TensorProto.FLOAT16
+    exported("int32", "plain", number=int32)
+    exported("half", "plain", output=half)
+    exported("fixed-length", "plain", length=5)
+    exported("fixed-batch", "plain", batch=3)
+    exported("fixed", "plain", number=int32, batch=2, length=5, output=half)
+    exported("fixed-tokens", "tokens", number=int32, batch=2, length=5)
+    exported("float-inputs", "plain", number=TensorProto.FLOAT)
+    exported("double", "plain", output=TensorProto.DOUBLE)
 
 
 if __name__ == "__main__":

@@ -40,10 +40,11 @@ pub(crate) fn verify(path: &Path, expected: &str) -> Result<(), EncoderError> {
     Err(EncoderError::Checksum { path: path.to_owned(), expected: expected.to_owned(), found })
 }
 
-/// Whether `file` names something below the folder it is relative to.
+/// Whether `file` names something below the folder it is relative to, on any system, and can be shown.
 pub(crate) fn is_inside(file: &str) -> bool {
     let path = Path::new(file);
     path.file_name().is_some()
+        && !file.chars().any(|c| c == '\\' || c.is_control())
         && !file.ends_with('/')
         && path.components().all(|part| matches!(part, Component::Normal(_)))
 }

@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use half::f16;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
 use crate::{Device, EncoderError, OnnxInputs, runtime};
 
@@ -38,7 +39,7 @@ pub(crate) struct Signature<'a> {
     pub(crate) unpooled: Option<&'a str>,
 }
 
-/// Values that a graph gives, float32.
+/// Values that a graph gives, float32 (or float16, which becomes that).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OutputShape {
     /// `[batch, n]`.
@@ -73,11 +74,29 @@ enum Role {
     PoolMask,
 }
 
+/// An input: what feeds it, its name, and whether it takes 32 bits.
+#[derive(Debug)]
+struct Input {
+    role: Role,
+    name: String,
+    narrow: bool,
+}
+
+/// Sizes that a graph takes alone, where it was exported so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    /// Texts of a batch.
+    pub(crate) rows: Option<usize>,
+    /// Tokens of each text.
+    pub(crate) length: Option<usize>,
+}
+
 /// A session with its names.
 #[derive(Debug)]
 pub(crate) struct Graph {
     session: Session,
-    inputs: Vec<(Role, String)>,
+    inputs: Vec<Input>,
+    fixed: Fixed,
     output: String,
     shape: OutputShape,
     unpooled: Option<String>,
@@ -185,16 +204,22 @@ impl Graph {
                 Device::Cpu => EncoderError::Graph { path: path.to_owned(), source },
                 Device::Cuda => EncoderError::Device { reason: source.to_string() },
             })?;
-        let inputs = check_inputs(&session, signature.inputs, path)?;
+        let (inputs, fixed) = check_inputs(&session, signature.inputs, path)?;
         check_output(&session, signature, path)?;
         check_unpooled(&session, signature, path)?;
         Ok(Self {
             session,
             inputs,
+            fixed,
             output: signature.output.to_owned(),
             shape: signature.shape,
             unpooled: signature.unpooled.map(str::to_owned),
         })
+    }
+
+    /// Sizes that batches must have.
+    pub(crate) fn fixed(&self) -> Fixed {
+        self.fixed
     }
 
     /// Runs a batch and hands the output's values to `read` without a copy.
@@ -205,7 +230,7 @@ impl Graph {
     ) -> Result<T, EncoderError> {
         let failed = |source| EncoderError::Runtime { doing: "running the model", source };
         let mut feed: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
-        for (role, name) in &self.inputs {
+        for Input { role, name, narrow } in &self.inputs {
             let data = match role {
                 Role::TokenIds => &batch.ids,
                 Role::AttentionMask => &batch.mask,
@@ -214,8 +239,14 @@ impl Graph {
                 Role::PoolMask => &batch.pooled,
             };
             let shape = [batch.rows, batch.length];
-            let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?;
-            feed.push((Cow::Borrowed(name), tensor.into()));
+            let value: SessionInputValue<'_> = if *narrow {
+                let narrow: Vec<i32> =
+                    data.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
+                Tensor::<i32>::from_array((shape, narrow)).map_err(failed)?.into()
+            } else {
+                TensorRef::from_array_view((shape, data.as_slice())).map_err(failed)?.into()
+            };
+            feed.push((Cow::Borrowed(name), value));
         }
         let outputs = self.session.run(feed).map_err(failed)?;
         let of_shape = |found: &[i64], expected: Vec<usize>| {
@@ -226,7 +257,14 @@ impl Graph {
             }
             Err(EncoderError::OutputShape { expected, found: found.to_vec() })
         };
-        let (shape, values) = outputs[self.output.as_str()].try_extract_tensor().map_err(failed)?;
+        let output = &outputs[self.output.as_str()];
+        let widened: Vec<f32>;
+        let (shape, values) = if let Ok((shape, values)) = output.try_extract_tensor::<f16>() {
+            widened = values.iter().map(|v| v.to_f32()).collect();
+            (shape, widened.as_slice())
+        } else {
+            output.try_extract_tensor().map_err(failed)?
+        };
         of_shape(shape, self.shape.of(batch.rows, batch.length))?;
         let unpooled = match &self.unpooled {
             None => Unpooled::Not,
@@ -281,7 +319,7 @@ fn check_inputs(
     session: &Session,
     names: &OnnxInputs,
     path: &Path,
-) -> Result<Vec<(Role, String)>, EncoderError> {
+) -> Result<(Vec<Input>, Fixed), EncoderError> {
     let mut inputs = vec![
         (Role::TokenIds, names.token_ids.clone()),
         (Role::AttentionMask, names.attention_mask.clone()),
@@ -303,10 +341,40 @@ fn check_inputs(
             found: found.join(", "),
         });
     }
-    Ok(inputs)
+    let mut fixed = Fixed::default();
+    let mut out = Vec::with_capacity(inputs.len());
+    for (role, name) in inputs {
+        let outlet = session.inputs().iter().find(|i| i.name() == name);
+        let wrong = || EncoderError::GraphSignature {
+            path: path.to_owned(),
+            what: "inputs",
+            expected: format!("{name}: int64 or int32 [batch, length], as the other inputs"),
+            found: outlet.map_or_else(String::new, |i| format!("{name}: {:?}", i.dtype())),
+        };
+        let (ty, shape) = match outlet.map(Outlet::dtype) {
+            Some(ValueType::Tensor { ty, shape, .. }) => (*ty, shape),
+            _ => return Err(wrong()),
+        };
+        let narrow = match ty {
+            TensorElementType::Int64 => false,
+            TensorElementType::Int32 => true,
+            _ => return Err(wrong()),
+        };
+        let [rows, length] = shape[..] else { return Err(wrong()) };
+        // An open size is negative.
+        let take = |slot: &mut Option<usize>, size: i64| match usize::try_from(size) {
+            Ok(size) if size > 0 => *slot.get_or_insert(size) == size,
+            _ => true,
+        };
+        if !(take(&mut fixed.rows, rows) && take(&mut fixed.length, length)) {
+            return Err(wrong());
+        }
+        out.push(Input { role, name, narrow });
+    }
+    Ok((out, fixed))
 }
 
-/// The output must be there, float32, of the signature's shape (a size left open is let through: it
+/// The output must be there, float32 or float16, of the signature's shape (a size left open is let through: it
 /// is checked at each run).
 fn check_output(
     session: &Session,
@@ -316,7 +384,11 @@ fn check_output(
     let (axes, last) = (signature.shape.of(1, 1).len(), signature.shape.last());
     let output = session.outputs().iter().find(|o| o.name() == signature.output);
     let fits = output.is_some_and(|o| match o.dtype() {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
+        ValueType::Tensor {
+            ty: TensorElementType::Float32 | TensorElementType::Float16,
+            shape,
+            ..
+        } => {
             let found = usize::try_from(shape.last().copied().unwrap_or(0)).ok();
             shape.len() == axes && found.is_none_or(|found| found == last)
         }
@@ -333,7 +405,7 @@ fn check_output(
     Err(EncoderError::GraphSignature {
         path: path.to_owned(),
         what: "output",
-        expected: format!("{}: float32 {sizes}", signature.output),
+        expected: format!("{}: float32 or float16 {sizes}", signature.output),
         found: output.map_or_else(
             || all.collect::<Vec<_>>().join(", "),
             |o| format!("{}: {:?}", o.name(), o.dtype()),

@@ -99,7 +99,7 @@ pub struct OnnxDocuments {
     pub parameters: DocumentParameters,
 }
 
-/// Names of the graph's inputs, each int64 `[batch, length]`.
+/// Names of the graph's inputs, each int64 or int32 `[batch, length]`; either size may be fixed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnnxInputs {
@@ -116,6 +116,15 @@ pub struct OnnxInputs {
     /// 1 for a token that is pooled, else 0; absent when the graph has no such input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_mask: Option<String>,
+}
+
+impl OnnxInputs {
+    /// The names, in the order of the fields.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let more = [&self.token_types, &self.positions, &self.pool_mask];
+        let first = [&self.token_ids, &self.attention_mask].into_iter();
+        first.chain(more.into_iter().flatten()).map(String::as_str).collect()
+    }
 }
 
 /// A file that belongs to a graph: of weights beside it, or one that it is built of.
@@ -242,7 +251,7 @@ pub struct OnnxTokens {
     pub built: Option<BuiltGraph>,
     /// What the graph calls its inputs.
     pub inputs: OnnxInputs,
-    /// What the graph calls its output, float32 `[batch, length, width]`.
+    /// What the graph calls its output, float32 or float16 `[batch, length, width]`.
     pub output: String,
     /// Values of a row as the graph gives it; bounds `dims`.
     pub width: u32,

@@ -10,7 +10,7 @@ use crate::{
     DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, Family, MANIFEST_FILE,
     ModelManifest, OnnxDocumentEncoder, OnnxDocuments, OnnxQueries, OnnxQueryEncoder,
     QueryGraphIdentity, QuerySide, TokenEncoder, TokenModel, TokenOptions, TokenTableQuery,
-    TokenizerFile, Vocabulary, files, recognise,
+    TokenizerFile, Vocabulary, files, recognise, shapes,
 };
 
 /// An opened model folder.
@@ -92,11 +92,13 @@ impl Model {
         recognise::recognise(folder, family)
     }
 
-    /// Opens the model in `folder` by a manifest of the caller's.
+    /// Opens the model in `folder` by a manifest of the caller's. Where a graph fixes a length, that is the
+    /// longest input.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn with_manifest(folder: &Path, manifest: ModelManifest) -> Result<Self, EncoderError> {
+    pub fn with_manifest(folder: &Path, mut manifest: ModelManifest) -> Result<Self, EncoderError> {
+        shapes::fit(folder, &mut manifest)?;
         let tokenizer = ReadTokenizer::read(folder, &manifest.tokenizer, manifest.dimension)?;
         let query = match &manifest.query {
             None => ReadQuery::None,

@@ -14,7 +14,7 @@ use std::thread;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::graph::{Graph, InputRow, Output, Tensors};
+use crate::graph::{Fixed, Graph, InputRow, Output, Tensors};
 use crate::{EncoderError, batches};
 
 /// Sessions, one a thread of a pool, each with scratch space `S`.
@@ -25,6 +25,8 @@ pub(crate) struct Sessions<S> {
     pad: u32,
     /// Largest padded size of a batch, in tokens.
     limit: usize,
+    /// Sizes that the graph takes alone: batches are filled up to them.
+    fixed: Fixed,
     /// Where [`Self::run_one`] begins to look for a free worker.
     turn: AtomicUsize,
 }
@@ -66,8 +68,10 @@ impl<S: Default + Send> Sessions<S> {
             let (graph, tensors, scratch) = (open()?, Tensors::default(), S::default());
             Ok(Mutex::new(Worker { graph, tensors, scratch }))
         };
-        let workers = (0..sessions).map(worker).collect::<Result<_, EncoderError>>()?;
-        Ok(Self { pool, workers, pad, limit: batches::TOKENS, turn: AtomicUsize::new(0) })
+        let workers = (0..sessions).map(worker).collect::<Result<Vec<_>, EncoderError>>()?;
+        let fixed = workers.first().map_or_else(Fixed::default, |w| lock(w).graph.fixed());
+        let turn = AtomicUsize::new(0);
+        Ok(Self { pool, workers, pad, limit: batches::TOKENS, fixed, turn })
     }
 
     /// Batches of at most `tokens` in place of the default, if that is less.
@@ -97,8 +101,18 @@ impl<S: Default + Send> Sessions<S> {
         texts: &[R],
         read: impl Fn(&mut S, usize, Output<'_>) -> Result<T, EncoderError> + Sync,
     ) -> Result<Vec<T>, EncoderError> {
-        let lengths: Vec<usize> = texts.iter().map(|text| text.row().ids.len()).collect();
-        let batches = batches::form(&lengths, self.limit);
+        let mut lengths: Vec<usize> = texts.iter().map(|text| text.row().ids.len()).collect();
+        if let Some(length) = self.fixed.length {
+            lengths.iter_mut().filter(|l| **l > 0 && **l < length).for_each(|l| *l = length);
+        }
+        let batches = match self.fixed.rows {
+            None => batches::form(&lengths, self.limit),
+            // All rows are run, whatever is in them.
+            Some(rows) => {
+                let all = batches::form(&lengths, usize::MAX).concat();
+                all.chunks(rows).map(<[usize]>::to_vec).collect()
+            }
+        };
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let done = self.pool.broadcast(|thread| {
@@ -109,7 +123,7 @@ impl<S: Default + Send> Sessions<S> {
                 let rows: Vec<InputRow<'_>> = batch.iter().map(|&at| texts[at].row()).collect();
                 let read_row =
                     |scratch: &mut S, row, part: Output<'_>| read(scratch, batch[row], part);
-                let results = worker.run(&rows, self.pad, read_row);
+                let results = worker.run(&rows, (self.pad, self.fixed), read_row);
                 if results.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -136,7 +150,8 @@ impl<S: Default + Send> Sessions<S> {
         let (before, from) = self.workers.split_at(turn);
         let free = from.iter().chain(before).find_map(|worker| worker.try_lock().ok());
         let mut worker = free.unwrap_or_else(|| lock(&self.workers[turn]));
-        let mut found = worker.run(&[row], self.pad, |scratch, _, part| read(scratch, part))?;
+        let fill = (self.pad, self.fixed);
+        let mut found = worker.run(&[row], fill, |scratch, _, part| read(scratch, part))?;
         found.pop().ok_or(EncoderError::OutputShape { expected: vec![1], found: vec![0] })
     }
 }
@@ -151,14 +166,25 @@ impl<S> Worker<S> {
     fn run<T>(
         &mut self,
         rows: &[InputRow<'_>],
-        pad: u32,
+        (pad, fixed): (u32, Fixed),
         read: impl Fn(&mut S, usize, Output<'_>) -> Result<T, EncoderError>,
     ) -> Result<Vec<T>, EncoderError> {
         let longest = rows.first().map_or(0, |row| row.ids.len());
-        self.tensors.fill(rows.iter().copied(), longest, pad);
+        let length = fixed.length.unwrap_or(longest);
+        if longest > length {
+            return Err(EncoderError::Parameter {
+                parameter: "max_tokens",
+                expected: format!("1 to {length}, the length that the graph was exported with"),
+                found: u32::try_from(longest).unwrap_or(u32::MAX),
+            });
+        }
+        // A fixed number of rows is filled up with the last one again.
+        let count = fixed.rows.unwrap_or(rows.len());
+        let again = rows.last().copied().into_iter().cycle();
+        self.tensors.fill(rows.iter().copied().chain(again).take(count), length, pad);
         let Self { graph, tensors, scratch } = self;
         graph.run(tensors, |output| {
-            let parts = output.parts(rows.len());
+            let parts = output.parts(count).take(rows.len());
             parts.enumerate().map(|(row, part)| read(scratch, row, part)).collect()
         })
     }

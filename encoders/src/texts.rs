@@ -4,6 +4,8 @@
 //! text and what stands between the copies are tokenised by themselves and joined as ids between the
 //! tokens that the tokenizer adds; the text is cut so that both copies fit, and the second is pooled.
 //!
+//! Of a long text only as much is tokenised as it takes (`head.rs`).
+//!
 //! Where tokens stand in title and text (`places`) is found by the tokenizer's offsets, carried back
 //! over prompt, lower case and stripped white space.
 
@@ -14,6 +16,7 @@ use quarry_vectors::{Field, Passage, join_title_and_text};
 use tokenizers::{Encoding, Tokenizer};
 
 use crate::graph::InputRow;
+use crate::head::head;
 use crate::sessions::AsRow;
 use crate::{DocumentParameters, EncoderError, Vocabulary};
 
@@ -134,8 +137,8 @@ impl Texts {
     pub(crate) fn placed(&self, passage: &Passage<'_>) -> Result<PlacedTokens, EncoderError> {
         let separator = &self.parameters.separator;
         let whole = join_title_and_text(passage.title, passage.text, separator);
-        let (tokens, offsets) = self.read(&whole, true)?;
-        let back = Back::new(&whole, &self.parameters);
+        let (tokens, offsets, read) = self.read(&whole, true)?;
+        let back = Back::new(&whole[..read], &self.parameters);
         let title = 0..passage.title.len();
         let text = whole.len() - passage.text.len()..whole.len();
         let place = |(start, end): (usize, usize)| {
@@ -150,20 +153,28 @@ impl Texts {
         Ok(self.read(text, false)?.0)
     }
 
-    /// Tokens, and, `with` them, the tokenizer's offsets of those that are pooled.
-    fn read(&self, text: &str, with: bool) -> Result<(Tokens, Offsets), EncoderError> {
+    /// Tokens, and, `with` them, the tokenizer's offsets of those that are pooled; and how many bytes of the
+    /// text they are of.
+    fn read(&self, text: &str, with: bool) -> Result<(Tokens, Offsets, usize), EncoderError> {
         // White space alone says nothing, also to tokenizers that make tokens of it.
         if text.trim().is_empty() {
             return Ok(Default::default());
         }
-        let text = prepared(text, &self.parameters);
-        match &self.echo {
-            Some(echo) => self.twice(&text, echo, with),
-            None => self.once(&text, with),
-        }
+        let room = self.echo.as_ref().map_or(self.parameters.max_tokens as usize, |e| e.room);
+        let ((mut tokens, offsets), bytes) = head(text, room, |piece| {
+            let piece = prepared(piece, &self.parameters);
+            let (tokens, offsets, all) = match &self.echo {
+                Some(echo) => self.twice(&piece, echo, with)?,
+                None => self.once(&piece, with)?,
+            };
+            Ok(((tokens, offsets), all))
+        })?;
+        tokens.cut |= !tokens.ids.is_empty() && !text[bytes..].trim().is_empty();
+        Ok((tokens, offsets, bytes))
     }
 
-    fn once(&self, text: &str, with: bool) -> Result<(Tokens, Offsets), EncoderError> {
+    /// Tokens and offsets, and how many tokens there were before the cut.
+    fn once(&self, text: &str, with: bool) -> Result<(Tokens, Offsets, usize), EncoderError> {
         let prompt = &self.parameters.prompt;
         let encoding = if prompt.is_empty() {
             encode(&self.tokenizer, text, true, with)?
@@ -174,8 +185,9 @@ impl Texts {
             return Ok(Default::default());
         }
         let ids = encoding.get_ids().to_vec();
-        let cut = !encoding.get_overflowing().is_empty();
-        Ok((Tokens { pooled: 0..ids.len(), ids, cut }, encoding.get_offsets().to_vec()))
+        let all = all_tokens(&encoding);
+        let cut = all > ids.len();
+        Ok((Tokens { pooled: 0..ids.len(), ids, cut }, encoding.get_offsets().to_vec(), all))
     }
 
     fn twice(
@@ -183,26 +195,31 @@ impl Texts {
         text: &str,
         echo: &EchoParts,
         with: bool,
-    ) -> Result<(Tokens, Offsets), EncoderError> {
+    ) -> Result<(Tokens, Offsets, usize), EncoderError> {
         let encoding = encode(&self.tokenizer, text, false, with)?;
         let (mut copy, mut offsets) =
             (encoding.get_ids().to_vec(), encoding.get_offsets().to_vec());
         if copy.is_empty() {
             return Ok(Default::default());
         }
-        let cut = copy.len() > echo.room;
+        let all = copy.len();
         copy.truncate(echo.room);
         offsets.truncate(echo.room);
         let from = echo.head.len() + copy.len() + echo.between.len();
         let pooled = from..from + copy.len();
         let ids = [&echo.head, &copy, &echo.between, &copy, &echo.tail];
         let ids = ids.into_iter().flatten().copied().collect();
-        Ok((Tokens { ids, pooled, cut }, offsets))
+        Ok((Tokens { ids, pooled, cut: all > echo.room }, offsets, all))
     }
 }
 
 /// The tokenizer's offsets: bytes of what it was given.
 type Offsets = Vec<(usize, usize)>;
+
+/// Tokens of a text that a truncating tokenizer read: those that it kept, and those that it cut off.
+pub(crate) fn all_tokens(encoding: &Encoding) -> usize {
+    encoding.len() + encoding.get_overflowing().iter().map(Encoding::len).sum::<usize>()
+}
 
 /// What the tokenizer is given of a text, less the prompt.
 fn prepared<'s>(text: &'s str, parameters: &DocumentParameters) -> Cow<'s, str> {
@@ -293,6 +310,82 @@ fn encode(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A tokenizer of words and one of bytes.
+    fn vocabularies() -> [Vocabulary; 2] {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        ["../models/quarry-mini", "tests/multivector/colbert-roberta"].map(|folder| {
+            let json = std::fs::read(root.join(folder).join("tokenizer.json")).unwrap();
+            Vocabulary::from_bytes(&json).unwrap()
+        })
+    }
+
+    /// What a text comes to when all of it is tokenised.
+    fn whole(vocabulary: &Vocabulary, text: &str, parameters: &DocumentParameters) -> Vec<u32> {
+        let tokenizer = vocabulary.truncating(parameters.max_tokens as usize).unwrap();
+        encode(&tokenizer, &prepared(text, parameters), true, false).unwrap().get_ids().to_vec()
+    }
+
+    fn expect_as_whole(text: &str) {
+        for vocabulary in vocabularies() {
+            for (max_tokens, strip, lowercase) in
+                [(8, false, false), (128, true, false), (64, false, true), (512, true, true)]
+            {
+                let parameters = DocumentParameters {
+                    max_tokens,
+                    strip,
+                    lowercase,
+                    ..DocumentParameters::default()
+                };
+                let texts = Texts::new(&vocabulary, parameters.clone(), 512).unwrap();
+                let tokens = texts.text(text).unwrap();
+                let all = vocabulary.tokenizer().encode_fast(&*prepared(text, &parameters), true);
+                assert_eq!(tokens.ids, whole(&vocabulary, text, &parameters));
+                assert_eq!(tokens.cut, all.unwrap().len() > max_tokens as usize);
+                let passage = Passage { title: "", text };
+                let placed = texts.placed(&passage).unwrap();
+                assert_eq!(placed.tokens.ids, tokens.ids);
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_long_text_has_the_tokens_of_the_whole() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let sample = std::fs::read_to_string(root.join("../datasets/sample/corpus.jsonl")).unwrap();
+        expect_as_whole(&sample.chars().take(200_000).collect::<String>());
+        for text in [
+            "Stra\u{df}e, na\u{ef}ve caf\u{e9}s; \u{130}stanbul \u{3a3}\u{391}\u{3a3}  ",
+            "\u{77f3}\u{5207}\u{5834}\u{3067}\u{77f3}\u{3092}\u{5207}\u{308b}\u{3002}",
+            "fn main() {\n\t\tlet x = vec![1, 2, 3];\r\n}\n\n\n",
+            "e\u{301}\u{302} \u{1f469}\u{200d}\u{1f4bb} 3.1415926 ",
+        ] {
+            expect_as_whole(&text.repeat(2_000));
+        }
+    }
+
+    #[test]
+    fn a_text_of_megabytes_is_not_read_to_its_end() {
+        // It would take minutes.
+        let text = "na\u{ef}ve stone ".repeat(1 << 21);
+        for vocabulary in vocabularies() {
+            let parameters = DocumentParameters { max_tokens: 32, ..DocumentParameters::default() };
+            let texts = Texts::new(&vocabulary, parameters, 512).unwrap();
+            let (tokens, _, read) = texts.read(&text, true).unwrap();
+            assert!(tokens.ids.len() == 32 && tokens.cut && read < 4096, "{read}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn heads_of_any_words_have_the_tokens_of_the_whole(
+            words in prop::collection::vec("\\PC{1,12}", 200..2000),
+        ) {
+            expect_as_whole(&words.join(" "));
+        }
+    }
 
     /// Every byte of what the tokenizer is given leads back to the character that it was made of.
     #[test]

@@ -140,6 +140,18 @@ pub enum IndexError {
         /// What tantivy said.
         source: Box<tantivy::TantivyError>,
     },
+    /// A term is given by its number, and the index knows its terms by name.
+    #[error(
+        "{path}: the index's terms have names, in the order in which documents brought them: a number \
+         such as {number} says nothing there; give the names of the numbers (--vocab FILE), or vectors \
+         by token"
+    )]
+    NamedTerms {
+        /// The folder.
+        path: PathBuf,
+        /// The number.
+        number: u32,
+    },
     /// The index has no such part.
     #[error("{path}: this index has no {part}; {hint}")]
     Missing {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use quarry_vectors::TermId;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -286,6 +287,27 @@ impl Index {
     #[must_use]
     pub fn lexicon(&self) -> Option<&Lexicon> {
         self.lexicon.as_ref()
+    }
+
+    /// Whether a term's number alone says which term it is: terms are numbers, or places in a list of
+    /// names that the encoder or a vocabulary gave. Names in the order in which documents brought them
+    /// are no such list.
+    #[must_use]
+    pub fn takes_numbers(&self) -> bool {
+        // Lists were not marked once; an encoder's always were ones.
+        let list = |l: &Lexicon| l.is_listed() || self.manifest.encoders.contains_key("sparse");
+        self.lexicon.as_ref().is_none_or(|lexicon| !lexicon.is_named() || list(lexicon))
+    }
+
+    /// The term that a file or a request gives by number; none for one that the index has not met.
+    ///
+    /// # Errors
+    /// [`IndexError::NamedTerms`] where numbers say nothing.
+    pub fn term_of_number(&self, number: u32) -> Result<Option<TermId>, IndexError> {
+        if !self.takes_numbers() {
+            return Err(IndexError::NamedTerms { path: self.folder.clone(), number });
+        }
+        Ok(self.lexicon.as_ref().and_then(|lexicon| lexicon.term_at(number)))
     }
 
     /// The bytes of an asset such as [`TOKENIZER`].

@@ -98,6 +98,7 @@ fn document(id: &str, title: &str, text: &str, fields: Value, vector: &[(&str, f
         vector: Some(InputVector::Tokens(
             vector.iter().map(|(token, weight)| ((*token).to_owned(), *weight)).collect(),
         )),
+        numbered: false,
         line: 0,
     }
 }

@@ -23,6 +23,7 @@ use crate::job::{Job, Work};
 use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event, Lists};
 use crate::seal::{SealJob, Sealed, Totals, seal};
 use crate::spool::{Shard, shard_path, shard_paths};
+use crate::terms::Known;
 use crate::workspace::{self, Found};
 
 /// Key of the manifest's build description under which the identity of the build stands.
@@ -59,7 +60,8 @@ where
     folder.collect()?;
     let build = options.out.join(BUILD);
     workspace::begin(&build, &job)?;
-    let ingested = ingest(documents, encoder, (options, &[]), (&build, None), progress)?;
+    let ingested =
+        ingest(documents, encoder, (options, &Known::Nothing), (&build, None), progress)?;
     let seal_job = SealJob {
         folder: folder.path(),
         build: &build,

@@ -124,6 +124,17 @@ pub enum BuildError {
         /// Whether the index has vectors.
         has_vectors: bool,
     },
+    /// Documents without ids are added to an index whose ids are names.
+    #[error(
+        "{}: the documents given have no ids, and those of the index have names such as `{id}`, so that \
+         they cannot be counted on; give their ids, one a line (--doc-ids FILE)", path.display()
+    )]
+    NoIds {
+        /// Its folder.
+        path: PathBuf,
+        /// An id that is no number, or after which there is none.
+        id: String,
+    },
     /// Origins of components are wanted of an encoder that does not tell them.
     #[error("the encoder does not tell where components come from; build without provenance")]
     NoProvenance,

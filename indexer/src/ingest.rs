@@ -11,7 +11,7 @@
 //! gives the same shards, and an encoder that is a function of its batch gives the same vectors in
 //! a resumed run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -27,6 +27,7 @@ use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::pieces::pieces;
 use crate::shares::{Share, take_into};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
+use crate::terms::{Known, Terms};
 
 /// A shard ends when its texts and vectors take this much, however few documents it has.
 const SHARD_BYTES: usize = 16 << 20;
@@ -43,11 +44,11 @@ pub(crate) struct Ingested {
 }
 
 /// Reads all of `documents` into shards under `build`, after those that are there already; of a `share`
-/// only its own shards are made. Tokens that an index has already are `known`.
+/// only its own shards are made. The terms that an index has already are `known`.
 pub(crate) fn ingest<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
-    (options, known): (&BuildOptions, &[String]),
+    (options, known): (&BuildOptions, &Known),
     (build, share): (&Path, Option<Share>),
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Ingested, BuildError>
@@ -58,10 +59,7 @@ where
 {
     let mut seen = Seen::new(build, options.ids_are_unique, share);
     let mut fields = Fields::new(&options.fields);
-    let mut terms = Terms::default();
-    for token in known {
-        terms.add(token);
-    }
+    let mut terms = Terms::new(known, options.vocabulary.as_deref());
     let mut done = Ingested::default();
     while share.is_none() && shard_path(build, done.shards).exists() {
         let shard = Shard::open(&shard_path(build, done.shards))?;
@@ -86,7 +84,7 @@ where
         let synced = encoder.is_some() || share.is_some();
         let writer = scope.spawn(move || write_shards(&from_encoder, build, synced));
         let of = (share, build);
-        let encoding = Encoding { encoder, options, of, progress };
+        let encoding = Encoding { encoder, of, progress };
         let result = encoding.run(&from_reader, &to_write, (&mut terms, &mut done));
         drop((from_reader, to_write));
         let written = writer.join().map_err(|_| BuildError::Worker("the shard writer"))?;
@@ -170,7 +168,6 @@ fn size_of_document(document: &Document) -> usize {
 /// Turning shards of documents into shards of vectors.
 struct Encoding<'a> {
     encoder: Option<&'a EncoderSetup<'a>>,
-    options: &'a BuildOptions,
     /// The share of which shards are made, and where shards lie.
     of: (Option<Share>, &'a Path),
     progress: &'a (dyn Fn(Event) + Sync),
@@ -181,7 +178,7 @@ impl Encoding<'_> {
         &self,
         from_reader: &Receiver<Result<Batch, BuildError>>,
         to_write: &Sender<(usize, Vec<SpoolDoc>, ShardMeta)>,
-        (terms, done): (&mut Terms, &mut Ingested),
+        (terms, done): (&mut Terms<'_>, &mut Ingested),
     ) -> Result<(), BuildError> {
         let (mut components, mut this_run) = (0, 0);
         for shard in from_reader {
@@ -192,8 +189,7 @@ impl Encoding<'_> {
             if self.is_left_out(number, &documents, done)? {
                 // Term ids count through all documents, whoever has them.
                 if self.encoder.is_none() {
-                    let vocabulary = self.options.vocabulary.as_deref();
-                    terms.vectors(&documents, vocabulary, &mut ShardMeta::default())?;
+                    terms.vectors(&documents, &mut ShardMeta::default())?;
                 }
             } else {
                 this_run += documents.len() as u64;
@@ -241,7 +237,7 @@ impl Encoding<'_> {
     fn encode(
         &self,
         (mut documents, fields): Batch,
-        terms: &mut Terms,
+        terms: &mut Terms<'_>,
     ) -> Result<(Vec<SpoolDoc>, ShardMeta), BuildError> {
         let pieces = pieces(&documents, self.encoder.and_then(|e| e.passages).map(|p| p.splitter))?;
         let mut meta = ShardMeta {
@@ -266,8 +262,7 @@ impl Encoding<'_> {
                 vectors
             }
             None => {
-                let vocabulary = self.options.vocabulary.as_deref();
-                let given = terms.vectors(&documents, vocabulary, &mut meta)?;
+                let given = terms.vectors(&documents, &mut meta)?;
                 given.into_iter().map(|vector| (vector, Vec::new())).collect()
             }
         };
@@ -330,105 +325,6 @@ fn stored_json(document: Document) -> Result<String, BuildError> {
         line: document.line,
         what: format!("cannot be stored: {e}"),
     })
-}
-
-/// Term ids of tokens, given in order of first appearance.
-#[derive(Debug, Default)]
-struct Terms {
-    ids: HashMap<String, u32>,
-    /// Whether vectors came with tokens (true), with numbers (false), or none so far.
-    by_token: Option<bool>,
-    /// Whether the documents so far had vectors at all.
-    any: Option<bool>,
-}
-
-impl Terms {
-    fn take_shard(&mut self, meta: &ShardMeta) {
-        for token in &meta.new_tokens {
-            self.add(token);
-        }
-        if meta.documents > 0 {
-            self.any = Some(meta.has_vectors);
-        }
-        if meta.has_vectors && meta.components > 0 {
-            self.by_token = Some(!self.ids.is_empty());
-        }
-    }
-
-    fn add(&mut self, token: &str) -> u32 {
-        let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
-        *self.ids.entry(token.to_owned()).or_insert(next)
-    }
-
-    /// The documents' own vectors; empty ones for a collection without any.
-    fn vectors(
-        &mut self,
-        documents: &[Document],
-        vocabulary: Option<&[String]>,
-        meta: &mut ShardMeta,
-    ) -> Result<Vec<SparseVector>, BuildError> {
-        let mut out = Vec::with_capacity(documents.len());
-        for document in documents {
-            let fail = |what: &str| BuildError::Document {
-                id: document.id.clone(),
-                line: document.line,
-                what: what.to_owned(),
-            };
-            let has = document.vector.is_some();
-            if *self.any.get_or_insert(has) != has {
-                return Err(fail(if has {
-                    "has a vector, earlier documents had none"
-                } else {
-                    "has no vector, earlier documents had one"
-                }));
-            }
-            meta.has_vectors = has;
-            let by_token = matches!(document.vector, Some(InputVector::Tokens(_)));
-            if has && *self.by_token.get_or_insert(by_token) != by_token {
-                return Err(fail("tokens and term numbers are mixed in one collection"));
-            }
-            let vector = match &document.vector {
-                None => SparseVector::default(),
-                Some(InputVector::Terms(vector)) => {
-                    let last = vector.terms().last().copied();
-                    if let (Some(vocabulary), Some(last)) = (vocabulary, last)
-                        && last as usize >= vocabulary.len()
-                    {
-                        return Err(fail(&format!(
-                            "term {last} lies beyond the vocabulary of {} tokens",
-                            vocabulary.len()
-                        )));
-                    }
-                    vector.clone()
-                }
-                Some(InputVector::Tokens(_)) if vocabulary.is_some() => {
-                    return Err(fail(
-                        "its vector is by token; a vocabulary names terms given by number",
-                    ));
-                }
-                Some(InputVector::Tokens(tokens)) => {
-                    let pairs: Vec<(u32, f32)> = tokens
-                        .iter()
-                        .map(|(token, weight)| {
-                            let before = self.ids.len();
-                            let id = self.add(token);
-                            if self.ids.len() > before {
-                                meta.new_tokens.push(token.clone());
-                            }
-                            (id, *weight)
-                        })
-                        .collect();
-                    SparseVector::from_pairs(pairs).map_err(|source| BuildError::Vector {
-                        id: document.id.clone(),
-                        line: document.line,
-                        source,
-                    })?
-                }
-            };
-            out.push(vector);
-        }
-        Ok(out)
-    }
 }
 
 /// Ids seen so far, by hash: 64 bits each. A hash met twice is looked up in full.

@@ -18,6 +18,7 @@ mod seal;
 mod seismic;
 mod shares;
 mod spool;
+mod terms;
 #[cfg(test)]
 mod test_support;
 mod text;

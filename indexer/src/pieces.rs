@@ -76,6 +76,7 @@ impl Piece {
             text,
             fields: document.fields.clone(),
             vector: None,
+            numbered: document.numbered,
             line: document.line,
         }
     }

@@ -15,7 +15,6 @@ use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
-use quarry_index::strings::StringTableBuilder;
 use quarry_index::{IndexError, Verify};
 use quarry_vectors::PooledBy;
 use uuid::Uuid;
@@ -28,6 +27,7 @@ use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize::WeightStats;
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
+use crate::terms::{Grown, Known};
 use crate::text::TextBuilder;
 use crate::workspace::TEXT;
 
@@ -48,6 +48,7 @@ pub(crate) struct Totals {
     /// Types of other fields that the shards met.
     pub(crate) fields: FieldRules,
     new_tokens: Vec<String>,
+    new_numbers: Vec<u32>,
     traced: Option<PooledBy>,
 }
 
@@ -63,6 +64,7 @@ impl Totals {
         self.weights.merge(&meta.weights);
         self.fields.extend(meta.fields);
         self.new_tokens.extend(meta.new_tokens);
+        self.new_numbers.extend(meta.new_numbers);
         self.traced = self.traced.or(meta.traced);
     }
 }
@@ -113,14 +115,10 @@ pub(crate) fn seal(
     totals.has_vectors |= job.channels.sparse;
     totals.has_text |= job.channels.bm25;
     let id = Uuid::new_v4();
-    let tokens = job.tokens.or(job.options.vocabulary.as_ref());
-    let tokens = tokens.or((!totals.new_tokens.is_empty()).then_some(&totals.new_tokens));
-    let dimension = match (job.kept, tokens) {
-        (Some(kept), _) => kept.dimension,
-        (None, Some(tokens)) => u32::try_from(tokens.len())
-            .map_err(|_| too_many("tokens of a lexicon", tokens.len()))?,
-        (None, None) => totals.dimension,
-    };
+    let list = job.tokens.or(job.options.vocabulary.as_ref()).map(Vec::as_slice);
+    let met = (totals.new_tokens.as_slice(), totals.new_numbers.as_slice(), totals.dimension);
+    let terms = Grown::of(&Known::Nothing, list, met);
+    let dimension = job.kept.map_or_else(|| terms.len(), |kept| Ok(kept.dimension))?;
     if totals.dimension > dimension {
         let (found, limit) =
             (u64::from(totals.dimension - 1), u64::from(dimension.saturating_sub(1)));
@@ -132,7 +130,7 @@ pub(crate) fn seal(
         .into());
     }
     let lexicon = if totals.has_vectors && job.kept.is_none() {
-        Some(write_lexicon(&job, id, dimension, tokens)?)
+        Some(terms.write(job.folder, &FolderWriter::part_name(id, lexicon::KIND))?)
     } else {
         None
     };
@@ -179,27 +177,6 @@ impl Input<'_> {
             }),
         }
     }
-}
-
-fn too_many(what: &str, found: usize) -> BuildError {
-    IndexError::Limit { what: what.into(), found: found as u64, limit: u64::from(u32::MAX) }.into()
-}
-
-fn write_lexicon(
-    job: &SealJob<'_>,
-    id: Uuid,
-    dimension: u32,
-    tokens: Option<&Vec<String>>,
-) -> Result<PartEntry, BuildError> {
-    let (name, path) = part_path(job.folder, id, lexicon::KIND);
-    let table = tokens
-        .map(|tokens| {
-            let mut table = StringTableBuilder::default();
-            tokens.iter().try_for_each(|t| table.push(t)).map(|()| table)
-        })
-        .transpose()?;
-    let written = lexicon::write(&path, dimension, table.as_ref())?;
-    Ok(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true))
 }
 
 fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {

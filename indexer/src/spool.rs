@@ -57,6 +57,9 @@ pub(crate) struct ShardMeta {
     pub(crate) fields: FieldRules,
     /// Tokens that this shard saw first, in order of their term ids.
     pub(crate) new_tokens: Vec<String>,
+    /// Numbers of terms that are not their own term ids and that this shard saw first, in the same order.
+    #[serde(default)]
+    pub(crate) new_numbers: Vec<u32>,
     /// Where documents have origins: what these are.
     pub(crate) traced: Option<PooledBy>,
 }

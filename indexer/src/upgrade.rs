@@ -20,9 +20,7 @@ use quarry_index::forward::ForwardIndex;
 use quarry_index::lexicon::{self, Lexicon};
 use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
 use quarry_index::seismic;
-use quarry_index::strings::StringTableBuilder;
 use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
-use quarry_vectors::TermId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -34,6 +32,7 @@ use crate::job::{Job, Work};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, Sealed, seal};
 use crate::spool::shard_paths;
+use crate::terms::{Grown, Known};
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 use crate::workspace::{self, Found};
 
@@ -125,7 +124,7 @@ pub fn upgrade(
     Ok(report)
 }
 
-/// What an index has of other versions than those that are written now.
+/// What an index has of earlier versions than those that are written now.
 fn outdated(manifest: &Manifest) -> Vec<String> {
     let mut found = Vec::new();
     if manifest.format != FORMAT {
@@ -133,7 +132,7 @@ fn outdated(manifest: &Manifest) -> Vec<String> {
     }
     for part in manifest.parts() {
         let written = KINDS.iter().find(|kind| kind.0 == part.kind).map(|kind| kind.1);
-        if written.is_some_and(|version| version != part.version) && !found.contains(&part.kind) {
+        if written.is_some_and(|version| version > part.version) && !found.contains(&part.kind) {
             found.push(part.kind.clone());
         }
     }
@@ -223,15 +222,10 @@ fn built_with<T: DeserializeOwned>(path: &Path, kind: &str, section: &str) -> Op
 fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildError> {
     let id = Uuid::new_v4();
     let mut assets = Vec::new();
-    if let Some(lexicon) = index.lexicon() {
+    if index.lexicon().is_some() {
         let name = FolderWriter::part_name(id, lexicon::KIND);
-        let mut table = StringTableBuilder::default();
-        if lexicon.is_named() {
-            (0..lexicon.len()).try_for_each(|term| table.push(&lexicon.token(TermId(term))))?;
-        }
-        let path = writer.path().join(&name);
-        let written = lexicon::write(&path, lexicon.len(), lexicon.is_named().then_some(&table))?;
-        assets.push(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true));
+        let known = Known::of(index);
+        assets.push(Grown::of(&known, None, (&[], &[], 0)).write(writer.path(), &name)?);
     }
     for part in index.manifest().assets.iter().filter(|part| part.kind != lexicon::KIND) {
         if let Some(bytes) = index.asset(&part.kind) {

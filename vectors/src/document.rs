@@ -26,6 +26,9 @@ pub struct Document {
     pub fields: Map<String, Value>,
     /// The vector, when the collection is already encoded.
     pub vector: Option<InputVector>,
+    /// Whether its file names no documents, so that `id` is only its place there, from 0. Such ids say
+    /// nothing outside of the file: added to an index they go on after the highest that it has.
+    pub numbered: bool,
     /// Line (text formats, from 1) or ordinal (binary formats, from 0) in its file, for messages.
     pub line: u64,
 }

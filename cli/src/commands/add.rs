@@ -21,6 +21,7 @@ use crate::watched::show_stage;
 /// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
 /// the same longest input, the same passages, with --provenance if it was; they get the lists and the token
 /// embeddings that it has. Of documents with one id in INPUT the last is taken.
+/// Vectors without ids (.bin, .csr) are numbered on after the index's highest number.
 /// Afterwards the smallest segments are merged when there are more than eight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -76,6 +77,12 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     .with_context(|| format!("adding {}", args.input.input.display()))?;
     if args.json {
         return crate::output::json(&report);
+    }
+    if let Some(first) = report.numbered_from {
+        note(format!(
+            "note: the documents have no ids; they are numbered from {first} on (--doc-ids FILE names \
+             them, and replaces those that are there)"
+        ));
     }
     if report.repeated > 0 {
         note(format!(

@@ -9,7 +9,8 @@ use quarry_datasets::export::{
     CiffExport, CiffReport, Exported, OutputFile, VectorRecord, Visit, write_ciff, write_csr,
     write_json_line, write_name, write_seismic_bin,
 };
-use quarry_datasets::{DatasetError, QueryOptions, open_queries};
+use quarry_datasets::{DatasetError, QueryOptions, open_queries, read_vocabulary};
+use quarry_index::lexicon::Lexicon;
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector, TermId};
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Write the vectors of these queries, by the index's terms, instead of documents
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
+    /// With --queries: names of term numbers, one token a line, for queries in .bin and .csr
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    vocab: Option<PathBuf>,
     /// With --queries: the model, where questions go through a network
     #[arg(long, value_name = "MODEL", requires = "queries")]
     model: Option<String>,
@@ -107,6 +111,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let source = Source { index: &index, asked: asked.as_deref(), progress: &progress };
     let passes = Cell::new(0);
     let pass = |visit: Visit<'_, anyhow::Error>| source.pass(&passes, visit);
+    // Terms that stand for larger numbers are written as these.
+    let by_number = |visit: Visit<'_, anyhow::Error>| match lexicon.spread() {
+        None => pass(visit),
+        Some(_) => pass(&mut |id, vector| {
+            let numbers = vector.iter().map(|(term, w)| (lexicon.number(TermId(term)), w));
+            visit(id, &SparseVector::from_pairs(numbers)?)
+        }),
+    };
     let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
     let named = matches!(args.format, FormatArg::Csr | FormatArg::Seismic);
     let names = ["ids.txt", "vocab.txt"].map(|end| beside_path(&args.out, end));
@@ -122,8 +134,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             ciff = Some(report);
             exported
         }
-        FormatArg::Csr => write_csr(&mut out, lexicon.len(), &pass)?,
-        FormatArg::Seismic => write_seismic_bin(&mut out, &pass)?,
+        FormatArg::Csr => write_csr(&mut out, columns(lexicon), &by_number)?,
+        FormatArg::Seismic => write_seismic_bin(&mut out, &by_number)?,
         FormatArg::Jsonl => write_lines(&mut out, (&source, &passes), args.texts, &tokens)?,
     };
     let files = if named {
@@ -177,6 +189,12 @@ fn report(
     Ok(())
 }
 
+/// One more than the largest number of a term.
+fn columns(lexicon: &Lexicon) -> u32 {
+    let largest = lexicon.spread().and_then(|(_, numbers)| numbers.iter().max());
+    largest.map_or(0, |n| n.saturating_add(1)).max(lexicon.len())
+}
+
 /// The vectors of queries, by id.
 fn questions(
     index: &Index,
@@ -185,7 +203,8 @@ fn questions(
 ) -> anyhow::Result<Vec<(String, SparseVector)>> {
     let read = open_queries(file, &QueryOptions::default())?;
     let encoder = model::query_encoder(index, args.model.as_deref(), model::DeviceArg::Cpu)?;
-    let vectors = queries::vectors(index, encoder.as_deref(), &read)?;
+    let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
+    let vectors = queries::vectors(index, encoder.as_deref(), &read, names.as_deref())?;
     Ok(read.into_iter().map(|query| query.id).zip(vectors).collect())
 }
 

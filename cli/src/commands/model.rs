@@ -1,18 +1,20 @@
 //! `quarry model`: what a model folder is recognised as, and models by name.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
-    BuiltGraph, BuiltHead, DocumentSide, Family, MANIFEST_FILE, Model, ModelManifest,
-    OnnxDocuments, OnnxTokens, Pooling, QuerySide,
+    BuiltGraph, BuiltHead, DocumentOptions, DocumentSide, Family, MANIFEST_FILE, Model,
+    ModelManifest, OnnxDocuments, OnnxTokens, Pooling, QuerySide, find_runtime,
 };
+use quarry_vectors::Passage;
 
 use crate::model;
-use crate::output::line;
+use crate::output::{line, note};
 
 /// Show what a model is recognised as, or fetch one by name
 #[derive(Debug, clap::Args)]
@@ -25,7 +27,7 @@ pub(crate) struct Args {
 enum Action {
     /// Show how a model would encode: its family, files and parameters
     ///
-    /// A folder without a quarry-model.json is recognised by its files. What is printed with --json
+    /// A folder without a quarry-model.json is recognised by its files, and tried on a text. What is printed with --json
     /// can be corrected and saved as quarry-model.json in the folder, which then takes its place.
     Show {
         /// A folder, or a name as org/name
@@ -121,6 +123,7 @@ fn show(
     if matches!(model.manifest().query, Some(QuerySide::TokenTable(_) | QuerySide::Binary(_))) {
         model.query_encoder()?;
     }
+    try_out(&model).with_context(|| format!("model {}: tried on a text", folder.display()))?;
     let manifest = model.manifest();
     if write {
         let path = folder.join(MANIFEST_FILE);
@@ -134,6 +137,29 @@ fn show(
         return crate::output::json(manifest);
     }
     print(manifest)
+}
+
+/// Runs the model's networks of sparse vectors on a text: files do not tell all that can be wrong.
+fn try_out(model: &Model) -> anyhow::Result<()> {
+    let questions = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
+    if model.manifest().document.is_none() && !questions {
+        return Ok(());
+    }
+    if let Err(error) = find_runtime() {
+        note(format!("note: the model was not tried on a text: {error}"));
+        return Ok(());
+    }
+    let text = "A short text.";
+    let options =
+        DocumentOptions { sessions: Some(NonZeroUsize::MIN), ..DocumentOptions::default() };
+    if model.manifest().document.is_some() {
+        let encoder = model.document_encoder(&options)?;
+        encoder.encode_documents(&[Passage { title: "", text }])?;
+    }
+    if questions {
+        model.question_encoder(&options)?.encode_query(text)?;
+    }
+    Ok(())
 }
 
 fn print(manifest: &ModelManifest) -> anyhow::Result<()> {

@@ -104,6 +104,9 @@ enum RunFormatArg {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.search.vocab.is_some() && args.queries.is_none() {
+        bail!("--vocab names the terms of --queries; a QUESTION has none");
+    }
     match (&args.question, &args.queries) {
         (Some(question), None) if args.json => answer(args, question),
         (Some(question), None) => one(args, question),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use quarry_datasets::{QueryOptions, open_queries};
+use quarry_datasets::{QueryOptions, open_queries, read_vocabulary};
 use quarry_index::calibration::Calibration;
 use quarry_index::{Index, Verify};
 use quarry_indexer::store_calibration;
@@ -26,6 +26,10 @@ pub(crate) struct Args {
     /// Queries like those that will be asked [default: made of the documents]
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
+    /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
+    /// terms have names in the order of its documents
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    vocab: Option<PathBuf>,
     /// Of the queries, at most so many, spread over the file
     #[arg(long, value_name = "N", default_value_t = 1000)]
     most: usize,
@@ -60,7 +64,7 @@ pub(crate) fn after_build(
     quiet: bool,
 ) -> anyhow::Result<Option<u64>> {
     let (dir, model) = (dir.to_path_buf(), model.map(str::to_owned));
-    let args = Args { dir, queries: None, most: 0, model, json: false };
+    let args = Args { dir, queries: None, vocab: None, most: 0, model, json: false };
     // Its parts were written a moment ago, of what was checked then.
     Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
@@ -122,7 +126,8 @@ fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVec
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
     let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
-    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some)?;
+    let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
+    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
         bail!("{}: no query that could be measured", file.display());

@@ -7,6 +7,7 @@
 //!
 //! A pull that was killed goes on where it was: what has arrived of a file stays.
 
+mod address;
 mod registry;
 mod transfer;
 mod unpack;
@@ -216,6 +217,7 @@ impl Collections {
                 name,
                 address: &address,
                 md5: &file.md5,
+                bytes: file.bytes,
                 to: &downloads.join(file.file_name()),
                 tries: self.tries,
                 progress,
@@ -225,7 +227,10 @@ impl Collections {
         }
         let aside = downloads.join(format!("{}.unpacked", name.replace('/', "--")));
         remove(&aside)?;
-        let unpacked = self.unpack(collection, &aside, progress)?;
+        let unpacked = self.unpack(collection, &aside, progress).inspect_err(|_| {
+            // Nothing of what came out is left; why it was refused counts more than that.
+            let _ = remove(&aside);
+        })?;
         let path = unpacked.join(RECORD);
         let bytes =
             serde_json::to_vec_pretty(&record).map_err(|e| DatasetError::Write(e.into()))?;
@@ -267,14 +272,14 @@ impl Collections {
                 Becomes::Zip(root) => {
                     let whole = aside.join(at.to_string());
                     made(&whole)?;
-                    unpack::zip(&from, &whole, &mut more)?;
+                    refused(unpack::zip(&from, &whole, &mut more), &from)?;
                     let root = whole.join(root);
                     if !root.is_dir() {
                         return Err(lacks(&from, &format!("no folder `{}`", root.display())));
                     }
                     merge(&root, &out)?;
                 }
-                Becomes::TarGz => unpack::tar_gz(&from, &out, &mut more)?,
+                Becomes::TarGz => refused(unpack::tar_gz(&from, &out, &mut more), &from)?,
                 Becomes::File(name) => {
                     let to = out.join(name);
                     let bytes = fs::copy(&from, &to).map_err(|e| DatasetError::open(&to, e))?;
@@ -295,6 +300,14 @@ impl Collections {
         }
         Ok(out)
     }
+}
+
+/// Removes an archive that is refused: it will be refused again.
+fn refused(result: Result<(), DatasetError>, archive: &Path) -> Result<(), DatasetError> {
+    if matches!(result, Err(DatasetError::Archive { .. })) {
+        fs::remove_file(archive).map_err(|e| DatasetError::open(archive, e))?;
+    }
+    result
 }
 
 fn lacks(path: &Path, what: &str) -> DatasetError {

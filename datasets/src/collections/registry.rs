@@ -3,7 +3,7 @@
 //! Addresses, lengths and MD5 sums are published ones: of BEIR by its own table of data sets
 //! (<https://github.com/beir-cellar/beir/wiki/Datasets-available>) and, with the lengths, by ir_datasets
 //! (<https://github.com/allenai/ir_datasets>, `etc/downloads.json`), which agree; of MS MARCO and TREC by
-//! ir_datasets. Lengths are for progress; sums decide. What a licence note says was found on the publishers' pages; where these say nothing
+//! ir_datasets. No more bytes than the length are taken, and the sum decides. What a licence note says was found on the publishers' pages; where these say nothing
 //! that can be quoted, it says so.
 
 use std::path::{Component, Path};
@@ -39,7 +39,7 @@ pub struct KnownCollection {
 pub struct RemoteFile {
     /// Where from.
     pub address: String,
-    /// Its length in bytes, about.
+    /// Its length in bytes; no more are taken.
     pub bytes: u64,
     /// Its MD5 sum in hexadecimal, as published.
     pub md5: String,
@@ -63,7 +63,7 @@ impl KnownCollection {
     /// Bytes of all that is fetched.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| file.bytes.saturating_add(sum))
     }
 
     /// Refuses what could lead out of the cache, or could never be checked.

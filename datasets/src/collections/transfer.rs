@@ -1,9 +1,12 @@
 //! One file over HTTP, whole or not at all.
 //!
 //! 1. `FILE.part` holds what has arrived  2. the rest is asked for by Range; a server that sends all of
-//!    it (200) begins anew, one that says there is no more (416) has sent all  3. a transfer that
-//!    breaks goes on where it broke, as long as bytes arrive  4. the whole file's MD5 is compared: one
-//!    that differs is removed, one that does not is renamed to `FILE`
+//!    it (200) begins anew  3. a server that says another length than the registry is not listened to, and
+//!    of one that says none no byte more is taken  4. a transfer that breaks goes on where it broke, as
+//!    long as bytes arrive  5. the whole file's MD5 is compared: one that differs is removed, one that does
+//!    not is renamed to `FILE`
+//!
+//! Redirections are followed here, hop by hop, so that what is sent depends on who is asked.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,14 +16,17 @@ use std::time::Duration;
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
-use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
-use ureq::http::{HeaderMap, StatusCode};
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use ureq::http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::PullEvent;
+use super::address::join;
 use crate::error::DatasetError;
 
 /// Silence after which a connection counts as broken.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Redirections that are followed.
+const HOPS: usize = 10;
 
 /// A file on its way.
 pub(super) struct Transfer<'a> {
@@ -28,6 +34,8 @@ pub(super) struct Transfer<'a> {
     pub(super) name: &'a str,
     pub(super) address: &'a str,
     pub(super) md5: &'a str,
+    /// Its length by the registry.
+    pub(super) bytes: u64,
     /// Where it goes.
     pub(super) to: &'a Path,
     /// Attempts without a new byte before giving up, and the time between two of them.
@@ -56,6 +64,7 @@ impl Transfer<'_> {
     fn fetch(&self, part: &Path) -> Result<(), DatasetError> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .max_redirects(0)
             .accept_encoding("identity")
             .user_agent(concat!("quarry/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(SILENCE))
@@ -83,41 +92,48 @@ impl Transfer<'_> {
     fn attempt(&self, agent: &ureq::Agent, part: &Path) -> Result<Attempt, DatasetError> {
         let fail = |e| DatasetError::open(part, e);
         let mut out = File::options().create(true).append(true).open(part).map_err(fail)?;
-        let have = out.metadata().map_err(fail)?.len();
-        let mut request = agent.get(self.address);
-        if self.address.contains(".core.windows.net/") {
-            // Ranges of large files need a version of the storage's protocol that has them.
-            request = request.header("x-ms-version", "2019-12-12");
+        let mut have = out.metadata().map_err(fail)?.len();
+        if have > self.bytes {
+            // Of another file.
+            out.set_len(0).map_err(fail)?;
+            have = 0;
         }
-        if have > 0 {
-            request = request.header(RANGE, format!("bytes={have}-"));
+        if have == self.bytes {
+            return Ok(Attempt::Whole);
         }
-        let response = match request.call() {
+        let response = match self.ask(agent, have) {
             Ok(response) => response,
-            Err(error) => return Ok(Attempt::Broken(error.to_string(), false)),
+            Err(reason) => return Ok(Attempt::Broken(reason, false)),
         };
         let range = Range::of(response.headers());
         let (start, total) = match response.status() {
             StatusCode::OK => (0, length(response.headers())),
             StatusCode::PARTIAL_CONTENT if range.start == Some(have) => (have, range.total),
-            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
-                if range.total == Some(have) {
-                    return Ok(Attempt::Whole);
-                }
-                // What has arrived is longer than the file: of another one.
-                out.set_len(0).map_err(fail)?;
-                return Ok(Attempt::Broken("it is shorter than what had arrived".to_owned(), true));
-            }
+            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => (have, range.total),
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Ok(Attempt::Broken(format!("the server answers {status}"), have > 0));
             }
             status => return Err(self.failed(part, format!("the server answers {status}"))),
         };
+        if let Some(total) = total
+            && total != self.bytes
+        {
+            let reason = format!(
+                "the server says it has {total} bytes, the registry {}: another file",
+                self.bytes
+            );
+            return Err(self.failed(part, reason));
+        }
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            let reason = format!("the server has no more than {have} of {} bytes", self.bytes);
+            return Err(self.failed(part, reason));
+        }
         if start == 0 {
             out.set_len(0).map_err(fail)?;
         }
-        (self.progress)(PullEvent::File { address: self.address, arrived: start, bytes: total });
-        let mut body = response.into_body().into_reader();
+        let bytes = Some(self.bytes);
+        (self.progress)(PullEvent::File { address: self.address, arrived: start, bytes });
+        let mut body = response.into_body().into_reader().take(self.bytes - start);
         let mut buffer = vec![0; 1 << 16];
         let mut at = start;
         loop {
@@ -132,13 +148,34 @@ impl Transfer<'_> {
             (self.progress)(PullEvent::Bytes(n as u64));
         }
         out.sync_all().map_err(fail)?;
-        match total {
-            Some(total) if at < total => {
-                let reason = format!("the connection ended after {at} of {total} bytes");
-                Ok(Attempt::Broken(reason, at > start))
-            }
-            _ => Ok(Attempt::Whole),
+        if at < self.bytes {
+            let reason = format!("the connection ended after {at} of {} bytes", self.bytes);
+            return Ok(Attempt::Broken(reason, at > start));
         }
+        Ok(Attempt::Whole)
+    }
+
+    /// The answer to a request for the file from byte `have` on, wherever redirections lead.
+    fn ask(&self, agent: &ureq::Agent, have: u64) -> Result<Response<ureq::Body>, String> {
+        let mut address: Uri = self.address.parse().map_err(|e| format!("no address: {e}"))?;
+        for _ in 0..=HOPS {
+            let mut request = agent.get(address.clone());
+            if address.host().is_some_and(|host| host.ends_with(".core.windows.net")) {
+                // Ranges of large files need a version of the storage's protocol that has them.
+                request = request.header("x-ms-version", "2019-12-12");
+            }
+            if have > 0 {
+                request = request.header(RANGE, format!("bytes={have}-"));
+            }
+            let response = request.call().map_err(|e| e.to_string())?;
+            let status = response.status();
+            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+                return Ok(response);
+            }
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            address = next(&address, to.unwrap_or_default())?;
+        }
+        Err(format!("more than {HOPS} redirections"))
     }
 
     /// Compares a file's sum; one that is right is moved to `to`, one that is not removed.
@@ -179,6 +216,16 @@ pub(super) fn part_of(to: &Path) -> PathBuf {
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
     PathBuf::from(part)
+}
+
+/// Where a redirection leads.
+fn next(from: &Uri, to: &str) -> Result<Uri, String> {
+    let found = join(from, to)
+        .ok_or_else(|| format!("the server redirects to {to:?}, which is no address"))?;
+    if from.scheme_str() == Some("https") && found.scheme_str() != Some("https") {
+        return Err(format!("the server redirects from https to plain http: {found}"));
+    }
+    Ok(found)
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
@@ -241,6 +288,14 @@ mod tests {
         assert_eq!(Range::parse("bytes */10"), range(None, Some(10)));
         assert_eq!(Range::parse("bytes 5-9/*"), range(Some(5), None));
         assert_eq!(Range::parse("nonsense"), range(None, None));
+    }
+
+    #[test]
+    fn redirections_stay_encrypted() {
+        let from: Uri = "https://data.example/a/b".parse().unwrap();
+        assert!(next(&from, "c?d=e").is_ok());
+        assert!(next(&from, "http://cdn.example/c").unwrap_err().contains("plain http"));
+        assert!(next(&from, "").is_err());
     }
 
     #[test]

@@ -1,15 +1,25 @@
-//! Archives are unpacked into a folder of their own, from which nothing gets out.
+//! Archives are unpacked into a folder of their own, from which nothing gets out, and not without end.
 //!
-//! Names that lead out of the folder, and entries that are neither file nor folder (links, devices),
-//! refuse the whole archive.
+//! Refused as a whole is an archive with names that lead out of the folder or cannot be shown, a name
+//! twice (also where only its case differs, as folders of some systems do not tell them apart), entries
+//! that are neither file nor folder (links, devices), more entries than collections have, or more bytes
+//! than text of its length comes to.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::error::DatasetError;
+
+/// Entries of an archive, at most.
+const ENTRIES: usize = 10_000;
+/// Bytes that come out of an archive, at most, for each of its own; text comes to 3 to 10.
+const EXPANSION: u64 = 40;
+/// Bytes that may come out of any archive.
+const SMALL: u64 = 16 << 20;
 
 /// Unpacks a ZIP archive into `into`.
 pub(super) fn zip(
@@ -18,19 +28,28 @@ pub(super) fn zip(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DatasetError> {
     let bad = |what: String| DatasetError::Archive { path: archive.to_owned(), what };
-    let file = File::open(archive).map_err(|e| DatasetError::open(archive, e))?;
-    let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| bad(e.to_string()))?;
+    let mut unpacking = Unpacking::new(archive, into, progress)?;
+    let open = || File::open(archive).map_err(|e| DatasetError::open(archive, e));
+    let mut zip = zip::ZipArchive::new(BufReader::new(open()?)).map_err(|e| bad(e.to_string()))?;
+    // The library keeps one entry of each name.
+    let listed = listed(BufReader::new(open()?), zip.central_directory_start());
+    let listed = listed.map_err(|e| bad(format!("its directory cannot be read: {e}")))?;
+    if listed != zip.len() {
+        return Err(bad(format!(
+            "it lists {listed} entries with {} names: one stands there twice; nothing of it is used",
+            zip.len()
+        )));
+    }
+    unpacking.expect_entries(listed)?;
     for at in 0..zip.len() {
         let mut entry = zip.by_index(at).map_err(|e| bad(e.to_string()))?;
         let name = entry.name().to_owned();
-        let path = inside(archive, into, &name)?;
-        if entry.is_dir() {
-            fs::create_dir_all(&path).map_err(|e| DatasetError::open(&path, e))?;
-        } else if entry.is_file() {
-            write(archive, &mut entry, &path, progress)?;
-        } else {
-            return Err(bad(format!("`{name}` is neither a file nor a folder")));
-        }
+        let kind = match (entry.is_dir(), entry.is_file() && !entry.is_symlink()) {
+            (true, _) => Kind::Folder,
+            (false, true) => Kind::File,
+            (false, false) => Kind::Other,
+        };
+        unpacking.entry(&name, kind, &mut entry)?;
     }
     Ok(())
 }
@@ -42,26 +61,152 @@ pub(super) fn tar_gz(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DatasetError> {
     let bad = |what: String| DatasetError::Archive { path: archive.to_owned(), what };
+    let mut unpacking = Unpacking::new(archive, into, progress)?;
     let file = File::open(archive).map_err(|e| DatasetError::open(archive, e))?;
-    let mut tar = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
+    // What the library reads for itself, such as long names, counts too; blocks of 512 bytes do not.
+    let most = unpacking.left.saturating_add(1024 * ENTRIES as u64);
+    let content = MultiGzDecoder::new(BufReader::new(file)).take(most);
+    let mut tar = tar::Archive::new(content);
     for entry in tar.entries().map_err(|e| bad(e.to_string()))? {
         let mut entry = entry.map_err(|e| bad(e.to_string()))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let path = inside(archive, into, &name)?;
         let kind = entry.header().entry_type();
-        if kind.is_dir() {
-            fs::create_dir_all(&path).map_err(|e| DatasetError::open(&path, e))?;
-        } else if kind.is_file() {
-            write(archive, &mut entry, &path, progress)?;
-        } else if !(kind.is_pax_global_extensions() || kind.is_pax_local_extensions()) {
-            return Err(bad(format!("`{name}` is neither a file nor a folder")));
+        if kind.is_pax_global_extensions() || kind.is_pax_local_extensions() {
+            continue;
         }
+        let kind = match (kind.is_dir(), kind.is_file()) {
+            (true, _) => Kind::Folder,
+            (false, true) => Kind::File,
+            (false, false) => Kind::Other,
+        };
+        unpacking.entry(&name, kind, &mut entry)?;
     }
     Ok(())
 }
 
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+    Other,
+}
+
+/// An archive on its way into a folder.
+struct Unpacking<'a> {
+    archive: &'a Path,
+    into: &'a Path,
+    progress: &'a mut dyn FnMut(u64),
+    /// Files and folders so far, in lower case.
+    names: HashSet<String>,
+    entries: usize,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl<'a> Unpacking<'a> {
+    fn new(
+        archive: &'a Path,
+        into: &'a Path,
+        progress: &'a mut dyn FnMut(u64),
+    ) -> Result<Self, DatasetError> {
+        let length = fs::metadata(archive).map_err(|e| DatasetError::open(archive, e))?.len();
+        let left = length.saturating_mul(EXPANSION).max(SMALL);
+        Ok(Self { archive, into, progress, names: HashSet::new(), entries: 0, left })
+    }
+
+    fn bad(&self, what: String) -> DatasetError {
+        DatasetError::Archive { path: self.archive.to_owned(), what }
+    }
+
+    fn expect_entries(&self, entries: usize) -> Result<(), DatasetError> {
+        if entries > ENTRIES {
+            return Err(self.bad(format!("it has more than {ENTRIES} entries")));
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        content: &mut dyn Read,
+    ) -> Result<(), DatasetError> {
+        let path = inside(self.archive, self.into, name)?;
+        self.entries += 1;
+        self.expect_entries(self.entries)?;
+        let below = path.strip_prefix(self.into).unwrap_or(&path);
+        let new = self.names.insert(below.to_string_lossy().to_lowercase());
+        match kind {
+            Kind::Other => Err(self.bad(format!("{name:?} is neither a file nor a folder"))),
+            Kind::File if !new => Err(self.bad(format!(
+                "the name {name:?} stands there twice, case aside; nothing of it is used"
+            ))),
+            Kind::File => self.write(content, &path),
+            Kind::Folder => fs::create_dir_all(&path).map_err(|e| DatasetError::open(&path, e)),
+        }
+    }
+
+    /// Writes a file, which must be new.
+    fn write(&mut self, content: &mut dyn Read, path: &Path) -> Result<(), DatasetError> {
+        let fail = |e| DatasetError::open(path, e);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(fail)?;
+        }
+        let mut out = File::options().write(true).create_new(true).open(path).map_err(fail)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let n = match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(self.bad(format!("cannot be unpacked: {e}"))),
+            };
+            let Some(left) = self.left.checked_sub(n as u64) else {
+                return Err(self.bad(format!(
+                    "more comes out of it than {EXPANSION} times its length: it is made to fill disks"
+                )));
+            };
+            self.left = left;
+            out.write_all(&buffer[..n]).map_err(fail)?;
+            (self.progress)(n as u64);
+        }
+        out.sync_all().map_err(fail)
+    }
+}
+
+/// Entries that the directory of a ZIP archive lists, which begins at `start`.
+fn listed(mut file: impl Read + Seek, start: u64) -> io::Result<usize> {
+    /// Bytes of an entry before its name, which begin with these.
+    const HEAD: usize = 46;
+    const SIGNATURE: [u8; 4] = *b"PK\x01\x02";
+    file.seek(SeekFrom::Start(start))?;
+    let mut entries = 0;
+    loop {
+        let mut head = [0; HEAD];
+        let mut have = 0;
+        while have < HEAD {
+            match file.read(&mut head[have..])? {
+                0 => return Ok(entries),
+                n => have += n,
+            }
+        }
+        if head[..4] != SIGNATURE {
+            return Ok(entries);
+        }
+        entries += 1;
+        let number = |at: usize| i64::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        // Name, extra field and comment.
+        file.seek(SeekFrom::Current(number(28) + number(30) + number(32)))?;
+    }
+}
+
 /// Where an entry goes; an error where that is outside of `into`.
 fn inside(archive: &Path, into: &Path, name: &str) -> Result<PathBuf, DatasetError> {
+    let bad = |what: &str| DatasetError::Archive {
+        path: archive.to_owned(),
+        what: format!("the name {name:?} {what}; nothing of it is used"),
+    };
     let mut path = into.to_owned();
     // What is a separator elsewhere must not become one here by accident, or the other way round.
     let mut good = !name.contains(['\\', '\0']) && !name.is_empty();
@@ -72,44 +217,13 @@ fn inside(archive: &Path, into: &Path, name: &str) -> Result<PathBuf, DatasetErr
             _ => good = false,
         }
     }
-    if good {
-        return Ok(path);
+    if !good {
+        return Err(bad("leads out of its folder"));
     }
-    Err(DatasetError::Archive {
-        path: archive.to_owned(),
-        what: format!("the name {name:?} leads out of its folder; nothing of it is used"),
-    })
-}
-
-/// Writes an entry to a new file; a second entry of the same name is an error.
-fn write(
-    archive: &Path,
-    entry: &mut dyn Read,
-    path: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), DatasetError> {
-    let fail = |e| DatasetError::open(path, e);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(fail)?;
+    if name.chars().any(char::is_control) {
+        return Err(bad("has control characters"));
     }
-    let mut out = File::options().write(true).create_new(true).open(path).map_err(fail)?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let n = match entry.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => {
-                return Err(DatasetError::Archive {
-                    path: archive.to_owned(),
-                    what: format!("cannot be unpacked: {e}"),
-                });
-            }
-        };
-        out.write_all(&buffer[..n]).map_err(fail)?;
-        progress(n as u64);
-    }
-    out.sync_all().map_err(fail)
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -131,5 +245,7 @@ mod tests {
             let error = inside(archive, into, name).unwrap_err().to_string();
             assert!(error.contains("leads out of its folder"), "{name:?}: {error}");
         }
+        let error = inside(archive, into, "a\x1b[31m").unwrap_err().to_string();
+        assert!(error.contains("control characters") && !error.contains('\x1b'), "{error}");
     }
 }

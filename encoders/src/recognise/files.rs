@@ -44,8 +44,15 @@ impl Folder {
         Self { root: root.to_owned(), below: below.trim_matches('/').to_owned() }
     }
 
-    pub(super) fn inner(&self, below: &str) -> Self {
-        Self::new(&self.root, &format!("{}/{}", self.below, below.trim_matches('/')))
+    /// A folder below this one that the model's files name; one that is not below is refused.
+    pub(super) fn inner(&self, below: &str) -> Result<Self, EncoderError> {
+        let named = below.strip_suffix('/').unwrap_or(below);
+        if !named.is_empty() && !files::is_inside(named) {
+            return Err(self.refuse(format!(
+                "the module's folder {below:?} is not below the model's; expected a name such as 1_SpladePooling"
+            )));
+        }
+        Ok(Self::new(&self.root, &format!("{}/{named}", self.below)))
     }
 
     /// A file's name relative to the model folder.

@@ -59,6 +59,8 @@ struct TypeProto {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct TensorTypeProto {
+    #[prost(int32, optional, tag = "1")]
+    elem_type: Option<i32>,
     #[prost(message, optional, tag = "2")]
     shape: Option<ShapeProto>,
 }
@@ -77,12 +79,23 @@ struct DimProto {
 
 /// A graph's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct GraphFile {
+pub(crate) struct GraphFile {
     pub(super) sha256: String,
     pub(super) inputs: Vec<String>,
+    /// The same inputs with types and sizes.
+    pub(crate) takes: Vec<TensorFact>,
+    pub(crate) gives: Vec<TensorFact>,
     pub(super) outputs: Vec<OutputFact>,
     /// Names of the files that hold weights, relative to the graph's folder.
     pub(super) external: Vec<String>,
+}
+
+/// An input or output: its type by ONNX's number, and the sizes of its axes, where the graph says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TensorFact {
+    pub(crate) name: String,
+    pub(crate) element: Option<i32>,
+    pub(crate) sizes: Option<Vec<Option<u32>>>,
 }
 
 /// An output.
@@ -98,10 +111,15 @@ pub(super) struct OutputFact {
 impl GraphFile {
     pub(super) fn read(path: &Path) -> Result<Self, EncoderError> {
         let bytes = files::read(path)?;
+        Ok(Self { sha256: files::sha256(&bytes), ..Self::parse(&bytes, path)? })
+    }
+
+    /// What a graph's bytes say; without their checksum.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, EncoderError> {
         let refused =
             |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
-        let model = ModelProto::decode(bytes.as_slice())
-            .map_err(|e| refused(format!("no ONNX graph: {e}")))?;
+        let model =
+            ModelProto::decode(bytes).map_err(|e| refused(format!("no ONNX graph: {e}")))?;
         let graph = model.graph.ok_or_else(|| refused("no ONNX graph: it is empty".to_owned()))?;
         let weights: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let external: BTreeSet<String> = graph
@@ -113,12 +131,25 @@ impl GraphFile {
             .collect();
         // Old graphs list their weights among the inputs.
         let inputs = graph.input.iter().filter(|i| !weights.contains(i.name.as_str()));
+        let takes: Vec<TensorFact> = inputs.map(fact).collect();
         Ok(Self {
-            sha256: files::sha256(&bytes),
-            inputs: inputs.map(|i| i.name.clone()).collect(),
+            sha256: String::new(),
+            inputs: takes.iter().map(|i| i.name.clone()).collect(),
+            takes,
+            gives: graph.output.iter().map(fact).collect(),
             outputs: graph.output.iter().map(output).collect(),
             external: external.into_iter().collect(),
         })
+    }
+}
+
+fn fact(value: &ValueInfoProto) -> TensorFact {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let size = |d: &DimProto| d.dim_value.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    TensorFact {
+        name: value.name.clone(),
+        element: tensor.and_then(|t| t.elem_type),
+        sizes: tensor.and_then(|t| t.shape.as_ref()).map(|s| s.dim.iter().map(size).collect()),
     }
 }
 

@@ -10,7 +10,7 @@
 
 mod checkpoint;
 mod files;
-mod graph;
+pub(crate) mod graph;
 pub(crate) mod multivector;
 mod sentence_transformers;
 

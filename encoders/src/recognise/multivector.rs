@@ -35,7 +35,7 @@ const SETTINGS: [&str; 4] = ["query_prefix", "document_prefix", "query_length", 
 /// The manifest of a model of token embeddings; `None` where the folder is none.
 pub(super) fn recognise(root: &Folder, name: &str) -> Result<Option<ModelManifest>, EncoderError> {
     if let Some(json) = root.json("modules.json")? {
-        let chain = modules(root, &json);
+        let chain = modules(root, &json)?;
         let settings = root.json("config_sentence_transformers.json")?.unwrap_or(Value::Null);
         let dense = chain.iter().any(|(class, _)| class == "Dense");
         let says = SETTINGS.iter().any(|name| !settings[*name].is_null());
@@ -162,7 +162,7 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
 /// A model in PyLate's format.
 pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, EncoderError> {
     let json = root.json("modules.json")?.unwrap_or(Value::Null);
-    let chain = modules(root, &json);
+    let chain = modules(root, &json)?;
     let settings = Settings::read(root, "config_sentence_transformers.json")?;
     let Some(((_, body), rest)) =
         chain.split_first().filter(|((class, _), _)| class == "Transformer")

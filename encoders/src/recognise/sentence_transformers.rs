@@ -20,9 +20,11 @@ use crate::{
 pub(super) type Module = (String, Folder);
 
 /// The modules of `modules.json`, in order.
-pub(super) fn modules(root: &Folder, modules: &Value) -> Vec<Module> {
+pub(super) fn modules(root: &Folder, modules: &Value) -> Result<Vec<Module>, EncoderError> {
     let all = modules.as_array().into_iter().flatten();
-    all.map(|m| (class(&m["type"]), root.inner(m["path"].as_str().unwrap_or_default()))).collect()
+    let module =
+        |m: &Value| Ok((class(&m["type"]), root.inner(m["path"].as_str().unwrap_or_default())?));
+    all.map(module).collect()
 }
 
 /// The manifest of a `SparseEncoder`.
@@ -31,7 +33,7 @@ pub(super) fn recognise(
     name: String,
     json: &Value,
 ) -> Result<ModelManifest, EncoderError> {
-    let chain = modules(root, json);
+    let chain = modules(root, json)?;
     let prompts = Prompts::read(root)?;
     let (documents, queries) = match chain.as_slice() {
         [(class, folder)] if class == "Router" => routes(folder)?,
@@ -106,9 +108,9 @@ fn routes(router: &Folder) -> Result<(Vec<Module>, Vec<Module>), EncoderError> {
         let folders = structure[route].as_array().into_iter().flatten();
         let module = |folder: &Value| {
             let folder = folder.as_str().unwrap_or_default();
-            (class(&config["types"][folder]), router.inner(folder))
+            Ok((class(&config["types"][folder]), router.inner(folder)?))
         };
-        Ok(folders.map(module).collect())
+        folders.map(module).collect()
     };
     Ok((chain(&["document", "passage", "corpus"])?, chain(&["query"])?))
 }

@@ -9,11 +9,15 @@ use tokenizers::Tokenizer;
 
 use super::TokenParameters;
 use crate::graph::InputRow;
+use crate::head::head;
+use crate::texts::all_tokens;
 use crate::{EncoderError, Vocabulary};
 
 /// How texts of one kind are read.
 pub(super) struct Inputs {
     tokenizer: Tokenizer,
+    /// Tokens of an input, at most.
+    length: usize,
     /// Tokens that the tokenizer adds to every text.
     added: usize,
     marker: Option<u32>,
@@ -90,7 +94,8 @@ impl Inputs {
         }
         let tokenizer = vocabulary.truncating(length as usize - usize::from(marker.is_some()))?;
         let TokenParameters { strip, lowercase, .. } = *parameters;
-        Ok(Self { tokenizer, added, marker, fill: None, strip, lowercase })
+        let length = length as usize;
+        Ok(Self { tokenizer, length, added, marker, fill: None, strip, lowercase })
     }
 
     pub(super) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
@@ -98,19 +103,23 @@ impl Inputs {
         if text.trim().is_empty() {
             return Ok(TokenIds::default());
         }
-        let text = if self.strip { text.trim() } else { text };
-        let text = match self.lowercase {
-            true => Cow::Owned(text.to_lowercase()),
-            false => Cow::Borrowed(text),
-        };
-        let encoding = self
-            .tokenizer
-            .encode_fast(text.as_ref(), true)
-            .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+        let (encoding, bytes) = head(text, self.length, |piece| {
+            let piece = if self.strip { piece.trim() } else { piece };
+            let piece = match self.lowercase {
+                true => Cow::Owned(piece.to_lowercase()),
+                false => Cow::Borrowed(piece),
+            };
+            let encoding = self
+                .tokenizer
+                .encode_fast(piece.as_ref(), true)
+                .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+            let all = all_tokens(&encoding);
+            Ok((encoding, all))
+        })?;
         if encoding.len() <= self.added {
             return Ok(TokenIds::default());
         }
-        let cut = !encoding.get_overflowing().is_empty();
+        let cut = !encoding.get_overflowing().is_empty() || !text[bytes..].trim().is_empty();
         let mut ids = encoding.get_ids().to_vec();
         if let Some(marker) = self.marker {
             ids.insert(1, marker);

@@ -300,6 +300,19 @@ fn what_is_not_certain_is_refused_until_it_is_named() {
     let modules = fs::read_to_string(path.join("modules.json")).unwrap();
     fs::write(path.join("modules.json"), modules.replace("SpladePooling", "Pooling")).unwrap();
     assert!(refused(&path).contains("Pooling"), "{}", refused(&path));
+
+    // Modules that lie elsewhere.
+    for folder in ["../other", "/etc", "a/../../b", "..", "a\\..\\b"] {
+        let (_dir, path) = case("st-splade");
+        let modules: serde_json::Value =
+            serde_json::from_slice(&fs::read(path.join("modules.json")).unwrap()).unwrap();
+        for at in 0..modules.as_array().unwrap().len() {
+            let mut modules = modules.clone();
+            modules[at]["path"] = json!(folder);
+            fs::write(path.join("modules.json"), modules.to_string()).unwrap();
+            assert!(refused(&path).contains("not below"), "{folder}: {}", refused(&path));
+        }
+    }
 }
 
 /// Prompts and second copies leave less room: every passage is read whole all the same.

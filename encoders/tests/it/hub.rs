@@ -31,11 +31,17 @@ enum Fault {
     Nowhere,
     /// The etag is a path.
     BadEtag,
+    /// The other server sends bytes without end.
+    Endless,
+    /// A file is listed that is not there.
+    Listed(&'static str),
 }
 
 struct Server {
     address: String,
     requests: Arc<Mutex<Vec<String>>>,
+    /// Requests that brought a token.
+    tokens: Arc<Mutex<Vec<String>>>,
     cuts: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -67,22 +73,35 @@ impl Server {
     }
 
     fn serving(files: Files, fault: Fault, token: Option<&'static str>) -> Self {
+        Self::beside(files, fault, token, None)
+    }
+
+    /// A server whose large files lie at another one's address.
+    fn beside(
+        files: Files,
+        fault: Fault,
+        token: Option<&'static str>,
+        other: Option<String>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let cuts = Arc::new(AtomicUsize::new(if let Fault::Cut(n) = fault { n } else { 0 }));
-        let (log, ended, left) = (Arc::clone(&requests), Arc::clone(&stop), Arc::clone(&cuts));
+        let tokens = Arc::new(Mutex::new(Vec::new()));
+        let logs = (Arc::clone(&requests), Arc::clone(&tokens));
+        let (ended, left) = (Arc::clone(&stop), Arc::clone(&cuts));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Ordering::SeqCst) {
                     break;
                 }
                 // A client that went away is its own affair.
-                let _ = answer(&stream.unwrap(), &files, (fault, token), &log, &left);
+                let manner = (fault, token, other.as_deref());
+                let _ = answer(&stream.unwrap(), &files, manner, (&logs.0, &logs.1), &left);
             }
         });
-        Self { address, requests, cuts, stop, thread: Some(thread) }
+        Self { address, requests, tokens, cuts, stop, thread: Some(thread) }
     }
 
     fn hub(&self, cache: &TempDir) -> Hub {
@@ -111,11 +130,26 @@ impl Drop for Server {
     }
 }
 
+/// A path as it was before `%XX`.
+fn decoded(path: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+            out.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
 fn answer(
     stream: &TcpStream,
     files: &Files,
-    (fault, token): (Fault, Option<&str>),
-    log: &Mutex<Vec<String>>,
+    (fault, token, other): (Fault, Option<&str>, Option<&str>),
+    (log, tokens): (&Mutex<Vec<String>>, &Mutex<Vec<String>>),
     cuts: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
@@ -130,6 +164,9 @@ fn answer(
         .collect();
     let range = headers.get("range").cloned().unwrap_or_default();
     log.lock().unwrap().push(format!("{path} {range}"));
+    if headers.contains_key("authorization") {
+        tokens.lock().unwrap().push(path.clone());
+    }
     let mut out = stream;
     let mut send = |status: &str, more: &str, body: &[u8]| -> std::io::Result<()> {
         write!(
@@ -147,13 +184,16 @@ fn answer(
         if fault == Fault::Outside {
             names.push("../../outside.json");
         }
+        if let Fault::Listed(name) = fault {
+            names.push(name);
+        }
         let siblings: Vec<_> = names.iter().map(|n| json!({"rfilename": n})).collect();
         let info = json!({"sha": COMMIT, "siblings": siblings});
         return send("200 OK", "content-type: application/json\r\n", info.to_string().as_bytes());
     }
     let (bytes, is_graph, at_hub) =
         if let Some(file) = path.strip_prefix(&format!("/org/toy/resolve/{COMMIT}/")) {
-            match files.get(file) {
+            match files.get(&decoded(file)) {
                 Some(bytes) => (bytes.clone(), file.ends_with("onnx"), true),
                 None => return send("404 Not Found", "", b""),
             }
@@ -167,6 +207,7 @@ fn answer(
         // Large files lie elsewhere.
         let etag = if fault == Fault::BadEtag { "../../evil".to_owned() } else { sha256(&bytes) };
         let host = headers.get("host").cloned().unwrap_or_default();
+        let host = other.unwrap_or(&host);
         let location = match fault {
             Fault::Nowhere => String::new(),
             _ => format!("location: http://{host}/cdn/graph\r\n"),
@@ -174,6 +215,13 @@ fn answer(
         return send("302 Found", &format!("{commit}x-linked-etag: \"{etag}\"\r\n{location}"), b"");
     }
     let mut body = bytes.clone();
+    if fault == Fault::Endless && !at_hub && range != "bytes=0-0" {
+        write!(out, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+        loop {
+            // Until whoever reads has enough.
+            out.write_all(&[7; 1 << 16])?;
+        }
+    }
     if is_graph && fault == Fault::Flipped {
         body[77] ^= 1;
     }
@@ -231,6 +279,7 @@ fn a_model_is_fetched_once_and_then_found_offline() {
             match event {
                 HubEvent::File { name, bytes } => seen.0.push((name.to_owned(), bytes)),
                 HubEvent::Bytes(bytes) => seen.1 += bytes,
+                HubEvent::Absent { name } => panic!("{name}"),
             }
         })
         .unwrap();
@@ -306,6 +355,85 @@ fn a_token_is_sent_and_its_lack_is_told() {
     assert!(reason(hub.pull("org/none", &quiet)).contains("404"));
     hub.endpoint = "http://127.0.0.1:9".to_owned();
     assert!(reason(hub.pull("org/toy", &quiet)).contains("HF_ENDPOINT"));
+}
+
+/// Large files lie on other hosts, or on another port of the same: neither is told the token.
+#[test]
+fn a_token_goes_to_the_hub_alone() {
+    for host in ["127.0.0.1", "localhost"] {
+        let other = Server::start(Fault::None, None);
+        let port = other.address.rsplit(':').next().unwrap();
+        let files: Files = files().into_iter().map(|(n, b)| (n.to_owned(), b)).collect();
+        let hub =
+            Server::beside(files, Fault::None, Some("secret"), Some(format!("{host}:{port}")));
+        let cache = tempfile::tempdir().unwrap();
+        let asked = Hub { token: Some("secret".to_owned()), ..hub.hub(&cache) };
+        assert!(!format!("{asked:?}").contains("secret"));
+        let folder = asked.pull("org/toy", &quiet).unwrap();
+        assert_eq!(fs::read(folder.join("onnx/model.onnx")).unwrap(), graph());
+        assert!(!other.ranges().is_empty() && hub.ranges().is_empty());
+        assert_eq!(*other.tokens.lock().unwrap(), Vec::<String>::new());
+        assert_eq!(hub.tokens.lock().unwrap().len(), hub.requests.lock().unwrap().len());
+    }
+}
+
+#[test]
+fn no_more_is_taken_than_the_hub_says_there_is() {
+    let server = Server::start(Fault::Endless, None);
+    let cache = tempfile::tempdir().unwrap();
+    let seen = Mutex::new(0);
+    let result = server.hub(&cache).pull("org/toy", &|event| {
+        if let HubEvent::Bytes(bytes) = event {
+            *seen.lock().unwrap() += bytes;
+        }
+    });
+    let reason = reason(result);
+    assert!(reason.contains("checksum") && reason.contains("3 tries"), "{reason}");
+    assert!(*seen.lock().unwrap() <= 3 * 200_000 + 2);
+    let blobs = fs::read_dir(cache.path().join("hub/models--org--toy/blobs")).unwrap();
+    let left: u64 = blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).sum();
+    assert_eq!(left, 2, "the configuration alone");
+}
+
+#[test]
+fn what_is_listed_and_not_there_is_told() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::start(Fault::Listed("my notes.txt"), None);
+    let absent = Mutex::new(Vec::new());
+    let result = server.hub(&cache).pull("org/toy", &|event| {
+        if let HubEvent::Absent { name } = event {
+            absent.lock().unwrap().push(name.to_owned());
+        }
+    });
+    result.unwrap();
+    assert_eq!(*absent.lock().unwrap(), ["my notes.txt"]);
+    for needed in ["tokenizer.json", "onnx/model.onnx_data"] {
+        let cache = tempfile::tempdir().unwrap();
+        let server = Server::start(Fault::Listed(needed), None);
+        let reason = reason(server.hub(&cache).pull("org/toy", &quiet));
+        assert!(reason.contains(needed) && reason.contains("404"), "{reason}");
+        assert_eq!(server.hub(&cache).cached("org/toy"), None);
+    }
+}
+
+#[test]
+fn names_of_any_characters_are_fetched() {
+    let odd = [
+        "my notes.txt",
+        "100%.txt",
+        "a#b.json",
+        "a?b.json",
+        "\u{e9}t\u{e9}/a&b=c.json",
+        "a[1].json",
+    ];
+    let mut all: Files = files().into_iter().map(|(n, b)| (n.to_owned(), b)).collect();
+    all.extend(odd.iter().map(|name| ((*name).to_owned(), name.as_bytes().to_vec())));
+    let server = Server::serving(all, Fault::None, None);
+    let cache = tempfile::tempdir().unwrap();
+    let folder = server.hub(&cache).pull("org/toy", &quiet).unwrap();
+    for name in odd {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), name.as_bytes(), "{name}");
+    }
 }
 
 /// A model of safetensors alone is fetched whole, and encodes.

@@ -11,5 +11,6 @@ mod multivector;
 mod passages;
 mod provenance;
 mod refusals;
+mod shapes;
 mod slices;
 mod tokens;

@@ -1,7 +1,8 @@
 //! Documents are added: a new segment; documents of the same ids in older segments are deleted.
 //!
 //! 1. take the index; encoder, passages and origins must be those that it was built with (`rules.rs`)
-//! 2. shards, as in a build  3. of documents with one id the last stays  4. seal, with the lists that the
+//! 2. shards, as in a build; documents that have only their place in a file are numbered on (`numbers.rs`)
+//! 3. of documents with one id the last stays  4. seal, with the lists that the
 //!    index has  5. token embeddings, where the index has them  6. mark what is replaced  7. commit
 //! 8. merge the smallest segments, where there are many
 //!
@@ -13,13 +14,12 @@ use std::path::Path;
 use quarry_index::features::{Channels, Features};
 use quarry_index::folder::read_current;
 use quarry_index::lexicon;
-use quarry_index::manifest::PartEntry;
-use quarry_index::strings::StringTableBuilder;
 use quarry_index::{Index, IndexError, Segment, Verify};
-use quarry_vectors::{Document, SparseVector, TermId};
+use quarry_vectors::{Document, SparseVector};
 use uuid::Uuid;
 
 use super::merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
+use super::numbers::Numbers;
 use super::rules::{Adding, AsBuilt};
 use super::{Checked, Deletions, Opened};
 use crate::BuildError;
@@ -30,6 +30,7 @@ use crate::job::Job;
 use crate::options::{BuildOptions, EncoderSetup, Event, Lists};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
+use crate::terms::{Grown, Known};
 use crate::tokens::{Place, TokenInput, centroids_of};
 use crate::workspace;
 
@@ -48,17 +49,21 @@ pub struct AddReport {
     pub empty_vectors: u64,
     /// Passages cut at the encoder's longest input.
     pub truncated: u64,
+    /// Where the documents' file names none: the number that became the first one's id.
+    pub numbered_from: Option<u64>,
     /// The merge that followed, where there was one.
     pub merged: Option<MergeReport>,
 }
 
 /// Adds `documents` to the index in `adding.options.out`; those whose id is there replace the old ones.
+/// Those whose file names none ([`Document::numbered`]) never do: they go on after the highest number.
 /// They get what the index has: passages, origins, lists, token embeddings.
 ///
 /// # Errors
 /// When there is no index, another process writes there or an unfinished build lies there; when the
 /// encoder, its passages or origins are not those that the index was built with, or what makes the token
-/// embeddings; when an input is bad; when a file that is read is damaged; when the encoder or the disk
+/// embeddings; when documents have no ids and the index's ids are names, or terms by number and its terms
+/// names; when an input is bad; when a file that is read is damaged; when the encoder or the disk
 /// fails. Nothing is added then. [`BuildError::NotMerged`] when only the merge failed.
 pub fn add<I, E>(
     documents: I,
@@ -104,33 +109,43 @@ where
     AsBuilt::of(&index).check(encoder, folder)?;
     let embed = adding.tokens_of(&index)?;
     workspace::begin(&build, &Job::change())?;
-    let tokens = tokens_of(&index, encoder, options);
+    let known = Known::of(&index);
     // Repeated ids are sorted out below: the last of a batch stays.
     let fields = joined(&index.manifest().fields, &options.fields)?;
     let mut options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
-    let ingested = ingest(documents, encoder, (&options, &tokens), (&build, None), progress)?;
+    let numbers = Numbers::new(&index);
+    let documents = documents.into_iter().map(|document| {
+        let mut document = document.map_err(|e| BuildError::Input(Box::new(e)))?;
+        numbers.name(&mut document)?;
+        Ok::<_, BuildError>(document)
+    });
+    let ingested = ingest(documents, encoder, (&options, &known), (&build, None), progress)?;
     let repeated = drop_repeated(&build, ingested.shards)?;
     let mut report = AddReport {
         generation: index.manifest().generation,
         added: ingested.documents - repeated,
         repeated,
         truncated: ingested.truncated,
+        numbered_from: numbers.first(),
         ..AddReport::default()
     };
     if ingested.documents == 0 {
         workspace::clear(&build)?;
         return Ok(report);
     }
-    let grown = Grown::of(&build, ingested.shards, (&index, &options))?;
-    let channels = grown.channels(&index, encoder)?;
-    as_the_index_has_them(&mut options, index.features(), grown.rows);
+    let met = Met::of(&build, ingested.shards)?;
+    let channels = met.channels(&index, encoder)?;
+    let list = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref()).cloned();
+    let of_batch = (met.tokens.as_slice(), met.numbers.as_slice(), met.dimension);
+    let grown = Grown::of(&known, list.as_deref(), of_batch);
+    as_the_index_has_them(&mut options, index.features(), met.rows);
     let job = SealJob {
         folder,
         build: &build,
         shards: &shard_paths(&build, ingested.shards),
         options: &options,
         tokens: encoder.map(|e| &e.tokens),
-        kept: Some(Kept { dimension: grown.dimension, quantization: None }),
+        kept: Some(Kept { dimension: grown.len()?, quantization: None }),
         channels,
     };
     let mut deletions = Deletions::new(index.segments());
@@ -152,9 +167,11 @@ where
     report.empty_vectors = sealed.totals.empty_vectors;
     let mut manifest = index.manifest().clone();
     deletions.write(folder, &mut manifest.segments)?;
-    if let Some(entry) = grown.lexicon(folder, &index, tokens)? {
+    let terms = index.lexicon().map_or(0, lexicon::Lexicon::len);
+    if met.has_vectors && (grown.len()? > terms || index.lexicon().is_none()) {
+        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
         manifest.assets.retain(|asset| asset.kind != lexicon::KIND);
-        manifest.assets.push(entry);
+        manifest.assets.push(grown.write(folder, &file)?);
     }
     manifest.fields = fields_of(&options, &sealed.totals);
     manifest.features = index.features().clone();
@@ -179,51 +196,28 @@ fn as_the_index_has_them(options: &mut BuildOptions, features: &Features, rows: 
     }
 }
 
-/// The tokens of an index whose documents bring vectors by token, in order of term; of one without terms
-/// those that are given.
-fn tokens_of(
-    index: &Index,
-    encoder: Option<&EncoderSetup<'_>>,
-    options: &BuildOptions,
-) -> Vec<String> {
-    match index.lexicon() {
-        Some(lexicon) if encoder.is_none() && lexicon.is_named() => {
-            (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect()
-        }
-        None => options.vocabulary.clone().unwrap_or_default(),
-        Some(_) => Vec::new(),
-    }
-}
-
-/// How the terms of the index grow by a batch.
+/// What the shards of a batch met.
 #[derive(Debug, Default)]
-struct Grown {
-    new_tokens: Vec<String>,
+struct Met {
+    tokens: Vec<String>,
+    numbers: Vec<u32>,
     dimension: u32,
     has_vectors: bool,
     rows: u64,
 }
 
-impl Grown {
-    fn of(
-        build: &Path,
-        shards: usize,
-        (index, options): (&Index, &BuildOptions),
-    ) -> Result<Self, BuildError> {
-        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
-        let mut grown = Self { dimension: known, ..Self::default() };
+impl Met {
+    fn of(build: &Path, shards: usize) -> Result<Self, BuildError> {
+        let mut met = Self::default();
         for number in 0..shards {
             let meta = Shard::open(&shard_path(build, number))?.meta;
-            grown.dimension = grown.dimension.max(meta.dimension);
-            grown.has_vectors |= meta.has_vectors;
-            grown.rows += meta.rows;
-            grown.new_tokens.extend(meta.new_tokens);
+            met.dimension = met.dimension.max(meta.dimension);
+            met.has_vectors |= meta.has_vectors;
+            met.rows += meta.rows;
+            met.tokens.extend(meta.new_tokens);
+            met.numbers.extend(meta.new_numbers);
         }
-        if index.lexicon().is_none() {
-            let named = options.vocabulary.as_ref().map_or(0, Vec::len);
-            grown.dimension = grown.dimension.max(u32::try_from(named).unwrap_or(u32::MAX));
-        }
-        Ok(grown)
+        Ok(met)
     }
 
     /// What the new segment has: the index's channels, or what is decided now for one that never had a
@@ -241,39 +235,6 @@ impl Grown {
         }
         let path = index.folder().to_path_buf();
         Err(BuildError::OtherKind { path, has_vectors: channels.sparse })
-    }
-
-    /// The index's lexicon with what is new, where there is anything.
-    fn lexicon(
-        &self,
-        folder: &Path,
-        index: &Index,
-        mut tokens: Vec<String>,
-    ) -> Result<Option<PartEntry>, BuildError> {
-        let known = index.lexicon().map_or(0, lexicon::Lexicon::len);
-        if self.dimension == known && self.new_tokens.is_empty() {
-            return Ok(None);
-        }
-        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
-        let path = folder.join(&file);
-        tokens.extend(self.new_tokens.iter().cloned());
-        let written = if tokens.is_empty() {
-            lexicon::write(&path, self.dimension, None)?
-        } else {
-            let terms = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-            if self.dimension > terms {
-                return Err(IndexError::Limit {
-                    what: "term id of the index's vocabulary".into(),
-                    found: u64::from(self.dimension - 1),
-                    limit: u64::from(terms.saturating_sub(1)),
-                }
-                .into());
-            }
-            let mut table = StringTableBuilder::default();
-            tokens.iter().try_for_each(|token| table.push(token))?;
-            lexicon::write(&path, terms, Some(&table))?
-        };
-        Ok(Some(PartEntry::new(lexicon::KIND, lexicon::VERSION, &file, written, true)))
     }
 }
 

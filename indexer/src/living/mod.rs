@@ -8,6 +8,7 @@
 mod add;
 mod delete;
 mod merge;
+mod numbers;
 mod rules;
 
 use std::path::{Path, PathBuf};

@@ -25,6 +25,7 @@ use crate::ingest::ingest;
 use crate::job::Job;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::spool::{Shard, shard_path};
+use crate::terms::Known;
 use crate::tokens::{TokenOptions, encode_shard, encoded_before};
 use crate::workspace::names_in;
 
@@ -89,7 +90,8 @@ where
         return Ok(report);
     }
     marked.write(folder)?;
-    let ingested = ingest(documents, encoder, (options, &[]), (folder, Some(share)), progress)?;
+    let ingested =
+        ingest(documents, encoder, (options, &Known::Nothing), (folder, Some(share)), progress)?;
     record.truncated = ingested.truncated;
     record.input = Input {
         documents: ingested.documents,

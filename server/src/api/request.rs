@@ -132,7 +132,7 @@ pub struct SparseInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, f32>>)]
     pub tokens: Option<TokenWeights>,
-    /// Term numbers.
+    /// Term numbers, where the index's terms are numbers or places in its encoder's vocabulary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term_ids: Option<Vec<u32>>,
     /// Weights, in the order of `term_ids`.

@@ -95,7 +95,7 @@ impl Engine {
         sparse: &SparseInput,
         warnings: &mut Warnings,
     ) -> Result<SparseVector, ApiError> {
-        let terms = self.terms()?;
+        self.terms()?;
         let lexicon = self.searcher.index().lexicon().ok_or(SearchError::NoSparse)?;
         let mut known = Vec::new();
         let mut unknown = Vec::new();
@@ -108,11 +108,18 @@ impl Engine {
             }
         }
         let numbers = sparse.term_ids.iter().flatten().zip(sparse.weights.iter().flatten());
-        for (term, weight) in numbers {
-            if *term < terms {
-                known.push((*term, *weight));
-            } else {
-                unknown.push(term.to_string());
+        for (number, weight) in numbers {
+            match self.searcher.index().term_of_number(*number) {
+                Ok(Some(term)) => known.push((term.0, *weight)),
+                Ok(None) => unknown.push(number.to_string()),
+                Err(_) => {
+                    return Err(ApiError::not_supported(
+                        "query.sparse.term_ids",
+                        "this index's terms have names, in the order in which its documents brought \
+                         them: a number says nothing there",
+                    )
+                    .hint("give `query.sparse.tokens`"));
+                }
             }
         }
         warnings.names(WarningCode::UnknownTokens, "tokens the index does not know", &unknown);

@@ -6,35 +6,40 @@
 //!    SHA-1 of a small one); one that differs is removed  4. only then name the commit in
 //!    `refs/main`, so that a cache never names a commit whose files are not all there
 //!
-//! `hf-hub` does the transfers and knows the layout, which Python's `huggingface_hub` shares.
+//! `client.rs` has the requests and who is told the token, `cache.rs` the layout.
+
+mod address;
+mod cache;
+mod client;
 
 use std::fs;
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use serde::Deserialize;
 use sha1::Digest;
 
+use self::cache::{Place, is_hash};
+use self::client::{Client, Facts};
 use crate::recognise::multivector::is_multivector;
 use crate::{EncoderError, MANIFEST_FILE, files, graphs};
 
 /// How often a transfer is tried; each try goes on where the last one broke off.
 const TRIES: usize = 3;
+/// The most files that are fetched of a model.
+const FILES: usize = 1000;
 
 /// Names of graphs.
 const GRAPHS: [&str; 3] = ["model.onnx", "onnx/model.onnx", "vespa_colbert.onnx"];
 
 /// A hub and a cache.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Hub {
     /// Address, such as `https://huggingface.co`.
     pub endpoint: String,
     /// The cache's folder (`.../huggingface/hub`).
     pub cache: PathBuf,
-    /// Sent as a bearer token, where one is needed.
+    /// Sent to the endpoint as a bearer token; not to where its answers lead.
     pub token: Option<String>,
     /// Whether nothing is to be fetched.
     pub offline: bool,
@@ -52,19 +57,35 @@ pub enum HubEvent<'a> {
     },
     /// Bytes of it arrived.
     Bytes(u64),
+    /// The hub lists a file that it does not have, and that a model can do without.
+    Absent {
+        /// Its name.
+        name: &'a str,
+    },
 }
 
-/// Hands `hf-hub`'s progress on.
-struct Report<'a>(&'a dyn Fn(HubEvent<'_>));
+/// What a hub says of a model.
+#[derive(Deserialize)]
+struct Description {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
 
-impl Progress for Report<'_> {
-    fn init(&mut self, size: usize, name: &str) {
-        (self.0)(HubEvent::File { name, bytes: size as u64 });
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A token is not for logs.
+        f.debug_struct("Hub")
+            .field("endpoint", &self.endpoint)
+            .field("cache", &self.cache)
+            .field("token", &self.token.as_ref().map(|_| "..."))
+            .field("offline", &self.offline)
+            .finish()
     }
-    fn update(&mut self, size: usize) {
-        (self.0)(HubEvent::Bytes(size as u64));
-    }
-    fn finish(&mut self) {}
 }
 
 impl Hub {
@@ -83,9 +104,12 @@ impl Hub {
     /// or weights are there. Nothing is fetched.
     #[must_use]
     pub fn cached(&self, name: &str) -> Option<PathBuf> {
-        let repo = Cache::new(self.cache.clone()).repo(model(name, "main"));
-        let commit = ["config.json", "modules.json", MANIFEST_FILE];
-        let folder = commit.iter().find_map(|file| Some(repo.get(file)?.parent()?.to_owned()))?;
+        let place = Place::of(&self.cache, name);
+        let folder = place.snapshot(&place.main()?);
+        let mut known = ["config.json", "modules.json", MANIFEST_FILE].iter();
+        if !known.any(|file| folder.join(file).exists()) {
+            return None;
+        }
         let network = |folder: &Path| {
             let mut whole = GRAPHS.iter().chain(&["model.safetensors"]);
             whole.any(|file| folder.join(file).exists())
@@ -137,29 +161,27 @@ impl Hub {
             );
             return Err(fail("offline", reason));
         }
-        let api = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
-            .with_endpoint(self.endpoint.trim_end_matches('/').to_owned())
-            .with_token(self.token.clone())
-            .with_progress(false)
-            .build()
-            .map_err(|e| fail("starting", e.to_string()))?;
+        let client = Client::new(&self.endpoint, self.token.as_deref())
+            .map_err(|reason| fail("starting", reason))?;
         let asked = format!("asking {}", self.endpoint);
-        let info = guarded(|| api.repo(model(name, "main")).info()).map_err(|e| {
+        let described = client.description(name).map_err(|reason| {
             let hint = "is the name right, does it need a token (HF_TOKEN), and is the address \
                         (HF_ENDPOINT) reachable?";
-            fail(&asked, format!("{e}; {hint}"))
+            fail(&asked, format!("{reason}; {hint}"))
         })?;
-        if !is_hash(&info.sha) {
-            return Err(fail(&asked, format!("{:?} is no commit", info.sha)));
+        let described: Description = serde_json::from_slice(&described)
+            .map_err(|e| fail(&asked, format!("its answer describes no model: {e}")))?;
+        let commit = described.sha;
+        if !is_hash(&commit) {
+            return Err(fail(&asked, format!("{commit:?} is no commit")));
         }
-        let names: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).collect();
-        let repo = model(name, &info.sha);
-        let cache = Cache::new(self.cache.clone()).repo(repo.clone());
-        let folder = cache.pointer_path(&info.sha);
-        let fetch = Fetch { api: &api, repo: api.repo(repo), cache, progress };
+        let names: Vec<String> = described.siblings.into_iter().map(|s| s.rfilename).collect();
+        let place = Place::of(&self.cache, name);
+        let folder = place.snapshot(&commit);
+        let fetch = Fetch { client: &client, name, commit: &commit, place: &place, progress };
         let get = |file: &str| match folder.join(file).exists() {
             true => Ok(()),
-            false => fetch.file(file, &info.sha).map_err(|reason| fail(file, reason)),
+            false => fetch.file(file).map_err(|reason| fail(file, reason)),
         };
         // Which files are needed can hang on the architecture; what cannot be run is not fetched.
         let has = |file: &str| names.iter().any(|name| name == file);
@@ -181,56 +203,95 @@ impl Hub {
                 "it has neither model.onnx nor onnx/model.onnx nor model.safetensors".to_owned(),
             ));
         }
+        if chosen.len() > FILES {
+            return Err(fail(&asked, format!("it lists {} files; {FILES} at most", chosen.len())));
+        }
         for file in chosen {
             get(file)?;
         }
-        Cache::new(self.cache.clone())
-            .repo(model(name, "main"))
-            .create_ref(&info.sha)
-            .map_err(|e| fail("naming the commit", e.to_string()))?;
+        place.set_main(&commit).map_err(|e| fail("naming the commit", e.to_string()))?;
         Ok(folder)
     }
 }
 
 /// One model's transfers.
 struct Fetch<'a> {
-    api: &'a Api,
-    repo: ApiRepo,
-    cache: CacheRepo,
+    client: &'a Client,
+    name: &'a str,
+    commit: &'a str,
+    place: &'a Place,
     progress: &'a dyn Fn(HubEvent<'_>),
 }
 
 impl Fetch<'_> {
     /// Fetches a file and checks it.
-    fn file(&self, file: &str, commit: &str) -> Result<(), String> {
-        let facts = guarded(|| self.api.metadata(&self.repo.url(file)))?;
+    fn file(&self, file: &str) -> Result<(), String> {
+        let Some(facts) = self.client.facts(self.name, self.commit, file)? else {
+            if is_side(file) {
+                (self.progress)(HubEvent::Absent { name: file });
+                return Ok(());
+            }
+            return Err("the hub lists it and does not have it: 404 Not Found".to_owned());
+        };
         // The etag becomes a file's name, and says what the content must be.
-        if !is_hash(facts.etag()) {
-            return Err(format!("the hub gives the etag {:?}: no checksum", facts.etag()));
+        if !is_hash(&facts.etag) {
+            return Err(format!("the hub gives the etag {:?}: no checksum", facts.etag));
         }
-        if facts.commit_hash() != commit {
+        if facts.commit != self.commit {
             return Err("the model changed meanwhile; try again".to_owned());
         }
-        let blob = self.cache.blob_path(facts.etag());
+        let cannot = |e: std::io::Error| format!("the cache cannot be written: {e}");
+        let lock = self.place.lock(&facts.etag).map_err(cannot)?;
+        let _lock = lock.ok_or("another process is fetching it; wait for it to end")?;
+        let blob = self.place.blob(&facts.etag);
+        if !blob.exists() || check(&blob, &facts).is_err() {
+            self.content(file, &facts, &blob)?;
+        }
+        self.place.link(self.commit, file, &facts.etag).map_err(cannot)
+    }
+
+    /// Fetches a file's content.
+    fn content(&self, file: &str, facts: &Facts, blob: &Path) -> Result<(), String> {
         let part = blob.with_extension("part");
-        let size = facts.size() as u64;
         let mut last = String::new();
         for _ in 0..TRIES {
-            // A transfer that has all bytes and was not renamed cannot be gone on with.
-            if fs::metadata(&part).is_ok_and(|m| m.len() >= size) {
-                remove(&part)?;
-            }
-            match guarded(|| self.repo.download_with_progress(file, Report(self.progress))) {
-                Ok(pointer) => {
-                    let Err(reason) = check(&blob, size, facts.etag()) else { return Ok(()) };
-                    remove(&pointer)?;
-                    remove(&blob)?;
-                    last = format!("{reason}; it was removed");
-                }
+            match self.attempt(file, facts, &part) {
                 Err(reason) => last = reason,
+                Ok(()) => match check(&part, facts) {
+                    Ok(()) => {
+                        return fs::rename(&part, blob)
+                            .map_err(|e| format!("the cache cannot be written: {e}"));
+                    }
+                    Err(reason) => {
+                        remove(&part)?;
+                        last = format!("{reason}; it was removed");
+                    }
+                },
             }
         }
         Err(format!("{last} ({TRIES} tries)"))
+    }
+
+    /// Goes on with a transfer until all bytes are there.
+    fn attempt(&self, file: &str, facts: &Facts, part: &Path) -> Result<(), String> {
+        let cannot = |e: std::io::Error| format!("{}: cannot be written: {e}", part.display());
+        let out = fs::File::options().create(true).append(true).open(part).map_err(cannot)?;
+        let mut have = out.metadata().map_err(cannot)?.len();
+        if have > facts.size {
+            // Of another file.
+            out.set_len(0).map_err(cannot)?;
+            have = 0;
+        }
+        (self.progress)(HubEvent::File { name: file, bytes: facts.size });
+        (self.progress)(HubEvent::Bytes(have));
+        if have < facts.size {
+            let address = (self.name, self.commit, file);
+            let mut restart = || out.set_len(0).map_err(cannot);
+            let arrived = |bytes| (self.progress)(HubEvent::Bytes(bytes));
+            let sizes = (have, facts.size);
+            self.client.download(address, sizes, &mut &out, &mut restart, &arrived)?;
+        }
+        out.sync_all().map_err(cannot)
     }
 }
 
@@ -243,33 +304,33 @@ fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
-/// `hf-hub` panics on some answers of a server, such as a redirection to nowhere.
-fn guarded<T>(call: impl FnOnce() -> Result<T, ApiError>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| "the server's answer is none of a hub".to_owned())?
-        .map_err(|e| e.to_string())
-}
-
-fn model(name: &str, revision: &str) -> Repo {
-    Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned())
-}
-
-/// 40 or 64 hexadecimal digits.
-fn is_hash(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+/// Whether a file is a note or a setting that no model is recognised by: where one is needed all the same,
+/// who opens the model says that it is missing.
+fn is_side(file: &str) -> bool {
+    const NEEDED: [&str; 7] = [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        "modules.json",
+        MANIFEST_FILE,
+    ];
+    let name = file.rsplit('/').next().unwrap_or_default();
+    (name.ends_with(".json") || name.ends_with(".txt")) && !NEEDED.contains(&name)
 }
 
 /// Compares a file with its length and etag.
-fn check(blob: &Path, size: u64, etag: &str) -> Result<(), String> {
+fn check(blob: &Path, Facts { size, etag, .. }: &Facts) -> Result<(), String> {
     let broken = |e: &dyn std::fmt::Display| format!("it cannot be read back: {e}");
     let found = fs::metadata(blob).map_err(|e| broken(&e))?.len();
-    if found != size {
+    if found != *size {
         return Err(format!("{found} bytes arrived of {size}"));
     }
     let sum = if etag.len() == 64 {
         files::sha256_of(blob).map_err(|e| broken(&e))?
     } else {
-        git_sha1(blob, size).map_err(|e| broken(&e))?
+        git_sha1(blob, *size).map_err(|e| broken(&e))?
     };
     if sum != etag.to_ascii_lowercase() {
         return Err(format!("what arrived has the checksum {sum}, the hub says {etag}"));
