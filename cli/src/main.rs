@@ -4,6 +4,7 @@ mod bytes;
 mod collections;
 mod commands;
 mod exit;
+mod given;
 mod model;
 mod output;
 mod plot;

@@ -74,6 +74,36 @@ fn ciff(out: &mut Vec<u8>, rows: &Rows, bits: u32, scale: Option<f64>, memory: u
     write_ciff(out, &export, &pass(rows)).unwrap()
 }
 
+/// One heavy weight asks for a scale at which the others' impacts say nothing.
+#[test]
+fn impacts_that_cannot_hold_the_weights_are_refused() {
+    let weights =
+        |n: u16| (0..10u16).map(move |t| (u32::from(t), 0.5 + f32::from(n * 10 + t) / 100.0));
+    let mut rows: Rows =
+        (0..30).map(|n| (format!("d{n}"), SparseVector::from_pairs(weights(n)).unwrap())).collect();
+    let tokens = tokens(40);
+    let write = |rows: &Rows, bits| {
+        let export =
+            CiffExport { tokens: &tokens, bits, scale: None, memory: 1 << 20, description: "" };
+        write_ciff(&mut Vec::new(), &export, &pass(rows))
+    };
+    assert_eq!(write(&rows, 8).unwrap().distorted, 0);
+    let pairs = rows[17].1.iter().chain([(39, 65_504.0)]).collect::<Vec<_>>();
+    rows[17].1 = SparseVector::from_pairs(pairs).unwrap();
+    let refused = write(&rows, 8).unwrap_err().to_string();
+    for part in ["300 of 301 postings", "65504", "`d17`", "--bits 24"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let report = write(&rows, 24).unwrap();
+    assert_eq!((report.distorted, report.distorted_lists.len()), (0, 0));
+    // A few distorted impacts are written and named.
+    rows[3].1 = SparseVector::from_pairs([(5, 0.001), (6, 0.001)]).unwrap();
+    let report = write(&rows, 24).unwrap();
+    assert_eq!(report.distorted, 2);
+    let lists: Vec<&str> = report.distorted_lists.iter().map(|l| l.token.as_str()).collect();
+    assert_eq!(lists, [tokens[5].as_str(), tokens[6].as_str()]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -121,7 +151,7 @@ proptest! {
     #[test]
     fn ciff_is_read_back_as_impacts(
         rows in rows(),
-        bits in 2u32..25,
+        bits in 7u32..25,
         memory in prop::sample::select(vec![0u64, 64, 300, 1 << 20]),
         end in prop::sample::select(vec!["", ".gz"]),
     ) {

@@ -6,6 +6,7 @@ use quarry_vectors::TermId;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
+use crate::IndexError;
 use crate::calibration::{self, Calibration};
 use crate::clusters::{self, Clusters};
 use crate::container::{Part, Verify, hex};
@@ -22,7 +23,6 @@ use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
 use crate::tokens::{self, TokenStore};
-use crate::{IndexError, MappedFile};
 
 /// Asset kind: the encoder's tokenizer file, as it was.
 pub const TOKENIZER: &str = "tokenizer";
@@ -220,9 +220,6 @@ impl Index {
                 );
             }
             check_length(folder, part)?;
-            if !known(part) && verify(&part.kind) == Verify::Full {
-                check_unknown(&folder.join(&part.file), part)?;
-            }
         }
         let mut lexicon = None;
         let mut assets = Vec::new();
@@ -391,7 +388,8 @@ impl Index {
                 let blocked = segment.seismic.as_ref().map_or(0, |s| s.meta().lists);
                 let impact = segment.impact.as_ref().map_or(0, |i| i.meta().lists);
                 let summed = segment.clusters.as_ref().map_or(0, |c| c.summaries().meta().lists);
-                if forward.meta().dimension.max(blocked).max(impact).max(summed) > terms {
+                let listed = blocked.max(impact).max(summed);
+                if forward.lexicon_terms() > terms || listed > forward.meta().dimension {
                     return Err(IndexError::corrupt(
                         &self.folder,
                         format!("segment {} uses terms that the lexicon lacks", segment.entry.id),
@@ -518,19 +516,6 @@ fn open_segment(
         provenance.advise_random();
     }
     Ok(segment)
-}
-
-/// Compares a part that is not understood with its checksum: of a binary part all bytes but the last eight.
-fn check_unknown(path: &Path, part: &PartEntry) -> Result<(), IndexError> {
-    let bytes = MappedFile::open(path)?;
-    let end = bytes.len().saturating_sub(8);
-    let found = hex(xxhash_rust::xxh3::xxh3_64(&bytes[..end]));
-    let copy = bytes.get(end..).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes).map(hex);
-    if found != part.checksum || copy.as_ref() != Some(&part.checksum) {
-        let (path, expected) = (path.to_path_buf(), part.checksum.clone());
-        return Err(IndexError::Checksum { path, found, expected });
-    }
-    Ok(())
 }
 
 fn check_length(folder: &Path, part: &PartEntry) -> Result<(), IndexError> {

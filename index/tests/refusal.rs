@@ -331,7 +331,8 @@ fn no_index() {
     assert!(!interrupted(folder.path()));
     fs::create_dir(folder.path().join("build")).unwrap();
     assert!(interrupted(folder.path()));
-    assert!(!interrupted(&folder.path().join("nowhere")));
+    let nowhere = refusal(&folder.path().join("nowhere")).unwrap();
+    assert!(matches!(nowhere, IndexError::NoFolder { .. }), "{nowhere:?}");
 }
 
 #[test]

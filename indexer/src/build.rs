@@ -137,8 +137,12 @@ pub(crate) fn commit(
         segments: if totals.rows > 0 { vec![sealed.segment] } else { Vec::new() },
     };
     let committed = folder.commit(manifest)?;
-    let mut report =
-        BuildReport { empty_vectors: totals.empty_vectors, unmet_fields, ..report_of(committed) };
+    let mut report = BuildReport {
+        empty_vectors: totals.empty_vectors,
+        unmet_fields,
+        max_relative_error: sealed.weights.map(|weights| weights.max_relative_error),
+        ..report_of(committed)
+    };
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
     if totals.rows > 0 {
         report.mean_components = totals.components as f64 / totals.rows as f64;
@@ -239,6 +243,7 @@ pub(crate) fn report_of(manifest: &Manifest) -> BuildReport {
         truncated: 0,
         unmet_fields: Vec::new(),
         mean_components: 0.0,
+        max_relative_error: None,
         bytes: manifest.parts().map(|p| p.bytes).sum(),
         already_complete: false,
     }

@@ -25,6 +25,7 @@ mod text;
 mod tokens;
 mod unseal;
 mod upgrade;
+mod weights;
 mod workspace;
 
 pub use build::build;

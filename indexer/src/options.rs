@@ -311,6 +311,9 @@ pub struct BuildReport {
     pub unmet_fields: Vec<String>,
     /// Components a row on average.
     pub mean_components: f64,
+    /// Largest relative error of a stored weight; 0 where nothing is lost, none without vectors and where
+    /// the build had been done before.
+    pub max_relative_error: Option<f64>,
     /// Bytes of all parts.
     pub bytes: u64,
     /// Whether everything had been done before and nothing was left to do.

@@ -1,118 +1,150 @@
 //! How weights become levels.
 //!
-//! 1. while documents are read, note the largest weight and, as long as they are few, the distinct
-//!    weights  2. if all of them are whole multiples of one step, that step is the scale and
-//!    nothing is lost (integer impacts; vectors that were quantised before)  3. otherwise the scale
-//!    spreads the range of weights over two bytes (one, if the user says so)
+//! 1. if all weights are whole multiples of one step, that step is the scale and nothing is lost
+//!    (integer impacts; vectors that were quantised before)
+//! 2. otherwise the scale is the power of two with which most weights are one level of two bytes, none too
+//!    coarse and none beyond the largest (or the range of weights over one byte, if the user says so):
+//!    a few outliers do not decide of it
+//! 3. what a weight may be off by follows from the median: a thousandth of it
+//!
+//! Powers of two, since a merge then brings weights of two segments to one step without rounding those of
+//! the finer one again.
 
-use std::collections::HashSet;
-
-use quarry_index::forward::{LevelWidth, Quantization};
-use serde::{Deserialize, Serialize};
+use quarry_index::forward::{LevelWidth, Precision, Quantization};
 
 use crate::options::Levels;
+use crate::seal::Stored;
+use crate::weights::WeightStats;
 
-/// More distinct weights than levels of two bytes cannot be multiples of one step.
-const MOST_DISTINCT: usize = 1 << 16;
 /// Shares of the step that a float may lie off a whole multiple while guessing the step.
 const TOLERANCE: f64 = 1e-3;
+/// Share of the median that small weights may be off by.
+const OF_MEDIAN: f64 = 1e-3;
+/// Fewest steps that round a weight to a 2,048th.
+const FINE: f64 = 1024.0;
+/// What a weight with two levels costs, beside one whose level has a finer layer.
+const HEAVY: u64 = 64;
+/// Whole weights below this are kept as they are by levels of two bytes, and of one.
+const WHOLE_U16: f32 = (1u32 << 28) as f32;
+const WHOLE_U8: u32 = 1 << 14;
+/// A largest weight beyond so many times what a thousandth of all exceed is an outlier.
+const OUTLIER: f64 = 8.0;
 
-/// Entries of the cache before the set.
-const RECENT: usize = 4096;
-
-/// What is known of a collection's weights.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct WeightStats {
-    largest: f32,
-    /// Bits of the distinct weights; dropped when there are too many.
-    distinct: HashSet<u32>,
-    many: bool,
-    /// Weights seen lately, so that repeated ones cost no hashing.
-    #[serde(skip)]
-    recent: Vec<u32>,
+/// Decides how weights are stored.
+pub(crate) fn choose(stats: &WeightStats, levels: Levels) -> Stored {
+    let quantization = quantization(stats, levels);
+    let wide = quantization.levels == LevelWidth::U16 && stats.histogram().count() > 0;
+    Stored { quantization, tolerance: wide.then(|| OF_MEDIAN * stats.histogram().quantile(0.5)) }
 }
 
-impl WeightStats {
-    pub(crate) fn add(&mut self, weights: &[f32]) {
-        for weight in weights {
-            self.largest = self.largest.max(*weight);
-            if self.many {
-                continue;
-            }
-            let bits = weight.to_bits();
-            self.recent.resize(RECENT, 0);
-            let slot = &mut self.recent[(bits.wrapping_mul(0x9E37_79B1) >> 20) as usize % RECENT];
-            if *slot != bits {
-                *slot = bits;
-                self.distinct.insert(bits);
-                self.trim();
-            }
-        }
+fn quantization(stats: &WeightStats, levels: Levels) -> Quantization {
+    if let Some((scale, most)) = step(stats)
+        && let Some(levels) = lossless_width(stats, (scale, most), levels)
+    {
+        return Quantization { levels, scale, lossless: true };
     }
+    let largest = if stats.largest > 0.0 { f64::from(stats.largest) } else { 1.0 };
+    if levels == Levels::U8 {
+        let usual = 1.125 * stats.histogram().quantile(0.999);
+        let top = if usual > 0.0 && largest > OUTLIER * usual { usual } else { largest };
+        return Quantization { levels: LevelWidth::U8, scale: top / 255.0, lossless: false };
+    }
+    let tolerance = OF_MEDIAN * stats.histogram().quantile(0.5);
+    let most = f64::from(u16::MAX) + 0.5;
+    // From the step that spans the range down to one that is fine enough for all.
+    let widest = (largest / most).log2().ceil();
+    let cost = |scale: f64| {
+        let heavy = stats.histogram().between(2.0 * scale * 32_768.0, f64::INFINITY);
+        let fine = stats.histogram().between(tolerance, FINE * scale);
+        heavy.saturating_mul(HEAVY) + fine
+    };
+    let mut best = (cost(widest.exp2()), widest.exp2());
+    let mut finer = widest - 1.0;
+    while best.0 > 0 && FINE * finer.exp2() > tolerance.max(f64::MIN_POSITIVE) && finer > -200.0 {
+        let costs = cost(finer.exp2());
+        if costs < best.0 {
+            best = (costs, finer.exp2());
+        }
+        finer -= 1.0;
+    }
+    Quantization { levels: LevelWidth::U16, scale: best.1, lossless: false }
+}
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.largest = self.largest.max(other.largest);
-        self.many |= other.many;
-        self.distinct.extend(&other.distinct);
-        self.trim();
+/// How exactly weights are kept, and how many scaled terms that takes at most.
+pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> Precision {
+    let Stored { quantization, tolerance } = stored;
+    let histogram = stats.histogram();
+    if histogram.count() == 0 {
+        return Precision::default();
     }
+    let most = (f64::from(quantization.max_level()) + 0.5) * quantization.scale;
+    let largest = f64::from(stats.largest);
+    let heavy = if largest <= most { 0 } else { histogram.between(most, f64::INFINITY) };
+    let light = tolerance.filter(|_| !quantization.lossless);
+    let fine = light.map_or(0, |least| histogram.between(least, FINE * quantization.scale));
+    // Layers are 64 apart.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "f32 has at most 50 of them each way"
+    )]
+    let layers = |ratio: f64| ratio.max(1.0).log(64.0).ceil().min(50.0) as u64;
+    let above = if heavy > 0 { layers(largest / most) } else { 0 };
+    let below = light.map_or(0, |least| {
+        layers(FINE * quantization.scale / least.max(f64::from(f32::MIN_POSITIVE)))
+    });
+    let below = if fine > 0 { below } else { 0 };
+    let scaled = (2 * heavy + fine).min((above + below) * u64::from(dimension));
+    Precision { tolerance, scaled_terms: u32::try_from(scaled).unwrap_or(u32::MAX) }
+}
 
-    fn trim(&mut self) {
-        if self.many || self.distinct.len() > MOST_DISTINCT {
-            self.many = true;
-            self.distinct = HashSet::new();
-        }
+/// The width of levels with which multiples of a step up to `most` lose nothing.
+fn lossless_width(
+    stats: &WeightStats,
+    (scale, most): (f64, u32),
+    levels: Levels,
+) -> Option<LevelWidth> {
+    let above = stats.histogram().between(256.0 * scale, f64::INFINITY);
+    let few = most < WHOLE_U8 && above.saturating_mul(HEAVY) <= stats.histogram().count();
+    match levels {
+        Levels::Auto | Levels::U8 if most <= 255 => Some(LevelWidth::U8),
+        Levels::Auto if few => Some(LevelWidth::U8),
+        Levels::U8 if most < WHOLE_U8 => Some(LevelWidth::U8),
+        Levels::Auto | Levels::U16 => Some(LevelWidth::U16),
+        Levels::U8 => None,
     }
+}
 
-    /// Decides the quantisation.
-    pub(crate) fn choose(&self, levels: Levels) -> Quantization {
-        if let Some((scale, most)) = self.step() {
-            let width = match levels {
-                Levels::Auto | Levels::U8 if most <= 255 => Some(LevelWidth::U8),
-                Levels::Auto | Levels::U16 if most <= 65_535 => Some(LevelWidth::U16),
-                _ => None,
-            };
-            if let Some(levels) = width {
-                return Quantization { levels, scale, lossless: true };
-            }
-        }
-        let largest = if self.largest > 0.0 { f64::from(self.largest) } else { 1.0 };
-        let levels = if levels == Levels::U8 { LevelWidth::U8 } else { LevelWidth::U16 };
-        let most = if levels == LevelWidth::U8 { 255.0 } else { 65_535.0 };
-        Quantization { levels, scale: largest / most, lossless: false }
+/// The step of which every weight is a whole multiple to the bit, and the largest multiple.
+fn step(stats: &WeightStats) -> Option<(f64, u32)> {
+    if stats.whole && stats.largest > 0.0 && stats.largest < WHOLE_U16 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number below 2^28"
+        )]
+        return Some((1.0, stats.largest as u32));
     }
-
-    /// The step of which every weight is a whole multiple to the bit, and the largest multiple.
-    fn step(&self) -> Option<(f64, u32)> {
-        if self.many || self.distinct.is_empty() {
-            return None;
-        }
-        let mut weights: Vec<f32> = self.distinct.iter().map(|b| f32::from_bits(*b)).collect();
-        weights.sort_by(f32::total_cmp);
-        let whole = Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: true };
-        if let Some(most) = reproduces(&weights, whole.scale) {
-            return Some((1.0, most));
-        }
-        // Euclid's algorithm on floats; then the f32 values around the guess, since a step is
-        // usually stored as one.
-        let largest = f64::from(*weights.last()?);
-        let guess = weights.iter().map(|w| f64::from(*w)).reduce(|a, b| divisor(a, b, largest))?;
-        let multiple = (largest / guess).round();
-        #[expect(clippy::cast_possible_truncation, reason = "candidates are f32")]
-        let near = (largest / multiple) as f32;
-        let candidates = [
-            near,
-            near.next_up(),
-            near.next_down(),
-            near.next_up().next_up(),
-            near.next_down().next_down(),
-        ];
-        candidates
-            .into_iter()
-            .map(f64::from)
-            .chain([largest / multiple])
-            .find_map(|step| reproduces(&weights, step).map(|most| (step, most)))
-    }
+    let weights = stats.distinct().filter(|weights| !weights.is_empty())?;
+    // Euclid's algorithm on floats; then the f32 values around the guess, since a step is
+    // usually stored as one.
+    let largest = f64::from(*weights.last()?);
+    let guess = weights.iter().map(|w| f64::from(*w)).reduce(|a, b| divisor(a, b, largest))?;
+    let multiple = (largest / guess).round();
+    #[expect(clippy::cast_possible_truncation, reason = "candidates are f32")]
+    let near = (largest / multiple) as f32;
+    let candidates = [
+        near,
+        near.next_up(),
+        near.next_down(),
+        near.next_up().next_up(),
+        near.next_down().next_down(),
+    ];
+    candidates
+        .into_iter()
+        .map(f64::from)
+        .chain([largest / multiple])
+        .find_map(|step| reproduces(&weights, step).map(|most| (step, most)))
 }
 
 /// The largest multiple, if every weight is a multiple of `step` to the bit.
@@ -166,9 +198,9 @@ mod tests {
 
     #[test]
     fn integers_are_kept() {
-        let chosen = stats(&[1.0, 7.0, 255.0]).choose(Levels::Auto);
+        let chosen = quantization(&stats(&[1.0, 7.0, 255.0]), Levels::Auto);
         assert_eq!(chosen, Quantization { levels: LevelWidth::U8, scale: 1.0, lossless: true });
-        let chosen = stats(&[1.0, 7.0, 256.0]).choose(Levels::Auto);
+        let chosen = quantization(&stats(&[1.0, 7.0, 256.0]), Levels::Auto);
         assert_eq!(chosen, Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: true });
     }
 
@@ -176,7 +208,7 @@ mod tests {
     fn a_step_is_found() {
         for step in [0.011_458_334_f32, 0.1, 3.0e-5, 1.7] {
             let weights: Vec<f32> = (1..=255u8).map(|b| f32::from(b) * step).collect();
-            let chosen = stats(&weights).choose(Levels::Auto);
+            let chosen = quantization(&stats(&weights), Levels::Auto);
             assert!(chosen.lossless, "{step}");
             assert_eq!(chosen.levels, LevelWidth::U8);
             for w in weights {
@@ -189,12 +221,62 @@ mod tests {
     fn floats_take_two_bytes() {
         let weights: Vec<f32> =
             (0..1000u16).map(|i| 0.01 + (f32::from(i) * 0.7).sin().abs()).collect();
-        let chosen = stats(&weights).choose(Levels::Auto);
+        let chosen = quantization(&stats(&weights), Levels::Auto);
         assert!(!chosen.lossless);
         assert_eq!(chosen.levels, LevelWidth::U16);
         for w in weights {
             assert!((chosen.weight(chosen.level(w)) - w).abs() <= 1.01 / 65_535.0);
         }
-        assert_eq!(stats(&[]).choose(Levels::Auto).levels, LevelWidth::U16);
+        assert_eq!(quantization(&stats(&[]), Levels::Auto).levels, LevelWidth::U16);
+    }
+
+    #[test]
+    fn an_outlier_does_not_decide_of_the_step() {
+        let mut weights: Vec<f32> =
+            (0..9000u16).map(|i| 0.01 + (f32::from(i) * 0.7).sin().abs() * 3.0).collect();
+        let before = quantization(&stats(&weights), Levels::Auto);
+        weights.push(65_504.0);
+        let after = quantization(&stats(&weights), Levels::Auto);
+        assert_eq!(before, after);
+        let precision = precision(&stats(&weights), choose(&stats(&weights), Levels::Auto), 1000);
+        assert!(precision.tolerance.is_some_and(|t| (1e-3..3e-3).contains(&t)), "{precision:?}");
+        let one = quantization(&stats(&weights), Levels::U8);
+        assert!(one.scale < 0.03, "{one:?}");
+    }
+
+    #[test]
+    fn whole_impacts_beyond_two_bytes_keep_their_step() {
+        for most in [70_000u32, (1 << 24) - 1] {
+            #[expect(clippy::cast_precision_loss, reason = "below 2^24")]
+            let chosen = quantization(&stats(&[3.0, 99_999.0, most as f32]), Levels::Auto);
+            assert_eq!(
+                chosen,
+                Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: true }
+            );
+        }
+        let mut bytes: Vec<f32> = (0..2000u16).map(|i| f32::from(i % 255 + 1)).collect();
+        bytes.push(16_000.0);
+        assert_eq!(quantization(&stats(&bytes), Levels::Auto).levels, LevelWidth::U8);
+        bytes.push(16_384.0);
+        assert_eq!(quantization(&stats(&bytes), Levels::Auto).levels, LevelWidth::U16);
+    }
+
+    #[test]
+    fn six_decades_are_kept_whatever_the_step() {
+        // One weight in each thousandth of a decade, from 1e-3 to 1e3.
+        let weights: Vec<f32> =
+            (0..6000u16).map(|i| 10f32.powf(f32::from(i) / 1000.0 - 3.0)).collect();
+        let stats = stats(&weights);
+        let stored = choose(&stats, Levels::Auto);
+        let (chosen, precision) = (stored.quantization, precision(&stats, stored, 100));
+        let mut scaled = std::collections::HashSet::new();
+        for weight in weights {
+            let (first, second) = chosen.split(weight, precision.tolerance);
+            let error = (chosen.worth((first, second)) - f64::from(weight)).abs();
+            assert!(error <= f64::from(weight) * 1e-3, "{weight} is off by {error}");
+            scaled.extend([Some(first), second].into_iter().flatten().map(|l| l.layer));
+        }
+        scaled.remove(&0);
+        assert!(scaled.len() * 100 <= precision.scaled_terms as usize, "{scaled:?} {precision:?}");
     }
 }

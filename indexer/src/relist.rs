@@ -22,7 +22,7 @@ use crate::BuildError;
 use crate::job::Job;
 use crate::living::{Checked, Opened};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
-use crate::seal::{Kept, SealJob, seal, write_lists};
+use crate::seal::{Kept, SealJob, Stored, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 use crate::workspace;
@@ -161,9 +161,8 @@ fn sealed_anew(
     let Some(forward) = segment.forward() else {
         return Ok(segment.entry().clone());
     };
-    let meta = forward.meta();
     let shards = unseal(segment, (build, 0), progress)?;
-    let kept = Kept { dimension: meta.dimension, quantization: Some(meta.quantization) };
+    let kept = Kept { dimension: forward.lexicon_terms(), stored: Some(Stored::of(forward)) };
     let folder: PathBuf = options.out.clone();
     let shards = shard_paths(build, shards);
     let job = SealJob {

@@ -11,7 +11,7 @@ use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::features::Channels;
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::FolderWriter;
-use quarry_index::forward::{self, ForwardIndex, ForwardWriter, Quantization};
+use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
@@ -24,11 +24,12 @@ use crate::clusters;
 use crate::impact;
 use crate::options::{BuildOptions, Event};
 use crate::order::{Order, Rows, stored_in_order};
-use crate::quantize::WeightStats;
+use crate::quantize;
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
 use crate::terms::{Grown, Known};
 use crate::text::TextBuilder;
+use crate::weights::WeightStats;
 use crate::workspace::TEXT;
 
 /// Documents between two reports of progress.
@@ -76,6 +77,8 @@ pub(crate) struct Sealed {
     pub(crate) segment: SegmentEntry,
     pub(crate) lexicon: Option<PartEntry>,
     pub(crate) totals: Totals,
+    /// What the forward index says of itself.
+    pub(crate) weights: Option<ForwardMeta>,
     /// The order of its rows, where it is another than the shards'.
     pub(crate) order: Option<Order>,
 }
@@ -101,7 +104,23 @@ pub(crate) struct SealJob<'a> {
 pub(crate) struct Kept {
     pub(crate) dimension: u32,
     /// How their weights are stored; chosen anew without.
-    pub(crate) quantization: Option<Quantization>,
+    pub(crate) stored: Option<Stored>,
+}
+
+/// The form of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) quantization: Quantization,
+    /// What small weights may be off by.
+    pub(crate) tolerance: Option<f64>,
+}
+
+impl Stored {
+    /// That of a forward index.
+    pub(crate) fn of(forward: &ForwardIndex) -> Self {
+        let meta = forward.meta();
+        Self { quantization: meta.quantization, tolerance: meta.tolerance }
+    }
 }
 
 /// Seals all shards into one segment.
@@ -136,7 +155,7 @@ pub(crate) fn seal(
     };
     if totals.rows == 0 {
         let segment = SegmentEntry { id, rows: 0, documents: 0, parts: Vec::new() };
-        return Ok(Sealed { segment, lexicon, totals, order: None });
+        return Ok(Sealed { segment, lexicon, totals, weights: None, order: None });
     }
     let order = if job.options.lists.clusters(totals.rows) && totals.has_vectors {
         rows.locate()?;
@@ -150,10 +169,10 @@ pub(crate) fn seal(
         || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
-    let mut parts = others?;
+    let (mut parts, weights) = others?;
     parts.extend(text?);
     let segment = SegmentEntry { id, rows: totals.rows, documents: totals.documents, parts };
-    Ok(Sealed { segment, lexicon, totals, order })
+    Ok(Sealed { segment, lexicon, totals, weights, order })
 }
 
 /// The documents, and in which order the segment will have them; without one as they came.
@@ -203,13 +222,16 @@ fn write_vectors(
     (input, dimension): (Input<'_>, u32),
     totals: &Totals,
     progress: &(dyn Fn(Event) + Sync),
-) -> Result<Vec<PartEntry>, BuildError> {
+) -> Result<(Vec<PartEntry>, Option<ForwardMeta>), BuildError> {
     let mut ids = DocTableBuilder::default();
     let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
     let mut writer = if totals.has_vectors {
-        let chosen = || totals.weights.choose(job.options.levels);
-        let quantization = job.kept.and_then(|kept| kept.quantization).unwrap_or_else(chosen);
-        Some(ForwardWriter::create(&forward_path, dimension, quantization)?)
+        let stored = job.kept.and_then(|kept| kept.stored);
+        let stored =
+            stored.unwrap_or_else(|| quantize::choose(&totals.weights, job.options.levels));
+        let precision = quantize::precision(&totals.weights, stored, dimension);
+        let writer = ForwardWriter::create(&forward_path, dimension, stored.quantization)?;
+        Some(writer.keeping(precision))
     } else {
         None
     };
@@ -240,8 +262,10 @@ fn write_vectors(
     drop(ids);
     let origins = origins.map(ProvenanceWriter::finish).transpose()?;
     let mut parts = vec![PartEntry::new(doctable::KIND, doctable::VERSION, &name, written, true)];
+    let mut weights = None;
     if let Some(writer) = writer {
-        let (written, _) = writer.finish()?;
+        let (written, meta) = writer.finish()?;
+        weights = Some(meta);
         parts.push(PartEntry::new(forward::KIND, forward::VERSION, &forward_name, written, true));
         if let Some((written, _)) = origins {
             let (kind, version) = (provenance::KIND, provenance::VERSION);
@@ -250,7 +274,7 @@ fn write_vectors(
         let forward = ForwardIndex::open(&forward_path, Verify::Envelope)?;
         parts.extend(write_lists(job, id, (&forward, input.order), progress)?);
     }
-    Ok(parts)
+    Ok((parts, weights))
 }
 
 /// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do

@@ -11,10 +11,10 @@ use quarry_vectors::{PooledBy, SparseVector};
 use serde::{Deserialize, Serialize};
 
 use crate::BuildError;
-use crate::quantize::WeightStats;
+use crate::weights::WeightStats;
 
 const KIND: &str = "spool";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const ZSTD_LEVEL: i32 = 1;
 
 /// A document, or a passage of one, as a shard holds it.

@@ -16,7 +16,6 @@ use quarry_index::clusters;
 use quarry_index::container::Part;
 use quarry_index::features::Channels;
 use quarry_index::folder::{BUILD, FolderWriter, read_current};
-use quarry_index::forward::ForwardIndex;
 use quarry_index::lexicon::{self, Lexicon};
 use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
 use quarry_index::seismic;
@@ -30,7 +29,7 @@ use crate::BuildError;
 use crate::build::{count_done, exists};
 use crate::job::{Job, Work};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
-use crate::seal::{Kept, SealJob, Sealed, seal};
+use crate::seal::{Kept, SealJob, Sealed, Stored, seal};
 use crate::spool::shard_paths;
 use crate::terms::{Grown, Known};
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
@@ -162,7 +161,7 @@ fn anew(
         tokens: None,
         kept: Some(Kept {
             dimension: index.lexicon().map_or(0, Lexicon::len),
-            quantization: segment.forward().map(|f: &ForwardIndex| f.meta().quantization),
+            stored: segment.forward().map(Stored::of),
         }),
         channels: Channels { sparse: segment.forward().is_some(), bm25: segment.text().is_some() },
     };

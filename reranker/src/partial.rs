@@ -9,11 +9,14 @@ use std::cmp::Ordering;
 use quarry_index::Index;
 use quarry_searcher::{Hit, RerankQuery, Reranked, SearchError};
 
+/// The total order of hits.
+type Order<'a> = dyn Fn(&Hit, &Hit) -> Ordering + 'a;
+
 /// Rescores with `one` the candidates that have embeddings. `order` is the total order of hits.
 pub(crate) fn around(
     index: &Index,
     query: &RerankQuery<'_>,
-    (k, order): (usize, &dyn Fn(&Hit, &Hit) -> Ordering),
+    (k, order): (usize, &Order<'_>),
     one: impl FnOnce(&RerankQuery<'_>) -> Result<Reranked, SearchError>,
 ) -> Result<Reranked, SearchError> {
     let has = |hit: &Hit| index.segments()[hit.segment].tokens().is_some();

@@ -28,6 +28,7 @@ mod seismic;
 #[cfg(test)]
 mod testing;
 mod topics;
+mod wide;
 
 pub use calibrate::{Asked, calibrate};
 pub use error::SearchError;

@@ -1,21 +1,25 @@
 //! A query in fixed point, and the scoring of one document.
 //!
 //! Query weights become whole numbers, `round(weight * 2^shift)`, with `shift` such that the
-//! heaviest has 24 bits; whole weights stay exact. Documents' weights are whole levels already. So
+//! heaviest has 30 bits; whole weights stay exact. Documents' weights are whole levels already. So
 //! a score is a sum of integers, the same in any order and on any machine, and becomes an f32 in
-//! original units in one last step. What rounding costs is at most 2^-25 of the heaviest query
-//! weight a component, the precision of f32 itself.
+//! original units in one last step. What rounding costs is at most 2^-31 of the heaviest query
+//! weight a component. Where that is too much (weights far apart) or a segment stores weights in several
+//! steps, `wide.rs` takes this file's place.
 
 use quarry_index::forward::{LevelWidth, Record, TermWidth};
 use quarry_vectors::SparseVector;
 
-/// Bits of the heaviest fixed-point weight.
-const BITS: i32 = 24;
+use crate::wide::WideTable;
+
+/// Bits of the heaviest fixed-point weight, and of the sum of all.
+pub(crate) const BITS: i32 = 30;
+const SUM_BITS: i32 = 46;
 /// Entries of the lookup table at least: every u16 is in range without a check.
 const TABLE: usize = 1 << 16;
 
 /// A query vector in fixed point.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FixedQuery {
     /// Terms with their weights, heaviest first (equal weights by term).
     terms: Vec<(u32, i32)>,
@@ -24,20 +28,28 @@ pub(crate) struct FixedQuery {
 }
 
 impl FixedQuery {
-    /// Converts a vector. Components below 2^-25 of the heaviest round to nothing and are dropped.
-    #[expect(clippy::cast_possible_truncation, reason = "rounded and at most 2^24")]
+    /// Converts a vector. Components below 2^-31 of the heaviest round to nothing and are dropped.
+    #[expect(clippy::cast_possible_truncation, reason = "rounded and at most 2^30")]
     pub(crate) fn new(query: &SparseVector) -> Self {
         let heaviest = query.weights().iter().copied().fold(0.0f32, f32::max);
         if heaviest == 0.0 {
             return Self { terms: Vec::new(), shift: 0 };
         }
-        let shift = BITS - 1 - f64::from(heaviest).log2().floor() as i32;
+        // With levels of two bytes, no sum of 64 bits overflows.
+        let all: f64 = query.weights().iter().map(|w| f64::from(*w)).sum();
+        let bits = BITS - 1 - f64::from(heaviest).log2().floor() as i32;
+        let shift = bits.min(SUM_BITS - 1 - all.log2().floor() as i32);
         let unit = f64::from(shift).exp2();
         let mut terms: Vec<(u32, i32)> = query
             .iter()
             .map(|(term, weight)| (term, (f64::from(weight) * unit).round() as i32))
-            .filter(|(_, fixed)| *fixed > 0)
             .collect();
+        terms.retain(|t| t.1 > 0);
+        Self::of(terms, shift)
+    }
+
+    /// Terms with positive weights in units of 2^-shift.
+    pub(crate) fn of(mut terms: Vec<(u32, i32)>, shift: i32) -> Self {
         terms.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         Self { terms, shift }
     }
@@ -161,6 +173,15 @@ impl QueryTable {
                 .sum(),
         }
     }
+}
+
+/// What documents of a segment are scored by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scorer<'a> {
+    /// Weights of 30 bits by the kernels; what a unit of their sums is worth.
+    Narrow(&'a QueryTable, f64),
+    /// Levels of several layers, or weights far apart.
+    Wide(&'a WideTable),
 }
 
 /// An integer score in original units.

@@ -15,7 +15,7 @@ use crate::collect::{best, kth};
 use crate::kernels::Kernels;
 use crate::outcome::{SegmentHits, Stats};
 use crate::params::SparseParams;
-use crate::query::QueryTable;
+use crate::query::Scorer;
 use crate::rows::RowSet;
 
 /// Rows between two looks at the clock.
@@ -24,7 +24,7 @@ const STRIDE: usize = 4096;
 pub(crate) fn search(
     (segment, allowed): (&Segment, Option<&RowSet>),
     records: Records<'_>,
-    (table, unit): (&QueryTable, f64),
+    scorer: Scorer<'_>,
     params: &SparseParams,
     kernels: Kernels,
     stats: &mut Stats,
@@ -45,7 +45,7 @@ pub(crate) fn search(
         if params.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(SearchError::Timeout);
         }
-        kernels.score_all(table, &records, (&some, unit), &mut scored);
+        kernels.score_all(scorer, &records, &some, &mut scored);
         stats.documents_scored += some.len() as u64;
         // What cannot be among the best is let go.
         if scored.len() > k.max(STRIDE).saturating_mul(2)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use quarry_index::forward::ForwardIndex;
 use quarry_index::impact::ImpactLists;
 use quarry_index::text::{StoredDocument, TextIndex};
 use quarry_index::{Index, Segment};
@@ -19,16 +20,49 @@ use crate::origins::Origins;
 use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Facts, Plan, Planned, plan, promise};
-use crate::query::{FixedQuery, QueryTable, to_score};
+use crate::query::{FixedQuery, QueryTable, Scorer};
 use crate::rows::RowSet;
 use crate::seismic::{self, SeismicScratch};
+use crate::wide::{Meeting, WideQuery, WideTable, is_uneven};
 use crate::{SearchError, scan};
 
 #[derive(Debug)]
 struct Scratch {
     table: QueryTable,
+    wide: WideTable,
     seismic: Vec<SeismicScratch>,
     impact: ImpactScratch,
+}
+
+/// A query, as it came and in fixed point.
+#[derive(Debug)]
+struct Asked<'a> {
+    vector: &'a SparseVector,
+    fixed: FixedQuery,
+    /// What it is like, for its plan.
+    shape: Shape,
+    /// Whether its weights lie too far apart for fixed point.
+    uneven: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(vector: &'a SparseVector) -> Self {
+        let (fixed, shape) = (FixedQuery::new(vector), Shape::of(vector));
+        Self { vector, fixed, shape, uneven: is_uneven(vector) }
+    }
+
+    fn meeting(&self, forward: &ForwardIndex) -> Meeting {
+        Meeting::of(self.vector, self.uneven, forward.scaled())
+    }
+
+    /// What is done where a plan was made for queries that meet one step.
+    fn planned(&self, plan: Plan, forward: &ForwardIndex) -> Plan {
+        if self.meeting(forward) == Meeting::Heavy && plan != Plan::Scan {
+            Plan::Exact
+        } else {
+            plan
+        }
+    }
 }
 
 /// A segment, with the rows that may be found; all of them without.
@@ -144,11 +178,10 @@ impl Searcher {
         let Some(lexicon) = self.index.lexicon().filter(|_| self.index.has_sparse()) else {
             return Err(SearchError::NoSparse);
         };
-        let fixed = FixedQuery::new(query);
+        let query = Asked::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
-        scratch.table.load(&fixed);
-        let asked = (&fixed, &Shape::of(query));
-        let result = self.sparse_with(asked, (params, filter), &mut scratch);
+        scratch.table.load(&query.fixed);
+        let result = self.sparse_with(&query, (params, filter), &mut scratch);
         // A search that failed may have left sums behind.
         if result.is_err() {
             scratch.impact = ImpactScratch::default();
@@ -159,7 +192,7 @@ impl Searcher {
 
     fn sparse_with(
         &self,
-        (query, shape): (&FixedQuery, &Shape),
+        query: &Asked<'_>,
         (params, filter): (&SparseParams, Option<&Filter>),
         scratch: &mut Scratch,
     ) -> Result<Outcome, SearchError> {
@@ -182,9 +215,13 @@ impl Searcher {
                 continue;
             }
             let at = At { number, segment, allowed: self.allowed(number, filter) };
+            let forward = segment.forward().ok_or(SearchError::NoSparse)?;
             let facts = Facts::of(segment);
+            let shape = &query.shape;
             let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
-            let plan = planned.plan;
+            let plan = query.planned(planned.plan, forward);
+            // What is done in its place says nothing of it.
+            let micros = planned.micros.filter(|_| plan == planned.plan);
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
@@ -192,12 +229,14 @@ impl Searcher {
             // One whose rows are all candidates has nothing to share.
             if let Plan::Impact(setting) = plan
                 && setting.candidates < facts.rows
+                && query.meeting(forward) == Meeting::Narrow
             {
-                together.push((at, setting, planned.micros));
+                together.push((at, setting, micros));
                 continue;
             }
-            let mut found = self
-                .timed(planned, || self.segment(&at, plan, query, params, (scratch, &mut stats)))?;
+            let mut found = self.timed(Planned { plan, micros }, || {
+                self.segment(&at, plan, query, params, (scratch, &mut stats))
+            })?;
             if at.lacks(found.len(), k) && !matches!(plan, Plan::Exact | Plan::Scan) {
                 found = self.segment(&at, Plan::Exact, query, params, (scratch, &mut stats))?;
             }
@@ -209,7 +248,7 @@ impl Searcher {
         let found = match together.first() {
             Some((_, setting)) => self
                 .timed(Planned { plan: Plan::Impact(*setting), micros }, || {
-                    self.together(&together, query, params, (scratch, &mut stats))
+                    self.together(&together, &query.fixed, params, (scratch, &mut stats))
                 })?,
             None => Vec::new(),
         };
@@ -249,37 +288,40 @@ impl Searcher {
         if segments.is_empty() {
             return Ok(Vec::new());
         }
+        let Scratch { table, impact, .. } = scratch;
         let mut targets = Vec::with_capacity(segments.len());
         for (at, _) in segments {
             let lists = at.segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
-            targets.push(self.target(at, lists, query, params)?);
+            let forward = at.segment.forward().ok_or(SearchError::NoSparse)?;
+            let unit = query.unit(forward.meta().quantization.scale);
+            let scorer = Scorer::Narrow(table, unit);
+            targets.push(self.target(at, (forward, lists), (scorer, unit), params));
         }
         let settings: Vec<_> = segments.iter().map(|(_, setting)| *setting).collect();
         let setting = approximate::Setting::of_all(&settings);
-        let Scratch { table, impact, .. } = scratch;
-        approximate::search(&targets, (query, table), (params.k.get(), setting), impact, stats)
+        approximate::search(&targets, query, (params.k.get(), setting), impact, stats)
     }
 
     /// What a query is matched against in a segment, with lists over its rows.
     fn target<'a>(
         &self,
         at: &At<'a>,
-        lists: &'a ImpactLists,
-        query: &FixedQuery,
+        (forward, lists): (&'a ForwardIndex, &'a ImpactLists),
+        (scorer, unit): (Scorer<'a>, f64),
         params: &SparseParams,
-    ) -> Result<impact::Target<'a>, SearchError> {
-        let forward = at.segment.forward().ok_or(SearchError::NoSparse)?;
+    ) -> impact::Target<'a> {
         let records = forward.records();
-        Ok(impact::Target {
+        impact::Target {
             segment: at.segment,
             records,
             lists,
             rows: records.len(),
             allowed: at.allowed,
             kernels: self.kernels,
-            unit: query.unit(forward.meta().quantization.scale),
+            scorer,
+            unit,
             deadline: params.deadline,
-        })
+        }
     }
 
     /// One segment by a plan: what calibration measures.
@@ -303,16 +345,16 @@ impl Searcher {
         allowed: Option<&RowSet>,
     ) -> Result<Found, SearchError> {
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
-        let fixed = FixedQuery::new(query);
+        let query = Asked::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
-        scratch.table.load(&fixed);
+        scratch.table.load(&query.fixed);
         let mut stats = Stats::default();
         let (number, segment) = segment;
         let at = At { number, segment, allowed };
-        let hits = self.segment(&at, plan, &fixed, params, (&mut scratch, &mut stats))?;
+        let hits = self.segment(&at, plan, &query, params, (&mut scratch, &mut stats))?;
         let kept = match plan {
             Plan::Impact(_) | Plan::Clusters(_) => scratch.impact.kept,
-            Plan::Seismic(setting) => seismic::cut(&fixed, setting).1,
+            Plan::Seismic(setting) => seismic::cut(&query.fixed, setting).1,
             Plan::Exact | Plan::Scan => 1.0,
         };
         self.give_back(scratch);
@@ -331,59 +373,67 @@ impl Searcher {
         &self,
         at: &At<'_>,
         plan: Plan,
-        query: &FixedQuery,
+        query: &Asked<'_>,
         params: &SparseParams,
         (scratch, stats): (&mut Scratch, &mut Stats),
     ) -> Result<SegmentHits, SearchError> {
         let At { number, segment, allowed } = *at;
         let forward = segment.forward().ok_or(SearchError::NoSparse)?;
-        let records = forward.records();
-        let unit = query.unit(forward.meta().quantization.scale);
+        let scale = forward.meta().quantization.scale;
         let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels);
+        let Scratch { table, wide, seismic, impact } = scratch;
+        let plan = query.planned(plan, forward);
+        let own = (query.meeting(forward) != Meeting::Narrow)
+            .then(|| WideQuery::new(query.vector, forward.scaled()));
+        if let Some(own) = &own {
+            wide.load(own, scale);
+        }
+        let query = own.as_ref().map_or(&query.fixed, |own| &own.fixed);
+        let unit = query.unit(scale);
+        let scorer = if own.is_some() { Scorer::Wide(wide) } else { Scorer::Narrow(table, unit) };
         match plan {
             Plan::Impact(setting) => {
-                let found = self.together(&[(*at, setting)], query, params, (scratch, stats))?;
+                let lists = segment.impact().ok_or(SearchError::NoLists { method: "impact" })?;
+                let target = self.target(at, (forward, lists), (scorer, unit), params);
+                let found = approximate::search(&[target], query, (k, setting), impact, stats)?;
                 Ok(found.into_iter().next().unwrap_or_default())
             }
             Plan::Clusters(setting) => {
-                let Scratch { table, impact, .. } = scratch;
                 let found =
                     segment.clusters().ok_or(SearchError::NoLists { method: "clusters" })?;
-                let over = self.target(at, found.summaries(), query, params)?;
+                let over = self.target(at, (forward, found.summaries()), (scorer, unit), params);
                 let rows = found.meta().clusters as usize;
                 let target = impact::Target { rows, allowed: None, ..over };
-                clusters::search(
-                    (&target, found, allowed),
-                    (query, table),
-                    (k, setting),
-                    impact,
-                    stats,
-                )
+                clusters::search((&target, found, allowed), query, (k, setting), impact, stats)
             }
             Plan::Seismic(setting) => {
-                let Scratch { table, seismic, .. } = scratch;
                 let lists = segment.seismic().ok_or(SearchError::NoLists { method: "seismic" })?;
                 if seismic.len() <= number {
                     seismic.resize_with(number + 1, SeismicScratch::default);
                 }
-                let target =
-                    seismic::Target { segment, records, lists, allowed, kernels, unit, deadline };
-                let scratch = &mut seismic[number];
-                seismic::search(target, (query, table), (k, setting), scratch, stats)
+                let records = forward.records();
+                let target = seismic::Target {
+                    segment,
+                    records,
+                    lists,
+                    allowed,
+                    kernels,
+                    scorer,
+                    unit,
+                    deadline,
+                };
+                seismic::search(target, query, (k, setting), &mut seismic[number], stats)
             }
-            Plan::Exact | Plan::Scan => {
-                let Scratch { table, impact, .. } = scratch;
-                match segment.impact().filter(|_| plan == Plan::Exact) {
-                    Some(lists) if query.terms().len() <= exact::MOST_TERMS => {
-                        let target = self.target(at, lists, query, params)?;
-                        exact::search(&target, (query, table), k, impact, stats)
-                    }
-                    _ => {
-                        let table = (&*table, unit);
-                        scan::search((segment, allowed), records, table, params, kernels, stats)
-                    }
+            Plan::Exact | Plan::Scan => match segment.impact().filter(|_| plan == Plan::Exact) {
+                Some(lists) if query.terms().len() <= exact::MOST_TERMS => {
+                    let target = self.target(at, (forward, lists), (scorer, unit), params);
+                    exact::search(&target, query, k, impact, stats)
                 }
-            }
+                _ => {
+                    let records = forward.records();
+                    scan::search((segment, allowed), records, scorer, params, kernels, stats)
+                }
+            },
         }
     }
 
@@ -557,21 +607,21 @@ impl Searcher {
         let segment = &self.index.segments()[hit.segment];
         let forward = segment.forward().ok_or(SearchError::NoSparse)?;
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
-        let fixed = FixedQuery::new(query);
-        let quantization = forward.meta().quantization;
-        let unit = fixed.unit(quantization.scale);
+        let scale = forward.meta().quantization.scale;
         let mut matched: Vec<Matched> = Vec::new();
-        let record = forward.record(hit.doc);
-        let origins = Origins::of(segment, hit.doc, record.len())?;
-        for (component, (term, level)) in record.iter().enumerate() {
-            let Some((_, weight)) = fixed.terms().iter().find(|t| t.0 == term) else { continue };
-            let at = query.terms().binary_search(&term).unwrap_or_default();
+        let components = forward.components(&forward.record(hit.doc));
+        let origins = Origins::of(segment, hit.doc, components.len())?;
+        for (component, (term, worth)) in components.into_iter().enumerate() {
+            let Ok(at) = query.terms().binary_search(&term) else { continue };
+            let query_weight = query.weights()[at];
+            #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+            let document_weight = (worth * scale) as f32;
             matched.push(Matched {
                 term: TermId(term),
                 token: lexicon.token(TermId(term)),
-                query_weight: query.weights()[at],
-                document_weight: quantization.weight(level),
-                contribution: f64::from(*weight) * f64::from(level) * unit,
+                query_weight,
+                document_weight,
+                contribution: f64::from(query_weight) * worth * scale,
                 origin: origins.as_ref().and_then(|origins| origins.get(component)),
             });
         }
@@ -579,25 +629,26 @@ impl Searcher {
         Ok(matched)
     }
 
-    /// The exact score of one document.
+    /// The exact score of one document, as the searches give it.
     ///
     /// # Errors
     /// When the index has no vectors.
     pub fn score(&self, query: &SparseVector, hit: &Hit) -> Result<f32, SearchError> {
         let forward = self.index.segments()[hit.segment].forward().ok_or(SearchError::NoSparse)?;
-        let fixed = FixedQuery::new(query);
-        let sum: i64 = forward
-            .record(hit.doc)
-            .iter()
-            .filter_map(|(term, level)| {
-                fixed
-                    .terms()
-                    .iter()
-                    .find(|t| t.0 == term)
-                    .map(|t| i64::from(t.1) * i64::from(level))
-            })
-            .sum();
-        Ok(to_score(sum, fixed.unit(forward.meta().quantization.scale)))
+        let query = Asked::new(query);
+        let scale = forward.meta().quantization.scale;
+        let scored = |scorer: Scorer<'_>| {
+            let score = self.kernels.score_one(scorer, &forward.records(), hit.doc);
+            score.unwrap_or_default()
+        };
+        if query.meeting(forward) == Meeting::Narrow {
+            let mut table = QueryTable::new(forward.meta().dimension);
+            table.load(&query.fixed);
+            return Ok(scored(Scorer::Narrow(&table, query.fixed.unit(scale))));
+        }
+        let mut wide = WideTable::default();
+        wide.load(&WideQuery::new(query.vector, forward.scaled()), scale);
+        Ok(scored(Scorer::Wide(&wide)))
     }
 
     fn merge(&self, mut hits: Vec<Hit>, k: usize) -> Vec<Hit> {
@@ -615,6 +666,7 @@ impl Searcher {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         pool.pop().unwrap_or_else(|| Scratch {
             table: QueryTable::new(dimension),
+            wide: WideTable::default(),
             seismic: Vec::new(),
             impact: ImpactScratch::default(),
         })

@@ -4,7 +4,6 @@
 //! The index is changed: give a copy. With `--split OUT` it is not: its documents come into a new index,
 //! in parts that are added one after another.
 
-use std::convert::Infallible;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -54,7 +53,7 @@ fn main() -> anyhow::Result<()> {
     for round in 0..args.rounds {
         for (count, times) in &mut times {
             let documents = vectors[..*count].iter().enumerate().map(|(at, vector)| {
-                Ok::<_, Infallible>(Document {
+                Ok::<_, quarry_index::IndexError>(Document {
                     id: format!("new-{count}-{round}-{at}"),
                     vector: Some(InputVector::Terms(vector.clone())),
                     ..Document::default()

@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate, paired_t_test};
-use quarry_datasets::{Qrels, QueryOptions, Run, RunFormat, open_qrels, open_queries};
+use quarry_datasets::{
+    CollectionOptions, Qrels, QueryOptions, Run, RunFormat, open_qrels, open_queries,
+};
 use quarry_searcher::Method;
-use quarry_vectors::Query;
+use quarry_vectors::{Query, SparseVector};
 use serde_json::{Map, Value, json};
 
 use crate::collections::place;
 use crate::commands::search::QueryFormatArg;
 use crate::commands::{sets, stages};
-use crate::output::{line, table};
+use crate::given::{self, Given};
+use crate::output::{line, note, table};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
 
 /// Least hits retrieved for a query.
@@ -77,7 +80,9 @@ pub(crate) struct Args {
     /// Leave out the document that has the query's own id [default: for arguana]
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) ignore_identical_ids: Option<bool>,
-    /// Also search exactly, and report overlap@k: the share of the exact top k that was found
+    /// Also search exactly, and report overlap@k: the share of the exact top k that was found. The exact
+    /// ranking is that of the given weights in 64 bits where the file of vectors that the index was made
+    /// of is still there, else that of the stored weights
     #[arg(long, value_name = "K", requires = "dir")]
     against_exact: Option<NonZeroUsize>,
     /// Use only queries FROM to TO of the file, from 1
@@ -209,9 +214,37 @@ fn overlap(
     let filter = args.search.filter.as_deref().map(|f| opened.searcher.filter(f)).transpose()?;
     let batch = |params| opened.searcher.sparse_batch_filtered(&vectors, params, filter.as_ref());
     let found = batch(&params)?;
+    if filter.is_none()
+        && let Some(given) = given(opened, &vectors, k)
+    {
+        return Ok(given.overlap(&found));
+    }
     let exact = quarry_searcher::SparseParams { method: Method::Exact, ..params };
     let exact = batch(&exact)?;
     Ok(quarry_searcher::mean_overlap(&found, &exact))
+}
+
+/// The ranking by the given weights; says what is judged by where there is none.
+fn given(opened: &Opened, vectors: &[SparseVector], k: NonZeroUsize) -> Option<Given> {
+    let index = opened.searcher.index();
+    let read = |(path, options): (PathBuf, CollectionOptions)| {
+        let given = Given::read(&opened.searcher, (&path, &options), (vectors, k.get()));
+        given.map(|given| (path, given)).map_err(|error| format!("{error:#}"))
+    };
+    match given::source(index).and_then(read) {
+        Ok((path, given)) => {
+            note(format!("note: judged by the weights of {}, in 64 bits", path.display()));
+            Some(given)
+        }
+        Err(why) => {
+            let errors = index.segments().iter().filter_map(|s| s.forward());
+            let error = errors.map(|f| f.meta().max_relative_error).fold(0.0, f64::max);
+            note(format!(
+                "note: judged by the stored weights, whose relative error is at most {error:.1e}: {why}"
+            ));
+            None
+        }
+    }
 }
 
 pub(crate) fn depth(measures: &[Measure]) -> anyhow::Result<NonZeroUsize> {

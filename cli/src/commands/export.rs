@@ -166,6 +166,7 @@ fn report(
             "lists": ciff.map(|c| c.lists),
             "scale": ciff.map(|c| c.scale),
             "max_error": ciff.map(|c| c.max_error),
+            "distorted": ciff.map(|c| c.distorted),
             "passes": ciff.map(|c| c.passes),
             "description": ciff.map(|c| c.description.as_str()),
         }));
@@ -185,6 +186,12 @@ fn report(
             ciff.scale,
             ciff.max_error
         ))?;
+        for list in &ciff.distorted_lists {
+            note(format!(
+                "note: {} of {} impacts of `{}` are off by more than half their weight; --bits 24 keeps more",
+                list.distorted, list.postings, list.token
+            ));
+        }
     }
     Ok(())
 }
@@ -219,6 +226,7 @@ fn ciff_export<'a>(args: &Args, index: &Index, tokens: &'a [String]) -> CiffExpo
     let step = forms.first().map(|form| form.scale).filter(|step| {
         let room = 1u64 << args.bits.min(32);
         forms.iter().all(|f| f.scale.total_cmp(step).is_eq() && u64::from(f.max_level()) < room)
+            && index.segments().iter().filter_map(Segment::forward).all(|f| f.scaled().is_empty())
     });
     CiffExport {
         tokens,
@@ -257,7 +265,6 @@ impl Source<'_> {
         let mut done = 0u64;
         for segment in self.index.segments() {
             let forward = segment.forward().context("a segment without vectors")?;
-            let quantization = forward.meta().quantization;
             forward.scan(|doc, record| {
                 done += 1;
                 if done.is_multiple_of(4096) || done == total {
@@ -266,11 +273,8 @@ impl Source<'_> {
                 if segment.deleted().is_some_and(|deleted| deleted.contains(doc.0)) {
                     return Ok(());
                 }
-                let (terms, weights) =
-                    record.iter().map(|(term, level)| (term, quantization.weight(level))).unzip();
                 let id = segment.documents().id(doc);
-                let vector = SparseVector::new(terms, weights)
-                    .with_context(|| format!("document `{id}`"))?;
+                let vector = forward.vector_of(doc, &record)?;
                 match self.passage_name(segment, doc, id)? {
                     Some(name) => visit(segment, doc, &name, &vector),
                     None => visit(segment, doc, id, &vector),

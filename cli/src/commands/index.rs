@@ -528,6 +528,9 @@ fn tell(report: &BuildReport, seen: &Seen) {
             count(report.truncated)
         ));
     }
+    if let Some(error) = report.max_relative_error.filter(|error| *error > 0.0) {
+        note(format!("note: weights are stored with a relative error of at most {error:.1e}"));
+    }
     if report.empty_vectors > 0 && report.mean_components > 0.0 {
         note(format!(
             "note: {} documents have empty vectors; only BM25 finds them",

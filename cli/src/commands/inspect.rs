@@ -92,11 +92,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let meta = forward.meta();
             let how = if meta.quantization.lossless { "lossless" } else { "rounded" };
             line(format!(
-                "weights     {} components; {:?} levels x {:.6}, {how}; largest error {:.2e}, rms {:.2e}",
+                "weights     {} components; {:?} levels x {:.6}, {how}; largest error {:.2e}, relative {:.1e}, rms {:.2e}",
                 count(meta.components),
                 meta.quantization.levels,
                 meta.quantization.scale,
                 meta.max_error,
+                meta.max_relative_error,
                 meta.mean_square_error.sqrt()
             ))?;
         }

@@ -68,6 +68,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    // What is not there, or cannot be read, is said before anything is bound; that the address is open
+    // to others is the server's to refuse, and comes first.
+    if args.listen.ip().is_loopback() || args.no_auth || args.key.is_some() {
+        quarry_index::folder::read_current(&args.dir)?;
+    }
     let name = match &args.name {
         Some(name) => name.clone(),
         None => folder_name(&args.dir)?,
@@ -122,9 +127,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn folder_name(dir: &std::path::Path) -> anyhow::Result<String> {
-    if !dir.exists() {
-        return Err(quarry_index::IndexError::NoFolder { path: dir.to_path_buf() }.into());
-    }
     let whole = dir.canonicalize().with_context(|| dir.display().to_string())?;
     let name = whole.file_name().and_then(|n| n.to_str()).unwrap_or("index");
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };

@@ -221,7 +221,8 @@ fn same_documents(
                 bail!("document `{id}` was split into passages; rows by document do not fit them");
             }
             theirs.remove(id);
-            if !given.contains(id) && !(fills && segment.tokens().is_some()) {
+            let has = fills && segment.tokens().is_some();
+            if !has && !given.contains(id) {
                 lacks += 1;
                 if lacking.len() < 3 {
                     lacking.push(format!("`{id}`"));

@@ -5,7 +5,8 @@
 //!    memory: go through the documents once and keep their postings, then write the lists
 //! 4. go through them again for the document records
 //!
-//! impact = round(weight * scale), at least 1: a component never vanishes.
+//! impact = round(weight * scale), at least 1: a component never vanishes. Where many weights are too small
+//! for the scale that the heaviest one asks for, their impacts would say nothing: that is refused.
 
 use std::io::Write;
 
@@ -19,6 +20,10 @@ use crate::error::DatasetError;
 const KEPT_BYTES: u64 = 8;
 /// Bits an impact may have: 32-bit floats hold whole numbers of so many.
 const BITS: std::ops::RangeInclusive<u32> = 2..=24;
+/// One posting in so many may have an impact that is off by more than half its weight.
+const ONE_IN: u64 = 10;
+/// Lists that a report names.
+const NAMED: usize = 5;
 
 /// How a CIFF file is written.
 #[derive(Debug, Clone)]
@@ -49,16 +54,31 @@ pub struct CiffReport {
     pub scale: f64,
     /// Largest |weight - impact / scale|.
     pub max_error: f64,
+    /// Postings whose impact is off by more than half their weight.
+    pub distorted: u64,
+    /// The lists that have most of them.
+    pub distorted_lists: Vec<DistortedList>,
     /// Times that the documents were gone through.
     pub passes: u64,
     /// The header's description.
     pub description: String,
 }
 
+/// A list with postings whose impacts are off by more than half their weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DistortedList {
+    /// Its token.
+    pub token: String,
+    /// Its postings.
+    pub postings: u32,
+    /// Those of them.
+    pub distorted: u32,
+}
+
 /// Writes all documents.
 ///
 /// # Errors
-/// When a number does not fit CIFF's 31 bits, two terms have one token, the scale is too large for the
+/// When more than a tenth of all postings would be off by more than half their weight, a number does not fit CIFF's 31 bits, two terms have one token, the scale is too large for the
 /// bits, or the disk refuses.
 pub fn write_ciff<E: From<DatasetError>>(
     out: &mut impl Write,
@@ -68,15 +88,17 @@ pub fn write_ciff<E: From<DatasetError>>(
     if !BITS.contains(&export.bits) {
         return Err(cannot(format!("impacts of {} bits; 2 to 24 are possible", export.bits)).into());
     }
-    let (df, largest) = frequencies(export.tokens.len(), pass)?;
+    let (df, heaviest) = frequencies(export.tokens.len(), pass)?;
     let order = order(export.tokens, &df)?;
-    let quantizer = Quantizer::new(export, largest)?;
+    let quantizer = Quantizer::new(export, heaviest.weight)?;
     let mut report = CiffReport {
         documents: 0,
         postings: df.iter().map(|n| u64::from(*n)).sum(),
         lists: order.len() as u64,
         scale: quantizer.scale,
         max_error: 0.0,
+        distorted: 0,
+        distorted_lists: Vec::new(),
         passes: 3,
         description: format!(
             "{}; impacts of {} bits, weight = impact / {}",
@@ -84,16 +106,35 @@ pub fn write_ciff<E: From<DatasetError>>(
         ),
     };
     let mut total = 0u64;
+    let mut distorted = vec![0u32; export.tokens.len()];
     pass(&mut |_, vector| {
         report.documents += 1;
-        for weight in vector.weights() {
-            let impact = quantizer.impact(*weight)?;
+        for (term, weight) in vector.iter() {
+            let impact = quantizer.impact(weight)?;
             total += u64::from(impact);
-            let error = (f64::from(*weight) - f64::from(impact) / quantizer.scale).abs();
+            let error = (f64::from(weight) - f64::from(impact) / quantizer.scale).abs();
             report.max_error = report.max_error.max(error);
+            if error > 0.5 * f64::from(weight)
+                && let Some(count) = distorted.get_mut(term as usize)
+            {
+                *count += 1;
+            }
         }
         Ok(())
     })?;
+    report.distorted = distorted.iter().map(|n| u64::from(*n)).sum();
+    if report.distorted.saturating_mul(ONE_IN) > report.postings {
+        return Err(too_coarse(export, &report, &heaviest).into());
+    }
+    let mut worst: Vec<u32> =
+        order.iter().copied().filter(|t| distorted[*t as usize] > 0).collect();
+    worst.sort_by_key(|term| std::cmp::Reverse(distorted[*term as usize]));
+    let named = worst.iter().take(NAMED).map(|term| DistortedList {
+        token: export.tokens[*term as usize].clone(),
+        postings: df[*term as usize],
+        distorted: distorted[*term as usize],
+    });
+    report.distorted_lists = named.collect();
     let header = header(&report, total)?;
     message(out, &header)?;
     let mut rest = order.as_slice();
@@ -121,23 +162,53 @@ pub fn write_ciff<E: From<DatasetError>>(
     Ok(report)
 }
 
+/// The largest weight, and the document that has it.
+#[derive(Debug, Default)]
+struct Heaviest {
+    weight: f32,
+    document: String,
+}
+
+/// The refusal of impacts that say too little of the weights.
+fn too_coarse(export: &CiffExport<'_>, report: &CiffReport, heaviest: &Heaviest) -> DatasetError {
+    let advice = if export.scale.is_some() {
+        "give a larger --scale, or none"
+    } else if export.bits < *BITS.end() {
+        "give --bits 24, or index the collection without that document"
+    } else {
+        "index the collection without that document, or export as csr, which keeps floats"
+    };
+    cannot(format!(
+        "impacts of {} bits cannot hold these weights: {} of {} postings would be off by more than half \
+         their weight, since the heaviest, {} in document `{}`, asks for a scale of {}; {advice}",
+        export.bits,
+        report.distorted,
+        report.postings,
+        heaviest.weight,
+        heaviest.document,
+        report.scale
+    ))
+}
+
 /// Postings of each term, and the largest weight.
 fn frequencies<E: From<DatasetError>>(
     terms: usize,
     pass: Pass<'_, E>,
-) -> Result<(Vec<u32>, f32), E> {
-    let (mut df, mut largest) = (vec![0u32; terms], 0f32);
+) -> Result<(Vec<u32>, Heaviest), E> {
+    let (mut df, mut heaviest) = (vec![0u32; terms], Heaviest::default());
     pass(&mut |id, vector| {
         for (term, weight) in vector.iter() {
             let Some(df) = df.get_mut(term as usize) else {
                 return Err(cannot(format!("term {term} of `{id}` has no token")).into());
             };
             *df = df.checked_add(1).ok_or_else(|| cannot("2^32 documents".into()))?;
-            largest = largest.max(weight);
+            if weight > heaviest.weight {
+                heaviest = Heaviest { weight, document: id.to_owned() };
+            }
         }
         Ok(())
     })?;
-    Ok((df, largest))
+    Ok((df, heaviest))
 }
 
 /// The terms that have postings, by bytes of their tokens.

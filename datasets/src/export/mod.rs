@@ -16,7 +16,7 @@ use quarry_vectors::SparseVector;
 
 use crate::error::DatasetError;
 
-pub use ciff::{CiffExport, CiffReport, write_ciff};
+pub use ciff::{CiffExport, CiffReport, DistortedList, write_ciff};
 pub use csr::write_csr;
 pub use json_lines::{VectorRecord, write_json_line};
 pub use output::OutputFile;

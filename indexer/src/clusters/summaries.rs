@@ -8,7 +8,7 @@ use std::path::Path;
 
 use quarry_index::clusters::{ClusterParams, ClustersWriter};
 use quarry_index::container::Written;
-use quarry_index::forward::{ForwardIndex, ForwardWriter, Records};
+use quarry_index::forward::{ForwardIndex, ForwardWriter, Records, ScaledTerms};
 use quarry_index::{IndexError, Verify};
 use quarry_vectors::DocId;
 use rayon::prelude::*;
@@ -43,15 +43,15 @@ pub(crate) fn build(
         let made: Vec<Vec<Summary>> = batch
             .par_chunks(JOB)
             .map_init(
-                || Largest::new(dimension),
+                || Largest::new(dimension, forward.scaled()),
                 |largest, clusters| {
                     clusters.iter().map(|c| largest.of(&records, c.clone(), keep)).collect()
                 },
             )
             .collect();
         for (terms, levels) in made.iter().flatten() {
-            let weights: Vec<f32> = levels.iter().map(|l| quantization.weight(*l)).collect();
-            summaries.push(terms, &weights)?;
+            let levels: Vec<_> = terms.iter().copied().zip(levels.iter().copied()).collect();
+            summaries.push_levels(&levels)?;
         }
         // Nothing below reads the documents again.
         forward.release();
@@ -72,19 +72,20 @@ type Summary = (Vec<u32>, Vec<u16>);
 
 /// The largest level of each term.
 #[derive(Debug)]
-struct Largest {
+struct Largest<'a> {
+    scaled: &'a ScaledTerms,
     levels: Vec<u16>,
     touched: Vec<u32>,
 }
 
-impl Largest {
-    fn new(dimension: u32) -> Self {
-        Self { levels: vec![0; dimension as usize], touched: Vec::new() }
+impl<'a> Largest<'a> {
+    fn new(dimension: u32, scaled: &'a ScaledTerms) -> Self {
+        Self { scaled, levels: vec![0; dimension as usize], touched: Vec::new() }
     }
 
     /// The summary of some documents, cut to its `keep` largest components.
     fn of(&mut self, records: &Records<'_>, rows: Range<u32>, keep: usize) -> Summary {
-        let Self { levels, touched } = self;
+        let Self { scaled, levels, touched } = self;
         touched.clear();
         for row in rows {
             records.record(DocId(row)).for_each(|term, level| {
@@ -96,8 +97,9 @@ impl Largest {
             });
         }
         if touched.len() > keep {
-            let heavier =
-                |a: &u32, b: &u32| levels[*b as usize].cmp(&levels[*a as usize]).then(a.cmp(b));
+            // Levels of different layers are worth different weights.
+            let worth = |term: u32| f64::from(levels[term as usize]) * scaled.factor(term);
+            let heavier = |a: &u32, b: &u32| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b));
             touched.select_nth_unstable_by(keep, heavier);
             touched[keep..].iter().for_each(|term| levels[*term as usize] = 0);
             touched.truncate(keep);

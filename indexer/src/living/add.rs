@@ -145,7 +145,7 @@ where
         shards: &shard_paths(&build, ingested.shards),
         options: &options,
         tokens: encoder.map(|e| &e.tokens),
-        kept: Some(Kept { dimension: grown.len()?, quantization: None }),
+        kept: Some(Kept { dimension: grown.len()?, stored: None }),
         channels,
     };
     let mut deletions = Deletions::new(index.segments());

@@ -11,7 +11,6 @@
 use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
-use quarry_index::forward::Quantization;
 use quarry_index::{Index, Segment, names, tokens};
 use serde_json::{Map, Value};
 
@@ -19,7 +18,7 @@ use super::{Checked, Opened};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
-use crate::seal::{Kept, SealJob, seal};
+use crate::seal::{Kept, SealJob, Stored, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
 use crate::workspace;
@@ -93,7 +92,7 @@ pub fn merge(
             tokens: None,
             kept: Some(Kept {
                 dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
-                quantization: shared_quantization(&merged),
+                stored: shared_form(&merged),
             }),
             channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
         };
@@ -189,10 +188,13 @@ fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
 }
 
 /// The one form of weights that all segments have.
-fn shared_quantization(segments: &[&Segment]) -> Option<Quantization> {
+fn shared_form(segments: &[&Segment]) -> Option<Stored> {
     let of = |s: &&Segment| s.forward().map(|f| f.meta().quantization);
-    let first = segments.first().and_then(of)?;
-    segments.iter().all(|s| of(s) == Some(first)).then_some(first)
+    let quantization = segments.first().and_then(of)?;
+    let tolerance = segments.iter().filter_map(|s| s.forward()?.meta().tolerance);
+    let tolerance = tolerance.min_by(f64::total_cmp);
+    let shared = segments.iter().all(|s| of(s) == Some(quantization));
+    shared.then_some(Stored { quantization, tolerance })
 }
 
 fn options(folder: &Path, memory: u64, (index, merged): (&Index, &[&Segment])) -> BuildOptions {

@@ -22,7 +22,7 @@ use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::{LANES, LINE};
 use crate::outcome::{SegmentHits, Stats};
-use crate::query::{FixedQuery, QueryTable};
+use crate::query::FixedQuery;
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.
 const MOST_TERMS: usize = 255;
@@ -62,7 +62,7 @@ impl Setting {
 /// Targets of more rows stand before those of fewer.
 pub(crate) fn search(
     targets: &[Target<'_>],
-    (query, table): (&FixedQuery, &QueryTable),
+    query: &FixedQuery,
     (k, setting): (usize, Setting),
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
@@ -74,8 +74,8 @@ pub(crate) fn search(
     let mut begin = 0;
     let of_target = targets.iter().zip(ends.iter()).map(|(target, end)| {
         scored.clear();
-        let rows = (&chosen[begin..*end], target.unit);
-        target.kernels.score_all(table, &target.records, rows, scored);
+        let rows = &chosen[begin..*end];
+        target.kernels.score_all(target.scorer, &target.records, rows, scored);
         begin = *end;
         best(k, scored, target.segment.documents())
     });

@@ -17,7 +17,7 @@ use crate::SearchError;
 use crate::collect::best;
 use crate::kernels::prefetch;
 use crate::outcome::{SegmentHits, Stats};
-use crate::query::{FixedQuery, QueryTable};
+use crate::query::FixedQuery;
 use crate::rows::RowSet;
 
 /// Clusters whose documents are scored between two looks at the clock.
@@ -26,7 +26,7 @@ const STRIDE: usize = 256;
 /// Only `allowed` documents are found; `target` is of clusters, all of which may be chosen.
 pub(crate) fn search(
     (target, clusters, allowed): (&Target<'_>, &Clusters, Option<&RowSet>),
-    (query, table): (&FixedQuery, &QueryTable),
+    query: &FixedQuery,
     (k, setting): (usize, Setting),
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
@@ -47,7 +47,7 @@ pub(crate) fn search(
                 None => documents.extend(rows),
             }
         }
-        target.kernels.score_all(table, &target.records, (documents, target.unit), scored);
+        target.kernels.score_all(target.scorer, &target.records, documents, scored);
         stats.documents_scored += documents.len() as u64;
     }
     stats.blocks_visited += chosen.len() as u64;

@@ -23,7 +23,7 @@ use crate::SearchError;
 use crate::collect::{best, kth};
 use crate::kernels::{LANES, LINE};
 use crate::outcome::Stats;
-use crate::query::{FixedQuery, QueryTable};
+use crate::query::FixedQuery;
 
 /// Queries of more terms leave too little of a sum for the weights: they are scanned instead.
 pub(crate) const MOST_TERMS: usize = 8192;
@@ -36,7 +36,7 @@ const STRIDE: usize = 8;
 
 pub(crate) fn search(
     target: &Target<'_>,
-    (query, table): (&FixedQuery, &QueryTable),
+    query: &FixedQuery,
     k: usize,
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
@@ -58,7 +58,7 @@ pub(crate) fn search(
         scored.clear();
         take(&collected[..first], chosen);
         let score = |docs: &[u32], scored: &mut Vec<u64>| {
-            target.kernels.score_all(table, &target.records, (docs, target.unit), scored);
+            target.kernels.score_all(target.scorer, &target.records, docs, scored);
         };
         score(chosen, scored);
         stats.documents_scored += first as u64;

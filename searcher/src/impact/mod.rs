@@ -22,7 +22,7 @@ use quarry_vectors::TermId;
 
 use crate::SearchError;
 use crate::kernels::{Kernels, prefetch};
-use crate::query::FixedQuery;
+use crate::query::{FixedQuery, Scorer};
 use crate::rows::RowSet;
 use accumulate::{Sum, Sums};
 
@@ -52,7 +52,8 @@ pub(crate) struct Target<'a> {
     /// The rows that may be found; all without.
     pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
-    /// What one unit of an integer score is worth.
+    pub(crate) scorer: Scorer<'a>,
+    /// What a query weight of one times a level of one is worth in the lists.
     pub(crate) unit: f64,
     pub(crate) deadline: Option<Instant>,
 }

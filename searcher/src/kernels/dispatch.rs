@@ -7,7 +7,7 @@ use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
 use crate::collect::key;
-use crate::query::{QueryTable, to_score};
+use crate::query::{QueryTable, Scorer, to_score};
 
 /// The instructions that inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,18 +85,45 @@ impl Kernels {
         table.score(&records.record(doc), records.term_width(), records.level_width())
     }
 
+    /// A document's score in original units; of one that matches nothing, none.
+    ///
+    /// # Panics
+    /// When the segment has no such document.
+    #[inline]
+    pub(crate) fn score_one(
+        self,
+        scorer: Scorer<'_>,
+        records: &Records<'_>,
+        doc: DocId,
+    ) -> Option<f32> {
+        match scorer {
+            Scorer::Narrow(table, unit) => {
+                let sum = self.score(table, records, doc);
+                (sum > 0).then(|| to_score(sum, unit))
+            }
+            Scorer::Wide(table) => table.score(&records.record(doc)),
+        }
+    }
+
     /// The scores of many documents, as [`key`]s in the order of `docs`; of a document that matches
-    /// nothing, none. `unit` is what one unit of an integer score is worth.
+    /// nothing, none.
     ///
     /// # Panics
     /// When the segment lacks one of them.
     pub(crate) fn score_all(
         self,
-        table: &QueryTable,
+        scorer: Scorer<'_>,
         records: &Records<'_>,
-        (docs, unit): (&[u32], f64),
+        docs: &[u32],
         out: &mut Vec<u64>,
     ) {
+        let (table, unit) = match scorer {
+            Scorer::Narrow(table, unit) => (table, unit),
+            Scorer::Wide(table) => {
+                let score = |doc: &u32| Some((table.score(&records.record(DocId(*doc)))?, *doc));
+                return out.extend(docs.iter().filter_map(score).map(|(s, doc)| key(s, doc)));
+            }
+        };
         #[cfg(target_arch = "x86_64")]
         if records.term_width() == TermWidth::U16 && records.level_width() == LevelWidth::U8 {
             match self {

@@ -8,7 +8,7 @@ use quarry_vectors::{DocId, SparseVector};
 
 use super::Kernels;
 use crate::collect::key;
-use crate::query::{FixedQuery, QueryTable, to_score};
+use crate::query::{FixedQuery, QueryTable, Scorer, to_score};
 
 fn vector(most: usize) -> impl Strategy<Value = SparseVector> {
     let term = prop_oneof![0u32..200, 0u32..65_536];
@@ -72,7 +72,7 @@ proptest! {
         }
         for kernels in Kernels::all() {
             let mut found = Vec::new();
-            kernels.score_all(&table, &records, (&numbers, 0.25), &mut found);
+            kernels.score_all(Scorer::Narrow(&table, 0.25), &records, &numbers, &mut found);
             prop_assert_eq!(&found, &want, "{:?}", kernels);
         }
     }

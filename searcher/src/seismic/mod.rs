@@ -24,7 +24,7 @@ use quarry_vectors::DocId;
 use crate::SearchError;
 use crate::kernels::Kernels;
 use crate::outcome::Stats;
-use crate::query::{FixedQuery, QueryTable};
+use crate::query::{FixedQuery, Scorer};
 use crate::rows::RowSet;
 
 /// Reused from query to query.
@@ -43,7 +43,8 @@ pub(crate) struct Target<'a> {
     /// The rows that may be found; all without.
     pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
-    /// What one unit of an integer score is worth.
+    pub(crate) scorer: Scorer<'a>,
+    /// What a query weight of one times a level of one is worth in the lists.
     pub(crate) unit: f64,
     pub(crate) deadline: Option<Instant>,
 }
@@ -89,7 +90,7 @@ pub(crate) fn cut(query: &FixedQuery, setting: Setting) -> (usize, f32) {
 
 pub(crate) fn search(
     target: Target<'_>,
-    (query, table): (&FixedQuery, &QueryTable),
+    query: &FixedQuery,
     (k, setting): (usize, Setting),
     scratch: &mut SeismicScratch,
     stats: &mut Stats,
@@ -100,7 +101,7 @@ pub(crate) fn search(
     let mut order = estimate::estimate(course, &view, query, query_cut, &mut scratch.estimates)?;
     stats.blocks_estimated += order.len() as u64;
     let reused = (&mut scratch.visits, stats);
-    let found = visit::visit(&target, &view, table, (k, setting.heap_factor), &mut order, reused);
+    let found = visit::visit(&target, &view, (k, setting.heap_factor), &mut order, reused);
     scratch.estimates.order = order.into_vec();
     found
 }

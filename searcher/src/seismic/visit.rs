@@ -20,7 +20,6 @@ use crate::SearchError;
 use crate::collect::Collector;
 use crate::kernels::prefetch;
 use crate::outcome::Stats;
-use crate::query::{QueryTable, to_score};
 
 /// Estimates pass through four roundings to f32 (scale, level, sum, product) and thresholds through
 /// one, each of at most 2^-24: with this factor none of them costs a document at the threshold.
@@ -61,7 +60,6 @@ impl Scratch {
 pub(super) fn visit(
     target: &Target<'_>,
     view: &Lists<'_>,
-    table: &QueryTable,
     (k, heap_factor): (usize, f32),
     order: &mut Order,
     (scratch, stats): (&mut Scratch, &mut Stats),
@@ -121,9 +119,8 @@ pub(super) fn visit(
                 asked += 1;
             }
             let doc = DocId(docs[scored]);
-            let sum = target.kernels.score(table, &records, doc);
-            if sum > 0 {
-                collector.offer(to_score(sum, unit), doc);
+            if let Some(score) = target.kernels.score_one(target.scorer, &records, doc) {
+                collector.offer(score, doc);
             }
             scored += 1;
         }

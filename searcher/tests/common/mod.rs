@@ -145,9 +145,9 @@ pub(crate) fn oracle(index: &Index, query: &SparseVector, k: usize) -> Vec<(Stri
         let forward = segment.forward().unwrap();
         for row in 0..u32::try_from(forward.len()).unwrap() {
             let mut sum = 0.0;
-            for (term, level) in forward.record(DocId(row)).iter() {
+            for (term, worth) in forward.components(&forward.record(DocId(row))) {
                 if let Ok(at) = query.terms().binary_search(&term) {
-                    sum += f64::from(query.weights()[at]) * f64::from(level);
+                    sum += f64::from(query.weights()[at]) * worth;
                 }
             }
             #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]

@@ -1,0 +1,237 @@
+//! Writing a forward index, in one pass.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::levels::{Level, LevelWidth, Quantization, TermWidth};
+use super::scaled::{ScaledTerm, ScaledTerms};
+use super::{COUNT_BITS, ForwardMeta, KIND, SLACK, UNIT, VERSION};
+use crate::IndexError;
+use crate::container::{PartWriter, Written};
+
+/// How exactly weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Precision {
+    /// Weights up to this may be off by as much, heavier ones by a 2,048th of themselves; in original
+    /// units. Without it no weight is given a finer layer than the segment's step.
+    pub tolerance: Option<f64>,
+    /// Scaled terms that there are at most: with the dimension they decide the width of a term.
+    pub scaled_terms: u32,
+}
+
+/// Writes a forward index in one pass. The caller decided the quantisation beforehand.
+#[derive(Debug)]
+pub struct ForwardWriter {
+    part: PartWriter,
+    meta: ForwardMeta,
+    table: Vec<u64>,
+    record: Vec<u8>,
+    square_error: f64,
+    precision: Precision,
+    scaled: HashMap<ScaledTerm, u32>,
+    scaled_terms: Vec<ScaledTerm>,
+    /// Terms and levels of the document being written, and those of its scaled terms.
+    levels: Vec<(u32, u16)>,
+    behind: Vec<(u32, u16)>,
+}
+
+impl ForwardWriter {
+    /// Begins the part.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn create(
+        path: &Path,
+        dimension: u32,
+        quantization: Quantization,
+    ) -> Result<Self, IndexError> {
+        let mut part = PartWriter::create(path, KIND, VERSION)?;
+        part.section("records")?;
+        let meta = ForwardMeta {
+            dimension,
+            terms: width(u64::from(dimension)),
+            quantization,
+            components: 0,
+            max_error: 0.0,
+            mean_square_error: 0.0,
+            scaled: 0,
+            tolerance: None,
+            max_relative_error: 0.0,
+        };
+        Ok(Self {
+            part,
+            meta,
+            table: Vec::new(),
+            record: Vec::new(),
+            square_error: 0.0,
+            precision: Precision::default(),
+            scaled: HashMap::new(),
+            scaled_terms: Vec::new(),
+            levels: Vec::new(),
+            behind: Vec::new(),
+        })
+    }
+
+    /// Keeps weights that exactly. To be said before the first document.
+    #[must_use]
+    pub fn keeping(mut self, precision: Precision) -> Self {
+        debug_assert!(self.table.is_empty(), "documents were written before");
+        self.meta.terms = width(u64::from(self.meta.dimension) + u64::from(precision.scaled_terms));
+        self.meta.tolerance = precision.tolerance;
+        Self { precision, ..self }
+    }
+
+    /// For a temporary file; see [`PartWriter::passing`].
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { part: self.part.passing(), ..self }
+    }
+
+    /// Appends the next document.
+    ///
+    /// # Errors
+    /// When a term lies outside the dimension, the document has 2^24 components or more, or the
+    /// disk refuses.
+    pub fn push(&mut self, terms: &[u32], weights: &[f32]) -> Result<(), IndexError> {
+        debug_assert_eq!(terms.len(), weights.len());
+        let limit = |what: &str, found: u64, limit: u64| IndexError::Limit {
+            what: what.into(),
+            found,
+            limit,
+        };
+        if let Some(&last) = terms.last()
+            && last >= self.meta.dimension
+        {
+            return Err(limit(
+                "term id",
+                u64::from(last),
+                u64::from(self.meta.dimension.saturating_sub(1)),
+            ));
+        }
+        self.levels.clear();
+        self.behind.clear();
+        for (term, weight) in terms.iter().zip(weights) {
+            let (first, second) = self.measured(*weight);
+            for level in std::iter::once(first).chain(second) {
+                if level.layer == 0 {
+                    self.levels.push((*term, level.level));
+                } else {
+                    let number =
+                        self.scaled_term(ScaledTerm { term: *term, layer: level.layer })?;
+                    self.behind.push((number, level.level));
+                }
+            }
+        }
+        self.behind.sort_unstable();
+        self.levels.append(&mut self.behind);
+        self.put()
+    }
+
+    /// Appends a document of levels of layer 0.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_levels(&mut self, levels: &[(u32, u16)]) -> Result<(), IndexError> {
+        self.levels.clear();
+        self.levels.extend_from_slice(levels);
+        self.put()
+    }
+
+    /// A weight's levels; what they are off by is noted.
+    fn measured(&mut self, weight: f32) -> (Level, Option<Level>) {
+        let quantization = self.meta.quantization;
+        let levels = quantization.split(weight, self.precision.tolerance);
+        let weight = f64::from(weight);
+        let error = (weight - quantization.worth(levels)).abs();
+        self.meta.max_error = self.meta.max_error.max(error);
+        self.square_error += error * error;
+        if error > 0.0 && self.precision.tolerance.is_none_or(|tolerance| weight > tolerance) {
+            self.meta.max_relative_error = self.meta.max_relative_error.max(error / weight);
+        }
+        levels
+    }
+
+    fn scaled_term(&mut self, term: ScaledTerm) -> Result<u32, IndexError> {
+        if let Some(number) = self.scaled.get(&term) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.scaled_terms.len())
+            .ok()
+            .and_then(|at| self.meta.dimension.checked_add(at))
+            .filter(|number| self.meta.terms == TermWidth::U32 || *number <= 0xffff);
+        let number = number.ok_or(IndexError::Limit {
+            what: "scaled terms beside a lexicon's".into(),
+            found: self.scaled_terms.len() as u64 + 1,
+            limit: self.scaled_terms.len() as u64,
+        })?;
+        self.scaled_terms.push(term);
+        self.scaled.insert(term, number);
+        Ok(number)
+    }
+
+    /// Appends `levels` as a record.
+    fn put(&mut self) -> Result<(), IndexError> {
+        let limit = |what: &str, found: u64, limit: u64| IndexError::Limit {
+            what: what.into(),
+            found,
+            limit,
+        };
+        let count = self.levels.len() as u64;
+        if count >= 1 << COUNT_BITS {
+            return Err(limit("components of a document", count, (1 << COUNT_BITS) - 1));
+        }
+        let units = self.part.section_len() / UNIT as u64;
+        if units >= 1 << (64 - COUNT_BITS) {
+            return Err(limit("bytes of a forward index", units, 1 << (64 - COUNT_BITS)));
+        }
+        self.table.push((units << COUNT_BITS) | count);
+        self.record.clear();
+        for (term, _) in &self.levels {
+            match self.meta.terms {
+                TermWidth::U16 => {
+                    let narrow = u16::try_from(*term)
+                        .map_err(|_| limit("term id", u64::from(*term), 65_535))?;
+                    self.record.extend_from_slice(&narrow.to_le_bytes());
+                }
+                TermWidth::U32 => self.record.extend_from_slice(&term.to_le_bytes()),
+            }
+        }
+        for (_, level) in &self.levels {
+            match self.meta.quantization.levels {
+                LevelWidth::U8 => self.record.push(u8::try_from(*level).unwrap_or(u8::MAX)),
+                LevelWidth::U16 => self.record.extend_from_slice(&level.to_le_bytes()),
+            }
+        }
+        self.record.resize(self.record.len().next_multiple_of(UNIT), 0);
+        self.meta.components += count;
+        self.part.write(&self.record)
+    }
+
+    /// Ends the part.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(mut self) -> Result<(Written, ForwardMeta), IndexError> {
+        self.part.write(&[0u8; SLACK])?;
+        self.part.put_section("table", &self.table)?;
+        let scaled = ScaledTerms::new(self.meta.dimension, self.scaled_terms);
+        if !scaled.is_empty() {
+            self.part.put_section("scaled", &scaled.pairs())?;
+            self.meta.scaled = u32::try_from(scaled.len()).unwrap_or(u32::MAX);
+            self.meta.dimension += self.meta.scaled;
+        }
+        if self.meta.components > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a mean of errors")]
+            let n = self.meta.components as f64;
+            self.meta.mean_square_error = self.square_error / n;
+        }
+        self.part.put_json("meta", &self.meta)?;
+        let written = self.part.finish(self.table.len() as u64)?;
+        Ok((written, self.meta))
+    }
+}
+
+/// The width that so many terms take.
+fn width(terms: u64) -> TermWidth {
+    if terms <= 1 << 16 { TermWidth::U16 } else { TermWidth::U32 }
+}
