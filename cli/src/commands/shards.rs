@@ -5,7 +5,6 @@
 //! file lies its record, `FILE.shard.json`: which shard it is, of which model and input, and its checksum.
 //! Merging takes a run of lines from each file in turn.
 
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
