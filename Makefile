@@ -7,7 +7,12 @@ ifneq ($(wildcard $(QUARRY_SHARED)/data),)
 export QUARRY_SHARED
 endif
 
-.PHONY: help build binary demo test test-gpu check bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+# Where `make tools` puts what `make check` needs.
+QUARRY_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quarry/tools
+export QUARRY_TOOLS
+export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
+
+.PHONY: help build binary demo test test-checked test-gpu tools check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,15 +32,36 @@ demo: build ## Index, search and evaluate the bundled sample collection
 test: build ## Run all tests
 	$(CARGO) test --release --locked --workspace
 
+# After it the binary is the checked one, until something is built again.
+test-checked: build ## The same with overflow checks and debug assertions in our own crates
+	$(CARGO) test --config tools/checked.toml --release --locked --workspace
+
 test-gpu: ## Tests that need a GPU; they say when they are skipped
 	$(CARGO) test --release --locked -p quarry-reranker --test gpu -- --nocapture
 
-check: runtime ## Format, lints, documentation, licences and versions of dependencies
+tools: ## Install the tools that `make check` needs, at the versions of tools/versions
+	@CARGO="$(CARGO)" tools/install.sh
+
+check: runtime ## Format, lints, documentation, dependencies, old and other platforms
+	@tools/install.sh --check
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings -D clippy::incompatible_msrv
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --quiet
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
-	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+	$(CARGO) fetch --locked --quiet
+	$(CARGO) deny --offline check bans licenses sources
+	@CARGO="$(CARGO)" tools/advisories.sh
+	@CARGO="$(CARGO)" tools/platforms.sh
+
+audit: ## Known vulnerabilities of dependencies; needs network
+	@tools/install.sh --check
+	$(CARGO) deny check advisories
+
+fuzz: ## Every fuzz target, RUNS=N inputs each
+	@tools/install.sh --check
+	tools/fuzz.sh
+
+miri: ## Miri over vectors and index parsing, where it is installed
+	tools/miri.sh
 
 bench: build ## Micro-benchmarks
 	$(CARGO) bench --locked -p quarry-benches

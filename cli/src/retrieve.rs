@@ -11,6 +11,7 @@ use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
+use crate::output::note;
 use crate::rerank::{RerankArgs, SecondStage};
 use crate::{model, queries};
 
@@ -214,6 +215,38 @@ pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
 }
 
 impl Opened {
+    /// The same, correcting what the index's table says of costs by what its searches take.
+    pub(crate) fn observing(self) -> Self {
+        Self { searcher: self.searcher.observing(), ..self }
+    }
+
+    /// Says where the overlap wanted is not what the index's measurements promise of these queries.
+    fn tell_promise(&self, vectors: &[SparseVector], params: &SparseParams) {
+        let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
+        if own || params.heap_factor.is_some() || vectors.is_empty() {
+            return;
+        }
+        let tune = format!("`quarry tune {}`", self.searcher.index().folder().display());
+        let promised = vectors.iter().map(|v| self.searcher.promised(v, params));
+        let Some(promised) = promised.sum::<Option<f64>>() else {
+            return note(format!(
+                "note: the index was not measured, so settings are defaults and an overlap of {} is not \
+                 aimed at; {tune} measures it",
+                params.overlap
+            ));
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let promised = promised / vectors.len() as f64;
+        if promised + 0.005 < f64::from(params.overlap) {
+            note(format!(
+                "note: an overlap of {} is wanted; by the index's measurements, which {tune} repeats, {} \
+                 reaches {promised:.3} on these queries",
+                params.overlap,
+                params.method.name()
+            ));
+        }
+    }
+
     /// The vectors of queries, in order.
     pub(crate) fn vectors(&self, queries: &[Query]) -> anyhow::Result<Vec<SparseVector>> {
         let index = self.searcher.index();
@@ -257,7 +290,9 @@ impl Opened {
         match args.channel {
             Channel::Sparse => {
                 let vectors = self.vectors(queries)?;
-                Ok(self.searcher.sparse_batch_filtered(&vectors, &args.sparse_params(k), filter)?)
+                let params = args.sparse_params(k);
+                self.tell_promise(&vectors, &params);
+                Ok(self.searcher.sparse_batch_filtered(&vectors, &params, filter)?)
             }
             Channel::Bm25 => {
                 let texts: Vec<&str> = queries.iter().map(|q| q.text.as_str()).collect();

@@ -1,6 +1,9 @@
-//! What a segment's search methods cost and how well they agree with the exact search, as measured
-//! on the machine that measured: the planner's table. One JSON section; small, optional, replaced
-//! by a new measurement in a later generation.
+//! What a segment's search methods cost and how well they agree with the exact search: the planner's
+//! table. One JSON section; small, optional, replaced by a new measurement in a later generation.
+//!
+//! Overlaps and counts of work depend on the segment and the seed alone. Times are the counts times
+//! what one of each takes on the machine that measured ([`Units`]), so that they stand in the right
+//! order whatever else that machine did.
 
 use std::path::Path;
 
@@ -11,8 +14,9 @@ use crate::container::{Part, PartWriter, Verify, Written};
 
 /// Name of the part kind.
 pub const KIND: &str = "calibration";
-/// Version written.
-pub const VERSION: u32 = 1;
+/// Version written. Version 1 had times of its own for every point, and neither counts nor kept
+/// shares; it is read, and planned by as it stands.
+pub const VERSION: u32 = 2;
 
 /// A search method's knobs; those that its method lacks are absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +33,46 @@ pub struct Setting {
     /// Seismic: share of the threshold that a block's estimate must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heap_factor: Option<f32>,
+    /// Share of a query that is kept at least, in [0, 1], whatever `postings` or `query_cut` say. Impact,
+    /// clusters: of the worth of all its postings. Seismic: of the weight of its terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<f32>,
+}
+
+/// What a search does, mean over queries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Terms of the query.
+    pub terms: f64,
+    /// Postings added up.
+    pub postings: f64,
+    /// Documents scored exactly.
+    pub documents: f64,
+    /// Blocks whose summary was looked at.
+    pub blocks: f64,
+}
+
+/// Microseconds that one of each takes, on one thread of the machine that measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Units {
+    /// The method's name.
+    pub method: String,
+    /// Whatever a query does, with all that grows with the segment alone.
+    pub query: f64,
+    /// One of each.
+    pub each: Work,
+}
+
+impl Units {
+    /// Microseconds of a query that does `work`.
+    #[must_use]
+    pub fn micros(&self, work: &Work) -> f64 {
+        self.query
+            + self.each.terms * work.terms
+            + self.each.postings * work.postings
+            + self.each.documents * work.documents
+            + self.each.blocks * work.blocks
+    }
 }
 
 /// One setting, measured.
@@ -38,8 +82,11 @@ pub struct Point {
     pub setting: Setting,
     /// overlap@k with the exact search, mean over the queries, in [0, 1].
     pub overlap: f64,
-    /// Microseconds a query on one thread: the best of several passes' means.
+    /// Microseconds a query on one thread: [`Units::micros`] of `work`.
     pub micros: f64,
+    /// What was counted; absent in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
 }
 
 /// A method's points for one k and one kind of query, cheapest first.
@@ -51,6 +98,10 @@ pub struct Curve {
     pub k: u32,
     /// Mean number of terms of the queries measured.
     pub query_terms: f64,
+    /// Mean number of terms that the queries would have, were all of their weights equal: the square
+    /// of the sum of weights through the sum of their squares. Absent in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub even_terms: Option<f64>,
     /// Its points; one of overlap 1 for `exact`.
     pub points: Vec<Point>,
 }
@@ -65,6 +116,9 @@ pub struct Calibration {
     pub queries: u32,
     /// Instructions of the inner loops: `scalar`, `avx2` or `avx512`.
     pub kernels: String,
+    /// What one of each thing that is counted takes, by method; none in version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<Units>,
     /// All curves.
     pub curves: Vec<Curve>,
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use stable_deref_trait::StableDeref;
 
-use crate::{IndexError, Pages, files};
+#[cfg(not(miri))]
+use crate::files;
+use crate::{IndexError, Pages};
 
 /// A file's bytes, mapped read-only or copied into memory. Clones share them.
 #[derive(Debug, Clone)]
@@ -28,6 +30,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// When it is no file, or cannot be opened or mapped.
+    #[cfg(not(miri))]
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let file = files::open(path)?;
         // SAFETY: files of an index are created once, never rewritten and never truncated (they
@@ -36,6 +39,15 @@ impl MappedFile {
         // be checked from here.
         let map = unsafe { Mmap::map(&file) }.map_err(IndexError::io(path))?;
         Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Mapped(map)) })
+    }
+
+    /// Miri maps no files: a copy stands in.
+    #[cfg(miri)]
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
+        let bytes = std::fs::read(path).map_err(IndexError::io(path))?;
+        let mut copy = Pages::zeroed(bytes.len()).map_err(IndexError::io(path))?;
+        copy.copy_from_slice(&bytes);
+        Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Copied(copy)) })
     }
 
     /// A copy of the bytes in memory, on huge pages where the system gives them: no page of it is

@@ -23,7 +23,7 @@ impl Pages {
     pub fn zeroed(len: usize) -> std::io::Result<Self> {
         let map = MmapMut::map_anon(len + HUGE)?;
         let start = map.as_ptr().addr().wrapping_neg() % HUGE;
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         if let Err(error) = map.advise_range(memmap2::Advice::HugePage, start, len) {
             tracing::debug!(%error, "no huge pages");
         }

@@ -62,17 +62,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         setting: Setting { postings: Some(postings), candidates: Some(100), ..Setting::default() },
         overlap,
         micros,
+        work: None,
     };
     let curve = Curve {
         method: "impact".into(),
         k: 10,
         query_terms: 6.5,
+        even_terms: None,
         points: vec![point(1000, 0.875, 12.5), point(2000, 0.9375, 25.0)],
     };
     let table = Calibration {
         source: "golden".into(),
         queries: 4,
         kernels: "scalar".into(),
+        units: Vec::new(),
         curves: vec![curve],
     };
     store_calibration(&out, &manifest, &[Some(table)])?;

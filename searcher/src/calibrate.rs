@@ -2,26 +2,25 @@
 //! exact search.
 //!
 //! 1. for each segment and k, sample queries: a user's, or made of the segment's own documents, of
-//!    several kinds  2. for each kind the exact search, on all cores
-//! 3. for each setting of each method: overlap on all cores, time on one thread over fewer queries,
-//!    the best of three passes
-//! 4. keep the settings that no other beats in both
+//!    several kinds (`made.rs`)  2. for each kind the exact search, on all cores
+//! 3. for each setting of each method (`grid.rs`): overlap, and what is counted of its work, on all cores
+//! 4. the time of some settings of all methods, on one thread and taking turns; of it what one of each
+//!    thing that is counted takes (`costs.rs`), and from that what every setting costs
+//! 5. keep the settings that no other beats in both
 //!
 //! Cost: a few seconds for a segment of some 100,000 documents.
 
 use std::num::NonZeroUsize;
-use std::time::Instant;
 
 use quarry_index::Segment;
-use quarry_index::calibration::{Calibration, Curve, Point, Setting};
-use quarry_index::seismic::SMALL_SEGMENT;
-use quarry_vectors::SparseVector;
-use rayon::prelude::*;
+use quarry_index::calibration::{Calibration, Curve, Point, Setting, Units, Work};
+use quarry_vectors::{EncodeQuery, SparseVector};
 
+use crate::costs::{self, Cell, Stopwatch, Wall};
+use crate::grid::{Bench, Counted};
 use crate::made::{self, Kind};
-use crate::outcome::SegmentHits;
-use crate::overlap::mean_by;
-use crate::plan::{self, Plan};
+use crate::outcome::Stats;
+use crate::plan::{self, Facts, Plan};
 use crate::searcher::Searcher;
 use crate::{Method, SearchError, SparseParams};
 
@@ -31,142 +30,157 @@ const KS: [usize; 3] = [10, 100, 1000];
 const MADE: usize = 512;
 /// Fewest that are made.
 const FEWEST: usize = 192;
-/// Queries whose time is taken, and how often; no further pass begins after this many seconds, and
-/// a pass ends after them when it has [`FEWEST_TIMED`].
-const TIMED: usize = 48;
-const PASSES: usize = 3;
-const SECONDS: f64 = 0.05;
-const FEWEST_TIMED: usize = 8;
-/// Larger overlaps need no further points.
-const ENOUGH: f64 = 0.998;
-/// From one number of postings to the next, in hundredths: for the smallest k, and for larger ones.
-const STEP: usize = 145;
-const LARGE_STEP: usize = 210;
-/// Candidates tried with each, in tenths of the default.
-const CANDIDATES: [usize; 3] = [6, 10, 25];
-/// Seismic's settings, cheap to dear.
-const SEISMIC: [(u32, f32); 11] = [
-    (3, 0.9),
-    (5, 0.9),
-    (8, 0.9),
-    (5, 0.8),
-    (8, 0.8),
-    (12, 0.8),
-    (8, 0.7),
-    (12, 0.7),
-    (12, 0.6),
-    (20, 0.6),
-    (40, 0.5),
-];
+/// Of queries that a network encodes at most so many are made, and one for so many documents.
+const MOST_BY_NETWORK: usize = 256;
+const DOCUMENTS_A_QUERY: usize = 40;
+/// Segments of fewer rows are not measured: there nothing is left out.
+const LEAST_ROWS: usize = 1000;
+/// Settings of a curve that are timed, their queries, and laps of each.
+const TIMED_SETTINGS: usize = 3;
+const TIMED: usize = 16;
+const LAPS: usize = 5;
+/// A query's searches of all settings take at most so long, or fewer queries are timed.
+const MICROS: f64 = 50_000.0;
+const FEWEST_TIMED: usize = 4;
+/// How often cells that contradict the others are timed again.
+const AGAIN: usize = 2;
 
-/// Measures every segment that is large enough to have a choice; `None` for the others. `queries`
-/// and the name of where they come from, or queries made of the documents themselves. `progress`
-/// hears of every curve done and of how many there are.
+/// The queries that an index is measured with.
+#[derive(Clone, Copy)]
+pub enum Asked<'a> {
+    /// A user's, with the name of where they come from.
+    Given(&'a str, &'a [SparseVector]),
+    /// Made of the documents. With the index's own query side, and whether that is a network, they are
+    /// texts that it encodes; without they are vectors made of the documents' vectors.
+    Made(Option<(&'a dyn EncodeQuery, bool)>),
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Given(name, _) => name,
+            Self::Made(_) => self.source(),
+        })
+    }
+}
+
+impl Asked<'_> {
+    fn source(&self) -> &str {
+        match self {
+            Self::Given(name, _) => name,
+            Self::Made(Some(_)) => "documents, as texts encoded by the query side",
+            Self::Made(None) => "documents",
+        }
+    }
+}
+
+/// Measures every segment that has a choice; `None` for the others. `progress` hears of every kind of
+/// query done and of how many there are.
 ///
 /// # Errors
-/// When the index has no vectors, or a search fails.
+/// When the index has no vectors, or a search or the query side fails.
 pub fn calibrate(
     searcher: &Searcher,
-    queries: Option<(&str, &[SparseVector])>,
+    asked: Asked<'_>,
     seed: u64,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<Option<Calibration>>, SearchError> {
-    let segments = searcher.index().segments();
-    let worth = |s: &Segment| s.entry().rows > SMALL_SEGMENT && plan::has_lists(s);
-    let kinds_of = |number: usize, segment: &Segment, k: NonZeroUsize| match queries {
-        Some((_, given)) => Ok(vec![Kind::of(given.to_vec())]),
-        None => made::of_documents(searcher, (number, segment), (made(segment, k), k), seed),
-    };
+    calibrate_by(searcher, asked, seed, &mut Wall, progress)
+}
+
+/// [`calibrate`], with something else that tells time.
+pub(crate) fn calibrate_by(
+    searcher: &Searcher,
+    asked: Asked<'_>,
+    seed: u64,
+    watch: &mut dyn Stopwatch,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Vec<Option<Calibration>>, SearchError> {
     let mut out = Vec::new();
-    for (number, segment) in segments.iter().enumerate() {
-        if !worth(segment) {
+    for (number, segment) in searcher.index().segments().iter().enumerate() {
+        let facts = Facts::of(segment);
+        if facts.rows < LEAST_ROWS || !facts.has_lists() {
             out.push(None);
             continue;
         }
-        let (mut curves, mut count) = (Vec::new(), 0);
+        let mut measured = Vec::new();
         for (at, k) in KS.into_iter().enumerate() {
-            let Some(k) = NonZeroUsize::new(k.min(segment.documents().len())) else { continue };
-            let kinds = kinds_of(number, segment, k)?;
-            for (done, kind) in
-                kinds.iter().enumerate().filter(|(_, kind)| !kind.queries.is_empty())
+            let Some(k) = NonZeroUsize::new(k.min(facts.rows)) else { continue };
+            let kinds = match asked {
+                Asked::Given(_, given) => made::kinds_of(given),
+                Asked::Made(side) => {
+                    let count = made(&facts, k, side.is_some_and(|side| side.1));
+                    let side = side.map(|side| side.0);
+                    made::of_documents(searcher, (number, segment), (count, k), side, seed)?
+                }
+            };
+            let count = kinds.len();
+            for (done, kind) in kinds.into_iter().enumerate().filter(|(_, k)| !k.queries.is_empty())
             {
-                curves.extend(measure(searcher, (number, segment), kind, k)?);
-                count = count.max(kind.queries.len());
-                progress(at * kinds.len() + done + 1, KS.len() * kinds.len());
+                let params = SparseParams::new(k);
+                let bench = Bench { searcher, segment: (number, segment), kind: &kind, params };
+                let curves = bench.curves()?;
+                measured.push(Measured { kind, k, curves });
+                progress(at * count + done + 1, KS.len() * count);
             }
         }
-        out.push(Some(Calibration {
-            source: queries.map_or("documents", |q| q.0).to_owned(),
-            queries: u32::try_from(count).unwrap_or(u32::MAX),
-            kernels: searcher.kernels().name().to_owned(),
-            curves,
-        }));
+        out.push(Some(table(searcher, (number, segment), asked, &measured, watch)?));
     }
     Ok(out)
 }
 
 /// Queries of a kind that are made. A larger k needs fewer for the same precision; so does a segment
 /// where the exact search is a scan, which takes milliseconds.
-fn made(segment: &Segment, k: NonZeroUsize) -> usize {
-    let made = if segment.impact().is_some() { MADE } else { MADE / 2 };
-    (made * KS[0] / k).max(FEWEST)
+fn made(facts: &Facts<'_>, k: NonZeroUsize, by_network: bool) -> usize {
+    let made = if facts.impact { MADE } else { MADE / 2 };
+    let made = (made * KS[0] / k).max(FEWEST);
+    let most = MOST_BY_NETWORK.min(facts.rows / DOCUMENTS_A_QUERY).max(1);
+    if by_network { made.min(most) } else { made }
 }
 
-/// The curves of all methods for one kind of query and one k.
-fn measure(
+/// One kind of query and one k, with all that was counted.
+struct Measured {
+    kind: Kind,
+    k: NonZeroUsize,
+    curves: Vec<(Method, Vec<Counted>)>,
+}
+
+/// The table of a segment: what was counted, with what it costs.
+fn table(
     searcher: &Searcher,
     segment: (usize, &Segment),
-    kind: &Kind,
-    k: NonZeroUsize,
-) -> Result<Vec<Curve>, SearchError> {
-    let bench = Bench { searcher, segment, kind, params: SparseParams::new(k) };
-    let exact = bench.all(Plan::Exact)?;
-    let curve = |method: Method, points: Vec<Point>| Curve {
-        method: method.name().to_owned(),
-        k: u32::try_from(k.get()).unwrap_or(u32::MAX),
-        query_terms: kind.mean_terms,
-        points: front(points),
-    };
-    let micros = bench.time(Plan::Exact)?;
-    let exactly = Point { setting: Setting::default(), overlap: 1.0, micros };
-    let mut curves = vec![curve(Method::Exact, vec![exactly])];
-    if segment.1.impact().is_some() {
-        let candidates = plan::candidates_for(k.get());
-        let rows = segment.1.documents().len();
-        let points = bench.grid(Method::Impact, candidates, rows, &exact)?;
-        curves.push(curve(Method::Impact, points));
-    }
-    if let Some(clusters) = segment.1.clusters() {
-        let candidates = plan::clusters_for(k.get());
-        let rows = clusters.meta().clusters as usize;
-        let points = bench.grid(Method::Clusters, candidates, rows, &exact)?;
-        curves.push(curve(Method::Clusters, points));
-    }
-    if segment.1.seismic().is_some() {
-        let mut points = Vec::new();
-        for (query_cut, heap_factor) in SEISMIC {
-            let setting = Setting {
-                query_cut: Some(query_cut),
-                heap_factor: Some(heap_factor),
-                ..Setting::default()
+    asked: Asked<'_>,
+    measured: &[Measured],
+    watch: &mut dyn Stopwatch,
+) -> Result<Calibration, SearchError> {
+    let units = time(searcher, segment, measured, watch)?;
+    let mut curves = Vec::new();
+    for Measured { kind, k, curves: counted } in measured {
+        for (method, counted) in counted {
+            let of_method = units.iter().find(|units| units.method == method.name());
+            let point = |c: &Counted| Point {
+                setting: c.setting,
+                overlap: c.overlap,
+                micros: of_method.map_or(0.0, |units| units.micros(&c.work)),
+                work: Some(c.work),
             };
-            points.push(bench.point(Method::Seismic, setting, &exact)?);
+            curves.push(Curve {
+                method: method.name().to_owned(),
+                k: u32::try_from(k.get()).unwrap_or(u32::MAX),
+                query_terms: kind.mean.terms,
+                even_terms: Some(kind.mean.even_terms),
+                points: front(counted.iter().map(point).collect()),
+            });
         }
-        curves.push(curve(Method::Seismic, points));
     }
-    Ok(curves)
-}
-
-/// Fewer postings and fewer candidates never take longer: what another process did to one
-/// measurement is undone by those above it.
-fn level(points: &mut [Point]) {
-    let within =
-        |a: &Setting, b: &Setting| a.postings <= b.postings && a.candidates <= b.candidates;
-    for at in 0..points.len() {
-        let setting = points[at].setting;
-        let above = points.iter().filter(|p| within(&setting, &p.setting)).map(|p| p.micros);
-        points[at].micros = above.fold(f64::INFINITY, f64::min);
-    }
+    let most = measured.iter().map(|m| m.kind.queries.len()).max().unwrap_or_default();
+    Ok(Calibration {
+        source: asked.source().to_owned(),
+        queries: u32::try_from(most).unwrap_or(u32::MAX),
+        kernels: searcher.kernels().name().to_owned(),
+        units,
+        curves,
+    })
 }
 
 /// The points that no other point beats in both time and overlap, cheapest first.
@@ -181,85 +195,276 @@ fn front(mut points: Vec<Point>) -> Vec<Point> {
     points
 }
 
-/// One segment, one kind of query, one k.
-struct Bench<'a> {
-    searcher: &'a Searcher,
-    segment: (usize, &'a Segment),
-    kind: &'a Kind,
+/// A setting that is timed over some queries.
+struct Timed<'a> {
+    method: Method,
+    plan: Plan,
     params: SparseParams,
+    queries: &'a [SparseVector],
+    terms: f64,
+    /// Of each query the fastest lap.
+    fastest: Vec<f64>,
+    did: Stats,
 }
 
-impl Bench<'_> {
-    fn all(&self, plan: Plan) -> Result<Vec<SegmentHits>, SearchError> {
-        let one = |q| self.searcher.planned(self.segment, plan, q, &self.params);
-        self.kind.queries.par_iter().map(one).collect()
+impl Timed<'_> {
+    fn lap(
+        &mut self,
+        (searcher, segment): (&Searcher, (usize, &Segment)),
+        watch: &mut dyn Stopwatch,
+    ) -> Result<(), SearchError> {
+        self.did = Stats::default();
+        for (query, fastest) in self.queries.iter().zip(&mut self.fastest) {
+            let (plan, params) = (self.plan, &self.params);
+            let mut run = || Ok(searcher.planned(segment, plan, query, params)?.stats);
+            let (micros, did) = watch.lap(self.method, &mut run)?;
+            *fastest = fastest.min(micros);
+            self.did.add(&did);
+        }
+        Ok(())
     }
 
-    fn time(&self, plan: Plan) -> Result<f64, SearchError> {
-        let timed = &self.kind.queries[..self.kind.queries.len().min(TIMED)];
-        let begun = Instant::now();
-        let late = || begun.elapsed().as_secs_f64() > SECONDS;
-        let mut best = f64::INFINITY;
-        for _ in 0..PASSES {
-            let started = Instant::now();
-            let mut count = 0u32;
-            for query in timed {
-                self.searcher.planned(self.segment, plan, query, &self.params)?;
-                count += 1;
-                if count as usize >= FEWEST_TIMED && late() {
-                    break;
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    fn cell(&self) -> Cell {
+        let queries = self.queries.len();
+        let work = costs::mean(&self.did, self.terms, queries);
+        Cell { work, micros: self.fastest.iter().sum::<f64>() / queries.max(1) as f64 }
+    }
+}
+
+/// What one of each thing that is counted takes, by method.
+fn time(
+    searcher: &Searcher,
+    segment: (usize, &Segment),
+    measured: &[Measured],
+    watch: &mut dyn Stopwatch,
+) -> Result<Vec<Units>, SearchError> {
+    let rows = segment.1.documents().len();
+    let mut cells: Vec<Timed<'_>> = Vec::new();
+    for Measured { kind, k, curves } in measured {
+        let params = SparseParams::new(*k);
+        for (method, counted) in curves {
+            for setting in spread(counted) {
+                let queries = &kind.queries[..kind.queries.len().min(TIMED)];
+                cells.push(Timed {
+                    method: *method,
+                    plan: plan::with(*method, &params, setting, rows),
+                    params,
+                    queries,
+                    terms: made::mean_terms(queries),
+                    fastest: vec![f64::INFINITY; queries.len()],
+                    did: Stats::default(),
+                });
+            }
+        }
+    }
+    let at = (searcher, segment);
+    for lap in 0..LAPS {
+        for cell in &mut cells {
+            cell.lap(at, watch)?;
+            if lap == 0 {
+                cell.shorten();
+            }
+        }
+    }
+    let mut methods: Vec<Method> = Vec::new();
+    for cell in &cells {
+        if !methods.contains(&cell.method) {
+            methods.push(cell.method);
+        }
+    }
+    let fit = |cells: &[Timed<'_>]| -> Vec<Units> {
+        let of = |m: Method| cells.iter().filter(move |c| c.method == m).map(Timed::cell);
+        methods.iter().map(|m| costs::units(*m, &of(*m).collect::<Vec<_>>())).collect()
+    };
+    let mut units = fit(&cells);
+    for _ in 0..AGAIN {
+        let mut any = false;
+        for cell in &mut cells {
+            let own = units.iter().find(|u| u.method == cell.method.name());
+            let measured = cell.cell();
+            if own.is_some_and(|u| costs::contradicts(&measured, u.micros(&measured.work))) {
+                any = true;
+                for _ in 0..LAPS {
+                    cell.lap(at, watch)?;
                 }
             }
-            best = best.min(started.elapsed().as_secs_f64() * 1e6 / f64::from(count.max(1)));
-            if late() {
-                break;
-            }
         }
-        Ok(best)
+        if !any {
+            break;
+        }
+        units = fit(&cells);
+    }
+    Ok(units)
+}
+
+impl Timed<'_> {
+    /// Fewer queries, where they take long.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of queries; a cast saturates"
+    )]
+    fn shorten(&mut self) {
+        let mean = self.cell().micros.max(1.0);
+        let queries = ((MICROS / mean) as usize).max(FEWEST_TIMED).min(self.queries.len());
+        self.queries = &self.queries[..queries];
+        self.fastest.truncate(queries);
+        self.terms = made::mean_terms(self.queries);
+    }
+}
+
+/// Settings from the least work to the most.
+fn spread(counted: &[Counted]) -> Vec<Setting> {
+    let mut by_work: Vec<&Counted> = counted.iter().collect();
+    let work = |w: &Work| w.postings + 100.0 * w.documents + 100.0 * w.blocks;
+    by_work.sort_by(|a, b| work(&a.work).total_cmp(&work(&b.work)));
+    let last = by_work.len().saturating_sub(1);
+    let mut places: Vec<usize> =
+        (0..TIMED_SETTINGS).map(|at| at * last / (TIMED_SETTINGS - 1)).collect();
+    places.dedup();
+    places.into_iter().filter_map(|at| by_work.get(at)).map(|c| c.setting).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use quarry_indexer::Lists;
+
+    use super::*;
+    use crate::choose::{Shape, choose};
+    use crate::observed::Factors;
+    use crate::testing::built;
+    use crate::topics::Random;
+
+    /// Tells time from what was done, at times by hand; and what else the machine does.
+    struct ByHand {
+        random: Random,
+        /// Of so many laps of a hundred others take part of the processor.
+        disturbed: usize,
+        /// All laps take so many times as long.
+        slow: f64,
     }
 
-    /// Points of a method that has postings over `rows` rows and candidates.
-    fn grid(
-        &self,
-        method: Method,
-        candidates: usize,
-        rows: usize,
-        exact: &[SegmentHits],
-    ) -> Result<Vec<Point>, SearchError> {
-        let mut points = Vec::new();
-        let mut postings = (rows / 50).max(1000);
-        let step = if self.params.k.get() <= KS[0] { STEP } else { LARGE_STEP };
-        let mut enough = false;
-        while postings < 4 * rows && !enough {
-            // Many results take many documents as it is; clusters of them may be too few.
-            let both = self.params.k.get() <= 100 || method == Method::Clusters;
-            let shares: &[usize] = if both { &CANDIDATES } else { &[10] };
-            for share in shares {
-                let setting = Setting {
-                    postings: u32::try_from(postings).ok(),
-                    candidates: u32::try_from(candidates * share / 10).ok(),
-                    ..Setting::default()
+    fn true_micros(method: Method, did: &Stats) -> f64 {
+        let (query, posting, document, block) = match method {
+            Method::Impact => (6.0, 0.002, 0.1, 0.0),
+            Method::Clusters => (5.0, 0.001, 0.07, 0.0),
+            Method::Seismic => (900.0, 0.0, 0.1, 0.02),
+            _ => (90.0, 0.003, 0.1, 0.0),
+        };
+        query
+            + posting * did.postings as f64
+            + document * did.documents_scored as f64
+            + block * did.blocks_estimated as f64
+    }
+
+    impl Stopwatch for ByHand {
+        fn lap(
+            &mut self,
+            method: Method,
+            run: &mut dyn FnMut() -> Result<Stats, SearchError>,
+        ) -> Result<(f64, Stats), SearchError> {
+            let did = run()?;
+            let mut micros = true_micros(method, &did) * self.slow;
+            if self.random.below(100) < self.disturbed {
+                micros *= 1.0 + self.random.below(3_000) as f64 / 100.0;
+            }
+            Ok((micros, did))
+        }
+    }
+
+    /// Documents of 40 topics with terms of their own, and queries of some words of a topic.
+    fn collection(folder: &std::path::Path) -> (Searcher, Vec<SparseVector>) {
+        let mut random = Random(3);
+        let mut vector = |terms: usize, topic: usize| {
+            let mut pairs: Vec<(u32, f32)> = Vec::new();
+            for _ in 0..terms {
+                let near = random.below(3) > 0;
+                let term = if near { topic * 20 + random.below(20) } else { random.below(800) };
+                pairs.push((u32::try_from(term).unwrap(), 1.0 + random.below(200) as f32));
+            }
+            pairs.sort_by_key(|p| p.0);
+            pairs.dedup_by_key(|p| p.0);
+            SparseVector::from_pairs(pairs).unwrap()
+        };
+        let documents: Vec<_> = (0..4_000).map(|n| (n.to_string(), vector(30, n % 40))).collect();
+        let queries = (0..40).map(|n| vector(12, n)).collect();
+        let lists = Lists::These { impact: true, seismic: true, clusters: true };
+        (built(folder, lists, documents.into_iter()), queries)
+    }
+
+    fn measured(searcher: &Searcher, queries: &[SparseVector], by: (usize, f64)) -> Calibration {
+        let mut watch = ByHand { random: Random(7), disturbed: by.0, slow: by.1 };
+        let asked = Asked::Given("by hand", queries);
+        let tables = calibrate_by(searcher, asked, 5, &mut watch, &|_, _| {}).unwrap();
+        tables.into_iter().next().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_table_is_counts_times_units_and_no_load_changes_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let (searcher, queries) = collection(folder.path());
+        let quiet = measured(&searcher, &queries, (0, 1.0));
+        let methods: Vec<&str> = quiet.units.iter().map(|u| u.method.as_str()).collect();
+        assert_eq!(methods, ["exact", "impact", "clusters", "seismic"]);
+        for curve in &quiet.curves {
+            let units = quiet.units.iter().find(|u| u.method == curve.method).unwrap();
+            for point in &curve.points {
+                let work = point.work.unwrap();
+                assert_eq!(point.micros, units.micros(&work));
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "counts"
+                )]
+                let did = Stats {
+                    documents_scored: work.documents.round() as u64,
+                    blocks_estimated: work.blocks.round() as u64,
+                    blocks_visited: 0,
+                    postings: work.postings.round() as u64,
                 };
-                let point = self.point(method, setting, exact)?;
-                points.push(point);
-                enough |= point.overlap >= ENOUGH;
+                let truth = true_micros(Method::named(&curve.method).unwrap(), &did);
+                let ratio = point.micros / truth;
+                assert!((0.9..1.1).contains(&ratio), "{ratio} of {} {point:?}", curve.method);
             }
-            postings = postings * step / 100;
+            assert!(curve.points.windows(2).all(|w| w[0].micros <= w[1].micros));
+            assert!(curve.points.windows(2).all(|w| w[0].overlap < w[1].overlap));
         }
-        level(&mut points);
-        Ok(points)
+        // Half of all laps disturbed, up to 31 times as long; and a machine that is always slow.
+        for load in [(50, 1.0), (0, 2.5), (30, 2.5)] {
+            let busy = measured(&searcher, &queries, load);
+            for k in [10, 100, 1_000] {
+                for overlap in [0.9, 0.95, 0.97, 0.99] {
+                    for only in [None, Some(Method::Impact), Some(Method::Clusters)] {
+                        let k = NonZeroUsize::new(k).unwrap();
+                        let params = SparseParams { overlap, ..SparseParams::new(k) };
+                        let plan = |table: &Calibration| {
+                            let shape = Shape::of(&queries[0]);
+                            let found = choose(table, &params, &shape, only, &Factors::NONE);
+                            found.map(|(curve, point)| (curve.method.clone(), point.setting))
+                        };
+                        assert_eq!(plan(&busy), plan(&quiet), "{load:?} {k} {overlap} {only:?}");
+                    }
+                }
+            }
+        }
     }
 
-    fn point(
-        &self,
-        method: Method,
-        setting: Setting,
-        exact: &[SegmentHits],
-    ) -> Result<Point, SearchError> {
-        let rows = self.segment.1.documents().len();
-        let plan = plan::with(method, &self.params, setting, rows);
-        let found = self.all(plan)?;
-        let overlap = mean_by(&found, exact, |hits| hits.iter().map(|h| h.0).collect());
-        Ok(Point { setting, overlap, micros: self.time(plan)? })
+    #[test]
+    fn small_segments_are_measured_and_tiny_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (searcher, queries) = collection(folder.path());
+        assert!(searcher.index().segments()[0].entry().rows < quarry_index::seismic::SMALL_SEGMENT);
+        let table = measured(&searcher, &queries, (0, 1.0));
+        assert_eq!(table.curves.len(), 12, "four methods, three k");
+        let folder = tempfile::tempdir().unwrap();
+        let few = (0..200u32).map(|n| {
+            (n.to_string(), SparseVector::from_pairs([(n % 9, 1.0), (9 + n, 2.0)]).unwrap())
+        });
+        let searcher = built(folder.path(), Lists::IMPACT, few);
+        let tables = calibrate(&searcher, Asked::Made(None), 5, &|_, _| {}).unwrap();
+        assert_eq!(tables, [None]);
     }
 }

@@ -1,7 +1,7 @@
 //! Why a search has no answer. A failed search is never an empty ranking.
 
 use quarry_index::IndexError;
-use quarry_vectors::VectorError;
+use quarry_vectors::{EncodeError, VectorError};
 
 /// Any failure of a search.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum SearchError {
         "this index has no sparse channel: it was built without an encoder and without vectors"
     )]
     NoSparse,
+    /// The query side could not encode a text.
+    #[error("encoding a made query: {0}")]
+    Encode(EncodeError),
     /// The index has no text.
     #[error("this index has no text: BM25 and stored documents need a collection with texts")]
     NoText,

@@ -2,15 +2,19 @@
 
 mod bm25;
 mod calibrate;
+mod choose;
 mod collect;
+mod costs;
 mod error;
 mod filter;
 mod filter_query;
 pub mod filter_syntax;
 mod filter_values;
+mod grid;
 mod impact;
 mod kernels;
 mod made;
+mod observed;
 mod origins;
 mod outcome;
 mod overlap;
@@ -23,9 +27,12 @@ mod rows;
 mod scan;
 mod searcher;
 mod seismic;
+#[cfg(test)]
+mod testing;
+mod topics;
 mod wide;
 
-pub use calibrate::calibrate;
+pub use calibrate::{Asked, calibrate};
 pub use error::SearchError;
 pub use filter::Filter;
 pub use kernels::Kernels;

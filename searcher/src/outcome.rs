@@ -34,6 +34,16 @@ pub struct Stats {
     pub postings: u64,
 }
 
+impl Stats {
+    /// Adds what another search did.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.documents_scored += other.documents_scored;
+        self.blocks_estimated += other.blocks_estimated;
+        self.blocks_visited += other.blocks_visited;
+        self.postings += other.postings;
+    }
+}
+
 /// Hits, best first, and how they were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {

@@ -1,15 +1,14 @@
 //! Which method, with which knobs, for a query over one segment.
 //!
 //! 1. exact, where the segment is small, where the target is 1, or where nothing was built
-//! 2. of the segment's own measurements, those of the nearest kind of query and the next larger k
-//! 3. of each method the cheapest point that meets the target (postings are
-//!    interpolated between two points); of the methods the cheapest
+//! 2. what costs least at the target by the segment's own measurements (`choose.rs`)
 //!
 //! With a filter, the k-th of the allowed documents stands about as deep in the whole ranking as the
 //! filter is narrow: the plan is that of a larger k, with candidates for the allowed share. Where
 //! scoring each allowed document costs less, that is done.
 //!
-//! What the caller set stands; without measurements the defaults stand in.
+//! What the caller set stands. Without measurements the defaults stand in; over a small segment, such
+//! as a few added documents are, a method that was named leaves nothing out instead: no target is missed.
 
 use std::num::NonZeroUsize;
 
@@ -17,13 +16,17 @@ use quarry_index::Segment;
 use quarry_index::calibration::{Calibration, Curve, Point, Setting};
 use quarry_index::seismic::SMALL_SEGMENT;
 
+use crate::choose::{Shape, choose};
 use crate::impact::approximate;
+use crate::observed::Factors;
 use crate::params::{Method, SparseParams};
 use crate::seismic;
 
 /// Default knobs.
 const QUERY_CUT: u32 = 10;
 const HEAP_FACTOR: f32 = 0.7;
+/// One with which next to no block is left out.
+const LEAST_HEAP_FACTOR: f32 = 0.01;
 /// Postings are a share of the segment's documents, but not fewer than this.
 const LEAST_POSTINGS: usize = 20_000;
 const DOCUMENTS_PER_POSTING: usize = 6;
@@ -60,37 +63,122 @@ impl Plan {
     }
 }
 
-/// Plans a query of `terms` terms over a segment of which `allowed` rows may be found.
-pub(crate) fn plan(
-    segment: &Segment,
-    params: &SparseParams,
-    terms: usize,
-    allowed: Option<usize>,
-) -> Plan {
-    match allowed {
-        Some(allowed) => filtered(segment, params, terms, allowed),
-        None => unfiltered(segment, params, terms),
+/// A plan, with the microseconds that its segment's table says it takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) micros: Option<f64>,
+}
+
+/// What of a segment a plan depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) rows: usize,
+    /// Which lists there are.
+    pub(crate) impact: bool,
+    pub(crate) clusters: bool,
+    pub(crate) seismic: bool,
+    pub(crate) table: Option<&'a Calibration>,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(segment: &'a Segment) -> Self {
+        Self {
+            rows: segment.documents().len(),
+            impact: segment.impact().is_some(),
+            clusters: segment.clusters().is_some(),
+            seismic: segment.seismic().is_some(),
+            table: segment.calibration(),
+        }
+    }
+
+    /// Whether there is anything but the exact search to choose.
+    pub(crate) fn has_lists(&self) -> bool {
+        self.impact || self.clusters || self.seismic
+    }
+
+    pub(crate) fn is_small(&self) -> bool {
+        u64::try_from(self.rows).is_ok_and(|rows| rows <= SMALL_SEGMENT)
     }
 }
 
-fn unfiltered(segment: &Segment, params: &SparseParams, terms: usize) -> Plan {
-    let table = segment.calibration();
-    let (method, measured) = match params.method {
-        Method::Auto => auto(segment, params, terms),
-        method => (method, table.and_then(|t| choose(t, params, terms, Some(method)))),
-    };
-    let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
-    with(method, params, knobs, segment.documents().len())
+/// Plans a query over a segment of which `allowed` rows may be found.
+pub(crate) fn plan(
+    facts: &Facts<'_>,
+    params: &SparseParams,
+    shape: &Shape,
+    allowed: Option<usize>,
+    factors: &Factors,
+) -> Planned {
+    match allowed {
+        Some(allowed) => {
+            let plan = filtered(facts, params, shape, allowed);
+            Planned { plan, micros: None }
+        }
+        None => unfiltered(facts, params, shape, factors),
+    }
 }
 
-fn filtered(segment: &Segment, params: &SparseParams, terms: usize, allowed: usize) -> Plan {
-    let rows = segment.documents().len();
+fn unfiltered(
+    facts: &Facts<'_>,
+    params: &SparseParams,
+    shape: &Shape,
+    factors: &Factors,
+) -> Planned {
+    let (method, measured) = match params.method {
+        Method::Auto => auto(facts, params, shape, factors),
+        method => {
+            let found =
+                facts.table.and_then(|t| choose(t, params, shape, Some(method), &Factors::NONE));
+            (method, found)
+        }
+    };
+    let knobs = match measured {
+        Some((_, point)) => point.setting,
+        None if facts.is_small() => all_of(facts.rows),
+        None => Setting::default(),
+    };
+    // What a search of these knobs took says nothing of others.
+    let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
+    let micros = measured.map(|m| m.1.micros).filter(|_| !own && params.heap_factor.is_none());
+    Planned { plan: with(method, params, knobs, facts.rows), micros }
+}
+
+/// The overlap that a plan without a filter promises; `None` where nothing was measured, and there is a
+/// choice.
+pub(crate) fn promise(facts: &Facts<'_>, params: &SparseParams, shape: &Shape) -> Option<f64> {
+    let exact = matches!(params.method, Method::Exact | Method::Scan);
+    let complete = facts.table.is_none() && params.method != Method::Seismic;
+    let all = facts.is_small() && (params.method == Method::Auto || complete);
+    if exact || all || !facts.has_lists() {
+        return Some(1.0);
+    }
+    let only = Some(params.method).filter(|method| *method != Method::Auto);
+    let found = facts.table.map(|table| choose(table, params, shape, only, &Factors::NONE))?;
+    // Without a point for the target there is the exact search.
+    Some(found.map_or(1.0, |(_, point)| point.overlap))
+}
+
+/// Knobs that leave nothing out of a segment of `rows` rows.
+fn all_of(rows: usize) -> Setting {
+    Setting {
+        postings: Some(u32::MAX),
+        candidates: u32::try_from(rows).ok(),
+        query_cut: Some(u32::MAX),
+        heap_factor: Some(LEAST_HEAP_FACTOR),
+        kept: Some(1.0),
+    }
+}
+
+fn filtered(facts: &Facts<'_>, params: &SparseParams, shape: &Shape, allowed: usize) -> Plan {
+    let rows = facts.rows;
+    let none = &Factors::NONE;
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let (share, scan) =
         (allowed as f64 / rows.max(1) as f64, allowed as f64 * MICROS_A_ROW_SCANNED);
     let exact = || {
-        let measured = segment.calibration().and_then(|t| {
-            choose(t, params, terms, Some(Method::Exact)).map(|(_, point)| point.micros)
+        let measured = facts.table.and_then(|t| {
+            choose(t, params, shape, Some(Method::Exact), none).map(|(_, point)| point.micros)
         });
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let micros = measured.unwrap_or(rows as f64 * MICROS_A_ROW_PROVEN);
@@ -102,7 +190,7 @@ fn filtered(segment: &Segment, params: &SparseParams, terms: usize, allowed: usi
     };
     let deep = SparseParams { k: deeper(params.k), ..*params };
     let (plan, micros) = match params.method {
-        Method::Auto => match auto(segment, &deep, terms) {
+        Method::Auto => match auto(facts, &deep, shape, none) {
             (Method::Exact, _) => return exact(),
             (method, measured) => {
                 let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
@@ -110,7 +198,7 @@ fn filtered(segment: &Segment, params: &SparseParams, terms: usize, allowed: usi
             }
         },
         Method::Exact => return exact(),
-        _ => (unfiltered(segment, &deep, terms), None),
+        _ => (unfiltered(facts, &deep, shape, none).plan, None),
     };
     if micros.is_some_and(|micros| scan < micros) {
         return Plan::Scan;
@@ -144,6 +232,8 @@ pub(crate) fn with(
     let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
     let planned = |n: Option<u32>| n.map(|n| n as usize);
     let postings = set(params.postings).or(planned(knobs.postings));
+    // Who says how many wants so many.
+    let kept = |own: bool| if own { 0.0 } else { knobs.kept.unwrap_or(0.0) };
     let candidates = set(params.candidates).or(planned(knobs.candidates));
     let k = params.k.get();
     match method {
@@ -151,16 +241,19 @@ pub(crate) fn with(
         Method::Scan => Plan::Scan,
         Method::Impact => Plan::Impact(approximate::Setting {
             postings: postings.unwrap_or(default_postings(documents)),
+            kept: kept(params.postings.is_some()),
             candidates: candidates.unwrap_or_else(|| candidates_for(k)),
         }),
         Method::Clusters => Plan::Clusters(approximate::Setting {
             postings: postings.unwrap_or(default_postings(documents)),
+            kept: kept(params.postings.is_some()),
             candidates: candidates.unwrap_or_else(|| clusters_for(k)),
         }),
         Method::Seismic => Plan::Seismic(seismic::Setting {
             query_cut: params
                 .query_cut
                 .map_or(knobs.query_cut.unwrap_or(QUERY_CUT) as usize, NonZeroUsize::get),
+            kept: kept(params.query_cut.is_some()),
             heap_factor: params.heap_factor.or(knobs.heap_factor).unwrap_or(HEAP_FACTOR),
         }),
     }
@@ -182,24 +275,25 @@ pub(crate) fn candidates_for(k: usize) -> usize {
 }
 
 fn auto<'a>(
-    segment: &'a Segment,
+    facts: &Facts<'a>,
     params: &SparseParams,
-    terms: usize,
+    shape: &Shape,
+    factors: &Factors,
 ) -> (Method, Option<(&'a Curve, Point)>) {
-    if !has_lists(segment) || params.overlap >= 1.0 || segment.entry().rows <= SMALL_SEGMENT {
+    if !facts.has_lists() || params.overlap >= 1.0 || facts.is_small() {
         return (Method::Exact, None);
     }
-    if let Some(table) = segment.calibration() {
-        let best = choose(table, params, terms, None);
+    if let Some(table) = facts.table {
+        let best = choose(table, params, shape, None, factors);
         // A table that promises nothing at this target leaves the exact search.
         return match best.and_then(|b| Method::named(&b.0.method).map(|m| (m, b))) {
             Some((method, best)) => (method, Some(best)),
             None => (Method::Exact, None),
         };
     }
-    let method = if segment.impact().is_some() {
+    let method = if facts.impact {
         Method::Impact
-    } else if segment.clusters().is_some() {
+    } else if facts.clusters {
         Method::Clusters
     } else {
         Method::Seismic
@@ -207,81 +301,161 @@ fn auto<'a>(
     (method, None)
 }
 
-/// Whether there is anything but the exact search to choose.
-pub(crate) fn has_lists(segment: &Segment) -> bool {
-    segment.impact().is_some() || segment.seismic().is_some() || segment.clusters().is_some()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
-/// The cheapest point that meets the target, of one method or of all. When a single method has no
-/// such point, its most accurate one.
-fn choose<'a>(
-    table: &'a Calibration,
-    params: &SparseParams,
-    terms: usize,
-    only: Option<Method>,
-) -> Option<(&'a Curve, Point)> {
-    let curves = || {
-        table
-            .curves
-            .iter()
-            .filter(|c| !c.points.is_empty() && only.is_none_or(|m| m.name() == c.method))
-    };
-    let k = u32::try_from(params.k.get()).unwrap_or(u32::MAX);
-    // The next larger k that was measured, or the largest.
-    let k = curves().map(|c| c.k).filter(|measured| *measured >= k).min();
-    let k = k.or_else(|| curves().map(|c| c.k).max())?;
-    #[expect(clippy::cast_precision_loss, reason = "a distance")]
-    let distance = |c: &Curve| ((terms.max(1) as f64) / c.query_terms.max(1.0)).ln().abs();
-    let nearest = curves()
-        .filter(|c| c.k == k)
-        .min_by(|a, b| distance(a).total_cmp(&distance(b)))?
-        .query_terms;
-    let near = || curves().filter(|c| c.k == k && c.query_terms.total_cmp(&nearest).is_eq());
-    let target = f64::from(params.overlap);
-    let cheapest = near()
-        .filter_map(|c| meet(c, target).map(|p| (c, p)))
-        .min_by(|a, b| a.1.micros.total_cmp(&b.1.micros));
-    cheapest.or_else(|| {
-        let most = |c: &'a Curve| c.points.iter().max_by(|a, b| a.overlap.total_cmp(&b.overlap));
-        only.and_then(|_| near().find_map(|c| most(c).map(|p| (c, *p))))
-    })
-}
+    use super::*;
 
-/// The cheapest point of a curve that meets the target.
-fn meet(curve: &Curve, target: f64) -> Option<Point> {
-    let at = curve
-        .points
-        .iter()
-        .enumerate()
-        .filter(|(_, p)| p.overlap >= target)
-        .min_by(|a, b| a.1.micros.total_cmp(&b.1.micros))?;
-    let (at, above) = at;
-    let below = at.checked_sub(1).map(|before| curve.points[before]);
-    Some(match below {
-        Some(below) if below.overlap < target => between(below, *above, target),
-        _ => *above,
-    })
-}
+    const ROWS: usize = 100_000;
+    const SHAPE: Shape = Shape { terms: 20.0, even_terms: 20.0 };
 
-/// Postings between two points that differ only in them, as far as the target lies between.
-fn between(below: Point, above: Point, target: f64) -> Point {
-    let (Some(low), Some(high)) = (below.setting.postings, above.setting.postings) else {
-        return above;
-    };
-    if below.setting.candidates != above.setting.candidates || low >= high {
-        return above;
+    fn point(postings: u32, candidates: u32, overlap: f64, micros: f64) -> Point {
+        let setting = Setting {
+            postings: Some(postings),
+            candidates: Some(candidates),
+            query_cut: Some(postings / 1_000),
+            heap_factor: Some(0.8),
+            kept: Some(0.6),
+        };
+        Point { setting, overlap, micros, work: None }
     }
-    let share = (target - below.overlap) / (above.overlap - below.overlap);
-    let mix = |a: f64, b: f64| a + (b - a) * share;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between two numbers of 32 bits"
-    )]
-    let postings = mix(f64::from(low), f64::from(high)).ceil() as u32;
-    Point {
-        setting: Setting { postings: Some(postings), ..above.setting },
-        overlap: target,
-        micros: mix(below.micros, above.micros),
+
+    /// For k 10, 100 and 1,000 k times as many postings and candidates.
+    fn table() -> Calibration {
+        let mut curves = Vec::new();
+        for k in [10, 100, 1_000] {
+            let of = |method: &str, points: Vec<Point>| Curve {
+                method: method.to_owned(),
+                k,
+                query_terms: 20.0,
+                even_terms: Some(20.0),
+                points,
+            };
+            curves.push(of("exact", vec![point(0, 0, 1.0, 10_000.0)]));
+            let impact = [(0.90, 1), (0.95, 2), (0.99, 4)];
+            let impact = impact.map(|(overlap, times)| {
+                point(1_000 * k * times, 6 * k * times, overlap, f64::from(k * times))
+            });
+            curves.push(of("impact", impact.to_vec()));
+            curves.push(of("seismic", vec![point(8_000, 0, 0.97, f64::from(90 * k))]));
+        }
+        Calibration {
+            source: "by hand".into(),
+            queries: 1,
+            kernels: "scalar".into(),
+            units: Vec::new(),
+            curves,
+        }
+    }
+
+    fn facts(rows: usize, table: Option<&Calibration>) -> Facts<'_> {
+        Facts { rows, impact: true, clusters: false, seismic: true, table }
+    }
+
+    fn asked(method: Method, overlap: f32, k: usize) -> SparseParams {
+        SparseParams { method, overlap, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) }
+    }
+
+    fn planned(facts: &Facts<'_>, params: &SparseParams, allowed: Option<usize>) -> Plan {
+        plan(facts, params, &SHAPE, allowed, &Factors::NONE).plan
+    }
+
+    fn impact(plan: Plan) -> approximate::Setting {
+        let Plan::Impact(setting) = plan else { panic!("{plan:?}") };
+        setting
+    }
+
+    #[test]
+    fn the_plan_follows_the_overlap_wanted() {
+        let table = table();
+        let facts = facts(ROWS, Some(&table));
+        for method in [Method::Auto, Method::Impact] {
+            let postings = |overlap| {
+                let setting = impact(planned(&facts, &asked(method, overlap, 10), None));
+                assert_eq!(setting.kept, 0.6);
+                (setting.postings, setting.candidates)
+            };
+            assert_eq!(postings(0.90), (10_000, 60));
+            assert_eq!(postings(0.95), (20_000, 120));
+            assert_eq!(postings(0.99), (40_000, 240));
+        }
+        assert_eq!(planned(&facts, &asked(Method::Auto, 0.995, 10), None), Plan::Exact);
+        assert_eq!(planned(&facts, &asked(Method::Auto, 1.0, 10), None), Plan::Exact);
+        assert_eq!(planned(&facts, &asked(Method::Scan, 0.9, 10), None), Plan::Scan);
+        let seismic = planned(&facts, &asked(Method::Seismic, 0.9, 10), None);
+        let want = seismic::Setting { query_cut: 8, heap_factor: 0.8, kept: 0.6 };
+        assert_eq!(seismic, Plan::Seismic(want));
+    }
+
+    #[test]
+    fn what_the_caller_sets_stands() {
+        let table = table();
+        let facts = facts(ROWS, Some(&table));
+        let own = SparseParams {
+            postings: NonZeroUsize::new(77),
+            query_cut: NonZeroUsize::new(2),
+            ..asked(Method::Impact, 0.95, 10)
+        };
+        let found = plan(&facts, &own, &SHAPE, None, &Factors::NONE);
+        let setting = impact(found.plan);
+        assert_eq!((setting.postings, setting.kept, setting.candidates), (77, 0.0, 120));
+        assert_eq!(found.micros, None, "what it takes says nothing of the table");
+        let seismic = SparseParams { method: Method::Seismic, ..own };
+        let want = seismic::Setting { query_cut: 2, heap_factor: 0.8, kept: 0.0 };
+        assert_eq!(planned(&facts, &seismic, None), Plan::Seismic(want));
+        let not_own = plan(&facts, &asked(Method::Impact, 0.95, 10), &SHAPE, None, &Factors::NONE);
+        assert_eq!(not_own.micros, Some(20.0));
+    }
+
+    #[test]
+    fn without_measurements() {
+        let unmeasured = facts(ROWS, None);
+        let setting = impact(planned(&unmeasured, &asked(Method::Auto, 0.9, 10), None));
+        assert_eq!((setting.postings, setting.candidates), (20_000, 100));
+        // A small segment: exact, and by name nothing is left out.
+        let small = facts(10_000, None);
+        assert_eq!(planned(&small, &asked(Method::Auto, 0.9, 10), None), Plan::Exact);
+        let setting = impact(planned(&small, &asked(Method::Impact, 0.9, 10), None));
+        assert_eq!((setting.kept, setting.candidates), (1.0, 10_000));
+        let Plan::Seismic(setting) = planned(&small, &asked(Method::Seismic, 0.9, 10), None) else {
+            panic!("not by seismic");
+        };
+        assert_eq!(setting.kept, 1.0);
+        // One that was measured is planned as others are.
+        let table = table();
+        let measured = facts(10_000, Some(&table));
+        let setting = impact(planned(&measured, &asked(Method::Impact, 0.9, 10), None));
+        assert_eq!((setting.postings, setting.candidates), (10_000, 60));
+        let bare = Facts { impact: false, seismic: false, ..unmeasured };
+        assert_eq!(planned(&bare, &asked(Method::Auto, 0.9, 10), None), Plan::Exact);
+    }
+
+    #[test]
+    fn a_filtered_plan_is_that_of_a_larger_k() {
+        let table = table();
+        let facts = facts(ROWS, Some(&table));
+        for method in [Method::Auto, Method::Impact] {
+            let params = asked(method, 0.90, 10);
+            let setting = |allowed| impact(planned(&facts, &params, Some(allowed)));
+            // All rows but some: k 10 needs 11 of all, which the table has as k 100.
+            assert_eq!(setting(ROWS).postings, 10_000);
+            assert_eq!(setting(ROWS - 1_000).postings, 100_000);
+            assert_eq!(setting(ROWS / 10).postings, 100_000);
+            if method == Method::Impact {
+                assert_eq!(setting(ROWS / 20).postings, 1_000_000);
+            }
+            // Of its 600 candidates a half is allowed; fewer than k needs are not taken.
+            assert_eq!(setting(ROWS / 2).candidates, 300);
+            assert_eq!(setting(ROWS / 10).candidates, 90);
+        }
+        // So few rows that each is scored.
+        let few = planned(&facts, &asked(Method::Auto, 0.90, 10), Some(300));
+        assert_eq!(few, Plan::Scan);
+        assert_eq!(planned(&facts, &asked(Method::Exact, 0.90, 10), Some(300)), Plan::Scan);
+        let most = planned(&facts, &asked(Method::Exact, 0.90, 10), Some(ROWS));
+        assert_eq!(most, Plan::Scan, "6 ms to score all, 10 ms to prove");
+        let dear = Facts { rows: 1_000_000, ..facts };
+        assert_eq!(planned(&dear, &asked(Method::Exact, 0.9, 10), Some(1_000_000)), Plan::Exact);
     }
 }

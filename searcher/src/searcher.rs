@@ -1,6 +1,7 @@
 //! One interface over all methods and all segments of an open index.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quarry_index::forward::ForwardIndex;
 use quarry_index::impact::ImpactLists;
@@ -10,13 +11,15 @@ use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId};
 use rayon::prelude::*;
 
 use crate::bm25::{self, Bm25Query};
+use crate::choose::Shape;
 use crate::filter::{Filter, live};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
+use crate::observed::{Factors, Observed};
 use crate::origins::Origins;
 use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
-use crate::plan::{Plan, plan};
+use crate::plan::{Facts, Plan, Planned, plan, promise};
 use crate::query::{FixedQuery, QueryTable, Scorer};
 use crate::rows::RowSet;
 use crate::seismic::{self, SeismicScratch};
@@ -36,13 +39,16 @@ struct Scratch {
 struct Asked<'a> {
     vector: &'a SparseVector,
     fixed: FixedQuery,
+    /// What it is like, for its plan.
+    shape: Shape,
     /// Whether its weights lie too far apart for fixed point.
     uneven: bool,
 }
 
 impl<'a> Asked<'a> {
     fn new(vector: &'a SparseVector) -> Self {
-        Self { vector, fixed: FixedQuery::new(vector), uneven: is_uneven(vector) }
+        let (fixed, shape) = (FixedQuery::new(vector), Shape::of(vector));
+        Self { vector, fixed, shape, uneven: is_uneven(vector) }
     }
 
     fn meeting(&self, forward: &ForwardIndex) -> Meeting {
@@ -75,11 +81,22 @@ impl At<'_> {
     }
 }
 
+/// What one segment gave to one query by one plan.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) hits: SegmentHits,
+    pub(crate) stats: Stats,
+    /// The share of the query that was kept (`Setting::kept` of the index's calibration).
+    pub(crate) kept: f32,
+}
+
 /// Answers queries over one open generation. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Searcher {
     index: Arc<Index>,
     kernels: Kernels,
+    /// What searches cost here and now, where that is to correct the tables.
+    observed: Option<Observed>,
     /// Of each segment the rows that are not deleted.
     live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
@@ -90,7 +107,16 @@ impl Searcher {
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
         let live = index.segments().iter().map(live).collect();
-        Self { index, kernels: Kernels::detect(), live, scratch: Mutex::new(Vec::new()) }
+        let (kernels, scratch) = (Kernels::detect(), Mutex::new(Vec::new()));
+        Self { index, kernels, observed: None, live, scratch }
+    }
+
+    /// The same, correcting what the index's tables say of costs by what its own searches take: for
+    /// many searches, as a server makes them. Which method `auto` takes then depends on the machine's
+    /// load, whatever it was when the index was measured. Nothing is written.
+    #[must_use]
+    pub fn observing(self) -> Self {
+        Self { observed: Some(Observed::default()), ..self }
     }
 
     /// The same with other instructions than the best of this processor, to compare them. More than
@@ -170,6 +196,7 @@ impl Searcher {
         (params, filter): (&SparseParams, Option<&Filter>),
         scratch: &mut Scratch,
     ) -> Result<Outcome, SearchError> {
+        let factors = self.observed.as_ref().map_or(Factors::NONE, Observed::factors);
         let mut stats = Stats::default();
         let mut hits = Vec::new();
         let mut method = (0, Method::Exact);
@@ -188,28 +215,43 @@ impl Searcher {
                 continue;
             }
             let at = At { number, segment, allowed: self.allowed(number, filter) };
-            let terms = query.fixed.terms().len();
             let forward = segment.forward().ok_or(SearchError::NoSparse)?;
-            let plan = plan(segment, params, terms, at.allowed.map(RowSet::len));
-            let plan = query.planned(plan, forward);
+            let facts = Facts::of(segment);
+            let shape = &query.shape;
+            let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
+            let plan = query.planned(planned.plan, forward);
+            // What is done in its place says nothing of it.
+            let micros = planned.micros.filter(|_| plan == planned.plan);
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
             }
+            // One whose rows are all candidates has nothing to share.
             if let Plan::Impact(setting) = plan
+                && setting.candidates < facts.rows
                 && query.meeting(forward) == Meeting::Narrow
             {
-                together.push((at, setting));
+                together.push((at, setting, micros));
                 continue;
             }
-            let mut found = self.segment(&at, plan, query, params, (scratch, &mut stats))?;
+            let mut found = self.timed(Planned { plan, micros }, || {
+                self.segment(&at, plan, query, params, (scratch, &mut stats))
+            })?;
             if at.lacks(found.len(), k) && !matches!(plan, Plan::Exact | Plan::Scan) {
                 found = self.segment(&at, Plan::Exact, query, params, (scratch, &mut stats))?;
             }
             add(&at, found);
         }
-        together.sort_by_key(|(at, _)| std::cmp::Reverse(at.segment.documents().len()));
-        let found = self.together(&together, &query.fixed, params, (scratch, &mut stats))?;
+        together.sort_by_key(|(at, ..)| std::cmp::Reverse(at.segment.documents().len()));
+        let micros = together.iter().map(|t| t.2).sum::<Option<f64>>();
+        let together: Vec<_> = together.into_iter().map(|t| (t.0, t.1)).collect();
+        let found = match together.first() {
+            Some((_, setting)) => self
+                .timed(Planned { plan: Plan::Impact(*setting), micros }, || {
+                    self.together(&together, &query.fixed, params, (scratch, &mut stats))
+                })?,
+            None => Vec::new(),
+        };
         let all: usize = found.iter().map(Vec::len).sum();
         for ((at, _), mut found) in together.iter().zip(found) {
             if all < k && at.lacks(found.len(), k) {
@@ -218,6 +260,21 @@ impl Searcher {
             add(at, found);
         }
         Ok(Outcome { hits: self.merge(hits, k), method: method.1, stats })
+    }
+
+    /// Runs what was planned, and takes in how long it took where that is to correct tables.
+    fn timed<T>(
+        &self,
+        planned: Planned,
+        run: impl FnOnce() -> Result<T, SearchError>,
+    ) -> Result<T, SearchError> {
+        let Some((observed, micros)) = self.observed.as_ref().zip(planned.micros) else {
+            return run();
+        };
+        let started = Instant::now();
+        let found = run()?;
+        observed.saw(planned.plan.method(), started.elapsed().as_secs_f64() * 1e6, micros);
+        Ok(found)
     }
 
     /// The approximate search over impact-ordered lists of several segments, by descending rows.
@@ -240,13 +297,8 @@ impl Searcher {
             let scorer = Scorer::Narrow(table, unit);
             targets.push(self.target(at, (forward, lists), (scorer, unit), params));
         }
-        // Each segment's own candidates would find its own k best. Of all together fewer are enough:
-        // measured for ten segments, the square root of their number times as many as for one.
-        let most = segments.iter().map(|(_, s)| s.candidates).max().unwrap_or_default();
-        let setting = approximate::Setting {
-            postings: segments.iter().map(|(_, s)| s.postings).fold(0, usize::saturating_add),
-            candidates: most.saturating_mul((segments.len() * 100).isqrt()) / 10,
-        };
+        let settings: Vec<_> = segments.iter().map(|(_, setting)| *setting).collect();
+        let setting = approximate::Setting::of_all(&settings);
         approximate::search(&targets, query, (params.k.get(), setting), impact, stats)
     }
 
@@ -279,7 +331,7 @@ impl Searcher {
         plan: Plan,
         query: &SparseVector,
         params: &SparseParams,
-    ) -> Result<SegmentHits, SearchError> {
+    ) -> Result<Found, SearchError> {
         self.planned_among(segment, plan, query, params, self.allowed(segment.0, None))
     }
 
@@ -291,7 +343,7 @@ impl Searcher {
         query: &SparseVector,
         params: &SparseParams,
         allowed: Option<&RowSet>,
-    ) -> Result<SegmentHits, SearchError> {
+    ) -> Result<Found, SearchError> {
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
         let query = Asked::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
@@ -299,11 +351,14 @@ impl Searcher {
         let mut stats = Stats::default();
         let (number, segment) = segment;
         let at = At { number, segment, allowed };
-        let found = self.segment(&at, plan, &query, params, (&mut scratch, &mut stats));
-        if found.is_ok() {
-            self.give_back(scratch);
-        }
-        found
+        let hits = self.segment(&at, plan, &query, params, (&mut scratch, &mut stats))?;
+        let kept = match plan {
+            Plan::Impact(_) | Plan::Clusters(_) => scratch.impact.kept,
+            Plan::Seismic(setting) => seismic::cut(&query.fixed, setting).1,
+            Plan::Exact | Plan::Scan => 1.0,
+        };
+        self.give_back(scratch);
+        Ok(Found { hits, stats, kept })
     }
 
     /// The rows of a segment that may be found; all of them without.
@@ -380,6 +435,15 @@ impl Searcher {
                 }
             },
         }
+    }
+
+    /// The overlap that the index's measurements promise of a search: its target, unless the method that
+    /// it names reaches less. `None` where a segment with a choice was not measured.
+    #[must_use]
+    pub fn promised(&self, query: &SparseVector, params: &SparseParams) -> Option<f64> {
+        let shape = Shape::of(query);
+        let of = |segment| promise(&Facts::of(segment), params, &shape);
+        self.index.segments().iter().map(of).try_fold(1.0, |least, one| Some(one?.min(least)))
     }
 
     /// [`Self::sparse`] for many vectors, over all cores, in the order given.

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use quarry_index::clusters::ClusterParams;
 use quarry_index::{Index, Verify};
 use quarry_indexer::Lists;
-use quarry_searcher::{Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
+use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
 use quarry_vectors::{Document, SparseVector};
 
 struct Random(u64);
@@ -165,7 +165,8 @@ fn edges() {
 #[test]
 fn it_is_measured_and_planned() {
     let built = clustered(topics(20_000), 4);
-    let tables = quarry_searcher::calibrate(&built.searcher, None, 3, &|_, _| {}).unwrap();
+    let tables =
+        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
     let curves = &tables[0].as_ref().unwrap().curves;
     let points = curves.iter().filter(|c| c.method == "clusters").flat_map(|c| &c.points);
     let mut measured = 0;

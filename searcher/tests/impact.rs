@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 
 use common::{Built, built, thorough, top, vector, with_terms};
 use quarry_indexer::{Levels, Lists};
-use quarry_searcher::{Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
+use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
 use quarry_vectors::SparseVector;
 
 /// Two windows of 65,535 documents and some.
@@ -178,7 +178,8 @@ fn edges() {
 #[test]
 fn a_table_decides() {
     let built = collection(Levels::Auto, false);
-    let tables = quarry_searcher::calibrate(&built.searcher, None, 3, &|_, _| {}).unwrap();
+    let tables =
+        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
     let table = tables[0].as_ref().unwrap();
     assert_eq!(table.source, "documents");
     for curve in &table.curves {

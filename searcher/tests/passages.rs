@@ -211,3 +211,44 @@ proptest! {
         }
     }
 }
+
+/// Of passages with one score the first counts, in whatever order rows stand.
+#[test]
+fn of_equal_passages_the_earliest_is_the_hit() {
+    let text = ["1 2 3"; 8].join(" ");
+    let documents: Vec<Document> = (1..=30)
+        .map(|line| Document {
+            id: format!("{}-{line}", line * 7 % 10),
+            line,
+            text: text.clone(),
+            ..Document::default()
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    indexed(folder.path(), &documents, Lists::IMPACT);
+    let check = |found: &Searcher| {
+        let query = SparseVector::from_pairs([(1, 1.0), (3, 2.0)]).unwrap();
+        for method in [Method::Exact, Method::Scan] {
+            for k in [1, 5, 30] {
+                let params =
+                    SparseParams { method, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) };
+                let outcome = found.sparse(&query, &params).unwrap();
+                assert_eq!(outcome.hits.len(), k);
+                for hit in &outcome.hits {
+                    let passage = found.passage(hit).unwrap();
+                    // All passages but the last have the same words.
+                    assert_eq!(passage.ordinal, 0, "{method:?} k {k} {}", found.id(hit));
+                }
+            }
+        }
+    };
+    check(&searcher(folder.path()));
+    let add = AddOptions {
+        impact: false,
+        seismic: None,
+        clusters: Some(default_clusters()),
+        memory: LEAST_MEMORY,
+    };
+    add_lists(folder.path(), &add, &|_| {}).unwrap();
+    check(&searcher(folder.path()));
+}

@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
         Some("avx512") => searcher = searcher.with_kernels(Kernels::Avx512),
         Some(other) => bail!("--kernels {other}: expected scalar, avx2 or avx512"),
     }
-    let queries = read(&args)?;
+    let queries = read(&args, searcher.index())?;
     let points: Vec<SparseParams> =
         args.points.iter().map(|p| point(p, args.k)).collect::<anyhow::Result<_>>()?;
     let oracle = Method::named(&args.oracle).filter(|m| matches!(m, Method::Scan | Method::Exact));
@@ -178,7 +178,7 @@ fn filter(searcher: &Searcher, allow: &str) -> anyhow::Result<Filter> {
     Ok(searcher.filter_of(&bitmaps)?)
 }
 
-fn read(args: &Args) -> anyhow::Result<Vec<SparseVector>> {
+fn read(args: &Args, index: &Index) -> anyhow::Result<Vec<SparseVector>> {
     let (from, to) = args.only.split_once('-').context("--only FROM-TO")?;
     let (from, to): (usize, usize) = (from.parse()?, to.parse()?);
     let options = QueryOptions { split: None, ..QueryOptions::default() };
@@ -187,7 +187,13 @@ fn read(args: &Args) -> anyhow::Result<Vec<SparseVector>> {
     let vectors: Vec<SparseVector> = vectors
         .map(|q| match q.vector {
             Some(InputVector::Terms(vector)) => Ok(vector),
-            _ => bail!("{}: query {} has no vector by term number", args.queries.display(), q.id),
+            Some(InputVector::Tokens(tokens)) => {
+                let lexicon = index.lexicon().context("an index without vectors")?;
+                let known =
+                    |(token, weight): (String, f32)| Some((lexicon.term(&token)?.0, weight));
+                Ok(SparseVector::from_pairs(tokens.into_iter().filter_map(known))?)
+            }
+            _ => bail!("{}: query {} has no vector", args.queries.display(), q.id),
         })
         .collect::<anyhow::Result<_>>()?;
     if vectors.is_empty() { bail!("no queries") } else { Ok(vectors) }

@@ -227,7 +227,7 @@ pub(crate) fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     if !args.no_tune {
-        match super::tune::after_build(dir, false) {
+        match super::tune::after_build(dir, None, false) {
             Ok(generation) => report.generation = generation.unwrap_or(report.generation),
             Err(error) => note(format!(
                 "note: merged, but the index could not measure itself ({error:#}); `quarry tune` \

@@ -334,7 +334,7 @@ pub(crate) fn build_and_tune(
     }
     if !report.already_complete && !args.no_tune {
         // The index is whole without: searches then take default settings.
-        match super::tune::after_build(&args.out, false) {
+        match super::tune::after_build(&args.out, args.input.model.as_deref(), false) {
             Ok(Some(generation)) => report.generation = generation,
             Ok(None) => {}
             Err(error) => note(format!(

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let mut generation = result.with_context(|| format!("adding to {}", args.dir.display()))?;
     if generation.is_some() && !args.no_tune {
-        match super::tune::after_build(&args.dir, false) {
+        match super::tune::after_build(&args.dir, None, false) {
             Ok(Some(measured)) => generation = Some(measured),
             Ok(None) => {}
             Err(error) => note(format!(

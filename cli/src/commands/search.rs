@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 split: None,
             };
             let queries = open_queries(&crate::collections::place(path)?, &options)?;
-            let opened = retrieve::open(&args.dir, &args.search)?;
+            let opened = retrieve::open(&args.dir, &args.search)?.observing();
             let run = opened.run(&queries, &args.search, args.k, false)?;
             let format = match args.run_format {
                 RunFormatArg::Trec => RunFormat::Trec,

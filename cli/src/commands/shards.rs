@@ -84,7 +84,7 @@ pub(crate) fn merge(args: &MergeArgs, shards: &[PathBuf], out: &Path) -> anyhow:
     progress.finish();
     let mut report = joined?;
     if !report.already_complete && !args.no_tune {
-        match super::tune::after_build(out, false) {
+        match super::tune::after_build(out, None, false) {
             Ok(generation) => report.generation = generation.unwrap_or(report.generation),
             Err(error) => note(format!(
                 "note: merged, but the index could not measure itself ({error:#}); `quarry tune` \

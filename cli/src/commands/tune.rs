@@ -8,16 +8,17 @@ use quarry_datasets::{QueryOptions, open_queries, read_vocabulary};
 use quarry_index::calibration::Calibration;
 use quarry_index::{Index, Verify};
 use quarry_indexer::store_calibration;
-use quarry_searcher::{Searcher, calibrate};
-use quarry_vectors::{Query, SparseVector};
+use quarry_searcher::{Asked, Searcher, calibrate};
+use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
 use crate::model::DeviceArg;
-use crate::output::{count, line, table};
+use crate::output::{count, line, note, table};
 use crate::progress::Progress;
 
 /// Measure the index's search methods on this machine, for --overlap to plan by
 ///
-/// The end of `quarry index` does the same with queries made of the index's own documents.
+/// The end of `quarry index` does the same with queries made of the index's own documents: encoded by the
+/// index's own query side, where it has one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -32,8 +33,8 @@ pub(crate) struct Args {
     /// Of the queries, at most so many, spread over the file
     #[arg(long, value_name = "N", default_value_t = 1000)]
     most: usize,
-    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
-    /// network [default: the index's own copies]
+    /// Model for questions: a folder, or a name as org/name; where questions go through a network,
+    /// made ones are otherwise made of vectors [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Print the table as JSON
@@ -57,9 +58,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// What `quarry index` does at its end.
-pub(crate) fn after_build(dir: &Path, quiet: bool) -> anyhow::Result<Option<u64>> {
-    let dir = dir.to_path_buf();
-    let args = Args { dir, queries: None, vocab: None, most: 0, model: None, json: false };
+pub(crate) fn after_build(
+    dir: &Path,
+    model: Option<&str>,
+    quiet: bool,
+) -> anyhow::Result<Option<u64>> {
+    let (dir, model) = (dir.to_path_buf(), model.map(str::to_owned));
+    let args = Args { dir, queries: None, vocab: None, most: 0, model, json: false };
     // Its parts were written a moment ago, of what was checked then.
     Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
@@ -80,10 +85,14 @@ fn tune(
     let name = args.queries.as_ref().map(|p| {
         p.file_name().map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into_owned())
     });
-    let queries = name.as_deref().zip(given.as_deref());
+    let side = if given.is_none() { query_side(&index, args)? } else { None };
+    let asked = match name.as_deref().zip(given.as_deref()) {
+        Some((name, queries)) => Asked::Given(name, queries),
+        None => Asked::Made(side.as_ref().map(|(side, network)| (side.as_ref(), *network))),
+    };
     let seed = index.manifest().seed;
-    let result = calibrate(&searcher, queries, seed, &|done, total| {
-        progress.set(done as u64, Some(total as u64), "curves", "");
+    let result = calibrate(&searcher, asked, seed, &|done, total| {
+        progress.set(done as u64, Some(total as u64), "kinds of queries", "");
     });
     progress.finish();
     let tables = result?;
@@ -94,6 +103,21 @@ fn tune(
     let store = || store_calibration(&args.dir, &measured, &tables);
     let generation = stored.then(store).transpose()?;
     Ok((tables, generation))
+}
+
+/// What makes vectors of the index's questions, and whether that is a network; `None` where vectors came
+/// without a model, or its network was not given.
+fn query_side(index: &Index, args: &Args) -> anyhow::Result<Option<(Arc<dyn EncodeQuery>, bool)>> {
+    let network = crate::model::needs_network(index)?;
+    if network && args.model.is_none() {
+        note(
+            "note: questions go through a network, which --model would name: the queries that are measured \
+             with are made of the documents' vectors instead",
+        );
+        return Ok(None);
+    }
+    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
+    Ok(encoder.map(|encoder| (encoder, network)))
 }
 
 fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
@@ -113,6 +137,12 @@ fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVec
 
 /// A table of what each overlap costs.
 pub(crate) fn show(calibration: &Calibration) -> anyhow::Result<()> {
+    if calibration.units.is_empty() {
+        note(
+            "note: measured by an earlier version, with times that other work on the machine may have \
+             shifted; `quarry tune` measures again",
+        );
+    }
     let targets = [0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
     line(format!(
         "\nmicroseconds a query on one thread, by overlap@k ({} queries: {}; {})",

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let report = result.with_context(|| format!("upgrading {}", args.dir.display()))?;
     if !report.outdated.is_empty() && !args.no_tune {
         // The index is whole without: searches then take default settings.
-        if let Err(error) = super::tune::after_build(&args.out, false) {
+        if let Err(error) = super::tune::after_build(&args.out, None, false) {
             note(format!(
                 "note: the index is complete, but could not measure itself ({error:#}); `quarry tune` \
                  tries again"

@@ -348,3 +348,15 @@ fn lock(path: &Path, name: &str) -> Result<File, DatasetError> {
         Err(TryLockError::Error(error)) => Err(fail(error)),
     }
 }
+/// Unpacks an archive, a ZIP or a tar compressed with gzip: for fuzzing.
+///
+/// # Errors
+/// As [`Collections::pull`].
+#[cfg(fuzzing)]
+pub fn unpack_any(archive: &Path, into: &Path, zip: bool) -> Result<(), DatasetError> {
+    if zip {
+        unpack::zip(archive, into, &mut |_| {})
+    } else {
+        unpack::tar_gz(archive, into, &mut |_| {})
+    }
+}

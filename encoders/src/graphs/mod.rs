@@ -152,3 +152,20 @@ impl Checkpoint {
         Ok(onnx)
     }
 }
+
+/// Reads bytes as every kind of graph and of weights that foreign files may be: for fuzzing.
+#[cfg(fuzzing)]
+pub fn read_any(bytes: &[u8]) {
+    for output in ["output", "logits", "sparse"] {
+        let _ = pool_inside(bytes, output, 500, 100);
+        let _ = pool::open(bytes.to_vec(), output);
+    }
+    let _ = in_parts(bytes, 500, 100);
+    let path = Path::new("weights");
+    if let Ok(weights) = Weights::new(bytes, path) {
+        for name in ["bert.embeddings.word_embeddings.weight", "linear.weight", "0.linear.weight"] {
+            let _ = weights.any_matrix(name, "a part");
+        }
+    }
+    let _ = Body::parse(bytes, path);
+}

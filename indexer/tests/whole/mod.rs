@@ -146,6 +146,7 @@ pub(crate) fn whole(folder: &Path, forms: &[Form]) {
         source: "documents".into(),
         queries: 1,
         kernels: "scalar".into(),
+        units: Vec::new(),
         curves: Vec::new(),
     };
     store_calibration(folder, &measured, &[Some(table)]).unwrap();

@@ -11,7 +11,8 @@
 //! like one: their bands compete for the postings, and their rows for one set of candidates, so that
 //! another segment costs its directories and a window that is not full.
 //!
-//! Setting: `postings` moves overlap and time; `candidates` is several times k.
+//! Setting: `postings` moves overlap and time; `kept` gives a query with more or longer lists than
+//! those that `postings` was measured with as large a share of its own; `candidates` is several times k.
 //! Cost: O(postings + documents / 64 + windows x terms + components of the candidates).
 
 use quarry_index::impact::{BANDS, Lists, WINDOW};
@@ -33,12 +34,28 @@ const AHEAD: usize = 2;
 const MOST_TIES: usize = 8;
 
 /// How much of the lists is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Setting {
     /// Postings added, about.
     pub(crate) postings: usize,
+    /// Share of the worth of all of the query's postings that is added at least, in [0, 1].
+    pub(crate) kept: f32,
     /// Rows chosen, about: documents scored exactly, or clusters whose documents are.
     pub(crate) candidates: usize,
+}
+
+impl Setting {
+    /// That of several segments together, of what each would need alone. Each segment's own candidates
+    /// would find its own k best; of all together fewer are enough: measured for ten segments, the square
+    /// root of their number times as many as for one.
+    pub(crate) fn of_all(settings: &[Self]) -> Self {
+        let most = settings.iter().map(|s| s.candidates).max().unwrap_or_default();
+        Self {
+            postings: settings.iter().map(|s| s.postings).fold(0, usize::saturating_add),
+            kept: settings.iter().map(|s| s.kept).fold(0.0, f32::max),
+            candidates: most.saturating_mul((settings.len() * 100).isqrt()) / 10,
+        }
+    }
 }
 
 /// The k best rows of each target, best first, as far as they can be among the k best of all.
@@ -75,14 +92,15 @@ pub(super) fn choose(
     stats: &mut Stats,
 ) -> Result<(), SearchError> {
     let views = targets.iter().map(|t| t.lists.view()).collect::<Result<Vec<_>, _>>()?;
-    let ImpactScratch { narrow: sums, collected, chosen, ends, .. } = scratch;
+    let ImpactScratch { narrow: sums, collected, chosen, ends, kept, .. } = scratch;
     let rows: usize = targets.iter().map(|t| t.rows).sum();
     let wanted = setting.candidates.min(rows).max(1);
     let first = targets.first().map_or(0, |t| t.rows_of(0));
     // Twice the first window's share of the candidates, as a guess. Where the best rows stand
     // together in it, too few reach what it says; then all of them, were they there.
     for share in [(2 * wanted * first).div_ceil(rows.max(1)).min(wanted), wanted] {
-        let mut plans = plans(query, (targets, &views), setting.postings);
+        let (mut plans, share_kept) = plans(query, (targets, &views), setting);
+        *kept = share_kept;
         collected.clear();
         ends.clear();
         let mut cut = None;
@@ -112,12 +130,13 @@ pub(super) fn choose(
     targets.first().map_or(Ok(()), Target::in_time)
 }
 
-/// Contributions of all bands of all targets, and which are added.
+/// Contributions of all bands of all targets, and which are added; and the share of the worth of all
+/// that they have.
 fn plans<'a>(
     query: &FixedQuery,
     (targets, views): (&[Target<'_>], &[Lists<'a>]),
-    postings: usize,
-) -> Vec<Plan<'a, u8>> {
+    setting: Setting,
+) -> (Vec<Plan<'a, u8>>, f32) {
     // Two segments ahead: a directory is read from memory, and there are many.
     views.iter().take(AHEAD).for_each(|view| ask_directories(query, view));
     let of_targets: Vec<_> = views
@@ -147,7 +166,7 @@ fn plans<'a>(
         let scale = scale * (target.unit / unit);
         of_terms.extend(terms.iter().map(|t| bands(t, (scale, target.rows), &mut postings_of)));
     }
-    let least = least_worth(&postings_of, postings);
+    let (least, kept) = least_worth(&postings_of, setting);
     let mut of_terms = of_terms.into_iter();
     let plans = of_targets.iter().zip(views).map(|(terms, view)| {
         let mut plan = Plan::new(terms.len());
@@ -160,7 +179,7 @@ fn plans<'a>(
         plan.arrange();
         plan
     });
-    plans.collect()
+    (plans.collect(), kept)
 }
 
 /// What a list's bands contribute, and what that is worth; counts their postings by it.
@@ -208,16 +227,33 @@ fn rarity(rows: usize, postings: u32) -> f32 {
     ratio.to_bits() as f32 / (1u32 << 23) as f32 - 127.0
 }
 
-/// The least worth (at least 1) such that those from it on have `wanted` postings.
-fn least_worth(postings_of: &[u32; WORTHS as usize], wanted: usize) -> u16 {
-    let mut sum = 0usize;
+/// The least worth (at least 1) such that those from it on have the postings wanted and the share of
+/// the worth of all that is to be kept; and the share that they have. 0 where all have too few.
+fn least_worth(postings_of: &[u32; WORTHS as usize], setting: Setting) -> (u16, f32) {
+    let worth_of = |worth: u16| u64::from(worth) * u64::from(postings_of[usize::from(worth)]);
+    let all: u64 = (1..WORTHS).map(worth_of).sum();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count; a cast saturates"
+    )]
+    let least_kept = ((all as f64 * f64::from(setting.kept)) as u64).min(all);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a share of two counts"
+    )]
+    let share = |kept: u64| (kept as f64 / all.max(1) as f64) as f32;
+    let (mut postings, mut kept) = (0usize, 0u64);
     for worth in (1..WORTHS).rev() {
-        sum += postings_of[usize::from(worth)] as usize;
-        if sum >= wanted {
-            return worth;
+        postings += postings_of[usize::from(worth)] as usize;
+        kept += worth_of(worth);
+        if postings >= setting.postings && kept >= least_kept {
+            return (worth, share(kept));
         }
     }
-    0
+    (0, 1.0)
 }
 
 /// A sum that about `wanted` documents of the window reach, rather more than fewer: as many of 256
@@ -302,5 +338,48 @@ impl Cut {
             begin = *end;
             *end = chosen.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(postings: usize, kept: f32, candidates: usize) -> Setting {
+        Setting { postings, kept, candidates }
+    }
+
+    #[test]
+    fn several_segments_share_postings_and_candidates() {
+        let all = |settings: &[Setting]| Setting::of_all(settings);
+        assert_eq!(all(&[setting(700, 0.5, 90)]), setting(700, 0.5, 90));
+        let four = [(1_000, 90), (2_000, 100), (3_000, 60), (4_000, 100)];
+        let four = four.map(|(postings, candidates)| setting(postings, 0.5, candidates));
+        assert_eq!(all(&four), setting(10_000, 0.5, 200), "the root of 4 times the most");
+        let ten = [setting(10, 0.25, 1_000); 10];
+        assert_eq!(all(&ten), setting(100, 0.25, 3_100));
+        assert_eq!(all(&[setting(5, 0.2, 10), setting(5, 0.9, 10)]).kept, 0.9);
+        let most = all(&[setting(usize::MAX, 1.0, usize::MAX); 2]);
+        assert_eq!(most.postings, usize::MAX);
+    }
+
+    #[test]
+    fn postings_and_the_share_kept_both_have_to_be_reached() {
+        let mut postings_of = [0; WORTHS as usize];
+        // Worth 4,000, 1,000 and 400 in all: 5,400.
+        (postings_of[400], postings_of[100], postings_of[10]) = (10, 10, 40);
+        let least = |postings, kept| least_worth(&postings_of, setting(postings, kept, 1));
+        assert_eq!(least(1, 0.0).0, 400);
+        assert_eq!(least(10, 0.0).0, 400);
+        assert_eq!(least(11, 0.0).0, 100);
+        assert_eq!(least(21, 0.0).0, 10);
+        assert_eq!(least(1, 0.74).0, 400);
+        assert_eq!(least(1, 0.75).0, 100);
+        assert_eq!(least(1, 0.93).0, 10);
+        assert_eq!(least(1, 1.0), (10, 1.0));
+        assert_eq!(least(61, 0.0), (0, 1.0), "more than there are");
+        let (_, kept) = least(20, 0.0);
+        assert!((kept - 5_000.0 / 5_400.0).abs() < 1e-6, "{kept}");
+        assert_eq!(least_worth(&[0; WORTHS as usize], setting(1, 1.0, 1)), (0, 1.0));
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct ImpactScratch {
     ends: Vec<usize>,
     scored: Vec<u64>,
     documents: Vec<u32>,
+    /// Share of the worth of a query's postings that the last approximate search added.
+    pub(crate) kept: f32,
 }
 
 /// What a query is matched against.

@@ -225,6 +225,7 @@ impl From<SearchError> for ApiError {
             SearchError::Timeout => Self::timeout(),
             SearchError::Device { .. }
             | SearchError::Index(_)
+            | SearchError::Encode(_)
             | SearchError::Text(_)
             | SearchError::TextIo(_) => Self::internal(error),
         }

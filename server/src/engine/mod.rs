@@ -61,7 +61,7 @@ impl Engine {
         let manifest = index.manifest();
         let version =
             IndexVersion { id: manifest.uuid.to_string(), generation: manifest.generation };
-        let (searcher, filters) = (Searcher::new(index), Filters::default());
+        let (searcher, filters) = (Searcher::new(index).observing(), Filters::default());
         Self { searcher, encoder, second: None, version, filters, answer_bytes: None }
     }
 

@@ -1,0 +1,20 @@
+//! Filters, in a person's words.
+#![no_main]
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use quarry_index::{Index, Verify};
+use quarry_searcher::{Bm25Params, Searcher};
+
+static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
+    Searcher::new(Arc::new(Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index")))
+});
+
+fuzz_target!(|expression: &str| {
+    if let Ok(filter) = SEARCHER.filter(expression) {
+        let k = NonZeroUsize::new(10).expect("ten");
+        let _ = SEARCHER.bm25_filtered("rock", &Bm25Params::new(k), Some(&filter));
+    }
+});

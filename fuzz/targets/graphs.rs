@@ -1,0 +1,6 @@
+//! ONNX graphs and safetensors, as our own readers take them apart.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| quarry_encoders::graphs::read_any(data));

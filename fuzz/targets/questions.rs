@@ -1,0 +1,23 @@
+//! Questions: BM25's analysis, and a tokenizer with its table of weights.
+#![no_main]
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use quarry_index::{Index, Verify};
+use quarry_searcher::{Bm25Params, Searcher};
+
+static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
+    Searcher::new(Arc::new(Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index")))
+});
+
+fuzz_target!(|question: &str| {
+    let k = NonZeroUsize::new(10).expect("ten");
+    let _ = SEARCHER.bm25(question, &Bm25Params::new(k));
+    let lexicon = SEARCHER.index().lexicon().expect("a lexicon");
+    for token in question.split_whitespace().take(100) {
+        let _ = lexicon.term(token);
+        let _ = SEARCHER.find(token);
+    }
+});

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# A short run of every fuzz target under AddressSanitizer, bounded by runs and not by time: the same inputs
+# each time, from the committed seeds. What a run finds lies in fuzz/artifacts.
+#
+#   tools/fuzz.sh [TARGET...]      all of them (make check), or these
+#   RUNS=1000000 tools/fuzz.sh     longer
+#
+# Instrumentation asks for a switch of the compiler that is not stable; RUSTC_BOOTSTRAP lets the installed
+# one take it. Nothing of the standard library is built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Leaks are not looked for: that needs rights over other processes which a container may lack.
+export RUSTC_BOOTSTRAP=1 CARGO_TERM_COLOR=never ASAN_OPTIONS=detect_leaks=0
+host=$(rustc -vV | sed -n 's/^host: //p')
+if ! ls "$(rustc --print sysroot)/lib/rustlib/$host/lib/"*asan* >/dev/null 2>&1; then
+    echo "not run: fuzz targets ($(rustc --version) has no AddressSanitizer for $host)"
+    exit 0
+fi
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
+if [ $# -gt 0 ]; then for target in "$@"; do cargo fuzz build --sanitizer address "$target"; done; else cargo fuzz build --sanitizer address; fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for target in "${targets[@]}"; do
+    case $target in
+    index_parts | manifests | model_folders) runs=${RUNS:-1500} ;;
+    shares) runs=${RUNS:-200} ;;
+    *) runs=${RUNS:-10000} ;;
+    esac
+    mkdir -p "$work/$target" "fuzz/seeds/$target"
+    if ! cargo fuzz run --sanitizer address "$target" "$work/$target" "fuzz/seeds/$target" -- \
+        -runs="$runs" -seed=1 -max_len=20000 -timeout=60 -rss_limit_mb=4096 -malloc_limit_mb=2048 \
+        >"$work/log" 2>&1; then
+        tail -n 60 "$work/log" >&2
+        echo "fuzz: $target found something (fuzz/artifacts/$target)" >&2
+        exit 1
+    fi
+    grep -E '^Done ' "$work/log" | sed "s/^/fuzz: $target: /"
+done
