@@ -9,9 +9,15 @@ use quarry_indexer::BuildError;
 use quarry_searcher::SearchError;
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const NO_INDEX: u8 = 3;
 const BAD_INPUT: u8 = 4;
 const REFUSED: u8 = 5;
+
+/// Options that do not go together, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
 
 /// Prints the error, if any, with its causes, and gives the process its code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
@@ -28,7 +34,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     // Nothing is left to do when stderr is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = writeln!(crate::terminal::stderr(), "error: {text}");
     ExitCode::from(kind(&error))
 }
 
@@ -45,11 +51,19 @@ fn kind(error: &anyhow::Error) -> u8 {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Usage>() {
+        return Some(USAGE);
+    }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
     }
-    if let Some(SearchError::Index(error)) = cause.downcast_ref::<SearchError>() {
-        return of_index(error);
+    if let Some(error) = cause.downcast_ref::<SearchError>() {
+        return match error {
+            SearchError::Index(error) => of_index(error),
+            // The text part is mapped: what cannot be read is not as it was written.
+            SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
+            _ => None,
+        };
     }
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
@@ -58,10 +72,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 fn of_dataset(error: &DatasetError) -> u8 {
-    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, Write};
+    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, NotAFile, Write};
     match error {
         // What is written is no input.
-        Fetch { .. } | Export { .. } | Write(_) => FAILED,
+        Fetch { .. } | Export { .. } | NotAFile { .. } | Write(_) => FAILED,
         Exists { .. } | BeingPulled { .. } | Foreign { .. } => REFUSED,
         _ => BAD_INPUT,
     }
@@ -101,7 +115,8 @@ fn of_build(error: &BuildError) -> Option<u8> {
 
 fn of_index(error: &IndexError) -> Option<u8> {
     match error {
-        IndexError::Io { .. } | IndexError::Limit { .. } | IndexError::Text { .. } => None,
+        IndexError::Limit { .. } => None,
+        error if error.is_of_system() => None,
         IndexError::NamedTerms { .. } => Some(BAD_INPUT),
         IndexError::Locked { .. } | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
         _ => Some(NO_INDEX),

@@ -1,9 +1,11 @@
 //! The binary `quarry`: one subcommand a file, results on stdout, progress and messages on stderr.
 
+mod applies;
 mod bytes;
 mod collections;
 mod commands;
 mod exit;
+mod files;
 mod given;
 mod model;
 mod output;
@@ -12,25 +14,28 @@ mod progress;
 mod queries;
 mod rerank;
 mod retrieve;
+mod runs;
+mod terminal;
 mod watched;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use applies::Given;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A search engine for learned sparse retrieval.
 ///
 /// Results go to standard output, progress and messages to standard error.
 ///
 /// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no readable index; 4 bad input data;
-/// 5 refused, because an index or an unfinished build is there (see --overwrite, --resume).
+/// 5 refused, because an index, a file or an unfinished build is there (see --overwrite, --resume).
 #[derive(Debug, Parser)]
 #[command(name = "quarry", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Worker threads for encoding, building and batches of queries [default: all cores]
-    #[arg(long, global = true, value_name = "N")]
+    /// Worker threads for encoding, building and batches of queries, at most 1024 [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
     threads: Option<std::num::NonZeroUsize>,
 }
 
@@ -56,22 +61,85 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+/// More are of no use on any machine, and would fail far from here.
+const MOST_THREADS: usize = 1024;
+
+fn parse_threads(text: &str) -> Result<std::num::NonZeroUsize, String> {
+    let threads = text.parse::<std::num::NonZeroUsize>().ok();
+    threads
+        .filter(|threads| threads.get() <= MOST_THREADS)
+        .ok_or_else(|| format!("a number from 1 to {MOST_THREADS} was expected"))
+}
+
+/// A panic that becomes an error is told by that error alone.
+fn quiet_guarded_panics() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !quarry_index::is_guarded() {
+            told(panic);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
         // A server says once what it runs on; a command of one search need not.
         let server = matches!(cli.command, Command::Serve(_));
         let crates = if server { ",quarry_server=info,quarry_reranker=info" } else { "" };
         tracing_subscriber::EnvFilter::new(format!("warn{crates}"))
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // No colours: logs are kept in files, and what stands in them comes from outside.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| terminal::LogLine)
+        .init();
+    quiet_guarded_panics();
     if let Some(threads) = cli.threads
         && let Err(error) =
             rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()
     {
-        tracing::warn!(%error, "--threads has no effect");
+        return exit::code(Err(anyhow::anyhow!("--threads {threads}: {error}")));
     }
-    let result = match cli.command {
+    let result = match check(&cli.command, Given::of(&matches)) {
+        Ok(()) => run(cli),
+        Err(error) => Err(error.into()),
+    };
+    exit::code(result)
+}
+
+/// Refuses options that would do nothing.
+fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
+    match command {
+        Command::Index(args) => args.check(given),
+        Command::Search(args) => args.check(given),
+        Command::Eval(args) => args.check(given),
+        Command::Encode(args) => args.check(given),
+        Command::Export(args) => args.check(given),
+        Command::Add(args) => args.check(given),
+        Command::Lists(args) => args.check(given),
+        Command::Tokens(args) => args.check(given),
+        Command::Tune(args) => args.check(given),
+        // Their options go together, or clap says which do not.
+        Command::Inspect(_)
+        | Command::Delete(_)
+        | Command::Merge(_)
+        | Command::Dataset(_)
+        | Command::Serve(_)
+        | Command::Model(_)
+        | Command::Demo(_)
+        | Command::Upgrade(_)
+        | Command::Completions(_) => Ok(()),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
         Command::Index(args) => commands::index::run(&args, cli.threads),
         Command::Search(args) => commands::search::run(&args),
         Command::Eval(args) => commands::eval::run(&args, cli.threads),
@@ -90,6 +158,5 @@ fn main() -> ExitCode {
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
         Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
-    };
-    exit::code(result)
+    }
 }

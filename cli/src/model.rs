@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_encoders::{
     Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenOptions,
-    TokenTableQuery,
+    TokenTableQuery, workspace_of,
 };
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
@@ -56,6 +56,11 @@ impl From<DeviceArg> for Device {
 }
 
 impl RunOnArgs {
+    /// Whether anything but the default was given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.device != DeviceArg::Cpu || self.encode_memory.is_some()
+    }
+
     /// What of it may change a vector's last digits.
     pub(crate) fn description(&self) -> serde_json::Value {
         serde_json::json!([format!("{:?}", self.device), self.encode_memory])
@@ -85,15 +90,15 @@ impl RunOnArgs {
 pub(crate) fn bundled() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("where this program lies is unknown")?;
     let exe = exe.canonicalize().unwrap_or(exe);
-    // target/release/quarry, an unpacked archive, and /usr/bin/quarry with /usr/share/quarry.
-    for parent in exe.ancestors().skip(1).take(4) {
-        for candidate in
-            [parent.join("models").join(BUNDLED), parent.join("share/quarry/models").join(BUNDLED)]
-        {
-            if candidate.is_dir() {
-                return Ok(candidate);
-            }
-        }
+    // An unpacked archive, /usr/bin/quarry with /usr/share/quarry, and target/release/quarry; no other
+    // folder above, where anybody may have put a model of that name.
+    let beside = exe.parent();
+    let shared = beside.and_then(Path::parent).map(|prefix| prefix.join("share/quarry"));
+    let project = workspace_of(&exe).map(Path::to_owned);
+    let roots = [beside.map(Path::to_owned), shared, project];
+    let mut folders = roots.into_iter().flatten().map(|root| root.join("models").join(BUNDLED));
+    if let Some(folder) = folders.find(|folder| folder.is_dir()) {
+        return Ok(folder);
     }
     bail!(
         "the bundled model `models/{BUNDLED}` is not beside {}; name a model folder with --model",

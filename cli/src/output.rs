@@ -1,14 +1,21 @@
-//! Standard output and small ways of writing numbers.
+//! Standard output and small ways of writing numbers. What a terminal would obey is escaped there.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::terminal::{stderr, stdout};
+
 /// Writes one line to standard output.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     out.write_all(text.as_ref().as_bytes())?;
     out.write_all(b"\n")
+}
+
+/// Writes text as it is, such as a table, to standard output.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    stdout().write_all(text.as_bytes())
 }
 
 /// Writes a value as indented JSON to standard output.
@@ -19,7 +26,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 
 /// Writes a message to standard error; nothing is done when that is closed.
 pub(crate) fn note(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr(), "{}", text.as_ref());
+    let _ = writeln!(stderr(), "{}", text.as_ref());
 }
 
 /// 1234567 as `1.2 MB`: decimal units.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::output::{count, note};
+use crate::terminal::on_one_line;
 
 /// Seconds between two lines where there is no terminal.
 const QUIET: Duration = Duration::from_secs(10);
@@ -59,7 +60,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.reset();
             bar.set_position(base);
-            bar.set_message(name.to_owned());
+            bar.set_message(on_one_line(name).into_owned());
         }
     }
 

@@ -9,14 +9,13 @@
 //! handle, up to its array and on.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use quarry_vectors::SparseVector;
 
 use crate::error::{DatasetError, Position};
-use crate::input::Input;
+use crate::input::{Input, open_file};
 use crate::seismic_bin::{Bytes, MAX_COMPONENTS, refuse};
 
 const HEAD: u64 = 24;
@@ -98,7 +97,7 @@ impl BigAnnCsr {
                 return Err(DatasetError::malformed(
                     &path,
                     Position::Start,
-                    "a size of 32 + 8 * rows + 8 * components bytes",
+                    "a size of 32 + 8 * rows + 8 * components bytes (i64 indptr, i32 indices, f32 values, whole)",
                     &found,
                 ));
             }
@@ -175,7 +174,7 @@ impl BigAnnCsr {
 }
 
 fn open_at(path: &Path, offset: u64) -> Result<Bytes, DatasetError> {
-    let mut file = File::open(path).map_err(|e| DatasetError::open(path, e))?;
+    let mut file = open_file(path)?;
     file.seek(SeekFrom::Start(offset)).map_err(|e| DatasetError::open(path, e))?;
     Ok(Bytes::over(path, Box::new(BufReader::with_capacity(BUFFER_BYTES, file))))
 }

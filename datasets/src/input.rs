@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{DatasetError, Position};
+use crate::foreign::{self, Foreign};
 
 /// Content kept for telling formats apart.
 const HEAD_BYTES: u64 = 1 << 16;
@@ -57,7 +58,7 @@ impl fmt::Debug for Input {
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, DatasetError> {
         let fail = |e| DatasetError::open(path, e);
-        let mut file = File::open(path).map_err(fail)?;
+        let mut file = open_file(path)?;
         let progress =
             Progress { total: file.metadata().map_err(fail)?.len(), read: Arc::default() };
         let mut magic = Vec::new();
@@ -87,6 +88,23 @@ impl Input {
         })
     }
 
+    /// Opens a file that must hold text; one of another kind is refused by what it is.
+    pub(crate) fn open_text(path: &Path) -> Result<Self, DatasetError> {
+        let input = Self::open(path)?;
+        input.refuse_foreign()?;
+        Ok(input)
+    }
+
+    /// Refuses content of a kind that no reader takes.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), DatasetError> {
+        match foreign::of_bytes(&self.head) {
+            None => Ok(()),
+            Some(Foreign { what, hint }) => {
+                Err(DatasetError::OtherKind { path: self.path.clone(), what, hint })
+            }
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -109,6 +127,19 @@ impl Input {
     pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
+}
+
+/// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
+/// write to it, a device may never end.
+pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
+    let fail = |e| DatasetError::open(path, e);
+    let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+    if kind.is_file() {
+        return File::open(path).map_err(fail);
+    }
+    let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+    let what = format!("it is {what}, a file was expected");
+    Err(fail(io::Error::new(io::ErrorKind::InvalidInput, what)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use npyz::{DType, NpyFile, NpyHeader, Order};
 use quarry_vectors::TokenEmbeddings;
 
 use crate::error::DatasetError;
-use crate::input::Input;
+use crate::input::{Input, open_file};
 use crate::lines::Lines;
 
 /// An open export of token embeddings.
@@ -187,7 +187,7 @@ fn descr(header: &NpyHeader) -> String {
 }
 
 fn header(path: &Path) -> Result<(NpyHeader, File), DatasetError> {
-    let mut file = File::open(path).map_err(|e| DatasetError::open(path, e))?;
+    let mut file = open_file(path)?;
     let header = NpyHeader::from_reader(&mut file).map_err(|e| DatasetError::TokenRows {
         path: path.into(),
         what: format!("no .npy file: {e}"),
@@ -225,7 +225,7 @@ fn read_lengths(path: &Path) -> Result<Vec<u64>, DatasetError> {
 }
 
 fn read_ids(path: &Path) -> Result<Vec<String>, DatasetError> {
-    let mut lines = Lines::new(Input::open(path)?);
+    let mut lines = Lines::new(Input::open_text(path)?);
     let mut ids = Vec::new();
     while let Some(line) = lines.next()? {
         if line.text.is_empty() {

@@ -8,7 +8,6 @@
 #   encoders/scripts/fetch-onnxruntime.sh [FOLDER]      FOLDER instead of .onnxruntime/
 set -eu
 
-VERSION=1.30.0
 # Any wheel of the version holds the same library; this one is asked for when pip finds none for
 # the local Python.
 FALLBACK_PYTHON=3.11
@@ -21,29 +20,15 @@ fail() {
 root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
 target=${1:-$root/.onnxruntime}
 
-system=$(uname -s)
-machine=$(uname -m)
-case "$system-$machine" in
-Linux-x86_64)
-    library=libonnxruntime.so.$VERSION
-    platform=manylinux_2_28_x86_64
-    expected=c902c70b3003c0e99fada202f37478c515ae9bba7944c2b2abd0017bae0c82ed
-    ;;
-Linux-aarch64)
-    library=libonnxruntime.so.$VERSION
-    platform=manylinux_2_28_aarch64
-    expected=8a218e1e446880131115c368ec7005969a5022af9a15a26173de648fef0b7789
-    ;;
-Darwin-arm64)
-    library=libonnxruntime.$VERSION.dylib
-    platform=macosx_14_0_arm64
-    expected=b46713ea6a25a5227541c21001f6422c1ccdeaecc369aa026a61b752520325c3
-    ;;
-*)
-    fail "no ONNX Runtime is known for $system on $machine: install ONNX Runtime 1.24 or later" \
+# The one list of checksums; the program is built with the same.
+sums=$root/encoders/onnxruntime.sums
+here=$(uname -s)-$(uname -m)
+line=$(grep "^$here " "$sums") ||
+    fail "no ONNX Runtime is known for $here: install ONNX Runtime 1.24 or later" \
         "yourself and set ORT_DYLIB_PATH to its shared library"
-    ;;
-esac
+# shellcheck disable=SC2086
+set -- $line
+VERSION=$2 library=$3 platform=$4 expected=$5
 
 command -v python3 >/dev/null 2>&1 || fail "python3 is not installed"
 python3 -m pip --version >/dev/null 2>&1 ||

@@ -137,6 +137,16 @@ pub enum EncoderError {
         /// The places looked at, for the message.
         looked: String,
     },
+    /// A library was found that must not be loaded without being named.
+    #[error(
+        "{path}: {reason}: it was not loaded; run `make build` in the project's folder, which fetches a known one, or set ORT_DYLIB_PATH to this one if you trust it"
+    )]
+    RuntimeUntrusted {
+        /// The library.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A library was found and is not ONNX Runtime, or is too old.
     #[error(
         "{path}: {found}; expected ONNX Runtime 1.{expected} or later: run `make build` in the project's folder, which fetches one, or set ORT_DYLIB_PATH to another"

@@ -1,15 +1,32 @@
 //! Reading a model's files and checking that they are the ones the manifest means.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Component, Path};
 
 use sha2::{Digest, Sha256};
 
 use crate::EncoderError;
 
+/// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
+/// write to it, a device may never end.
+pub(crate) fn open(path: &Path) -> std::io::Result<fs::File> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() {
+        return fs::File::open(path);
+    }
+    let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+    let what = format!("it is {what}, a file was expected");
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
+}
+
 /// The whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    fs::read(path).map_err(|source| EncoderError::Read { path: path.to_owned(), source })
+    let mut bytes = Vec::new();
+    open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|source| EncoderError::Read { path: path.to_owned(), source })?;
+    Ok(bytes)
 }
 
 /// The whole file, refused unless it has the checksum `expected` (hexadecimal).
@@ -25,7 +42,7 @@ pub(crate) fn read_verified(path: &Path, expected: &str) -> Result<Vec<u8>, Enco
 /// The checksum of a file of any size, in pieces.
 pub(crate) fn sha256_of(path: &Path) -> Result<String, EncoderError> {
     let failed = |source| EncoderError::Read { path: path.to_owned(), source };
-    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut file = open(path).map_err(failed)?;
     let mut digest = Sha256::new();
     std::io::copy(&mut file, &mut digest).map_err(failed)?;
     Ok(format!("{:x}", digest.finalize()))

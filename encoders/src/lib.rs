@@ -25,6 +25,7 @@ mod shapes;
 mod texts;
 mod token_table;
 mod tokens;
+mod trust;
 mod vocabulary;
 
 pub use built::{BuiltGraph, BuiltHead, ProjectionLayer, ResidualLayer};
@@ -42,10 +43,12 @@ pub use model::Model;
 pub use onnx_documents::{Device, DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEncoder};
 pub use onnx_queries::OnnxQueryEncoder;
 pub use passages::PassageSplitter;
+#[doc(hidden)]
+pub use query_tables::weights_by_id as parse_query_table;
 pub use recognise::Family;
 #[doc(hidden)]
 pub use runtime::environment;
-pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime};
+pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime, workspace_of};
 pub use token_table::TokenTableQuery;
 pub use tokens::{
     Markers, QueryFill, TokenEncoder, TokenIdentity, TokenModel, TokenOptions, TokenParameters,

@@ -12,10 +12,10 @@ use safetensors::{Dtype, SafeTensors};
 use crate::{EncoderError, Vocabulary};
 
 /// The table as an array; what it lacks, and weights of zero or less, become 0.
-pub(crate) fn weights_by_id(
-    vocabulary: &Vocabulary,
-    table: &[u8],
-) -> Result<Vec<f32>, EncoderError> {
+///
+/// # Errors
+/// When it is of no known form, has other tokens than the vocabulary, or weights that are no numbers.
+pub fn weights_by_id(vocabulary: &Vocabulary, table: &[u8]) -> Result<Vec<f32>, EncoderError> {
     // Safetensors begin with the length of a JSON header, eight bytes.
     if table.get(8) == Some(&b'{') && table.get(7) == Some(&0) {
         return of_tensor(vocabulary, table);

@@ -1,10 +1,12 @@
 //! Finding and loading ONNX Runtime's shared library, once a process.
 //!
-//! Places, in order: `ORT_DYLIB_PATH`; beside the executable; `.onnxruntime/` in the current
-//! folder; `.onnxruntime/` in each folder above the executable (`target/release/quarry` thus finds
-//! the project's); `$XDG_CACHE_HOME` or `~/.cache`, then `quarry/onnxruntime/`. A library that is
-//! unusable is passed over for a later one, except one named by `ORT_DYLIB_PATH`: what was asked
-//! for by name is used or refused.
+//! Places, in order: `ORT_DYLIB_PATH`; beside the program; `.onnxruntime/` in the workspace that the
+//! program was built in, if it lies in its `target/`; `$XDG_CACHE_HOME` or `~/.cache`, then
+//! `quarry/onnxruntime/`. Never the current folder, nor others above the program: who may write there may
+//! be anybody, and loading a library runs its code. A library that nobody named is loaded only with a
+//! checksum that is known, from the cache only where nobody else may write (`trust`). One that is unusable
+//! is passed over for a later one, except one named by `ORT_DYLIB_PATH`: what was asked for by name
+//! is used or refused.
 //!
 //! `ort` panics or deadlocks when it is left to find a library itself and there is none, hence
 //! the probe before it is told of one.
@@ -18,6 +20,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 
 use crate::EncoderError;
+use crate::trust::{others_may_write, unknown};
 
 /// Name of the project's folder of the library.
 const FOLDER: &str = ".onnxruntime";
@@ -57,51 +60,81 @@ pub fn environment() -> Result<Environment, EncoderError> {
 /// The library that would be loaded, checked to be ONNX Runtime of a version that serves.
 ///
 /// # Errors
-/// [`EncoderError::RuntimeMissing`] or [`EncoderError::RuntimeUnusable`].
+/// [`EncoderError::RuntimeMissing`], [`EncoderError::RuntimeUntrusted`] or
+/// [`EncoderError::RuntimeUnusable`].
 pub fn find_runtime() -> Result<PathBuf, EncoderError> {
     if let Some(named) = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()) {
         let path = PathBuf::from(named);
         return usable(&path).map(|()| path);
     }
     let executable = env::current_exe().ok();
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .filter(|v| !v.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let folders =
-        folders(executable.as_deref(), env::current_dir().ok().as_deref(), cache.as_deref());
-    choose(&folders, usable)
+    let set = |name: &str| env::var_os(name).map(PathBuf::from);
+    let cache = cache(set("XDG_CACHE_HOME"), set("HOME"));
+    choose(&places(executable.as_deref(), cache.as_deref()), trusted)
+}
+
+/// The folder of the user's caches. A relative path would be one below the current folder.
+fn cache(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    xdg.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(".cache")))
+}
+
+/// A folder to look in, and whether others must not be able to write to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    folder: PathBuf,
+    private: bool,
 }
 
 /// The folders to look in, in order.
-fn folders(
-    executable: Option<&Path>,
-    current: Option<&Path>,
-    cache: Option<&Path>,
-) -> Vec<PathBuf> {
-    let above = executable.and_then(Path::parent);
-    let mut folders: Vec<PathBuf> = above.map(Path::to_owned).into_iter().collect();
-    folders.extend(current.map(|f| f.join(FOLDER)));
-    folders.extend(above.into_iter().flat_map(Path::ancestors).map(|f| f.join(FOLDER)));
-    folders.extend(cache.map(|f| f.join("quarry").join("onnxruntime")));
-    folders.dedup();
-    folders
+fn places(executable: Option<&Path>, cache: Option<&Path>) -> Vec<Place> {
+    let beside = executable.and_then(Path::parent).map(Path::to_owned);
+    let project = executable.and_then(workspace_of).map(|root| root.join(FOLDER));
+    let shared = beside.into_iter().chain(project);
+    let mut places: Vec<Place> = shared.map(|folder| Place { folder, private: false }).collect();
+    places.extend(cache.map(|f| Place { folder: f.join("quarry/onnxruntime"), private: true }));
+    places
 }
 
-/// The first usable library of `folders`.
+/// The workspace in whose `target/` a program lies: of `/p/target/release/quarry`, and of a test in
+/// `/p/target/release/deps/`, it is `/p`.
+#[must_use]
+pub fn workspace_of(executable: &Path) -> Option<&Path> {
+    let target = executable.ancestors().find(|f| f.file_name() == Some(OsStr::new("target")))?;
+    target.parent().filter(|root| root.join("Cargo.toml").is_file())
+}
+
+/// Whether a library that nobody named may be loaded, and serves.
+fn trusted(path: &Path, private: bool) -> Result<(), EncoderError> {
+    if private && let Some(reason) = others_may_write(path) {
+        return Err(untrusted(path, reason));
+    }
+    match unknown(path)? {
+        Some(reason) => Err(untrusted(path, reason)),
+        None => usable(path),
+    }
+}
+
+fn untrusted(path: &Path, reason: String) -> EncoderError {
+    EncoderError::RuntimeUntrusted { path: path.to_owned(), reason }
+}
+
+/// The first usable library of `places`.
 fn choose(
-    folders: &[PathBuf],
-    usable: impl Fn(&Path) -> Result<(), EncoderError>,
+    places: &[Place],
+    usable: impl Fn(&Path, bool) -> Result<(), EncoderError>,
 ) -> Result<PathBuf, EncoderError> {
     let mut refused = None;
-    for path in folders.iter().flat_map(|folder| libraries(folder)) {
-        match usable(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) => refused = refused.or(Some(error)),
+    for place in places {
+        for path in libraries(&place.folder) {
+            match usable(&path, place.private) {
+                Ok(()) => return Ok(path),
+                Err(error) => refused = refused.or(Some(error)),
+            }
         }
     }
     Err(refused.unwrap_or_else(|| {
-        let looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+        let looked: Vec<String> = places.iter().map(|p| p.folder.display().to_string()).collect();
         EncoderError::RuntimeMissing { looked: looked.join(", ") }
     }))
 }
@@ -147,22 +180,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_come_in_order() {
-        let found = folders(
-            Some(Path::new("/p/target/release/quarry")),
-            Some(Path::new("/here")),
-            Some(Path::new("/cache")),
-        );
-        let want = [
-            "/p/target/release",
-            "/here/.onnxruntime",
-            "/p/target/release/.onnxruntime",
-            "/p/target/.onnxruntime",
-            "/p/.onnxruntime",
-            "/.onnxruntime",
-            "/cache/quarry/onnxruntime",
-        ];
-        assert_eq!(found, want.map(PathBuf::from));
+    fn places_come_in_order_and_none_hangs_on_the_current_folder() {
+        let project = tempfile::tempdir().unwrap();
+        let root = project.path();
+        let shared = |folder: PathBuf| Place { folder, private: false };
+        let cache = Place { folder: "/cache/quarry/onnxruntime".into(), private: true };
+        for inner in ["target/release", "target/x86_64-unknown-linux-gnu/debug/deps"] {
+            let program = root.join(inner).join("quarry");
+            let without = [shared(root.join(inner)), cache.clone()];
+            assert_eq!(places(Some(&program), Some(Path::new("/cache"))), without);
+        }
+        // A folder that is merely called target is nobody's workspace.
+        std::fs::write(root.join("Cargo.toml"), "").unwrap();
+        for inner in ["target/release", "target/x86_64-unknown-linux-gnu/debug/deps"] {
+            let program = root.join(inner).join("quarry");
+            let want = [shared(root.join(inner)), shared(root.join(FOLDER)), cache.clone()];
+            assert_eq!(places(Some(&program), Some(Path::new("/cache"))), want);
+        }
+        assert_eq!(places(Some(Path::new("/usr/bin/quarry")), None), [shared("/usr/bin".into())]);
+    }
+
+    #[test]
+    fn a_relative_cache_is_none() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(cache(path("/x"), path("/home/a")), path("/x"));
+        assert_eq!(cache(None, path("/home/a")), path("/home/a/.cache"));
+        assert_eq!(cache(path("x"), path("/home/a")), path("/home/a/.cache"));
+        assert_eq!(cache(path(""), path(".")), None);
     }
 
     #[test]
@@ -175,21 +219,26 @@ mod tests {
         } else {
             "libonnxruntime.so.1.2"
         };
-        let folders = ["none", "bad", "good"].map(|f| dir.path().join(f));
-        assert!(matches!(choose(&folders, usable), Err(EncoderError::RuntimeMissing { .. })));
-        for folder in &folders[1..] {
-            std::fs::create_dir(folder).unwrap();
-            std::fs::write(folder.join(name), b"no library").unwrap();
+        let places =
+            ["none", "bad", "good"].map(|f| Place { folder: dir.path().join(f), private: false });
+        assert!(matches!(choose(&places, trusted), Err(EncoderError::RuntimeMissing { .. })));
+        for place in &places[1..] {
+            std::fs::create_dir(&place.folder).unwrap();
+            std::fs::write(place.folder.join(name), b"no library").unwrap();
         }
-        let error = choose(&folders, usable).unwrap_err();
+        // Its checksum is looked at, not what loading it would do.
+        let error = choose(&places, trusted).unwrap_err();
         assert!(
-            matches!(&error, EncoderError::RuntimeUnusable { path, .. } if path.starts_with(&folders[1]))
+            matches!(&error, EncoderError::RuntimeUntrusted { path, .. } if path.starts_with(&places[1].folder)),
+            "{error}"
         );
-        assert!(error.to_string().contains("make build"), "{error}");
-        let good = |p: &Path| {
-            if p.starts_with(&folders[2]) { Ok(()) } else { Err(unusable(p, "bad".into())) }
+        assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+        let error = usable(&places[1].folder.join(name)).unwrap_err();
+        assert!(matches!(&error, EncoderError::RuntimeUnusable { .. }), "{error}");
+        let good = |p: &Path, _| {
+            if p.starts_with(&places[2].folder) { Ok(()) } else { Err(unusable(p, "bad".into())) }
         };
-        assert_eq!(choose(&folders, good).unwrap(), folders[2].join(name));
+        assert_eq!(choose(&places, good).unwrap(), places[2].folder.join(name));
     }
 
     #[test]

@@ -213,8 +213,7 @@ pub enum Verify {
     #[default]
     Full,
     /// Envelope, lengths, offsets and the checksum's copy. Cost: a few pages a file, and the tables
-    /// of offsets. Damaged data then gives wrong answers; in the text part, whose files tantivy
-    /// reads, it may end the process.
+    /// of offsets. Damaged data then gives wrong answers, in the text part perhaps an error.
     Envelope,
 }
 

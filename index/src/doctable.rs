@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use quarry_vectors::DocId;
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
@@ -145,6 +146,22 @@ impl DocTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// How many documents there are without those of `deleted` rows: of a split one its first passage
+    /// counts.
+    #[must_use]
+    pub fn count(&self, deleted: Option<&RoaringBitmap>) -> u64 {
+        let ordinals: &[u32] = match self.passages {
+            true => self.part.array("row.ordinal").unwrap_or_default(),
+            false => {
+                let deleted = deleted.map_or(0, RoaringBitmap::len);
+                return (self.len() as u64).saturating_sub(deleted);
+            }
+        };
+        let live = |row: &u32| !deleted.is_some_and(|deleted| deleted.contains(*row));
+        let first = (0u32..).zip(ordinals).filter(|(_, ordinal)| **ordinal == 0);
+        first.filter(|(row, _)| live(row)).count() as u64
     }
 
     /// The document's own id.

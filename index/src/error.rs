@@ -14,6 +14,14 @@ pub enum IndexError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something else lies where a file should.
+    #[error("{path}: is {}, not a file", if *.folder { "a folder" } else { "a pipe or a device" })]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// Whether it is a folder.
+        folder: bool,
+    },
     /// The folder has no `CURRENT`: nothing was ever committed there.
     #[error("{path}: no index here{}", if *.interrupted {
         " (a build was interrupted: run the same `quarry index` command again with --resume)"
@@ -168,6 +176,23 @@ impl IndexError {
     /// Wraps an error of the system with the path it is about.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_path_buf(), source }
+    }
+
+    /// Whether the system refused, and not what the files hold.
+    #[must_use]
+    pub fn is_of_system(&self) -> bool {
+        use tantivy::TantivyError as Theirs;
+        match self {
+            Self::Io { .. } => true,
+            Self::Text { source, .. } => match &**source {
+                Theirs::IoError(error) => error.raw_os_error().is_some(),
+                Theirs::OpenDirectoryError(_)
+                | Theirs::OpenWriteError(_)
+                | Theirs::LockFailure(..) => true,
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// The bytes at `path` make no sense.

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::IndexError;
 use crate::container::{check_version, hex};
+use crate::files;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
 use crate::names;
 
@@ -80,14 +81,14 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
 fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     let current = parse_current(folder)?;
     let path = folder.join(&current.manifest);
-    let file = File::open(&path).map_err(IndexError::io(&path))?;
+    let file = files::open(&path)?;
     // Waits only for a collector that is removing this very generation; then the name is gone.
     if let Err(source) = file.lock_shared() {
         // File systems without locks: read on; only collection could disturb us, and mapped files
         // outlive their names.
         tracing::debug!(path = %path.display(), %source, "no lease on the manifest");
     }
-    let bytes = fs::read(&path).map_err(IndexError::io(&path))?;
+    let bytes = files::read(&path)?;
     let found = xxh3_64(&bytes);
     if bytes.len() as u64 != current.bytes {
         return Err(IndexError::Length {
@@ -99,21 +100,27 @@ fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     if hex(found) != current.checksum {
         return Err(IndexError::Checksum { path, found: hex(found), expected: current.checksum });
     }
-    Ok((parse_manifest(&path, &bytes)?, Lease { _manifest: file }))
+    let manifest = parse_manifest(&path, &bytes)?;
+    // What is not collected is known by the number in the name.
+    if names::generation(&current.manifest) != Some(manifest.generation) {
+        let what = format!("it says that it is of generation {}", manifest.generation);
+        return Err(IndexError::corrupt(&path, what));
+    }
+    Ok((manifest, Lease { _manifest: file }))
 }
 
 fn parse_current(folder: &Path) -> Result<Current, IndexError> {
     let path = folder.join(CURRENT);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read(&path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(IndexError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             if !folder.exists() {
                 return Err(IndexError::NoFolder { path: folder.to_path_buf() });
             }
             let interrupted = folder.join(BUILD).is_dir();
             return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted });
         }
-        Err(source) => return Err(IndexError::Io { path, source }),
+        Err(error) => return Err(error),
     };
     let foreign = || IndexError::Foreign {
         path: path.clone(),
@@ -246,7 +253,12 @@ impl FolderWriter {
     /// # Errors
     /// When the disk refuses; then the old generation stays current.
     pub fn commit(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
-        manifest.generation = 1 + self.highest_generation()?;
+        let highest = self.highest_generation()?;
+        manifest.generation = highest.checked_add(1).ok_or_else(|| IndexError::Limit {
+            what: "generations of an index".to_owned(),
+            found: highest,
+            limit: u64::MAX - 1,
+        })?;
         let name = manifest_name(manifest.generation);
         let path = self.folder.join(&name);
         let mut bytes = serde_json::to_vec_pretty(&manifest)
@@ -293,7 +305,7 @@ impl FolderWriter {
                 continue;
             }
             let path = self.folder.join(name);
-            let Ok(file) = File::open(&path) else {
+            let Ok(file) = files::open(&path) else {
                 continue;
             };
             if !is_manifest(&path) {
@@ -304,10 +316,7 @@ impl FolderWriter {
                 doomed.push(file);
                 continue;
             }
-            match fs::read(&path)
-                .map_err(IndexError::io(&path))
-                .and_then(|b| parse_manifest(&path, &b))
-            {
+            match files::read(&path).and_then(|b| parse_manifest(&path, &b)) {
                 Ok(manifest) => keep_all(&mut keep, &manifest),
                 Err(_) => held_unreadable = true,
             }
@@ -359,6 +368,9 @@ pub fn lock<E: From<IndexError>>(
                 continue;
             }
             return Err(error);
+        }
+        if path.exists() {
+            files::expect_file(&path)?;
         }
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = options.map_err(IndexError::io(&path))?;

@@ -8,10 +8,12 @@ pub mod doctable;
 mod error;
 pub mod features;
 pub mod fields;
+mod files;
 pub mod folder;
 #[doc = include_str!("../FORMAT.md")]
 pub mod format {}
 pub mod forward;
+mod guard;
 pub mod impact;
 pub mod lexicon;
 pub mod manifest;
@@ -27,6 +29,8 @@ pub mod tokens;
 
 pub use container::Verify;
 pub use error::IndexError;
+pub use files::read as read_file;
+pub use guard::{guarded, is_guarded};
 pub use map::MappedFile;
 pub use open::{DERIVED, Index, KINDS, QUERY_TABLE, Segment, TOKENIZER};
 pub use pages::Pages;

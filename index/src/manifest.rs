@@ -99,7 +99,7 @@ impl Manifest {
     /// Documents of all segments, without those deleted.
     #[must_use]
     pub fn documents(&self) -> u64 {
-        self.segments.iter().map(|s| s.documents).sum()
+        self.segments.iter().fold(0, |all, s| all.saturating_add(s.documents))
     }
 
     /// Every part of the generation: assets, then segment by segment.

@@ -1,8 +1,6 @@
 //! Memory-mapped files as shared, read-only bytes.
 #![expect(unsafe_code, reason = "mapping a file and promising that its address is stable")]
 
-#[cfg(not(miri))]
-use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use stable_deref_trait::StableDeref;
 
-use crate::{IndexError, Pages};
+use crate::{IndexError, Pages, files};
 
 /// A file's bytes, mapped read-only or copied into memory. Clones share them.
 #[derive(Debug, Clone)]
@@ -29,10 +27,10 @@ impl MappedFile {
     /// Maps the file.
     ///
     /// # Errors
-    /// When it cannot be opened or mapped.
+    /// When it is no file, or cannot be opened or mapped.
     #[cfg(not(miri))]
     pub fn open(path: &Path) -> Result<Self, IndexError> {
-        let file = File::open(path).map_err(IndexError::io(path))?;
+        let file = files::open(path)?;
         // SAFETY: files of an index are created once, never rewritten and never truncated (they
         // are only unlinked, which leaves mappings intact), so the bytes stay put while mapped.
         // Someone who cuts a file from outside meanwhile ends the process by SIGBUS; that cannot

@@ -1,5 +1,6 @@
 //! An open index: one generation, its parts mapped and checked.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use quarry_vectors::TermId;
@@ -13,6 +14,7 @@ use crate::container::{Part, Verify, hex};
 use crate::deleted;
 use crate::doctable::{self, DocTable};
 use crate::features::{Channels, Features};
+use crate::files;
 use crate::folder::{self, Lease};
 use crate::forward::{self, ForwardIndex};
 use crate::impact::{self, ImpactLists};
@@ -201,6 +203,7 @@ impl Index {
         which: Which,
     ) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
+        check_names(folder, &manifest)?;
         let known = |part: &PartEntry| {
             names::is_known(&part.kind) || names::ASSETS.contains(&part.kind.as_str())
         };
@@ -366,6 +369,16 @@ impl Index {
     fn check_together(&self) -> Result<(), IndexError> {
         for segment in &self.segments {
             let rows = segment.documents.len() as u64;
+            let documents = segment.documents.count(segment.deleted.as_ref());
+            if documents != segment.entry.documents {
+                return Err(IndexError::corrupt(
+                    &self.folder,
+                    format!(
+                        "segment {} has {documents} documents, the manifest says {}",
+                        segment.entry.id, segment.entry.documents
+                    ),
+                ));
+            }
             let fits = rows == segment.entry.rows
                 && segment.forward.as_ref().is_none_or(|f| f.len() as u64 == rows)
                 && segment.seismic.as_ref().is_none_or(|s| s.documents() == rows)
@@ -399,6 +412,35 @@ impl Index {
         }
         Ok(())
     }
+}
+
+/// Refuses a manifest that names a segment, a file or a kind of part of one segment twice.
+fn check_names(folder: &Path, manifest: &Manifest) -> Result<(), IndexError> {
+    let twice = |what: &str, name: &str| {
+        let path = folder.join(format!("manifest-{}.json", manifest.generation));
+        IndexError::corrupt(&path, format!("it names the {what} {name} twice"))
+    };
+    let mut files = HashSet::new();
+    for part in manifest.parts() {
+        if !files.insert(part.file.as_str()) {
+            return Err(twice("file", &part.file));
+        }
+    }
+    let mut segments = HashSet::new();
+    for segment in &manifest.segments {
+        if !segments.insert(segment.id) {
+            return Err(twice("segment", &segment.id.to_string()));
+        }
+        let mut kinds = HashSet::new();
+        if let Some(part) = segment.parts.iter().find(|part| !kinds.insert(part.kind.as_str())) {
+            return Err(twice("kind of part", &part.kind));
+        }
+    }
+    let mut kinds = HashSet::new();
+    if let Some(part) = manifest.assets.iter().find(|part| !kinds.insert(part.kind.as_str())) {
+        return Err(twice("kind of file", &part.kind));
+    }
+    Ok(())
 }
 
 fn open_segment(
@@ -520,6 +562,7 @@ fn open_segment(
 
 fn check_length(folder: &Path, part: &PartEntry) -> Result<(), IndexError> {
     let path = folder.join(&part.file);
+    files::expect_file(&path)?;
     let found = std::fs::metadata(&path).map_err(IndexError::io(&path))?.len();
     if found != part.bytes {
         return Err(IndexError::Length { path, found, expected: part.bytes });
@@ -540,7 +583,7 @@ fn check_identity(part: &PartEntry, envelope: &Part) -> Result<(), IndexError> {
 }
 
 fn read_asset(path: &Path, part: &PartEntry) -> Result<Vec<u8>, IndexError> {
-    let bytes = std::fs::read(path).map_err(IndexError::io(path))?;
+    let bytes = files::read(path)?;
     let found = hex(xxhash_rust::xxh3::xxh3_64(&bytes));
     if found != part.checksum {
         return Err(IndexError::Checksum {

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quarry_vectors::DocId;
 use serde::{Deserialize, Serialize};
@@ -26,10 +27,10 @@ use tantivy::tokenizer::{
     LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer,
     TokenizerManager,
 };
-use tantivy::{Directory, Index, SegmentReader, TantivyDocument};
+use tantivy::{Directory, HasLen, Index, SegmentReader, TantivyDocument};
 
 use crate::container::{Part, PartWriter, Verify, Written};
-use crate::{IndexError, MappedFile};
+use crate::{IndexError, MappedFile, guarded};
 
 /// Name of the part kind.
 pub const KIND: &str = "text";
@@ -38,6 +39,10 @@ pub const VERSION: u32 = 2;
 
 /// Name under which the analyser is registered and written into the schema.
 const ANALYZER: &str = "quarry_english";
+/// Blocks of stored documents that are kept decompressed.
+const CACHED_BLOCKS: usize = 64;
+/// Most bytes of a decompressed block: it has a few small documents, or one large one.
+const MOST_BLOCK: u32 = 256 << 20;
 /// Longer words are not indexed; tantivy refuses terms beyond 65,530 bytes.
 const LONGEST_WORD: usize = 255;
 
@@ -247,7 +252,21 @@ impl TextIndex {
                 })?;
             files.insert(PathBuf::from(file.name), range);
         }
-        let packed = Packed { file: part.file().clone(), files: Arc::new(files) };
+        let blocks = Arc::new(AtomicBool::new(false));
+        let packed = Packed {
+            file: part.file().clone(),
+            files: Arc::new(files),
+            blocks: Arc::clone(&blocks),
+        };
+        guarded(path, || Self::read(path, &part, packed, &blocks))
+    }
+
+    fn read(
+        path: &Path,
+        part: &Part,
+        packed: Packed,
+        blocks: &AtomicBool,
+    ) -> Result<Self, IndexError> {
         let mut index = Index::open(packed).map_err(IndexError::text(path))?;
         index.set_tokenizers(tokenizers());
         let (wanted, fields) = schema_of(part.version());
@@ -271,7 +290,10 @@ impl TextIndex {
                 format!("{} documents in tantivy, {} expected", reader.max_doc(), part.documents()),
             ));
         }
-        let store = Arc::new(reader.get_store_reader(64).map_err(IndexError::io(path))?);
+        let store = reader.get_store_reader(CACHED_BLOCKS);
+        let store = Arc::new(store.map_err(|e| IndexError::text(path)(e.into()))?);
+        // What is read of the store from now on are its blocks.
+        blocks.store(true, Ordering::Release);
         Ok(Self { path: path.to_path_buf(), reader, fields, store })
     }
 
@@ -298,7 +320,8 @@ impl TextIndex {
     /// # Errors
     /// When the block cannot be read or holds no document of ours.
     pub fn stored(&self, doc: DocId) -> Result<StoredDocument, IndexError> {
-        let found: TantivyDocument = self.store.get(doc.0).map_err(IndexError::text(&self.path))?;
+        let found: TantivyDocument =
+            guarded(&self.path, || self.store.get(doc.0).map_err(IndexError::text(&self.path)))?;
         let bytes =
             found.get_first(self.fields.stored).and_then(|v| v.as_bytes()).ok_or_else(|| {
                 IndexError::corrupt(&self.path, format!("row {} has no stored document", doc.0))
@@ -314,6 +337,47 @@ impl TextIndex {
 struct Packed {
     file: MappedFile,
     files: Arc<BTreeMap<PathBuf, Range<usize>>>,
+    /// Whether all that is still to be read of the stored documents are their blocks.
+    blocks: Arc<AtomicBool>,
+}
+
+/// The file of the stored documents. A block says first how long it will be when it is decompressed;
+/// tantivy takes that much memory before it looks at the rest.
+struct StoreFile {
+    bytes: OwnedBytes,
+    blocks: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for StoreFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreFile").finish_non_exhaustive()
+    }
+}
+
+impl HasLen for StoreFile {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl FileHandle for StoreFile {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        if range.start > range.end || range.end > self.bytes.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a block lies outside its file",
+            ));
+        }
+        let bytes = self.bytes.slice(range);
+        if self.blocks.load(Ordering::Acquire) {
+            let length = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+            if length > MOST_BLOCK {
+                let what = format!("a block of stored documents says it has {length} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 impl fmt::Debug for Packed {
@@ -338,7 +402,11 @@ fn read_only() -> io::Error {
 
 impl Directory for Packed {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        Ok(Arc::new(self.bytes(path)?))
+        let bytes = self.bytes(path)?;
+        Ok(match path.extension().is_some_and(|kind| kind == "store") {
+            true => Arc::new(StoreFile { bytes, blocks: Arc::clone(&self.blocks) }),
+            false => Arc::new(bytes),
+        })
     }
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {

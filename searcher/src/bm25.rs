@@ -8,10 +8,11 @@
 //! 2. offer the window's documents  3. next window. Terms are added in query order, so sums are
 //! reproducible. Cost: O(postings of the query's terms + documents / window).
 
+use std::collections::HashMap;
 use std::time::Instant;
 
-use quarry_index::Segment;
 use quarry_index::text::{TextIndex, analyzer};
+use quarry_index::{Segment, guarded};
 use quarry_vectors::DocId;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
@@ -44,19 +45,34 @@ pub(crate) struct Bm25Query {
 
 impl Bm25Query {
     /// Analyses the question and gathers statistics. Words that no document has are left out.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "statistics")]
     pub(crate) fn new(
         texts: &[&TextIndex],
         question: &str,
         params: &Bm25Params,
     ) -> Result<Self, SearchError> {
+        match texts.first() {
+            Some(first) => guarded(first.path(), || Self::analysed(texts, question, params)),
+            None => Self::analysed(texts, question, params),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "statistics")]
+    fn analysed(
+        texts: &[&TextIndex],
+        question: &str,
+        params: &Bm25Params,
+    ) -> Result<Self, SearchError> {
         let mut counts: Vec<(String, u32)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut analyzer = analyzer();
         let mut tokens = analyzer.token_stream(question);
         while let Some(token) = tokens.next() {
-            match counts.iter_mut().find(|c| c.0 == token.text) {
-                Some(count) => count.1 += 1,
-                None => counts.push((token.text.clone(), 1)),
+            match places.get(&token.text).and_then(|at| counts.get_mut(*at)) {
+                Some(count) => count.1 = count.1.saturating_add(1),
+                None => {
+                    places.insert(token.text.clone(), counts.len());
+                    counts.push((token.text.clone(), 1));
+                }
             }
         }
         let documents: f64 = texts.iter().map(|t| f64::from(t.reader().max_doc())).sum();
@@ -75,6 +91,9 @@ impl Bm25Query {
         }
         let mut terms = Vec::new();
         for (word, count) in counts {
+            if params.deadline.is_some_and(|d| Instant::now() >= d) {
+                return Err(SearchError::Timeout);
+            }
             let mut frequency = 0.0;
             let mut found = None;
             for text in texts {
@@ -94,6 +113,16 @@ impl Bm25Query {
 }
 
 pub(crate) fn search(
+    of: (&Segment, Option<&RowSet>),
+    text: &TextIndex,
+    query: &Bm25Query,
+    params: &Bm25Params,
+    stats: &mut Stats,
+) -> Result<Vec<(f32, DocId)>, SearchError> {
+    guarded(text.path(), || scored(of, text, query, params, stats))
+}
+
+fn scored(
     (segment, allowed): (&Segment, Option<&RowSet>),
     text: &TextIndex,
     query: &Bm25Query,

@@ -1,19 +1,38 @@
 //! Which documents a search may find: those that a filter allows, without those deleted.
 
-use quarry_index::Segment;
+use std::fmt;
+
+use quarry_index::{Index, Segment};
 use quarry_vectors::DocId;
 use roaring::RoaringBitmap;
+use uuid::Uuid;
 
 use crate::rows::RowSet;
 use crate::{SearchError, Searcher};
 
 /// The rows that may be found, segment by segment, of one open generation. Making one costs as much
-/// as looking at each of its rows; searches share it.
+/// as looking at each of its rows; searches share it. A search of another index or generation refuses
+/// it: its rows would be other documents.
 #[derive(Debug, Clone)]
 pub struct Filter {
     sets: Vec<RowSet>,
-    /// Documents of the index that made it, to refuse another.
+    /// What it was made for.
+    of: Generation,
+}
+
+/// A state of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Generation {
+    index: Uuid,
+    number: u64,
     rows: u64,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, number, rows } = self;
+        write!(f, "made for generation {number} of the index {index}, of {rows} rows")
+    }
 }
 
 impl Filter {
@@ -46,7 +65,7 @@ impl Searcher {
             Some(deleted) => RowSet::of(segment.documents().len(), &(allowed - deleted)),
             None => RowSet::of(segment.documents().len(), allowed),
         });
-        Ok(Filter { sets: sets.collect(), rows: rows(segments) })
+        Ok(Filter { sets: sets.collect(), of: generation(self.index()) })
     }
 
     /// A filter that allows the documents with these ids. Unknown ids allow nothing.
@@ -69,22 +88,21 @@ impl Searcher {
 
     /// Refuses a filter of another index, or of another generation of this one.
     pub(crate) fn check_filter(&self, filter: Option<&Filter>) -> Result<(), SearchError> {
-        let segments = self.index().segments();
         match filter {
-            Some(f) if f.sets.len() != segments.len() || f.rows != rows(segments) => {
-                Err(SearchError::Param {
-                    name: "filter",
-                    found: format!("made for {} rows", f.rows),
-                    expected: "a filter made by this searcher",
-                })
-            }
+            Some(f) if f.of != generation(self.index()) => Err(SearchError::Param {
+                name: "filter",
+                found: f.of.to_string(),
+                expected: "a filter made by this searcher, of the generation that it searches",
+            }),
             _ => Ok(()),
         }
     }
 }
 
-fn rows(segments: &[Segment]) -> u64 {
-    segments.iter().map(|s| s.documents().len() as u64).sum()
+fn generation(index: &Index) -> Generation {
+    let manifest = index.manifest();
+    let rows = index.segments().iter().map(|s| s.documents().len() as u64).sum();
+    Generation { index: manifest.uuid, number: manifest.generation, rows }
 }
 
 /// The rows that are not deleted; `None` where none is.

@@ -1,172 +1,243 @@
-//! Filters in words: tantivy's query syntax over the documents' other fields, such as
-//! `year:[1998 TO 1999] AND topic:ice`.
+//! Filters in words, over the documents' other fields, such as `year:[1998 TO 1999] AND topic:ice`.
 //!
-//! 1. parse the expression, and refuse fields that no document has  2. collect the rows of each
-//!    segment that match, as a bitmap
+//! 1. parse (`filter_syntax`)  2. see what each field's values are, and what is wanted of them
+//!    (`filter_values`); fields that no document has are refused  3. collect the rows of each segment
+//!    that match, test by test, as bitmaps, and join these
 //!
-//! Values are compared as they were read: whole strings, case and all, numbers and booleans by value.
+//! The rows of a test are read from tantivy's postings, ranges from its columns. Cost: those postings
+//! and columns; the deadline is looked at while they are read.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Instant;
 
-use quarry_index::text::{TextIndex, tokenizers};
+use quarry_index::guarded;
+use quarry_index::text::TextIndex;
 use roaring::RoaringBitmap;
-use tantivy::Term;
-use tantivy::query::{EnableScoring, Occur, QueryParser};
-use tantivy::query_grammar::{UserInputAst, UserInputBound, UserInputLeaf, parse_query};
-use tantivy::time::OffsetDateTime;
-use tantivy::time::format_description::well_known::Rfc3339;
+use tantivy::columnar::ColumnType;
+use tantivy::query::{EnableScoring, ExistsQuery, Query, RangeQuery};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocSet, TERMINATED, Term};
 
+use crate::filter_syntax::{Expression, Occur, parse};
+use crate::filter_values::{Kinds, Wanted, existing};
 use crate::{Filter, SearchError, Searcher};
 
 /// The text part's field of the documents' other fields.
 const FIELDS: &str = "fields";
+/// Rows that are read between two looks at the clock.
+const BETWEEN_LOOKS: usize = 1 << 14;
+/// Characters of an expression, or of a field's name, that an error repeats.
+const MOST_REPEATED: usize = 200;
+
+/// An expression whose fields and values are understood.
+enum Selection {
+    All,
+    /// Rows that any of these has, of the field at the path.
+    Any(String, Vec<Wanted>),
+    Clause(Vec<(Option<Occur>, Selection)>),
+}
 
 impl Searcher {
     /// A filter that allows the documents which match `expression`. Cost: reads the postings of the
     /// expression's terms.
     ///
     /// # Errors
-    /// [`SearchError::Filter`] when the expression cannot be parsed or names a field that no document
-    /// has; [`SearchError::NoText`] when the index stores no documents.
+    /// As [`Self::filter_until`], without a deadline.
     pub fn filter(&self, expression: &str) -> Result<Filter, SearchError> {
+        self.filter_until(expression, None)
+    }
+
+    /// The same, given up at `deadline`.
+    ///
+    /// # Errors
+    /// [`SearchError::Filter`] when the expression cannot be parsed, names a field that no document
+    /// has, or compares a field with a value that it cannot have; [`SearchError::NoText`] when the
+    /// index stores no documents; [`SearchError::Timeout`].
+    pub fn filter_until(
+        &self,
+        expression: &str,
+        deadline: Option<Instant>,
+    ) -> Result<Filter, SearchError> {
         let refuse =
-            |reason: String| SearchError::Filter { expression: expression.to_owned(), reason };
+            |reason: String| SearchError::Filter { expression: repeated(expression), reason };
         let texts: Option<Vec<&TextIndex>> =
             self.index().segments().iter().map(quarry_index::Segment::text).collect();
         let texts = texts.ok_or(SearchError::NoText)?;
-        if expression.trim().is_empty() {
-            return Err(refuse("it is empty; leave it out to allow all documents".into()));
-        }
-        let mut parsed = parse_query(expression)
-            .map_err(|_| refuse("it is no expression of tantivy's query syntax".into()))?;
-        let mut fields = BTreeSet::new();
-        prepare(&mut parsed, &mut fields).map_err(&refuse)?;
-        for field in fields {
-            if !texts.iter().any(|text| has_field(text, &field)) {
-                return Err(refuse(format!("no document has a field `{field}`")));
-            }
-        }
+        let parsed = parse(expression).map_err(&refuse)?;
+        let selection = match texts.first() {
+            Some(first) => guarded(first.path(), || understood(&texts, parsed, &refuse))?,
+            None => understood(&texts, parsed, &refuse)?,
+        };
         let mut allowed = Vec::with_capacity(texts.len());
         for text in texts {
-            let schema = text.reader().schema();
-            let parser = QueryParser::new(schema.clone(), vec![text.fields().fields], tokenizers());
-            let query = parser.build_query_from_user_input_ast(parsed.clone());
-            let query = query.map_err(|e| refuse(e.to_string()))?;
-            let weight = query
-                .weight(EnableScoring::disabled_from_schema(schema))
-                .map_err(|e| refuse(e.to_string()))?;
-            let mut rows = RoaringBitmap::new();
-            weight
-                .for_each_no_score(text.reader(), &mut |docs| rows.extend(docs.iter().copied()))
-                .map_err(|e| refuse(e.to_string()))?;
-            allowed.push(rows);
+            allowed.push(guarded(text.path(), || Rows { text, deadline }.of(&selection))?);
         }
         self.filter_of(&allowed)
     }
 }
 
-/// Makes an expression what tantivy runs as it reads, and collects the fields that it names.
-///
-/// Fields are put below the JSON field that holds them; what only excludes excludes from all
-/// documents; a range whose ends are an integer and a fraction becomes two ranges, as tantivy takes
-/// ends of one type alone.
-fn prepare(ast: &mut UserInputAst, names: &mut BTreeSet<String>) -> Result<(), String> {
-    match ast {
-        UserInputAst::Clause(clauses) => {
-            clauses.iter_mut().try_for_each(|(_, ast)| prepare(ast, names))?;
-            let excludes = |occur: Option<Occur>| occur == Some(Occur::MustNot);
-            if !clauses.is_empty() && clauses.iter().all(|(occur, _)| excludes(*occur)) {
-                clauses.push((Some(Occur::Must), UserInputLeaf::All.into()));
-            }
-            Ok(())
+fn repeated(text: &str) -> String {
+    match text.char_indices().nth(MOST_REPEATED) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Resolves an expression against the fields that there are.
+fn understood(
+    texts: &[&TextIndex],
+    expression: Expression,
+    refuse: &impl Fn(String) -> SearchError,
+) -> Result<Selection, SearchError> {
+    let mut known: BTreeMap<String, Kinds> = BTreeMap::new();
+    resolve(texts, expression, &mut known, refuse)
+}
+
+/// Its depth is that of the expression, which the parser bounds.
+fn resolve(
+    texts: &[&TextIndex],
+    expression: Expression,
+    known: &mut BTreeMap<String, Kinds>,
+    refuse: &impl Fn(String) -> SearchError,
+) -> Result<Selection, SearchError> {
+    match expression {
+        Expression::All => Ok(Selection::All),
+        Expression::Clause(parts) => {
+            let part = |(occur, part)| Ok((occur, resolve(texts, part, known, refuse)?));
+            parts.into_iter().map(part).collect::<Result<_, _>>().map(Selection::Clause)
         }
-        UserInputAst::Boost(ast, _) => prepare(ast, names),
-        UserInputAst::Leaf(leaf) => {
-            let field = match &mut **leaf {
-                UserInputLeaf::Literal(literal) => literal.field_name.as_mut(),
-                UserInputLeaf::Exists { field } => Some(field),
-                UserInputLeaf::Range { field, .. }
-                | UserInputLeaf::Set { field, .. }
-                | UserInputLeaf::Regex { field, .. } => field.as_mut(),
-                UserInputLeaf::All => return Ok(()),
-            };
-            let field = field.ok_or("a value without a field; write FIELD:VALUE")?;
-            names.insert(field.clone());
-            *field = format!("{FIELDS}.{field}");
-            if let UserInputLeaf::Range { field, lower, upper } = &mut **leaf {
-                let kinds = [kind(lower), kind(upper)];
-                if let [Some(low), Some(high)] = kinds
-                    && low != high
-                {
-                    if !(low.is_number() && high.is_number()) {
-                        return Err(format!("a range from {low:?} to {high:?}"));
-                    }
-                    let part = |lower, upper| {
-                        let field = field.clone();
-                        (Some(Occur::Must), UserInputLeaf::Range { field, lower, upper }.into())
-                    };
-                    let parts = vec![
-                        part(lower.clone(), UserInputBound::Unbounded),
-                        part(UserInputBound::Unbounded, upper.clone()),
-                    ];
-                    *ast = UserInputAst::Clause(parts);
+        Expression::Test { field, test } => {
+            // Without a document nothing is known of fields, and nothing can be found.
+            let Some(first) = texts.first() else { return Ok(Selection::Any(field, Vec::new())) };
+            let kinds = match known.get(&field) {
+                Some(kinds) => *kinds,
+                None => {
+                    let kinds = Kinds::of(texts, &field)?;
+                    known.insert(field.clone(), kinds);
+                    kinds
                 }
+            };
+            if kinds.none() {
+                let others = existing(texts)?;
+                let field = repeated(&field);
+                return Err(refuse(format!("no document has a field `{field}`; {others}")));
             }
-            Ok(())
+            let wanted = kinds.understand(first.fields().fields, &field, &test);
+            Ok(Selection::Any(field, wanted.map_err(refuse)?))
         }
     }
 }
 
-/// What tantivy takes the end of a range for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Date,
-    Integer,
-    LargeInteger,
-    Fraction,
-    Boolean,
-    Text,
+/// The rows of one segment.
+struct Rows<'a> {
+    text: &'a TextIndex,
+    deadline: Option<Instant>,
 }
 
-impl Kind {
-    fn is_number(self) -> bool {
-        matches!(self, Self::Integer | Self::LargeInteger | Self::Fraction)
-    }
-}
-
-fn kind(bound: &UserInputBound) -> Option<Kind> {
-    let text = match bound {
-        UserInputBound::Inclusive(text) | UserInputBound::Exclusive(text) => text.trim(),
-        UserInputBound::Unbounded => return None,
-    };
-    #[expect(clippy::cast_precision_loss, reason = "as tantivy compares them")]
-    let (least, most, all) = (i64::MIN as f64, i64::MAX as f64, u64::MAX as f64);
-    Some(if OffsetDateTime::parse(text, &Rfc3339).is_ok() {
-        Kind::Date
-    } else if text.parse::<i64>().is_ok() {
-        Kind::Integer
-    } else if text.parse::<u64>().is_ok() {
-        Kind::LargeInteger
-    } else if let Ok(value) = text.parse::<f64>() {
-        match value.fract() == 0.0 {
-            true if value >= least && value <= most => Kind::Integer,
-            true if value >= 0.0 && value <= all => Kind::LargeInteger,
-            _ => Kind::Fraction,
+impl Rows<'_> {
+    fn of(&self, selection: &Selection) -> Result<RoaringBitmap, SearchError> {
+        match selection {
+            Selection::All => Ok(self.all()),
+            Selection::Any(path, wanted) => {
+                let mut rows = RoaringBitmap::new();
+                for one in wanted {
+                    self.look()?;
+                    match one {
+                        Wanted::Term(term) => self.term(term, &mut rows)?,
+                        Wanted::Range(low, high) => {
+                            self.column(&RangeQuery::new(low.clone(), high.clone()), &mut rows)?;
+                        }
+                        Wanted::Numbers(_, _, Some(most)) if self.above(path, *most)? => {}
+                        Wanted::Numbers(low, high, _) => {
+                            self.column(&RangeQuery::new(low.clone(), high.clone()), &mut rows)?;
+                        }
+                        Wanted::Exists => {
+                            let exists = ExistsQuery::new(format!("{FIELDS}.{path}"), true);
+                            self.column(&exists, &mut rows)?;
+                        }
+                    }
+                }
+                Ok(rows)
+            }
+            Selection::Clause(parts) => self.clause(parts),
         }
-    } else if text.parse::<bool>().is_ok() {
-        Kind::Boolean
-    } else {
-        Kind::Text
-    })
-}
+    }
 
-/// Whether any document of the segment has a value at the path.
-fn has_field(text: &TextIndex, path: &str) -> bool {
-    let field = text.fields().fields;
-    let Ok(inverted) = text.reader().inverted_index(field) else { return false };
-    let prefix = Term::from_field_json_path(field, path, false);
-    let prefix = prefix.serialized_value_bytes().to_vec();
-    let Ok(mut terms) = inverted.terms().range().ge(&prefix).into_stream() else { return false };
-    // A path ends before its values' type; one that goes on is a longer name.
-    terms.advance() && terms.key().strip_prefix(prefix.as_slice()).is_some()
+    /// What must hold, else any alternative, else all; without what must not hold.
+    fn clause(&self, parts: &[(Option<Occur>, Selection)]) -> Result<RoaringBitmap, SearchError> {
+        let of = |wanted: fn(Option<Occur>) -> bool| {
+            parts.iter().filter(move |(occur, _)| wanted(*occur)).map(|(_, part)| self.of(part))
+        };
+        let must = of(|occur| occur == Some(Occur::Must)).reduce(|a, b| Ok(a? & b?));
+        let mut rows = match must {
+            Some(rows) => rows?,
+            None => {
+                let any = of(|occur| matches!(occur, None | Some(Occur::Should)));
+                any.reduce(|a, b| Ok(a? | b?)).unwrap_or_else(|| Ok(self.all()))?
+            }
+        };
+        for without in of(|occur| occur == Some(Occur::MustNot)) {
+            rows -= without?;
+        }
+        Ok(rows)
+    }
+
+    fn all(&self) -> RoaringBitmap {
+        (0..self.text.reader().max_doc()).collect()
+    }
+
+    fn look(&self) -> Result<(), SearchError> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(SearchError::Timeout),
+            _ => Ok(()),
+        }
+    }
+
+    fn term(&self, term: &Term, rows: &mut RoaringBitmap) -> Result<(), SearchError> {
+        let inverted = self.text.reader().inverted_index(self.text.fields().fields);
+        let inverted = inverted.map_err(Box::new)?;
+        match inverted.read_postings(term, IndexRecordOption::Basic)? {
+            Some(mut postings) => self.take(&mut postings, rows),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a column of whole numbers can have none as small as `most`. tantivy takes such an upper end
+    /// for no end.
+    #[expect(clippy::cast_precision_loss, reason = "the least number is a power of two")]
+    fn above(&self, path: &str, most: f64) -> Result<bool, SearchError> {
+        let columns = self.text.reader().fast_fields();
+        let columns = columns.dynamic_column_handles(&format!("{FIELDS}.{path}"));
+        let columns = columns.map_err(Box::new)?;
+        Ok(columns.iter().any(|column| match column.column_type() {
+            ColumnType::I64 => most < i64::MIN as f64,
+            ColumnType::U64 => most < 0.0,
+            _ => false,
+        }))
+    }
+
+    fn column(&self, query: &dyn Query, rows: &mut RoaringBitmap) -> Result<(), SearchError> {
+        let reader = self.text.reader();
+        let weight = query.weight(EnableScoring::disabled_from_schema(reader.schema()));
+        let mut found = weight.and_then(|weight| weight.scorer(reader, 1.0)).map_err(Box::new)?;
+        self.take(&mut *found, rows)
+    }
+
+    fn take<D: DocSet + ?Sized>(
+        &self,
+        found: &mut D,
+        rows: &mut RoaringBitmap,
+    ) -> Result<(), SearchError> {
+        let mut row = found.doc();
+        let mut read = 0usize;
+        while row != TERMINATED {
+            rows.insert(row);
+            row = found.advance();
+            read += 1;
+            if read.is_multiple_of(BETWEEN_LOOKS) {
+                self.look()?;
+            }
+        }
+        Ok(())
+    }
 }

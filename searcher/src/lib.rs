@@ -8,6 +8,8 @@ mod costs;
 mod error;
 mod filter;
 mod filter_query;
+pub mod filter_syntax;
+mod filter_values;
 mod grid;
 mod impact;
 mod kernels;

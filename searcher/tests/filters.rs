@@ -169,6 +169,23 @@ fn expressions_choose_by_fields() {
         ("topic:[a TO j]", |n| n % 3 == 0),
         ("topic:steam", |_| false),
         ("*", |_| true),
+        ("date:2020-01-05", |n| n % 28 == 4),
+        ("date:2020-01-05T00:00:00Z", |n| n % 28 == 4),
+        ("date:\"2020-01-05T02:00:00+02:00\"", |n| n % 28 == 4),
+        ("date:[2020-01-05 TO 2020-01-06]", |n| (4..=5).contains(&(n % 28))),
+        ("date:{2020-01-05 TO 2020-01-08}", |n| (5..=6).contains(&(n % 28))),
+        ("date:[2020-01-05 TO 2020-01-06T00:00:00Z}", |n| n % 28 == 4),
+        ("date:>2020-01-27", |n| n % 28 == 27),
+        ("date:<=2020-01-01", |n| n % 28 == 0),
+        ("date:IN [2020-01-02 2020-01-28]", |n| n % 28 == 1 || n % 28 == 27),
+        ("year:1998.0", |n| n % 20 == 8),
+        ("year:[1997.5 TO 1999]", |n| (8..=9).contains(&(n % 20))),
+        ("year:(1998 OR 1999)", |n| (8..=9).contains(&(n % 20))),
+        ("year:[* TO *]", |_| true),
+        ("price:*", |_| true),
+        ("place:*", |_| true),
+        ("topic:[\"Rock\" TO \"Rock T\"]", |n| n % 3 == 2),
+        ("topic:ice NOT open:true", |n| n % 3 == 0 && n % 2 == 1),
     ];
     for (expression, want) in cases {
         let filter = built.searcher.filter(expression);
@@ -182,15 +199,106 @@ fn expressions_choose_by_fields() {
     }
     assert_eq!(year(8), 1998);
     for (expression, reason) in [
-        ("colour:red", "no document has a field `colour`"),
+        (
+            "colour:red",
+            "no document has a field `colour`; there are date, open, place.city, price, tags, topic, year",
+        ),
         ("yea:1998", "no document has a field `yea`"),
         ("ice", "FIELD:VALUE"),
-        ("year:[1998 TO", "syntax"),
+        ("year:[1998 TO", "a value was expected"),
         ("", "empty"),
-        ("year:[1998 TO x]", "a range from Integer to Text"),
-        ("date:[2020 TO 2020-01-05T00:00:00Z]", "a range from Integer to Date"),
+        ("year:[1998 TO x]", "`year` has numbers, and \"x\" cannot be one"),
+        ("year:abc", "`year` has numbers, and \"abc\" cannot be one"),
+        ("year:IN [1998 1999x]", "\"1999x\" cannot be one"),
+        ("topic:ice OR year:2024-03-11", "\"2024-03-11\" cannot be one"),
+        ("year:nan", "cannot be one"),
+        ("date:[2020 TO 2020-01-05T00:00:00Z]", "`date` has dates (YYYY-MM-DD"),
+        ("date:2020-01", "\"2020-01\" cannot be one"),
+        ("date:2020-02-30", "cannot be one"),
+        ("date:>=soon", "cannot be one"),
+        ("open:yes", "`open` has true and false"),
+        ("open:[false TO true]", "no order"),
+        ("place:Oslo", "`place` has fields of its own"),
     ] {
         let error = built.searcher.filter(expression).unwrap_err().to_string();
         assert!(error.contains(reason), "{expression}: {error}");
     }
+}
+
+/// Fields that hold several kinds of values, or text that looks like another kind.
+#[test]
+fn values_mean_what_their_field_holds() {
+    let document = |id: &str, fields: serde_json::Value| {
+        let serde_json::Value::Object(fields) = fields else { unreachable!() };
+        quarry_vectors::Document { fields, ..with_text(id, "", "rock") }
+    };
+    let built = built_of_segments(
+        vec![
+            vec![
+                document("a", serde_json::json!({"day": "2024-03-11", "any": "7", "n": 5})),
+                document(
+                    "b",
+                    serde_json::json!({"day": "2024-03-12", "any": "2024-03-11T10:00:00Z"}),
+                ),
+            ],
+            vec![
+                document("c", serde_json::json!({"any": "x", "big": u64::MAX, "n": 1.5})),
+                document("d", serde_json::json!({"any": "2024-03-11T23:59:59.5Z", "big": -1.5e30})),
+            ],
+        ],
+        |_| {},
+    );
+    for (expression, want) in [
+        ("any:7", "a"),
+        ("any:2024-03-11", "b d"),
+        ("any:2024-03-11T10:00:00Z", "b"),
+        ("day:2024-03-11", "a"),
+        ("day:[2024-03-11 TO 2024-03-12]", "a b"),
+        ("day:>2024-03-11", "b"),
+        ("big:18446744073709551615", "c"),
+        ("big:>1", "c"),
+        ("n:5", "a"),
+        ("n:1.5", "c"),
+        ("n:[1 TO 1.6]", "c"),
+        ("n:[1.4 TO 9]", "a c"),
+        ("n:<2", "c"),
+        ("n:<-1e40", ""),
+        ("n:[* TO -0.5]", ""),
+        ("big:<-0.5", "d"),
+        ("big:[-2e30 TO -1e30]", "d"),
+        ("-n:*", "b d"),
+    ] {
+        let filter = built.searcher.filter(expression).unwrap_or_else(|e| panic!("{e}"));
+        let params = Bm25Params::new(top(10));
+        let found = built.searcher.bm25_filtered("rock", &params, Some(&filter)).unwrap();
+        let mut ids: Vec<String> = built.hits(&found).into_iter().map(|hit| hit.0).collect();
+        ids.sort();
+        assert_eq!(ids.join(" "), want, "{expression}");
+    }
+}
+
+/// A small expression of much nesting is refused before anything recurses, on the smallest stack.
+#[test]
+fn nested_filters_do_not_end_the_process() {
+    let built = built_of_segments(vec![(0..3).map(with_fields).collect()], |_| {});
+    let searcher = &built.searcher;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(256 << 10);
+        let run = || {
+            for text in [
+                "-(".repeat(600) + "topic:ice" + &")".repeat(600),
+                "NOT ".repeat(16_000) + "topic:ice",
+            ] {
+                let error = searcher.filter(&text).unwrap_err();
+                assert!(matches!(error, SearchError::Filter { .. }));
+                assert!(error.to_string().len() < 500, "{error}");
+            }
+            let deepest = "-(".repeat(32) + "topic:ice" + &")".repeat(32);
+            searcher.filter(&deepest).unwrap();
+        };
+        thread.spawn_scoped(scope, run).unwrap().join().unwrap();
+    });
+    let past = std::time::Instant::now().checked_sub(std::time::Duration::from_secs(1));
+    let error = searcher.filter_until("topic:ice", past).unwrap_err();
+    assert!(matches!(error, SearchError::Timeout));
 }

@@ -189,3 +189,29 @@ fn a_second_writer_is_refused_and_kinds_are_not_mixed() {
     let index = Index::open(folder, Verify::Full).unwrap();
     assert_eq!((index.manifest().generation, index.manifest().documents()), (1, 1));
 }
+
+/// Rows of one generation are other documents in the next, also where their number is the same.
+#[test]
+fn a_filter_is_of_one_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let given = options(folder);
+    let ids: Vec<Document> = (1..9u8).map(|id| document(&(id, vec![(1, 2)]), 1)).collect();
+    build(read(ids), None, &given, &|_| {}).unwrap();
+    let open = || Searcher::new(Arc::new(Index::open(folder, Verify::Full).unwrap()));
+    let before = open();
+    let filter = before.filter_of_ids(["d1", "d2"]).unwrap();
+    let query = vector(&[(1, 1.0)]);
+    let find = |searcher: &Searcher| {
+        let found = searcher.sparse_filtered(&query, &thorough(9, Method::Exact), Some(&filter));
+        found.map(|found| found.hits.iter().map(|h| searcher.id(h).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(find(&before).unwrap(), ["d2", "d1"]);
+    assert_eq!(find(&open()).unwrap(), ["d2", "d1"], "the same generation opened again");
+    assert_eq!(delete(folder, ["d1"]).unwrap().deleted, 1);
+    let after = open();
+    assert_eq!(after.index().segments().len(), before.index().segments().len());
+    let error = find(&after).unwrap_err();
+    assert!(error.to_string().contains("generation 1"), "{error}");
+    assert_eq!(find(&before).unwrap(), ["d2", "d1"], "who reads the old one still can");
+}

@@ -5,4 +5,6 @@ mod engine;
 mod http;
 
 pub use engine::{Engine, SecondStage};
+#[doc(hidden)]
+pub use http::search_request as parse_url;
 pub use http::{ConfigError, Key, ServeError, ServerConfig, openapi, run, serve, terminated};

@@ -101,7 +101,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
             collection.licence.clone(),
         ]);
     }
-    std::io::Write::write_all(&mut std::io::stdout().lock(), table(&rows).as_bytes())?;
+    crate::output::text(&table(&rows))?;
     note(format!(
         "cache: {}; whether a use is allowed is for you to see (--json has the homepages)",
         collections.cache.display()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use quarry_index::{Index, Verify};
@@ -17,7 +18,8 @@ use crate::{model, rerank};
 ///
 /// Prints the address on standard output once it is bound; GET /readyz answers 200 once the index is
 /// loaded. SIGTERM lets running searches end, for at most 10 seconds. The routes are described by
-/// GET /openapi.json.
+/// GET /openapi.json. When connections run out, the one that has been idle longest is closed for a new
+/// one; when all are at work, GET /livez and /readyz are still answered, other requests with 429.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -40,6 +42,22 @@ pub(crate) struct Args {
     /// Searches that run at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
+    /// Connections at once
+    #[arg(long, value_name = "N", default_value = "512")]
+    connections: NonZeroUsize,
+    /// Longest time for the head of a request to arrive, and for a connection to be idle
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    head_timeout: u64,
+    /// Longest time for the body of a request to arrive
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    body_timeout: u64,
+    /// Longest time from the head of a request to the last byte of its answer; then the connection is cut
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    request_timeout: u64,
+    /// Most bytes of an answer, such as 64MiB; a search that finds more is answered 422, and answers that
+    /// are being read may take eight times as much together
+    #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = parse_bytes)]
+    answer_bytes: u64,
     /// Model for questions: a folder, or a name as org/name; needed where questions go through a
     /// network [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
@@ -82,6 +100,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.no_auth = args.no_auth;
     config.queue = args.queue.unwrap_or(config.queue);
     config.in_flight = args.in_flight.unwrap_or(config.in_flight);
+    config.connections = args.connections;
+    config.head_timeout = Duration::from_secs(args.head_timeout);
+    config.body_timeout = Duration::from_secs(args.body_timeout);
+    config.request_timeout = Duration::from_secs(args.request_timeout);
+    config.answer_bytes = usize::try_from(args.answer_bytes)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .context("--answer-bytes must be above 0")?;
     let (dir, model_folder) = (args.dir.clone(), args.model.clone());
     let token_model = args.token_model.clone().or_else(|| model_folder.clone());
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };

@@ -5,13 +5,13 @@
 //! file lies its record, `FILE.shard.json`: which shard it is, of which model and input, and its checksum.
 //! Merging takes a run of lines from each file in turn.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quarry_index::folder::{replace_file, temporary_beside};
+use quarry_datasets::OutputFile;
+use quarry_index::folder::replace_file;
 use quarry_indexer::{BuildError, JoinOptions, Share, ShareReport, build_share, join};
 use quarry_vectors::EncodeTokens;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::commands::add::MergeArgs;
 use crate::commands::encode::CHUNK;
 use crate::commands::index::{self, print_report, tell_repairs, with_input};
 use crate::commands::tokens::StoreArgs;
+use crate::exit::Usage;
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
@@ -33,11 +34,9 @@ pub(crate) fn index(
     share: Share,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
-    let encoder = if args.tokens {
-        Some(model::token_encoder(args.input.model.as_deref(), &Default::default())?)
-    } else {
-        None
-    };
+    let given = args.token_model.as_deref().or(args.input.model.as_deref());
+    let encoder =
+        if args.tokens { Some(model::token_encoder(given, &Default::default())?) } else { None };
     let wanted = encoder.as_ref().map(|(encoder, source)| {
         (encoder, StoreArgs::default().options(false, source.clone(), None))
     });
@@ -157,7 +156,7 @@ pub(crate) fn write_record(
 
 fn checksum(path: &Path) -> anyhow::Result<String> {
     let failed = || path.display().to_string();
-    let mut file = File::open(path).with_context(failed)?;
+    let mut file = crate::files::open(path)?;
     let (mut hash, mut buffer) = (Xxh3::new(), vec![0; 1 << 18]);
     loop {
         let n = file.read(&mut buffer).with_context(failed)?;
@@ -175,10 +174,9 @@ fn refused(what: String) -> anyhow::Error {
 /// The record of a file, which must be the file that was written.
 fn read_record(file: &Path) -> anyhow::Result<(Share, Record)> {
     let path = record_path(file);
-    let bytes = fs::read(&path).map_err(|e| {
+    let bytes = crate::files::bytes(&path).map_err(|e| {
         refused(format!(
-            "{}: {e}; it is written by `quarry encode --shard`, beside the file, when that is whole",
-            path.display()
+            "{e:#}; it is written by `quarry encode --shard`, beside the file, when that is whole"
         ))
     })?;
     let record: Record = serde_json::from_slice(&bytes)
@@ -202,9 +200,11 @@ fn read_record(file: &Path) -> anyhow::Result<(Share, Record)> {
 
 /// Puts encoded files together: a run of lines from each in turn.
 fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Result<()> {
-    if out.exists() && !args.overwrite {
-        bail!("{}: the file is there; --overwrite replaces it", out.display());
+    if args.no_tune || args.memory.is_some() {
+        let text = "--no-tune and --memory are for shards of an index; these are files of vectors";
+        return Err(Usage(text.to_owned()).into());
     }
+    let mut to = OutputFile::create(out, args.overwrite)?;
     let mut given: Vec<Option<&Path>> = Vec::new();
     let mut first: Option<(&Path, Record)> = None;
     for file in files {
@@ -243,11 +243,10 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
     let mut readers = Vec::with_capacity(of);
     for (number, file) in (1..).zip(&given) {
         let file = file.ok_or_else(|| refused(format!("shard {number}/{of} is missing")))?;
-        let opened = File::open(file).with_context(|| file.display().to_string())?;
+        let opened = crate::files::open(file)?;
         readers.push((file, BufReader::with_capacity(1 << 18, opened)));
     }
     let failed = || out.display().to_string();
-    let mut to = BufWriter::new(temporary_beside(out)?);
     let (mut lines, mut buffer) = (0u64, Vec::new());
     'runs: for run in 0.. {
         let (file, reader) = &mut readers[run % of];
@@ -276,9 +275,7 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
             "the shards have {lines} lines, the input {documents:?} documents"
         )));
     }
-    let file = to.into_inner().context("writing")?;
-    file.as_file().sync_all().with_context(failed)?;
-    file.persist(out).with_context(failed)?;
+    to.commit()?;
     if args.json {
         return crate::output::json(&json!({"vectors": lines}));
     }

@@ -6,11 +6,13 @@
 //! ir_datasets. No more bytes than the length are taken, and the sum decides. What a licence note says was found on the publishers' pages; where these say nothing
 //! that can be quoted, it says so.
 
+use std::io::Read;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
+use crate::input::open_file;
 
 /// A collection that is known by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +123,9 @@ fn is_plain(text: &str) -> bool {
 /// # Errors
 /// When it cannot be read, is of another form, or has names that lead out of a folder.
 pub fn read_collections(path: &Path) -> Result<Vec<KnownCollection>, DatasetError> {
-    let bytes = std::fs::read(path).map_err(|e| DatasetError::open(path, e))?;
+    let mut bytes = Vec::new();
+    let read = open_file(path)?.read_to_end(&mut bytes);
+    read.map_err(|e| DatasetError::open(path, e))?;
     let all: Vec<KnownCollection> = serde_json::from_slice(&bytes)
         .map_err(|e| DatasetError::Registry { path: path.to_owned(), what: e.to_string() })?;
     all.iter().try_for_each(|collection| collection.check(path))?;

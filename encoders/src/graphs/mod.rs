@@ -18,6 +18,7 @@ mod tests;
 mod weights;
 mod writer;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use config::{Body, Family};
@@ -26,6 +27,8 @@ pub(crate) use heads::Residual;
 pub use heads::{Between, Head, Projection, Saturation, SpladeHead, SpladePooling, TokenHead};
 
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 use body::BodyWriter;
 pub(crate) use inside::{PART, POOL_MASK, POOLED, in_parts, pool_inside};
@@ -43,6 +46,23 @@ pub const TOKENS_OUTPUT: &str = "tokens";
 /// Which version of the graphs this is: another one gives other values, beyond the last digits, of the
 /// same checkpoint. An index keeps it with the checkpoint's checksums.
 pub(crate) const RECIPE: u32 = 1;
+
+/// Reads the bytes of a graph file: the number of its nodes, or none when it is no graph. For tests that
+/// throw bytes at parsers, as [`parse_weights`].
+#[doc(hidden)]
+#[must_use]
+pub fn parse_graph(bytes: &[u8]) -> Option<usize> {
+    file::GraphFile::read(bytes).map(|graph| graph.nodes.len())
+}
+
+/// Reads the bytes of a safetensors file.
+///
+/// # Errors
+/// When they are none.
+#[doc(hidden)]
+pub fn parse_weights(bytes: &[u8]) -> Result<(), GraphError> {
+    Weights::new(bytes, Path::new("model.safetensors")).map(drop)
+}
 
 /// Bytes of a graph in one file: protocol buffers end below this.
 const MOST: usize = (1 << 31) - 1;
@@ -73,7 +93,11 @@ impl Checkpoint {
     /// When one is missing or cannot be read, or the architecture is unknown.
     pub fn read(folder: &Path) -> Result<Self, GraphError> {
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| GraphError::Read { path: path.to_owned(), source })
+            let mut bytes = Vec::new();
+            files::open(path)
+                .and_then(|mut file| file.read_to_end(&mut bytes))
+                .map_err(|source| GraphError::Read { path: path.to_owned(), source })?;
+            Ok(bytes)
         };
         let config = folder.join("config.json");
         let body = Body::parse(&read(&config)?, &config)?;

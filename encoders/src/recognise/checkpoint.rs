@@ -4,7 +4,6 @@
 //! when the graph is built.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -85,7 +84,7 @@ pub(super) fn shapes(
     let failed = |source| EncoderError::Read { path: path.to_owned(), source };
     let broken =
         || folder.refuse(format!("{}: not a safetensors file: fetch it again", path.display()));
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = files::open(path).map_err(failed)?;
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|_| broken())?;
     let length = u64::from_le_bytes(length);

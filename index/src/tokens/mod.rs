@@ -39,6 +39,8 @@ pub const VERSION: u32 = 1;
 pub const PAD: usize = 32;
 /// Most dimensions: sums of products of bytes then fit 32 bits with room.
 pub const MOST_DIMS: usize = 4096;
+/// Twice the largest value of half precision: at most what a value is, or a difference of two.
+const MOST_VALUE: f32 = 131_008.0;
 /// Most rows of a document.
 pub const MOST_ROWS: usize = 1 << 20;
 
@@ -149,7 +151,8 @@ impl TokenStore {
         if meta.dims == 0 || meta.dims > MOST_DIMS || meta.stride != padded {
             return Err(corrupt(format!("{} dimensions in {}", meta.dims, meta.stride)));
         }
-        if meta.forms.is_empty() || !meta.max_norm.is_finite() || meta.max_norm < 0.0 {
+        let longest = MOST_VALUE * 64.0;
+        if meta.forms.is_empty() || !(0.0..=longest).contains(&meta.max_norm) {
             return Err(corrupt("its description makes no sense".into()));
         }
         let mut store = Self { part, meta, documents, places: Places::default() };
@@ -164,6 +167,9 @@ impl TokenStore {
         }
         store.places = store.find(rows)?;
         store.check_centroids()?;
+        if verify == Verify::Full {
+            store.check_values()?;
+        }
         Ok(store)
     }
 
@@ -218,6 +224,35 @@ impl TokenStore {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses numbers that a writer never writes: scores of them would be no numbers. Cost: reads scales
+    /// and fp16 rows once.
+    fn check_values(&self) -> Result<(), IndexError> {
+        let int8 = self.int8();
+        let residual = self.residual();
+        let values = [
+            ("i8.scale", int8.map(|rows| rows.scales)),
+            ("i8.error", int8.map(|rows| rows.errors)),
+            ("r4.scale", residual.map(|rows| rows.scales)),
+            ("r4.centroids", residual.map(|rows| rows.centroids)),
+            ("b1.scale", self.signs().map(|rows| rows.scales)),
+        ];
+        let wrong = |what: String| IndexError::corrupt(self.part.path(), what);
+        for (section, values) in values {
+            // Also false for what is no number.
+            let fits = |value: &f32| value.abs() <= MOST_VALUE;
+            if let Some(value) = values.unwrap_or_default().iter().find(|value| !fits(value)) {
+                return Err(wrong(format!("section `{section}` has the value {value}")));
+            }
+        }
+        let finite = |bits: u16| bits & 0x7c00 != 0x7c00;
+        if !self.fp16().unwrap_or_default().iter().all(|bits| finite(*bits)) {
+            return Err(wrong(
+                "section `f16.rows` has a value that is no finite number".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// What the part says of itself.

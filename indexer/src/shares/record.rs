@@ -1,15 +1,15 @@
 //! The record of a finished share: which one of which build, of which input, and its files.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use quarry_index::IndexError;
 use quarry_index::clusters::ClusterParams;
 use quarry_index::container::hex;
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::replace_file;
 use quarry_index::seismic::SeismicParams;
+use quarry_index::{IndexError, read_file};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
@@ -147,10 +147,12 @@ impl Record {
     /// The record in a folder; none where the share is not finished, or none lies there.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, BuildError> {
         let path = folder.join(RECORD);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(IndexError::io(&path)(e).into()),
+            Err(IndexError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
         };
         let record: Self = serde_json::from_slice(&bytes)
             .map_err(|e| IndexError::corrupt(&path, format!("record of a shard: {e}")))?;
@@ -191,7 +193,7 @@ impl Record {
     pub(super) fn file(&self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BuildError> {
         let Some(checksum) = self.files.get(name) else { return Ok(None) };
         let path = folder.join(name);
-        let bytes = fs::read(&path).map_err(IndexError::io(&path))?;
+        let bytes = read_file(&path)?;
         if hex(xxh3_64(&bytes)) != *checksum {
             let what = "it is not the file that the record names";
             return Err(IndexError::corrupt(&path, what).into());

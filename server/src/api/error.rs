@@ -39,6 +39,8 @@ pub enum ErrorCode {
     NotSupported,
     /// 422: a reserved name that does not work yet.
     Reserved,
+    /// 422: the answer would have more bytes than the server gives; `param` names what to lower.
+    AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
     Overloaded,
     /// 500: a fault of the server or of the index files.
@@ -61,7 +63,7 @@ impl ErrorCode {
             Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::NotSupported | Self::Reserved => 422,
+            Self::NotSupported | Self::Reserved | Self::AnswerTooLarge => 422,
             Self::Overloaded => 429,
             Self::Internal => 500,
             Self::NotReady => 503,
@@ -128,6 +130,15 @@ impl ApiError {
         let mut error = Self::new(ErrorCode::Internal, "the search failed");
         error.source = Some(Arc::new(source));
         error.hint("the server's log has the cause under this request's id")
+    }
+
+    /// The answer would be longer than `most` bytes.
+    #[must_use]
+    pub fn answer_too_large(most: usize) -> Self {
+        let message = format!("the answer would have more than {most} bytes");
+        Self::new(ErrorCode::AnswerTooLarge, message).param("fields").hint(
+            "lower `k`, or ask for fewer `fields`; the server's --answer-bytes sets the limit",
+        )
     }
 
     /// The time given has passed.

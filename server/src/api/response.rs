@@ -247,6 +247,9 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of a body.
     pub body_bytes: usize,
+    /// Bytes of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_bytes: Option<usize>,
     /// Milliseconds of a search when the request does not say.
     pub default_timeout_ms: u64,
     /// Most milliseconds of a search.

@@ -1,5 +1,7 @@
 //! What can be asked of an index.
 
+use std::num::NonZeroUsize;
+
 use quarry_index::Segment;
 
 use super::Engine;
@@ -53,6 +55,7 @@ impl Engine {
                 query_terms: MAX_QUERY_TERMS,
                 fields: MAX_FIELDS,
                 body_bytes: MAX_BODY_BYTES,
+                answer_bytes: self.answer_bytes.map(NonZeroUsize::get),
                 default_timeout_ms: DEFAULT_TIMEOUT_MS,
                 max_timeout_ms: MAX_TIMEOUT_MS,
             },

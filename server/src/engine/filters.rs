@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quarry_searcher::{Filter, SearchError, Searcher};
 
@@ -22,10 +23,11 @@ impl Filters {
         &self,
         searcher: &Searcher,
         expression: &str,
+        deadline: Option<Instant>,
     ) -> Result<Arc<Filter>, SearchError> {
         let rows: usize = searcher.index().segments().iter().map(|s| s.documents().len()).sum();
         let most = MOST.min(MOST_BYTES / (rows / 8).max(1));
-        self.0.get(expression, most, || searcher.filter(expression))
+        self.0.get(expression, most, || searcher.filter_until(expression, deadline))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Hits as they are answered: scores by channel, stored fields, matched tokens.
 
+use std::io;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use quarry_index::text::StoredDocument;
@@ -13,12 +15,34 @@ use crate::api::{
     ApiError, Hit, MatchedToken, Origin, Passage, Scores, SearchRequest, WarningCode,
 };
 
+/// Counts bytes up to a limit.
+struct Counter {
+    bytes: usize,
+    most: usize,
+}
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        match self.bytes > self.most {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What hits are made with.
 pub(crate) struct HitContext<'a> {
     pub(crate) searcher: &'a Searcher,
     pub(crate) request: &'a SearchRequest,
     pub(crate) query: &'a Query<'a>,
     pub(crate) deadline: Option<Instant>,
+    /// Most bytes of an answer, if there is a limit.
+    pub(crate) answer_bytes: Option<NonZeroUsize>,
     /// What the first stage found, when a second one gave the hits.
     pub(crate) candidates: Option<&'a [Found]>,
 }
@@ -30,6 +54,7 @@ impl HitContext<'_> {
         warnings: &mut Warnings,
     ) -> Result<Vec<Hit>, ApiError> {
         let mut hits = Vec::with_capacity(found.len());
+        let mut bytes = self.answer_bytes.map(|most| Counter { bytes: 0, most: most.get() });
         for (at, hit) in found.iter().enumerate() {
             expire(self.deadline)?;
             // JSON has no infinity; an overflowing score would become null.
@@ -51,7 +76,7 @@ impl HitContext<'_> {
                 }
                 Query::Question(_) => (Scores { sparse: None, bm25: first, rerank }, None),
             };
-            hits.push(Hit {
+            let hit = Hit {
                 rank: at + 1,
                 id: self.searcher.id(hit).to_owned(),
                 score: hit.score,
@@ -63,7 +88,12 @@ impl HitContext<'_> {
                 }),
                 fields: self.fields(hit)?,
                 matched,
-            });
+            };
+            if let Some(counter) = &mut bytes {
+                let counted = serde_json::to_writer(&mut *counter, &hit);
+                counted.map_err(|_| ApiError::answer_too_large(counter.most))?;
+            }
+            hits.push(hit);
         }
         self.warn_of_fields(&hits, warnings);
         Ok(hits)

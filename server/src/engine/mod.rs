@@ -17,6 +17,7 @@ mod request;
 mod second;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,6 +44,8 @@ pub struct Engine {
     second: Option<SecondStage>,
     version: IndexVersion,
     filters: Filters,
+    /// Most bytes of an answer, if there is a limit.
+    answer_bytes: Option<NonZeroUsize>,
 }
 
 impl fmt::Debug for Engine {
@@ -59,13 +62,20 @@ impl Engine {
         let version =
             IndexVersion { id: manifest.uuid.to_string(), generation: manifest.generation };
         let (searcher, filters) = (Searcher::new(index).observing(), Filters::default());
-        Self { searcher, encoder, second: None, version, filters }
+        Self { searcher, encoder, second: None, version, filters, answer_bytes: None }
     }
 
     /// The same with a second stage over the same index, for requests that ask to rerank.
     #[must_use]
     pub fn with_second_stage(self, second: SecondStage) -> Self {
         Self { second: Some(second), ..self }
+    }
+
+    /// The same with a limit on the bytes of an answer, as JSON. What stored fields take is counted
+    /// while they are fetched, so that memory has the limit too.
+    #[must_use]
+    pub fn with_answer_bytes(self, most: NonZeroUsize) -> Self {
+        Self { answer_bytes: Some(most), ..self }
     }
 
     /// The searcher, for callers who want more than requests can say.
@@ -94,7 +104,7 @@ impl Engine {
         let checked = request::check(request)?;
         let mut warnings = Warnings::default();
         let started = Instant::now();
-        let query = self.query(request, &checked, &mut warnings)?;
+        let query = self.query(request, &checked, &mut warnings, deadline)?;
         let encode = match request.query.text {
             Some(_) if checked.channel == Channel::Sparse => micros(started),
             _ => 0,
@@ -107,7 +117,8 @@ impl Engine {
         };
         let k = second.map_or(checked.k, |(asked, _)| asked.depth);
         let started = Instant::now();
-        let filter = request.filter.as_deref().map(|f| self.filters.get(&self.searcher, f));
+        let filter = request.filter.as_deref();
+        let filter = filter.map(|f| self.filters.get(&self.searcher, f, deadline));
         let filter = filter.transpose()?;
         let filter = filter.as_deref();
         expire(deadline)?;
@@ -116,6 +127,8 @@ impl Engine {
                 let mut params = SparseParams::new(k);
                 params.method = request.method.into();
                 params.overlap = request.overlap.unwrap_or(params.overlap);
+                params.postings = checked.postings;
+                params.candidates = checked.candidates;
                 params.query_cut = checked.query_cut;
                 params.heap_factor = request.heap_factor;
                 params.deadline = deadline;
@@ -138,6 +151,7 @@ impl Engine {
             request,
             query: &query,
             deadline,
+            answer_bytes: self.answer_bytes,
             candidates: rescored.is_some().then_some(outcome.hits.as_slice()),
         };
         let found = rescored.as_ref().map_or(&outcome.hits, |r| &r.hits);

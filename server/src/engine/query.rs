@@ -1,6 +1,10 @@
 //! A request's query becomes what the index can search; what it does not know becomes a warning.
 
-use quarry_index::text::analyzer;
+use std::collections::HashSet;
+use std::time::Instant;
+
+use quarry_index::text::{TextIndex, analyzer};
+use quarry_index::{Segment, guarded};
 use quarry_searcher::SearchError;
 use quarry_vectors::{SparseVector, VectorError};
 
@@ -56,6 +60,7 @@ impl Engine {
         request: &'a SearchRequest,
         checked: &Checked,
         warnings: &mut Warnings,
+        deadline: Option<Instant>,
     ) -> Result<Query<'a>, ApiError> {
         match (checked.channel, &request.query.text, &request.query.sparse) {
             (Channel::Sparse, Some(text), _) => Ok(Query::Vector(self.encoded(text, warnings)?)),
@@ -63,7 +68,7 @@ impl Engine {
                 Ok(Query::Vector(self.given(sparse, warnings)?))
             }
             (Channel::Bm25, Some(text), _) => {
-                self.words(text, warnings)?;
+                self.words(text, warnings, deadline)?;
                 Ok(Query::Question(text))
             }
             // Refused by the check of the request.
@@ -131,28 +136,20 @@ impl Engine {
     }
 
     /// Warns of words that no document has.
-    fn words(&self, text: &str, warnings: &mut Warnings) -> Result<(), ApiError> {
-        let mut fields = Vec::new();
-        for segment in self.searcher.index().segments() {
-            let text = segment.text().ok_or(SearchError::NoText)?;
-            let contents = text.reader().inverted_index(text.fields().contents);
-            fields.push(contents.map_err(|e| SearchError::Text(Box::new(e)))?);
-        }
-        let mut unknown: Vec<String> = Vec::new();
-        let mut known = false;
-        let mut analyzer = analyzer();
-        let mut tokens = analyzer.token_stream(text);
-        while let Some(token) = tokens.next() {
-            let mut found = false;
-            for field in &fields {
-                found |= field.terms().get(&token.text).map_err(SearchError::TextIo)?.is_some();
-            }
-            known |= found;
-            let word = text.get(token.offset_from..token.offset_to).unwrap_or(&token.text);
-            if !found && !unknown.iter().any(|w| w == word) {
-                unknown.push(word.to_owned());
-            }
-        }
+    fn words(
+        &self,
+        text: &str,
+        warnings: &mut Warnings,
+        deadline: Option<Instant>,
+    ) -> Result<(), ApiError> {
+        let texts: Option<Vec<&TextIndex>> =
+            self.searcher.index().segments().iter().map(Segment::text).collect();
+        let texts = texts.ok_or(SearchError::NoText)?;
+        let look = || unknown_words(&texts, text, deadline);
+        let (unknown, known) = match texts.first() {
+            Some(first) => guarded(first.path(), look)?,
+            None => look()?,
+        };
         warnings.names(WarningCode::UnknownTokens, "words that no document has", &unknown);
         if !known {
             warnings.empty("no word of the question occurs in the index, so nothing can match");
@@ -172,4 +169,39 @@ impl Engine {
 
 fn overflow(error: &VectorError) -> ApiError {
     ApiError::new(ErrorCode::InvalidValue, error.to_string()).param("query.sparse")
+}
+
+/// The words of a question that no document has, each once, and whether there is another.
+fn unknown_words(
+    texts: &[&TextIndex],
+    question: &str,
+    deadline: Option<Instant>,
+) -> Result<(Vec<String>, bool), SearchError> {
+    let mut fields = Vec::new();
+    for text in texts {
+        let contents = text.reader().inverted_index(text.fields().contents);
+        fields.push(contents.map_err(Box::new)?);
+    }
+    let (mut unknown, mut known) = (Vec::new(), false);
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut analyzer = analyzer();
+    let mut tokens = analyzer.token_stream(question);
+    while let Some(token) = tokens.next() {
+        let word = question.get(token.offset_from..token.offset_to).unwrap_or(&token.text);
+        if !seen.insert(word.to_owned()) {
+            continue;
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(SearchError::Timeout);
+        }
+        let mut found = false;
+        for field in &fields {
+            found |= field.terms().get(&token.text)?.is_some();
+        }
+        known |= found;
+        if !found {
+            unknown.push(word.to_owned());
+        }
+    }
+    Ok((unknown, known))
 }

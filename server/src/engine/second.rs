@@ -107,6 +107,10 @@ impl SecondStage {
             })?;
             return encoder.encode_question(text).map_err(ApiError::internal);
         };
+        if rows.is_empty() {
+            let message = "no row; give at least one, or a question as `query.text`";
+            return Err(ApiError::invalid("rerank.vectors", message));
+        }
         if rows.len() > MAX_TOKENS {
             let message = format!("{} rows, at most {MAX_TOKENS}", rows.len());
             return Err(ApiError::invalid("rerank.vectors", message));

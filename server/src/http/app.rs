@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
+use super::answer::Answers;
 use super::config::ServerConfig;
 use super::metrics::Metrics;
 use crate::Engine;
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
+    pub(crate) answers: Answers,
     /// Replaced as a whole when another generation is to be served.
     engine: RwLock<Option<Arc<Engine>>>,
     draining: AtomicBool,
@@ -25,13 +27,14 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(config: ServerConfig, metrics: Metrics) -> Self {
         let admission = Admission::new(config.in_flight, config.queue);
+        let answers = Answers::new(config.answer_bytes);
         let (engine, draining) = (RwLock::new(None), AtomicBool::new(false));
-        Self { config, admission, metrics, engine, draining }
+        Self { config, admission, metrics, answers, engine, draining }
     }
 
     /// Serves `engine` from the next request on.
     pub(crate) fn install(&self, engine: Engine) {
-        let engine = Some(Arc::new(engine));
+        let engine = Some(Arc::new(engine.with_answer_bytes(self.config.answer_bytes)));
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 

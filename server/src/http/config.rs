@@ -51,7 +51,8 @@ pub struct ServerConfig {
     pub in_flight: NonZeroUsize,
     /// Searches that may wait; further ones are refused with 429.
     pub queue: usize,
-    /// Connections at once; further ones wait to be accepted.
+    /// Connections at once. For a further one the one that has been idle longest is closed; when all
+    /// are at work, the further one is answered probes alone.
     pub connections: NonZeroUsize,
     /// Longest time for a request's head to arrive, and for a connection to be idle.
     pub head_timeout: Duration,
@@ -59,6 +60,10 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// Longest time for a client to read nothing of its answer.
     pub stall_timeout: Duration,
+    /// Longest time from a request's head to the end of its answer.
+    pub request_timeout: Duration,
+    /// Most bytes of one answer; a search whose answer would be longer is refused with 422.
+    pub answer_bytes: NonZeroUsize,
     /// Longest time from the signal to stop to the end.
     pub drain_timeout: Duration,
 }
@@ -94,7 +99,9 @@ impl ServerConfig {
     /// The defaults: as many searches at once as there are cores, four times as many waiting.
     #[must_use]
     pub fn new(address: SocketAddr, collection: impl Into<String>) -> Self {
-        const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+        // Below 1024, the number of open files that systems usually allow.
+        const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+        const ANSWER_BYTES: NonZeroUsize = NonZeroUsize::new(32 << 20).unwrap();
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             address,
@@ -107,6 +114,8 @@ impl ServerConfig {
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(120),
+            answer_bytes: ANSWER_BYTES,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -1,15 +1,19 @@
 //! The engine behind routes.
 //!
-//! 1. `serve` binds, loads, accepts and drains; `stall` ends connections that do not read
+//! 1. `serve` binds, loads, accepts and drains; `connections` bounds what is open, by what `work` says
+//!    of each; `stall` ends connections that do not read
 //! 2. `observe` wraps every request: id, key, log line, metrics, form of errors
-//! 3. `routes` answers; `params` reads queries of URLs, `body` reads bodies
+//! 3. `routes` answers; `params` reads queries of URLs, `body` reads bodies, `answer` bounds what is
+//!    written
 //! 4. `admission` bounds what runs and what waits; searches run on blocking threads
 //! 5. `app` is what requests share; an engine is taken from it once a request
 
 mod admission;
+mod answer;
 mod app;
 mod body;
 mod config;
+mod connections;
 mod metrics;
 mod observe;
 mod openapi;
@@ -18,8 +22,10 @@ mod routes;
 mod serve;
 mod signal;
 mod stall;
+mod work;
 
 pub use config::{ConfigError, Key, ServerConfig};
 pub use openapi::openapi;
+pub use params::search_request;
 pub use serve::{ServeError, run, serve};
 pub use signal::terminated;

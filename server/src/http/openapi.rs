@@ -100,8 +100,10 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body did not arrive in time.",
         413 => "The body is too large.",
         415 => "The body is not declared as JSON.",
-        422 => "Understood, but not possible with this index or not yet.",
-        429 => "Too many searches are waiting; see Retry-After.",
+        422 => {
+            "Understood, but not possible with this index or not yet, or the answer is too large."
+        }
+        429 => "Too many searches are waiting, or connections at work; see Retry-After.",
         503 => "Loading or shutting down; see Retry-After.",
         504 => "The search did not end within timeout_ms.",
         _ => "A fault of the server.",

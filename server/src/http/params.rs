@@ -9,7 +9,10 @@ use crate::api::{ApiError, Channel, ErrorCode, Method, SearchRequest};
 use crate::engine::reserved_name;
 
 /// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
-pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
+///
+/// # Errors
+/// When a name is unknown or repeated, a value is none of its kind, or there is no question.
+pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
     let mut request = SearchRequest::text("");
@@ -33,6 +36,8 @@ pub(crate) fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "explain" => request.explain = number(name, value)?,
             "timeout_ms" => request.timeout_ms = Some(number(name, value)?),
             "overlap" => request.overlap = Some(number(name, value)?),
+            "postings" => request.postings = Some(number(name, value)?),
+            "candidates" => request.candidates = Some(number(name, value)?),
             "query_cut" => request.query_cut = Some(number(name, value)?),
             "heap_factor" => request.heap_factor = Some(number(name, value)?),
             "filter" => request.filter = Some(value.clone()),

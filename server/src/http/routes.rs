@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -51,6 +51,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(|| async {
             ApiError::new(ErrorCode::RouteNotFound, "no such route")
                 .hint(format!("GET {OPENAPI_PATH} lists them"))
+        })
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
+/// What is answered when connections have run out.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(|| async {
+            ApiError::new(ErrorCode::Overloaded, "too many connections are at work")
+                .hint("try again after the seconds in Retry-After")
         })
         .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
@@ -118,6 +131,8 @@ pub(crate) async fn collection(
         ("fields" = Option<String>, Query, description = "Stored fields wanted, separated by commas."),
         ("explain" = Option<bool>, Query, description = "Whether each hit tells its matched tokens."),
         ("timeout_ms" = Option<u64>, Query, description = "Milliseconds the search may take; 1000 if absent."),
+        ("postings" = Option<u32>, Query, description = "Impact, clusters: postings added up."),
+        ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
         ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
     ),
@@ -126,7 +141,7 @@ pub(crate) async fn search_get(
     State(app): Shared,
     name: Parts<String>,
     request: Request,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     app.collection(&parts(name)?)?;
     let engine = app.engine()?;
     search(&app, engine, search_request(request.uri())?).await
@@ -141,7 +156,7 @@ pub(crate) async fn search_post(
     State(app): Shared,
     name: Parts<String>,
     request: Request,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     app.collection(&parts(name)?)?;
     if let Some(query) = request.uri().query().filter(|q| !q.is_empty()) {
         let name = query.split(['=', '&']).next().unwrap_or(query).to_owned();
@@ -160,14 +175,18 @@ async fn search(
     app: &App,
     engine: Arc<Engine>,
     request: SearchRequest,
-) -> Result<Json<SearchResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let time = request.timeout()?;
-    let answer = app
-        .run(engine, time, move |engine, deadline| engine.search(&request, Some(deadline)))
+    let answers = app.answers.clone();
+    let (timings, answer) = app
+        .run(engine, time, move |engine, deadline| {
+            let answer = engine.search(&request, Some(deadline))?;
+            Ok((answer.timings_us, answers.write(&answer)?))
+        })
         .await?;
-    app.metrics.stage("encode", Duration::from_micros(answer.timings_us.encode));
-    app.metrics.stage("search", Duration::from_micros(answer.timings_us.search));
-    Ok(Json(answer))
+    app.metrics.stage("encode", Duration::from_micros(timings.encode));
+    app.metrics.stage("search", Duration::from_micros(timings.search));
+    Ok(answer.into_response())
 }
 
 /// A stored document.
@@ -180,11 +199,13 @@ async fn search(
 pub(crate) async fn document(
     State(app): Shared,
     path: Parts<(String, String)>,
-) -> Result<Json<DocumentResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let (name, id) = parts(path)?;
     app.collection(&name)?;
     let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
-    app.run(app.engine()?, time, move |engine, _| engine.document(&id)).await.map(Json)
+    let answers = app.answers.clone();
+    let job = move |engine: &Engine, _| answers.write(&engine.document(&id)?);
+    Ok(app.run(app.engine()?, time, job).await?.into_response())
 }
 
 fn parts<T>(path: Parts<T>) -> Result<T, ApiError> {

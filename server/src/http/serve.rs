@@ -12,30 +12,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout_at};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::app::App;
 use super::config::{ConfigError, ServerConfig};
+use super::connections::Connections;
 use super::metrics::Metrics;
-use super::routes::router;
 use super::signal::terminated;
-use super::stall::Stalling;
 use crate::Engine;
 
 /// Time between two upkeeps of the figures.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Rest after an accept that failed: usually for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// Most bytes of a request's head: a question in a URL, percent-encoded, and headers.
-const HEAD_BYTES: usize = 128 << 10;
 
 /// Why the server ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -93,10 +83,11 @@ where
     let mut upkeep = interval(UPKEEP);
     loop {
         tokio::select! {
-            accepted = connections.accept(&listener) => match accepted {
-                Ok((stream, seat)) => connections.spawn(stream, seat),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.spawn(stream),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
+                    connections.yield_one();
                     sleep(ACCEPT_REST).await;
                 }
             },
@@ -155,74 +146,5 @@ async fn drained(app: &App, by: Option<Instant>) {
             () = app.admission.idle() => {}
             () = sleep_until(by) => {}
         },
-    }
-}
-
-/// Open connections, as many as are allowed.
-struct Connections {
-    router: Router,
-    http: http1::Builder,
-    stall_timeout: Duration,
-    seats: Arc<Semaphore>,
-    tasks: JoinSet<()>,
-    graceful: GracefulShutdown,
-}
-
-impl Connections {
-    fn new(app: &Arc<App>) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(app.config.head_timeout)
-            .max_buf_size(HEAD_BYTES);
-        Self {
-            router: router(app.clone()),
-            http,
-            stall_timeout: app.config.stall_timeout,
-            seats: Arc::new(Semaphore::new(
-                app.config.connections.get().min(Semaphore::MAX_PERMITS),
-            )),
-            tasks: JoinSet::new(),
-            graceful: GracefulShutdown::new(),
-        }
-    }
-
-    /// Waits for room, then for a connection.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let seat = self.seats.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok((stream, seat))
-    }
-
-    fn spawn(&mut self, stream: TcpStream, seat: OwnedSemaphorePermit) {
-        // Answers are written whole; waiting to fill packets only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        let io = TokioIo::new(Stalling::new(stream, self.stall_timeout));
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.graceful.watch(self.http.serve_connection(io, service));
-        self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection");
-            }
-            drop(seat);
-        });
-        self.reap();
-    }
-
-    /// Forgets connections that ended.
-    fn reap(&mut self) {
-        while self.tasks.try_join_next().is_some() {}
-    }
-
-    /// Lets requests in progress end, at most until `by`; then cuts what is left.
-    async fn end(self, by: Instant) {
-        let Self { graceful, tasks, .. } = self;
-        if timeout_at(by, graceful.shutdown()).await.is_err() {
-            tracing::warn!(connections = tasks.len(), "cut after the time to drain");
-        }
     }
 }

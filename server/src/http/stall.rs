@@ -8,17 +8,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Passes everything on; a write that makes no headway for `limit` fails.
+use super::work::Work;
+
+/// Passes everything on, and says when bytes wait to be written; a write that makes no headway for `limit` fails.
 #[derive(Debug)]
 pub(crate) struct Stalling<S> {
     inner: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    work: Work,
 }
 
 impl<S> Stalling<S> {
-    pub(crate) fn new(inner: S, limit: Duration) -> Self {
-        Self { inner, limit, timer: None }
+    pub(crate) fn new(inner: S, limit: Duration, work: Work) -> Self {
+        Self { inner, limit, timer: None, work }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -50,6 +53,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.work.writes();
         let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch(cx, poll)
     }
@@ -59,6 +63,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.work.writes();
         let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.watch(cx, poll)
     }
@@ -68,7 +73,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once it has nothing left to write.
         let poll = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(poll, Poll::Ready(Ok(()))) {
+            self.work.wrote();
+        }
         self.watch(cx, poll)
     }
 

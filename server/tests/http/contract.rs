@@ -35,7 +35,7 @@ fn health_and_collections() {
             "channels": ["sparse", "bm25"], "text_queries": ["sparse", "bm25"],
             "methods": ["auto", "exact", "scan"], "explain": ["sparse"], "rerank": false, "stored_fields": true,
             "limits": {"k": 1000, "query_bytes": 32768, "query_terms": 4096, "fields": 64,
-                "body_bytes": 1_048_576, "default_timeout_ms": 1000, "max_timeout_ms": 60000}
+                "body_bytes": 1_048_576, "answer_bytes": 33_554_432, "default_timeout_ms": 1000, "max_timeout_ms": 60000}
         })
     );
     let bare = Server::with(config(), Parts { sparse: false, text: true }, false);
@@ -129,8 +129,8 @@ fn get_equals_post() {
             r#"{"query":{"text":"sleeping"},"channels":["bm25"],"fields":["text"]}"#,
         ),
         (
-            "q=dog&query_cut=3&heap_factor=0.5",
-            r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5}"#,
+            "q=dog&query_cut=3&heap_factor=0.5&postings=9&candidates=2",
+            r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5,"postings":9,"candidates":2}"#,
         ),
         ("q=", r#"{"query":{"text":""}}"#),
     ];

@@ -116,19 +116,96 @@ fn clients_who_do_not_read_are_cut() {
     let ask = b"GET /openapi.json HTTP/1.1\r\nHost: t\r\n\r\n".repeat(64);
     // Asks for more than socket buffers hold and never reads, until it is cut.
     while stream.write_all(&ask).is_ok() {}
-    // There is one connection only: an answer means that the first is gone.
-    assert_eq!(server.get("/livez").status, 200);
+    // There is one connection only: an answer to a search means that the first is gone.
+    await_search(&server);
+}
+
+/// A slow reader keeps making headway, so that only the time of the whole request ends it.
+#[test]
+fn a_request_has_an_end_as_a_whole() {
+    let mut config = config();
+    config.connections = NonZeroUsize::MIN;
+    config.request_timeout = Duration::from_millis(400);
+    let server = Server::with(config, ALL, true);
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    let json = [("Content-Type", "application/json")];
+    slow.write_all(&request("POST", SEARCH, &json, WAIT)).unwrap();
+    server.encoder.await_waiting(1);
+    let started = Instant::now();
+    assert_eq!(read(&mut slow).status, 0, "the connection is cut without an answer");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    server.encoder.open();
+    await_search(&server);
+}
+
+fn await_search(server: &Server) {
+    let by = Instant::now() + Duration::from_secs(20);
+    while server.post(DOG).status != 200 {
+        assert!(Instant::now() < by, "no connection became free");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
-fn connections_beyond_the_limit_wait() {
+fn idle_connections_give_way() {
     let mut config = config();
     config.connections = NonZeroUsize::new(2).unwrap();
-    config.head_timeout = Duration::from_millis(500);
+    // Long: not waited for.
+    config.head_timeout = Duration::from_secs(600);
     let server = Server::with(config, ALL, true);
-    let idle: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    let mut idle: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    // A head that never ends is no work.
+    idle[0].write_all(b"GET /livez HTTP/1.1\r\nX: ").unwrap();
+    let started = Instant::now();
     assert_eq!(server.get("/livez").status, 200);
-    drop(idle);
+    await_search(&server);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(read(&mut idle[0]).status, 0, "the one that was idle longest was closed");
+}
+
+#[test]
+fn probes_are_answered_when_connections_have_run_out() {
+    let mut config = config();
+    config.connections = NonZeroUsize::new(2).unwrap();
+    config.in_flight = NonZeroUsize::new(2).unwrap();
+    let server = Server::with(config, ALL, true);
+    let held: Vec<_> = (0..2).map(|_| server.post_aside(WAIT)).collect();
+    server.encoder.await_waiting(2);
+    // Long enough to be idle if it were.
+    std::thread::sleep(Duration::from_millis(400));
+    let reply = server.post(DOG);
+    reply.error(429, "overloaded");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert_eq!(reply.header("connection"), Some("close"));
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(TcpStream::connect(server.address).unwrap());
+    }
+    let started = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(server.get("/livez").status, 200);
+        assert_eq!(server.get("/readyz").status, 200);
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    server.encoder.open();
+    for one in held {
+        one.join().unwrap().ok();
+    }
+    await_search(&server);
+}
+
+#[test]
+fn an_answer_has_a_limit() {
+    let mut config = config();
+    config.answer_bytes = NonZeroUsize::new(700).unwrap();
+    let server = Server::with(config, ALL, true);
+    let fields = r#"{"query":{"text":"dog sleep"},"fields":["title","text"],"explain":true,"k":K}"#;
+    let error = server.post(&fields.replace('K', "9")).error(422, "answer_too_large");
+    assert_eq!(error["param"], "fields");
+    assert!(error["hint"].as_str().unwrap().contains("lower `k`"));
+    server.post(&fields.replace('K', "1").replace(r#","explain":true"#, "")).ok();
+    let limits = &server.get("/v1/collections/c").ok()["capabilities"]["limits"];
+    assert_eq!(limits["answer_bytes"], 700);
 }
 
 #[test]

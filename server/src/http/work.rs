@@ -1,0 +1,160 @@
+//! What a connection is doing: whether it may give way to another, and when it has taken too long.
+//!
+//! It is at work from a request's head until the answer has been handed to the system whole: while the
+//! request or the body of its answer lives, and while bytes wait to be written.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::service::Service;
+use tokio::time::sleep;
+
+/// One connection's work.
+#[derive(Debug, Clone)]
+pub(crate) struct Work(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// Requests whose answers live.
+    requests: usize,
+    /// Whether bytes wait to be written.
+    writing: bool,
+    /// When the work or the rest began.
+    since: Instant,
+}
+
+impl State {
+    fn busy(&self) -> bool {
+        self.requests > 0 || self.writing
+    }
+}
+
+impl Work {
+    pub(crate) fn new() -> Self {
+        let state = State { requests: 0, writing: false, since: Instant::now() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn seen<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Since when nothing is at work, if nothing is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.seen(|state| (!state.busy()).then_some(state.since))
+    }
+
+    /// Bytes go out from now on.
+    pub(crate) fn writes(&self) {
+        self.change(|state| state.writing = true);
+    }
+
+    /// All bytes are out.
+    pub(crate) fn wrote(&self) {
+        self.change(|state| {
+            if std::mem::take(&mut state.writing) && state.requests == 0 {
+                state.since = Instant::now();
+            }
+        });
+    }
+
+    fn request(&self) -> Underway {
+        self.change(|state| {
+            state.requests += 1;
+            state.since = Instant::now();
+        });
+        Underway(self.clone())
+    }
+
+    /// Ends when a request has taken longer than `limit`.
+    pub(crate) async fn overdue(self, limit: Duration) {
+        loop {
+            let left = self.seen(|state| match state.busy() {
+                true => limit.saturating_sub(state.since.elapsed()),
+                false => limit,
+            });
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
+}
+
+/// A request and its answer, as long as either lives.
+#[derive(Debug)]
+pub(crate) struct Underway(Work);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.requests = state.requests.saturating_sub(1);
+            if !state.busy() {
+                state.since = Instant::now();
+            }
+        });
+    }
+}
+
+/// A service whose requests are counted as work.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted<S> {
+    pub(crate) service: S,
+    pub(crate) work: Work,
+}
+
+/// The answer's body; its end is the end of the request.
+#[derive(Debug)]
+pub(crate) struct CountedBody {
+    body: Body,
+    _request: Underway,
+}
+
+impl<S> Service<Request<Incoming>> for Counted<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<CountedBody>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let begun = self.work.request();
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| CountedBody { body, _request: begun }))
+        })
+    }
+}
+
+impl HttpBody for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
