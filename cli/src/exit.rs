@@ -9,9 +9,15 @@ use quarry_indexer::BuildError;
 use quarry_searcher::SearchError;
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const NO_INDEX: u8 = 3;
 const BAD_INPUT: u8 = 4;
 const REFUSED: u8 = 5;
+
+/// Options that do not go together, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
 
 /// Prints the error, if any, with its causes, and gives the process its code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
@@ -45,6 +51,9 @@ fn kind(error: &anyhow::Error) -> u8 {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Usage>() {
+        return Some(USAGE);
+    }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
     }
@@ -63,10 +72,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 fn of_dataset(error: &DatasetError) -> u8 {
-    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, Write};
+    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, NotAFile, Write};
     match error {
         // What is written is no input.
-        Fetch { .. } | Export { .. } | Write(_) => FAILED,
+        Fetch { .. } | Export { .. } | NotAFile { .. } | Write(_) => FAILED,
         Exists { .. } | BeingPulled { .. } | Foreign { .. } => REFUSED,
         _ => BAD_INPUT,
     }

@@ -37,13 +37,13 @@ pub(crate) fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), Stri
 
 /// What queries find, by the given weights.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct Judge {
     /// Of each query and document that matches, the score.
     scores: Vec<HashMap<(usize, DocId), f64>>,
     k: usize,
 }
 
-impl Given {
+impl Judge {
     /// Scores the documents of `path` for all queries. Fails where it lacks a vector or a document of the
     /// index: then it cannot judge.
     pub(crate) fn read(
@@ -71,7 +71,13 @@ impl Given {
                 }
             };
             match document.vector {
-                Some(InputVector::Terms(vector)) => vector.iter().for_each(|(t, w)| add(t, w)),
+                Some(InputVector::Terms(vector)) => {
+                    for (number, weight) in vector.iter() {
+                        if let Some(TermId(term)) = index.term_of_number(number)? {
+                            add(term, weight);
+                        }
+                    }
+                }
                 Some(InputVector::Tokens(tokens)) => {
                     for (token, weight) in tokens {
                         if let Some(TermId(term)) = lexicon.term(&token) {

@@ -1,5 +1,6 @@
 //! The binary `quarry`: one subcommand a file, results on stdout, progress and messages on stderr.
 
+mod applies;
 mod bytes;
 mod collections;
 mod commands;
@@ -13,19 +14,21 @@ mod progress;
 mod queries;
 mod rerank;
 mod retrieve;
+mod runs;
 mod terminal;
 mod watched;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use applies::Given;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A search engine for learned sparse retrieval.
 ///
 /// Results go to standard output, progress and messages to standard error.
 ///
 /// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no readable index; 4 bad input data;
-/// 5 refused, because an index or an unfinished build is there (see --overwrite, --resume).
+/// 5 refused, because an index, a file or an unfinished build is there (see --overwrite, --resume).
 #[derive(Debug, Parser)]
 #[command(name = "quarry", version, max_term_width = 100)]
 struct Cli {
@@ -79,7 +82,11 @@ fn quiet_guarded_panics() {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
         // A server says once what it runs on; a command of one search need not.
         let server = matches!(cli.command, Command::Serve(_));
@@ -99,7 +106,40 @@ fn main() -> ExitCode {
     {
         return exit::code(Err(anyhow::anyhow!("--threads {threads}: {error}")));
     }
-    let result = match cli.command {
+    let result = match check(&cli.command, Given::of(&matches)) {
+        Ok(()) => run(cli),
+        Err(error) => Err(error.into()),
+    };
+    exit::code(result)
+}
+
+/// Refuses options that would do nothing.
+fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
+    match command {
+        Command::Index(args) => args.check(given),
+        Command::Search(args) => args.check(given),
+        Command::Eval(args) => args.check(given),
+        Command::Encode(args) => args.check(given),
+        Command::Export(args) => args.check(given),
+        Command::Add(args) => args.check(given),
+        Command::Lists(args) => args.check(given),
+        Command::Tokens(args) => args.check(given),
+        Command::Tune(args) => args.check(given),
+        // Their options go together, or clap says which do not.
+        Command::Inspect(_)
+        | Command::Delete(_)
+        | Command::Merge(_)
+        | Command::Dataset(_)
+        | Command::Serve(_)
+        | Command::Model(_)
+        | Command::Demo(_)
+        | Command::Upgrade(_)
+        | Command::Completions(_) => Ok(()),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
         Command::Index(args) => commands::index::run(&args, cli.threads),
         Command::Search(args) => commands::search::run(&args),
         Command::Eval(args) => commands::eval::run(&args, cli.threads),
@@ -118,6 +158,5 @@ fn main() -> ExitCode {
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
         Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
-    };
-    exit::code(result)
+    }
 }

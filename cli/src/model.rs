@@ -56,6 +56,11 @@ impl From<DeviceArg> for Device {
 }
 
 impl RunOnArgs {
+    /// Whether anything but the default was given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.device != DeviceArg::Cpu || self.encode_memory.is_some()
+    }
+
     /// What of it may change a vector's last digits.
     pub(crate) fn description(&self) -> serde_json::Value {
         serde_json::json!([format!("{:?}", self.device), self.encode_memory])

@@ -8,6 +8,7 @@ use plotters::prelude::{
     PathElement, SVGBackend, WHITE,
 };
 use plotters::style::Color;
+use quarry_datasets::OutputFile;
 use quarry_index::calibration::Calibration;
 
 /// Width and height of one chart.
@@ -15,8 +16,21 @@ const SIZE: (u32, u32) = (760, 420);
 /// Overlaps below this are not of interest.
 const FLOOR: f64 = 0.6;
 
-/// Draws one chart for every k and kind of query, below each other, as SVG.
-pub(crate) fn draw(calibration: &Calibration, file: &Path) -> anyhow::Result<()> {
+/// Draws one chart for every k and kind of query, below each other, into an SVG file.
+pub(crate) fn draw(calibration: &Calibration, file: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let out = OutputFile::create(file, overwrite)?;
+    let mut text = String::new();
+    picture(calibration, file, &mut text)?;
+    finish(out, &text)
+}
+
+fn finish(mut out: OutputFile, text: &str) -> anyhow::Result<()> {
+    std::io::Write::write_all(&mut out, text.as_bytes())?;
+    out.commit()?;
+    Ok(())
+}
+
+fn picture(calibration: &Calibration, file: &Path, text: &mut String) -> anyhow::Result<()> {
     let mut charts: Vec<(u32, f64)> = Vec::new();
     for curve in &calibration.curves {
         if !charts.contains(&(curve.k, curve.query_terms)) {
@@ -24,7 +38,7 @@ pub(crate) fn draw(calibration: &Calibration, file: &Path) -> anyhow::Result<()>
         }
     }
     let rows = u32::try_from(charts.len().max(1))?;
-    let area = SVGBackend::new(file, (SIZE.0, SIZE.1 * rows)).into_drawing_area();
+    let area = SVGBackend::with_string(text, (SIZE.0, SIZE.1 * rows)).into_drawing_area();
     let failed = |e: &dyn std::fmt::Display| anyhow!("{}: {e}", file.display());
     area.fill(&WHITE).map_err(|e| failed(&e))?;
     for (area, (k, terms)) in area.split_evenly((rows as usize, 1)).iter().zip(charts) {
@@ -68,5 +82,5 @@ pub(crate) fn draw(calibration: &Calibration, file: &Path) -> anyhow::Result<()>
             .draw()
             .map_err(|e| failed(&e))?;
     }
-    area.present().with_context(|| format!("writing {}", file.display()))
+    area.present().with_context(|| format!("drawing {}", file.display()))
 }

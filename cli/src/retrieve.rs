@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::{Run, read_vocabulary};
+use quarry_datasets::{Ignored, Run, read_vocabulary};
 use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
+use crate::applies::Given;
+use crate::exit::Usage;
 use crate::output::note;
 use crate::rerank::{RerankArgs, SecondStage};
 use crate::{model, queries};
@@ -151,7 +153,84 @@ impl Default for SearchArgs {
     }
 }
 
+/// Options of searches over vectors.
+const OF_VECTORS: [&str; 8] = [
+    "method",
+    "overlap",
+    "postings",
+    "candidates",
+    "query_cut",
+    "heap_factor",
+    "encode_device",
+    "preload",
+];
+/// Options of a second stage.
+const OF_TOKENS: [&str; 8] = [
+    "exact_rerank",
+    "token_model",
+    "device",
+    "device_memory",
+    "form",
+    "query_tokens",
+    "query_lengths",
+    "query_ids",
+];
+/// All others.
+const OF_SEARCHES: [&str; 7] = ["channel", "k1", "b", "filter", "model", "no_verify", "rerank"];
+
 impl SearchArgs {
+    /// Refuses options of other channels and methods. `scores_tokens`: whether token embeddings are
+    /// scored, for --rerank or otherwise; `every_channel`: whether all channels are searched.
+    pub(crate) fn check(
+        &self,
+        given: Given<'_>,
+        (scores_tokens, every_channel): (bool, bool),
+    ) -> Result<(), Usage> {
+        let sparse = every_channel || self.channel == Channel::Sparse;
+        let name = self.channel.name();
+        let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
+        given.only_if(sparse, &OF_VECTORS, &why)?;
+        let why = format!("--channel {name} encodes no question; leave one of the two out");
+        given.only_if(sparse || scores_tokens, &["model"], &why)?;
+        let bm25 = every_channel || self.channel == Channel::Bm25;
+        given.only_if(bm25, &["k1", "b"], "it is BM25's; add --channel bm25")?;
+        given.only_if(scores_tokens, &OF_TOKENS, "no token embeddings are scored; add --rerank")?;
+        let (impact, seismic) =
+            (["postings", "candidates"].as_slice(), ["query_cut", "heap_factor"].as_slice());
+        match self.method {
+            MethodArg::Auto => {
+                let why =
+                    "--method auto sets it from --overlap; name the method too, with --method";
+                given.only_if(false, &[impact, seismic].concat(), why)?;
+            }
+            MethodArg::Exact | MethodArg::Scan => {
+                let why =
+                    "--method exact and scan find the k best by proof; leave one of the two out";
+                given.only_if(false, &[&["overlap"], impact, seismic].concat(), why)?;
+            }
+            MethodArg::Impact | MethodArg::Clusters => {
+                given.only_if(false, seismic, "it is of --method seismic")?;
+                let free = self.postings.is_none() || self.candidates.is_none();
+                let why = "--postings and --candidates leave it nothing to choose";
+                given.only_if(free, &["overlap"], why)?;
+            }
+            MethodArg::Seismic => {
+                given.only_if(false, impact, "it is of --method impact and clusters")?;
+                let free = self.query_cut.is_none() || self.heap_factor.is_none();
+                let why = "--query-cut and --heap-factor leave it nothing to choose";
+                given.only_if(free, &["overlap"], why)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses all options of a search, where none is made.
+    pub(crate) fn refuse(given: Given<'_>, why: &str) -> Result<(), Usage> {
+        [&OF_VECTORS[..], &OF_TOKENS, &OF_SEARCHES]
+            .iter()
+            .try_for_each(|options| given.only_if(false, options, why))
+    }
+
     pub(crate) fn sparse_params(&self, k: NonZeroUsize) -> SparseParams {
         let mut params = SparseParams::new(k);
         params.method = self.method.into();
@@ -204,6 +283,7 @@ pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
     if args.channel == Channel::Maxsim && args.filter.is_some() {
         bail!("--filter: the channel maxsim scores every document and takes no filter");
     }
+    let encoder = encoder.map(|inner| Arc::new(queries::Once::new(inner)) as Arc<dyn EncodeQuery>);
     let second = (args.channel == Channel::Maxsim || args.second.rerank)
         .then(|| args.second.open(&index, args.model.as_deref()))
         .transpose()?;
@@ -304,31 +384,44 @@ impl Opened {
                 let tokens: Vec<_> = tokens.iter().collect();
                 let params = args.second.exhaustive(k);
                 let reranker = second.reranker.as_ref();
-                Ok(self.searcher.maxsim_batch(reranker, &tokens, &params)?)
+                let mut found = self.searcher.maxsim_batch(reranker, &tokens, &params)?;
+                // A model embeds the empty text, too: its rows stand for no word.
+                for (query, outcome) in queries.iter().zip(&mut found) {
+                    if query.text.trim().is_empty() && query.vector.is_none() {
+                        outcome.hits.clear();
+                    }
+                }
+                Ok(found)
             }
         }
     }
 
-    /// Searches all queries and makes a run of the hits. With `drop_self`, a document with the
-    /// query's own id is left out before the cut at k.
+    /// Searches all queries and makes a run of the hits. What is `ignored` is left out before the cut
+    /// at k.
     pub(crate) fn run(
         &self,
         queries: &[Query],
         args: &SearchArgs,
         k: NonZeroUsize,
-        drop_self: bool,
+        ignored: &Ignored,
     ) -> anyhow::Result<Run> {
-        let wanted = if drop_self { k.saturating_add(1) } else { k };
-        let outcomes = self.batch(queries, args, wanted)?;
+        let outcomes = self.batch(queries, args, k.saturating_add(ignored.most()))?;
+        self.tell_silent(queries, &outcomes, args);
         let mut run = Run::new(&format!("quarry-{}", args.channel.name()));
         for (query, outcome) in queries.iter().zip(&outcomes) {
             let mut ranking = self.searcher.ranking(outcome);
-            if drop_self {
-                ranking.retain(|hit| hit.id != query.id);
-            }
+            ranking.retain(|hit| !ignored.contains(&query.id, &hit.id));
             ranking.truncate(k.get());
             run.insert(&query.id, ranking)?;
         }
         Ok(run)
+    }
+
+    /// Says which queries found nothing for want of words: with a filter that is not known.
+    pub(crate) fn tell_silent(&self, queries: &[Query], outcomes: &[Outcome], args: &SearchArgs) {
+        if args.filter.is_none() && self.searcher.index().manifest().documents() > 0 {
+            let silent = queries.iter().zip(outcomes).filter(|(_, found)| found.hits.is_empty());
+            queries::tell_silent(silent.map(|(query, _)| query.id.as_str()));
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! A collection watched while it is read: how far it is, and the progress bar of a build.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quarry_datasets::{CollectionReader, DatasetError};
+use quarry_datasets::{CollectionReader, DatasetError, Notice, RunFormat};
 use quarry_indexer::Event;
 use quarry_vectors::Document;
 
+use crate::output::{count, note};
 use crate::progress::Progress;
 
 /// How much of the input was read, across threads.
@@ -16,6 +18,20 @@ pub(crate) struct Seen {
     bytes: AtomicU64,
     documents: AtomicU64,
     pub(crate) repairs: AtomicU64,
+    /// Documents left out, since their ids repeat.
+    pub(crate) repeated: AtomicU64,
+    rest: Mutex<Rest>,
+}
+
+/// What is said at the end.
+#[derive(Debug, Default)]
+struct Rest {
+    notices: Vec<Notice>,
+    /// Ids that a run in TREC's form cannot hold, and the first.
+    spaced: u64,
+    first_spaced: Option<String>,
+    /// The file that is read.
+    path: PathBuf,
 }
 
 /// The documents of a collection, counted as they are read.
@@ -32,9 +48,24 @@ impl Iterator for Watched {
         let next = self.reader.next();
         self.seen.bytes.store(self.reader.bytes_read(), Ordering::Relaxed);
         self.seen.repairs.store(self.reader.repairs(), Ordering::Relaxed);
-        if next.is_some() {
-            self.seen.documents.fetch_add(1, Ordering::Relaxed);
+        self.seen.repeated.fetch_max(self.reader.repeated(), Ordering::Relaxed);
+        let mut rest = self.seen.rest();
+        if rest.path != self.reader.path() {
+            self.reader.path().clone_into(&mut rest.path);
         }
+        match &next {
+            None => rest.notices.extend(self.reader.take_notices()),
+            Some(Err(_)) => {}
+            Some(Ok(document)) => {
+                self.seen.documents.fetch_add(1, Ordering::Relaxed);
+                if RunFormat::Trec.check("document", &document.id).is_err() {
+                    rest.spaced += 1;
+                    let place = || format!("{:?}", document.id);
+                    rest.first_spaced.get_or_insert_with(place);
+                }
+            }
+        }
+        drop(rest);
         next
     }
 }
@@ -43,6 +74,29 @@ impl Seen {
     /// Of an input of so many bytes.
     pub(crate) fn of(total: u64) -> Self {
         Self { total, ..Self::default() }
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file that is read.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.rest().path.clone()
+    }
+
+    /// What a user should know of the input.
+    pub(crate) fn tell(&self) {
+        let rest = self.rest();
+        for notice in &rest.notices {
+            note(format!("note: {notice}"));
+        }
+        if let Some(first) = &rest.first_spaced {
+            note(format!(
+                "note: {} ids contain white space, such as {first}: runs hold them with --run-format tabs or jsonl",
+                count(rest.spaced)
+            ));
+        }
     }
 
     /// Documents that the collection will turn out to have, judged by the bytes read so far.

@@ -315,9 +315,11 @@ fn what_does_nothing_or_comes_twice_is_reported() {
         )
     };
     fs::write(&twice, one(1) + &one(250)).unwrap();
-    let output = quarry(&["add", text(&base), text(&twice)]).output().unwrap();
+    let add = ["add", text(&base), text(&twice)];
+    assert!(fails(&add, 4).contains("twice.jsonl, line 2"));
+    let output = quarry(&[&add[..], &["--duplicates", "last"]].concat()).output().unwrap();
     assert!(
-        said(&output).contains("1 documents had an id that came again later; the last was taken")
+        said(&output).contains("1 documents were left out, because their ids come again later")
     );
     let found = |filter: &str| {
         ok(&["search", text(&base), "--queries", text(&asked), "--filter", filter, "-k", "5"])

@@ -97,7 +97,7 @@ impl BigAnnCsr {
                 return Err(DatasetError::malformed(
                     &path,
                     Position::Start,
-                    "a size of 32 + 8 * rows + 8 * components bytes",
+                    "a size of 32 + 8 * rows + 8 * components bytes (i64 indptr, i32 indices, f32 values, whole)",
                     &found,
                 ));
             }

@@ -15,9 +15,12 @@ use crate::detect::{Looks, look};
 use crate::error::{DatasetError, Position};
 use crate::input::{Input, Progress};
 use crate::lines::{Lines, is_blank};
+use crate::notice::Notice;
 use crate::options::{CollectionFormat, CollectionOptions};
 use crate::seismic_bin::{SeismicBin, refuse};
-use crate::{folder, json_record, tab_separated};
+use crate::tab_separated::Table;
+use crate::unique::{Duplicates, LeftOut, Unique, Verdict};
+use crate::{folder, json_record};
 
 /// Opens a file or folder for reading once through.
 ///
@@ -29,6 +32,7 @@ pub fn open_collection(
     options: &CollectionOptions,
 ) -> Result<CollectionReader, DatasetError> {
     check_scale(options.scale)?;
+    let mut skipped = Vec::new();
     let (format, mut parts) = if path.is_dir() {
         let format = options
             .format
@@ -42,7 +46,9 @@ pub fn open_collection(
                 (Some(CollectionFormat::MsMarco), vec![documents])
             }
             None | Some(CollectionFormat::JsonLines) => {
-                (Some(CollectionFormat::JsonLines), folder::json_parts(path)?)
+                let (parts, others) = folder::json_parts(path)?;
+                skipped = others;
+                (Some(CollectionFormat::JsonLines), parts)
             }
             Some(other) => (Some(other), vec![path.to_owned()]),
         }
@@ -62,14 +68,33 @@ pub fn open_collection(
     let first = parts.remove(0);
     let source = Source::open(&first, format, options.memory)?;
     let texts = options.texts.as_deref().map(|path| {
-        let options = CollectionOptions { format: None, texts: None, ids: None, ..options.clone() };
+        let options = CollectionOptions {
+            format: None,
+            texts: None,
+            ids: None,
+            vector_field: None,
+            duplicates: None,
+            ..options.clone()
+        };
         open_collection(path, &options).map(Box::new)
     });
+    // What .bin and .csr are named by cannot repeat, unless names were given.
+    let ordinals = matches!(source, Source::Bin(..) | Source::Csr(_))
+        && options.texts.is_none()
+        && options.ids.is_none();
+    let unique = match options.duplicates.filter(|_| !ordinals) {
+        None => None,
+        Some(Duplicates::Refuse) => Some(Unique::refusing()),
+        Some(Duplicates::Last) => Some(Unique::last(open_collection(path, &unchecked(options))?)?),
+    };
     let ids = options.ids.as_deref().map(Ids::open).transpose()?;
     if ids.is_some() && !matches!(source, Source::Bin(..) | Source::Csr(_)) {
         return Err(DatasetError::HasIds { path: first });
     }
     Ok(CollectionReader {
+        root: path.to_owned(),
+        unique,
+        left_out: LeftOut::default(),
         format: source.format(),
         documents_total: source.documents(),
         source: Some(source),
@@ -81,7 +106,17 @@ pub fn open_collection(
         bytes_total,
         bytes_before: 0,
         repairs: 0,
+        notices: if skipped.is_empty() {
+            Vec::new()
+        } else {
+            vec![Notice::Skipped { folder: path.to_owned(), names: skipped }]
+        },
     })
+}
+
+/// The same, with every document handed on.
+fn unchecked(options: &CollectionOptions) -> CollectionOptions {
+    CollectionOptions { duplicates: None, ..options.clone() }
 }
 
 pub(crate) fn check_scale(scale: Option<f32>) -> Result<(), DatasetError> {
@@ -93,10 +128,14 @@ pub(crate) fn check_scale(scale: Option<f32>) -> Result<(), DatasetError> {
 
 /// The documents of a collection in file order: an iterator of `Result<Document, DatasetError>`.
 ///
-/// Memory is that of one record and some buffers, whatever the size of the file. After an error
-/// the iterator ends. Ids are not checked for repetition.
+/// Memory is that of one record and some buffers, whatever the size of the file, and what
+/// [`CollectionOptions::duplicates`] needs. After an error the iterator ends.
 #[derive(Debug)]
 pub struct CollectionReader {
+    /// What was opened.
+    root: PathBuf,
+    unique: Option<Unique>,
+    left_out: LeftOut,
     source: Option<Source>,
     path: PathBuf,
     parts: VecDeque<PathBuf>,
@@ -108,6 +147,7 @@ pub struct CollectionReader {
     bytes_total: u64,
     bytes_before: u64,
     repairs: u64,
+    notices: Vec<Notice>,
 }
 
 impl CollectionReader {
@@ -141,6 +181,83 @@ impl CollectionReader {
         self.repairs + self.texts.as_ref().map_or(0, |texts| texts.repairs())
     }
 
+    /// What is worth saying of what was read so far, once: later calls give what came since.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let mut notices = std::mem::take(&mut self.notices);
+        let LeftOut { count, first } = std::mem::take(&mut self.left_out);
+        if let Some((path, line)) = first {
+            notices.push(match self.options.duplicates {
+                Some(Duplicates::Last) => Notice::Replaced { path, count, line },
+                _ => Notice::Repeated { path, what: "documents", count, line },
+            });
+        }
+        if let Some(texts) = &mut self.texts {
+            notices.extend(texts.take_notices());
+        }
+        notices
+    }
+
+    /// Documents left out so far, since their ids repeat.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.left_out.count
+    }
+
+    /// The next document that is to be handed on.
+    fn next_unique(&mut self) -> Result<Option<Document>, DatasetError> {
+        loop {
+            let Some(document) = self.named()? else { return Ok(None) };
+            let Some(unique) = &mut self.unique else { return Ok(Some(document)) };
+            match unique.judge(&document) {
+                Verdict::New => return Ok(Some(document)),
+                Verdict::LeftOut => {
+                    let path = self.place();
+                    self.left_out.add(&path, document.line);
+                }
+                Verdict::Other => match self.first(&document)? {
+                    // Two ids with one hash.
+                    None => return Ok(Some(document)),
+                    Some((first_path, first)) => {
+                        return Err(DatasetError::RepeatedDocument {
+                            path: self.place(),
+                            at: Position::Line(document.line),
+                            first_path,
+                            first: Position::Line(first),
+                            id: document.id,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    /// The file in which the latest document's line stands.
+    fn place(&self) -> PathBuf {
+        self.texts.as_ref().map_or(&self.path, |texts| &texts.path).clone()
+    }
+
+    /// Where the first document of this one's id stands, if it is another one; reads all before it again.
+    fn first(&self, document: &Document) -> Result<Option<(PathBuf, u64)>, DatasetError> {
+        let here = (self.place(), document.line);
+        let mut again = open_collection(&self.root, &unchecked(&self.options))?;
+        while let Some(found) = again.named()? {
+            let there = (again.place(), found.line);
+            if there == here {
+                break;
+            }
+            if found.id == document.id {
+                return Ok(Some(there));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file that documents come from now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The next document, with what [`CollectionOptions::texts`] says of it.
     fn named(&mut self) -> Result<Option<Document>, DatasetError> {
         let document = self.read()?;
@@ -167,7 +284,11 @@ impl CollectionReader {
     fn read(&mut self) -> Result<Option<Document>, DatasetError> {
         loop {
             let Some(source) = &mut self.source else { return Ok(None) };
-            if let Some(mut document) = source.next(&self.path, &self.options, &mut self.repairs)? {
+            let next = source.next(&self.path, &self.options, &mut self.repairs)?;
+            if let Source::MsMarco(_, _, table) = source {
+                self.notices.extend(table.notice.take());
+            }
+            if let Some(mut document) = next {
                 if let Some(ids) = &mut self.ids {
                     document.id = ids.next(document.line)?;
                     document.numbered = false;
@@ -194,7 +315,7 @@ impl Iterator for CollectionReader {
     type Item = Result<Document, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.named().transpose();
+        let item = self.next_unique().transpose();
         if matches!(item, Some(Err(_))) {
             self.bytes_before = self.bytes_read();
             self.source = None;
@@ -208,7 +329,7 @@ impl std::iter::FusedIterator for CollectionReader {}
 #[derive(Debug)]
 enum Source {
     Json(Lines, Progress),
-    MsMarco(Lines, Progress),
+    MsMarco(Lines, Progress, Table),
     Bin(SeismicBin, Progress),
     Csr(BigAnnCsr),
     Ciff(Box<CiffReader>),
@@ -223,7 +344,7 @@ struct Ids {
 
 impl Ids {
     fn open(path: &Path) -> Result<Self, DatasetError> {
-        Ok(Self { path: path.to_owned(), lines: Lines::new(Input::open(path)?) })
+        Ok(Self { path: path.to_owned(), lines: Lines::new(Input::open_text(path)?) })
     }
 
     /// The id of vector `ordinal`, the next one.
@@ -258,7 +379,13 @@ impl Source {
     ) -> Result<Self, DatasetError> {
         let input = Input::open(path)?;
         let format = match format {
-            Some(format) => format,
+            Some(format) => {
+                use CollectionFormat::{Beir, JsonLines, MsMarco};
+                if matches!(format, Beir | JsonLines | MsMarco) {
+                    input.refuse_foreign()?;
+                }
+                format
+            }
             // Nothing, or blank lines: a collection without documents.
             None if input.head().trim_ascii().is_empty() => CollectionFormat::JsonLines,
             None => match look(&input)? {
@@ -274,7 +401,9 @@ impl Source {
             CollectionFormat::Beir | CollectionFormat::JsonLines => {
                 Self::Json(Lines::new(input), progress)
             }
-            CollectionFormat::MsMarco => Self::MsMarco(Lines::new(input), progress),
+            CollectionFormat::MsMarco => {
+                Self::MsMarco(Lines::new(input), progress, Table::default())
+            }
             CollectionFormat::SeismicBin => Self::Bin(SeismicBin::new(input)?, progress),
             CollectionFormat::BigAnnCsr => Self::Csr(BigAnnCsr::new(input)?),
             CollectionFormat::Ciff => Self::Ciff(Box::new(CiffReader::new(input, memory)?)),
@@ -302,7 +431,7 @@ impl Source {
 
     fn bytes_read(&self) -> u64 {
         match self {
-            Self::Json(_, progress) | Self::MsMarco(_, progress) | Self::Bin(_, progress) => {
+            Self::Json(_, progress) | Self::MsMarco(_, progress, _) | Self::Bin(_, progress) => {
                 progress.read()
             }
             Self::Csr(csr) => csr.bytes_read(),
@@ -318,18 +447,24 @@ impl Source {
     ) -> Result<Option<Document>, DatasetError> {
         match self {
             Self::Json(lines, _) => {
+                let rules = json_record::Rules {
+                    scale: options.scale,
+                    vector_field: options.vector_field.as_deref(),
+                    kept: &options.kept_fields,
+                };
                 while let Some(line) = lines.next()? {
                     if !is_blank(line.text) {
-                        return json_record::document(line, options.scale).map(Some);
+                        return json_record::document(line, rules).map(Some);
                     }
                 }
                 Ok(None)
             }
-            Self::MsMarco(lines, _) => {
+            Self::MsMarco(lines, _, table) => {
                 while let Some(line) = lines.next()? {
-                    if !is_blank(line.text) {
-                        let (document, changed) =
-                            tab_separated::document(line, options.repair_encoding)?;
+                    if !is_blank(line.text)
+                        && let Some((document, changed)) =
+                            table.document(line, options.repair_encoding)?
+                    {
                         *repairs += u64::from(changed);
                         return Ok(Some(document));
                     }

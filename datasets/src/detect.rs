@@ -6,6 +6,7 @@
 use crate::bigann_csr::Shape;
 use crate::ciff;
 use crate::error::DatasetError;
+use crate::foreign::{self, Foreign};
 use crate::input::Input;
 
 /// What a file looks like.
@@ -27,15 +28,24 @@ pub(crate) enum Looks {
 pub(crate) fn look(input: &Input) -> Result<Looks, DatasetError> {
     let head = input.head();
     let size = (!input.compressed()).then(|| input.progress().total());
-    let unknown = || DatasetError::UnknownFormat {
-        path: input.path().to_owned(),
-        expected: "JSON lines, tab-separated lines, Seismic's .bin, a .csr matrix or CIFF",
+    let path = || input.path().to_owned();
+    let unknown = || match foreign::of_name(input.path()) {
+        Some(Foreign { what, hint }) => DatasetError::OtherKind { path: path(), what, hint },
+        None => DatasetError::UnknownFormat {
+            path: path(),
+            expected: "JSON lines, tab-separated lines, Seismic's .bin, a .csr matrix or CIFF",
+        },
     };
+    input.refuse_foreign()?;
     if ciff::begins(head) && !is_csr(head, size) {
         return Ok(Looks::Ciff);
     }
     if head.iter().take(64).any(|b| *b == 0) {
-        return Ok(if is_csr(head, size) { Looks::BigAnnCsr } else { Looks::SeismicBin });
+        // A cut matrix, or one of other widths, is one by its name and the numbers at its head: its
+        // reader says what is wrong.
+        let named = foreign::stem_ends(input.path(), "csr") && is_csr(head, None);
+        let csr = named || is_csr(head, size);
+        return Ok(if csr { Looks::BigAnnCsr } else { Looks::SeismicBin });
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let line = text.trim_ascii_start();

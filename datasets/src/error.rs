@@ -67,7 +67,10 @@ pub enum DatasetError {
         expected: &'static str,
     },
     /// A line is no UTF-8.
-    #[error("{path}, line {line}: byte {byte} of the line is not UTF-8")]
+    #[error(
+        "{path}, line {line}: byte {byte} of the line is not UTF-8; `iconv -f latin1 -t utf-8 FILE` \
+         converts Latin-1"
+    )]
     Utf8 {
         /// The file.
         path: PathBuf,
@@ -170,6 +173,84 @@ pub enum DatasetError {
         /// What would have been recognised.
         expected: &'static str,
     },
+    /// The file is of a kind that is not read.
+    #[error("{path}: this is {what}, which is not read here; {hint}")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The file has no content.
+    #[error("{path}: the file is empty; expected {expected}")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What should stand in it.
+        expected: &'static str,
+    },
+    /// Judgements without one.
+    #[error("{path}: no judgement is in it, only {found}: there is nothing to measure by")]
+    NoJudgements {
+        /// The file.
+        path: PathBuf,
+        /// What is.
+        found: &'static str,
+    },
+    /// A pair is judged twice, differently.
+    #[error(
+        "{path}, line {line}: document {document:?} is judged {grade} for query {query:?}, but {before} on \
+         line {first}; leave one of the lines out"
+    )]
+    JudgedTwice {
+        /// The file.
+        path: PathBuf,
+        /// Line of the second, from 1.
+        line: u64,
+        /// Line of the first.
+        first: u64,
+        /// The query.
+        query: String,
+        /// The document.
+        document: String,
+        /// The grade on `line`.
+        grade: i32,
+        /// The grade on `first`.
+        before: i32,
+    },
+    /// Two documents that are not the same have one id.
+    #[error(
+        "{path}, {at}: document {id:?} is another one than that of the same id in {first_path}, {first}; leave \
+         one of them out, or --duplicates last takes the later one"
+    )]
+    RepeatedDocument {
+        /// The file of the second.
+        path: PathBuf,
+        /// Where in it the second is.
+        at: Position,
+        /// The file of the first.
+        first_path: PathBuf,
+        /// Where in it the first is.
+        first: Position,
+        /// The id.
+        id: String,
+    },
+    /// Two queries that are not the same have one id.
+    #[error(
+        "{path}, {at}: query {id:?} is another one than that of the same id at {first}; leave one of them out"
+    )]
+    RepeatedQuery {
+        /// The file.
+        path: PathBuf,
+        /// Where the second is.
+        at: Position,
+        /// Where the first is.
+        first: Position,
+        /// The id.
+        id: String,
+    },
     /// A folder lacks a file, plain or compressed.
     #[error("{path}: no such file, neither plain nor as .gz or .zst{hint}")]
     Missing {
@@ -197,9 +278,21 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A name cannot be written to a run: it is empty, or contains white space.
-    #[error("{0:?} cannot stand in a run file: it is empty or contains white space")]
-    Unwritable(String),
+    /// A name cannot be written to a run.
+    #[error(
+        "{what} {name:?} cannot stand in a run file of this form: {reason}{}",
+        form.map_or(String::new(), |form| format!("; --run-format {form} takes it"))
+    )]
+    Unwritable {
+        /// What has the name: a query, a document or the tag.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// Forms that take it.
+        form: Option<&'static str>,
+    },
     /// Vectors cannot be written in the format wanted.
     #[error("cannot be exported: {what}")]
     Export {
@@ -227,6 +320,14 @@ pub enum DatasetError {
     Exists {
         /// The file.
         path: PathBuf,
+    },
+    /// What would be written is there, and is no file.
+    #[error("{path}: this is {found}, not a file that could be written; name a file")]
+    NotAFile {
+        /// The target.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
     },
     /// A measure's name cannot be parsed.
     #[error("measure {name:?}: {reason}")]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::DatasetError;
+use crate::foreign::stem_ends;
 
 /// `folder/name`, plain or compressed.
 pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
@@ -53,15 +54,27 @@ fn of_split(folder: &Path, before: &str, split: &str) -> Result<PathBuf, Dataset
     Err(DatasetError::Missing { path: folder.join(name), hint })
 }
 
-/// The JSON files of a folder, plain or compressed, in order of their names.
-pub(crate) fn json_parts(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let mut files = list(folder)?;
-    files.retain(|file| {
-        stem(file).is_some_and(|stem| {
-            Path::new(stem).extension().is_some_and(|end| end == "jsonl" || end == "json")
-        })
-    });
-    Ok(files)
+/// The JSON files of a folder, plain or compressed, in order of their names; and the names of what is no
+/// part. Hidden files (`.NAME`, macOS's `._NAME`) are none, and are not spoken of.
+pub(crate) fn json_parts(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>), DatasetError> {
+    let fail = |e| DatasetError::open(folder, e);
+    let (mut parts, mut others) = (Vec::new(), Vec::new());
+    for entry in folder.read_dir().map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_file = path.is_file();
+        if name.starts_with('.') {
+            continue;
+        }
+        if is_file && (stem_ends(&path, "jsonl") || stem_ends(&path, "json")) {
+            parts.push(path);
+        } else {
+            others.push(if is_file { name } else { format!("{name}/") });
+        }
+    }
+    parts.sort();
+    others.sort();
+    Ok((parts, others))
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{DatasetError, Position};
+use crate::foreign::{self, Foreign};
 
 /// Content kept for telling formats apart.
 const HEAD_BYTES: u64 = 1 << 16;
@@ -85,6 +86,23 @@ impl Input {
             progress,
             compressed: kind != Compression::None,
         })
+    }
+
+    /// Opens a file that must hold text; one of another kind is refused by what it is.
+    pub(crate) fn open_text(path: &Path) -> Result<Self, DatasetError> {
+        let input = Self::open(path)?;
+        input.refuse_foreign()?;
+        Ok(input)
+    }
+
+    /// Refuses content of a kind that no reader takes.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), DatasetError> {
+        match foreign::of_bytes(&self.head) {
+            None => Ok(()),
+            Some(Foreign { what, hint }) => {
+                Err(DatasetError::OtherKind { path: self.path.clone(), what, hint })
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -9,32 +9,89 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use quarry_vectors::{Document, InputVector, Query};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use quarry_vectors::{Document, InputVector, Query, SparseVector};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
+use crate::json_vector::{Given, Weights, vector_like};
 use crate::lines::Line;
+use crate::seismic_bin::refuse;
 
-/// Reads a line as a document. `scale` divides the weights.
-pub(crate) fn document(line: Line<'_>, scale: Option<f32>) -> Result<Document, DatasetError> {
-    let record: Record = parse(line)?;
-    let Some(id) = record.id else {
-        return Err(lacks(line, "the record has no \"_id\" and no \"id\""));
-    };
-    if id.is_empty() {
-        return Err(DatasetError::EmptyId { path: line.path.to_owned(), at: line.at() });
-    }
-    if record.text.is_none() && record.title.is_none() && record.vector.is_none() {
+/// What is taken from where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// Divides the weights.
+    pub(crate) scale: Option<f32>,
+    /// The field that holds the vector, where it is not `vector`.
+    pub(crate) vector_field: Option<&'a str>,
+    /// Fields that stay fields, whatever they look like.
+    pub(crate) kept: &'a [String],
+}
+
+/// Reads a line as a document.
+pub(crate) fn document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, DatasetError> {
+    let (document, has_text, has_title) =
+        read(line, rules, "--field NAME:stored keeps it as it is")?;
+    if !has_text && !has_title && document.vector.is_none() {
         let reason =
             "the record has no \"text\", \"contents\", \"content\", \"title\" or \"vector\"";
         return Err(lacks(line, reason));
     }
-    let vector = match record.vector {
-        Some(pairs) => Some(InputVector::Tokens(weights(line, pairs, scale)?)),
-        None => None,
+    Ok(document)
+}
+
+/// Reads a line as a query: text or vector, or both. The text may be empty.
+pub(crate) fn query(line: Line<'_>, rules: Rules<'_>) -> Result<Query, DatasetError> {
+    let hint = "leave it out to search with the text";
+    let (Document { id, text, vector, .. }, has_text, _) = read(line, rules, hint)?;
+    if !has_text && vector.is_none() {
+        return Err(lacks(line, "the query has neither \"text\" nor \"vector\""));
+    }
+    Ok(Query { id, text, vector })
+}
+
+/// Reads a line, and whether it has a text and a title, be they empty. `hint` says what to do with a field
+/// that looks like a vector and is none.
+fn read(
+    line: Line<'_>,
+    rules: Rules<'_>,
+    hint: &str,
+) -> Result<(Document, bool, bool), DatasetError> {
+    let record = parse(line, rules)?;
+    let Some(id) = record.id else {
+        let bulk = ["index", "create"].iter().any(|name| record.fields.contains_key(*name));
+        let hint = "; a line of Elasticsearch's bulk format? Give the lines of documents alone";
+        let reason = "the record has no \"_id\" and no \"id\"";
+        return Err(lacks(line, &format!("{reason}{}", if bulk { hint } else { "" })));
     };
-    Ok(Document {
+    if id.is_empty() {
+        return Err(DatasetError::EmptyId { path: line.path.to_owned(), at: line.at() });
+    }
+    for (name, value) in &record.fields {
+        if let Some(shape) = vector_like(name, value).filter(|_| !rules.kept.contains(name)) {
+            let hint = hint.replace("NAME", name);
+            let reason = format!(
+                "field `{name}` looks like a sparse vector ({shape}): --vector-field {name} takes it for \
+                 the vector; {hint}"
+            );
+            return Err(lacks(line, &reason));
+        }
+    }
+    let vector = match (record.vector, rules.vector_field) {
+        (Some(Given::Tokens(pairs)), _) => {
+            Some(InputVector::Tokens(weights(line, pairs, rules.scale)?))
+        }
+        (Some(Given::Terms(pairs)), _) => {
+            Some(InputVector::Terms(terms(line, pairs, rules.scale)?))
+        }
+        (None, Some(name)) => {
+            return Err(lacks(line, &format!("the record has no field `{name}`, its vector")));
+        }
+        (None, None) => None,
+    };
+    let (has_text, has_title) = (record.text.is_some(), record.title.is_some());
+    let document = Document {
         id,
         title: record.title.unwrap_or_default(),
         text: record.text.unwrap_or_default(),
@@ -42,16 +99,19 @@ pub(crate) fn document(line: Line<'_>, scale: Option<f32>) -> Result<Document, D
         vector,
         numbered: false,
         line: line.number,
-    })
+    };
+    Ok((document, has_text, has_title))
 }
 
-/// Reads a line as a query: text or vector, or both.
-pub(crate) fn query(line: Line<'_>, scale: Option<f32>) -> Result<Query, DatasetError> {
-    let Document { id, text, vector, .. } = document(line, scale)?;
-    if text.is_empty() && vector.is_none() {
-        return Err(lacks(line, "the query has neither text nor \"vector\""));
-    }
-    Ok(Query { id, text, vector })
+/// A vector by term number.
+fn terms(
+    line: Line<'_>,
+    pairs: Vec<(u32, f32)>,
+    scale: Option<f32>,
+) -> Result<SparseVector, DatasetError> {
+    let scaled =
+        pairs.into_iter().map(|(term, weight)| (term, scale.map_or(weight, |s| weight / s)));
+    SparseVector::from_pairs(scaled).map_err(|e| refuse(line.path, line.at(), &e))
 }
 
 /// Checks the weights of one record, divides them and drops zeros.
@@ -78,12 +138,24 @@ pub(crate) fn weights(
     Ok(pairs)
 }
 
-fn parse<'a, T: Deserialize<'a>>(line: Line<'a>) -> Result<T, DatasetError> {
-    serde_json::from_str(line.text).map_err(|e| {
+fn parse(line: Line<'_>, rules: Rules<'_>) -> Result<Record, DatasetError> {
+    let seed = RecordSeed { vector: rules.vector_field.unwrap_or("vector") };
+    let mut json = serde_json::Deserializer::from_str(line.text);
+    let record = seed.deserialize(&mut json).and_then(|record| json.end().map(|()| record));
+    record.map_err(|e| {
         let mut reason = e.to_string();
         // The library counts lines within the one line it was given.
         if let Some(end) = reason.rfind(" at line 1 column ") {
             reason.truncate(end);
+        }
+        if e.is_eof() {
+            reason.push_str(
+                "; the line ends within its record: the file is cut, or a record has several lines",
+            );
+        } else if reason.starts_with("expected value")
+            && ["NaN", "Infinity"].iter().any(|word| line.text.contains(word))
+        {
+            reason.push_str("; NaN and Infinity are no numbers in JSON");
         }
         DatasetError::Json {
             path: PathBuf::from(line.path),
@@ -108,19 +180,24 @@ struct Record {
     id: Option<String>,
     title: Option<String>,
     text: Option<String>,
-    vector: Option<Vec<(String, f32)>>,
+    vector: Option<Given>,
     fields: Map<String, Value>,
 }
 
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RecordVisitor)
+/// A record whose vector is the field of this name.
+struct RecordSeed<'a> {
+    vector: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
+    type Value = Record;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct RecordVisitor;
-
-impl<'de> Visitor<'de> for RecordVisitor {
+impl<'de> Visitor<'de> for RecordSeed<'_> {
     type Value = Record;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,18 +211,20 @@ impl<'de> Visitor<'de> for RecordVisitor {
             [("text", None), ("contents", None), ("content", None)];
         while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
+                name if name == self.vector => {
+                    let vector: Option<Weights> = map.next_value()?;
+                    if let Some(Weights(given)) = vector
+                        && record.vector.replace(given).is_some()
+                    {
+                        return Err(de::Error::custom(format!("duplicate field `{name}`")));
+                    }
+                }
                 "_id" => once(&mut own_id, "_id", map.next_value()?)?,
                 "id" => once(&mut plain_id, "id", map.next_value()?)?,
                 "title" => once(&mut record.title, "title", map.next_value::<Text>()?.0)?,
                 "text" => once(&mut texts[0].1, "text", map.next_value()?)?,
                 "contents" => once(&mut texts[1].1, "contents", map.next_value()?)?,
                 "content" => once(&mut texts[2].1, "content", map.next_value()?)?,
-                "vector" => {
-                    let vector: Option<Weights> = map.next_value()?;
-                    if let Some(Weights(pairs)) = vector {
-                        once(&mut record.vector, "vector", pairs)?;
-                    }
-                }
                 _ => {
                     let value = map.next_value()?;
                     record.fields.insert(key.into_owned(), value);
@@ -175,7 +254,11 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 }
 
-fn once<T, E: de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+pub(crate) fn once<T, E: de::Error>(
+    slot: &mut Option<T>,
+    name: &'static str,
+    value: T,
+) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(E::duplicate_field(name)),
@@ -183,7 +266,7 @@ fn once<T, E: de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> 
 }
 
 /// A key, borrowed from the line unless it contains an escape.
-struct Key<'de>(Cow<'de, str>);
+pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -229,35 +312,25 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// A string; `null` counts as the empty one.
+/// A title: a string; `null` counts as the empty one.
 struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::<String>::deserialize(deserializer).map(|t| Self(t.unwrap_or_default()))
-    }
-}
-
-/// `{token: weight}` in file order.
-struct Weights(Vec<(String, f32)>);
-
-impl<'de> Deserialize<'de> for Weights {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WeightsVisitor;
-        impl<'de> Visitor<'de> for WeightsVisitor {
-            type Value = Weights;
+        struct TitleVisitor;
+        impl Visitor<'_> for TitleVisitor {
+            type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a vector that is an object of token and weight")
+                f.write_str("a title that is a string or null")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Weights, A::Error> {
-                let mut pairs = Vec::with_capacity(128);
-                while let Some(Key(token)) = map.next_key()? {
-                    pairs.push((token.into_owned(), map.next_value()?));
-                }
-                Ok(Weights(pairs))
+            fn visit_str<E>(self, v: &str) -> Result<Text, E> {
+                Ok(Text(v.to_owned()))
+            }
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text(String::new()))
             }
         }
-        deserializer.deserialize_map(WeightsVisitor)
+        deserializer.deserialize_any(TitleVisitor)
     }
 }
 
@@ -266,13 +339,15 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    const RULES: Rules<'_> = Rules { scale: None, vector_field: None, kept: &[] };
+
     fn read(text: &str) -> Result<Document, DatasetError> {
-        document(Line { path: Path::new("f"), number: 7, text }, None)
+        document(Line { path: Path::new("f"), number: 7, text }, RULES)
     }
 
     fn tokens(text: &str, scale: Option<f32>) -> Vec<(String, f32)> {
         let line = Line { path: Path::new("f"), number: 7, text };
-        match document(line, scale).unwrap().vector {
+        match document(line, Rules { scale, ..RULES }).unwrap().vector {
             Some(InputVector::Tokens(t)) => t,
             other => panic!("{other:?}"),
         }
@@ -325,7 +400,15 @@ mod tests {
             (r#"{"id":"x","vector":[1,2]}"#, "expected a vector that is an object"),
             (r#"{"id":"x","vector":{"a":-1}}"#, "f, line 7: weight -1 of \"a\""),
             (r#"{"id":"x","vector":{"a":1e39}}"#, "f, line 7, column 28: number out of range"),
-            (r#"{"id":"x","vector":{"a":NaN}}"#, "expected value"),
+            (r#"{"id":"x","vector":{"a":NaN}}"#, "expected value; NaN and Infinity are no numbers"),
+            (r#"{"id":"x","title":1984,"text":""}"#, "expected a title that is a string"),
+            (r#"{"index":{"_index":"x","_id":"1"}}"#, "bulk format"),
+            (r#"{"id":"x","text":"#, "the line ends within its record"),
+            (r#"{"id":"x","vector":{"indices":[1],"values":[1,2]}}"#, "1 `indices` for 2 `values`"),
+            (r#"{"id":"x","vector":{"indices":[1]}}"#, "has `indices` and `values`"),
+            (r#"{"id":"x","vector":{"indices":[-1],"values":[1]}}"#, "expected u32"),
+            (r#"{"id":"x","vector":{"indices":[1],"values":[-1]}}"#, "weight -1 of \"1\""),
+            (r#"{"id":"x","vector":{"indices":[1],"values":[1],"a":2}}"#, "and nothing else"),
             (r#"{"id":"x","vector":{"a":"1"}}"#, "invalid type: string"),
             (r#"{"id":"x","text":"y"} z"#, "trailing characters"),
             (r#"[1]"#, "expected a JSON object"),
@@ -333,7 +416,60 @@ mod tests {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(want), "{text}: {message}");
         }
+        // Tokens of these names are tokens.
+        assert_eq!(tokens(r#"{"id":1,"vector":{"indices":2,"a":1}}"#, None).len(), 2);
         let deep = format!("{{\"id\":\"x\",\"text\":\"\",\"f\":{}", "[".repeat(100_000));
         assert!(read(&deep).unwrap_err().to_string().contains("recursion limit"));
+    }
+
+    #[test]
+    fn vectors_under_other_names() {
+        fn line(text: &str) -> Line<'_> {
+            Line { path: Path::new("f"), number: 7, text }
+        }
+        let named = Rules { vector_field: Some("sv"), ..RULES };
+        let d = document(line(r#"{"id":1,"text":"t","sv":{"a":2}}"#), named).unwrap();
+        assert_eq!(d.vector, Some(InputVector::Tokens(vec![("a".into(), 2.0)])));
+        let d = document(line(r#"{"id":1,"sv":{"indices":[5,3],"values":[0.5,0.25]}}"#), named);
+        let by_number = SparseVector::new(vec![3, 5], vec![0.25, 0.5]).unwrap();
+        assert_eq!(d.unwrap().vector, Some(InputVector::Terms(by_number)));
+        let q = query(line(r#"{"id":1,"sv":{"a":2}}"#), named).unwrap();
+        assert_eq!(q.vector, Some(InputVector::Tokens(vec![("a".into(), 2.0)])));
+        let error = document(line(r#"{"id":1,"text":"t"}"#), named).unwrap_err().to_string();
+        assert!(error.contains("has no field `sv`"), "{error}");
+
+        let many: Vec<String> = (0..16).map(|n| format!("\"t{n}\":1.5")).collect();
+        let many = many.join(",");
+        for (field, value) in [
+            ("sparse_vector", r#"{"5":0.5,"3":0.25}"#),
+            ("passage_embedding", r#"{"granite":2.5}"#),
+            ("x", r#"{"indices":[5],"values":[0.5]}"#),
+            ("x", &format!("{{{many}}}")),
+        ] {
+            let text = format!(r#"{{"id":"x","text":"t","{field}":{value}}}"#);
+            for error in [read(&text).map(drop), query(line(&text), RULES).map(drop)] {
+                let error = error.unwrap_err().to_string();
+                assert!(error.contains(&format!("--vector-field {field}")), "{error}");
+            }
+            let kept = [field.to_owned()];
+            let kept = Rules { kept: &kept, ..RULES };
+            assert!(document(line(&text), kept).unwrap().fields.contains_key(field));
+        }
+        for (field, value) in [
+            ("place", r#"{"lat":1.5,"lon":2}"#),
+            ("embedding_model", r#"{"name":"x","dims":3}"#),
+            ("vector_notes", r#"{}"#),
+            ("indices", r#"{"indices":["a"],"values":[1]}"#),
+        ] {
+            read(&format!(r#"{{"id":"x","text":"t","{field}":{value}}}"#)).unwrap();
+        }
+    }
+
+    #[test]
+    fn queries_may_be_empty() {
+        let line = |text| Line { path: Path::new("f"), number: 7, text };
+        assert_eq!(query(line(r#"{"id":1,"text":""}"#), RULES).unwrap().text, "");
+        assert!(query(line(r#"{"id":1}"#), RULES).is_err());
+        assert!(query(line(r#"{"id":1,"title":"t"}"#), RULES).is_err());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::unique::Duplicates;
+
 /// How a collection is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollectionFormat {
@@ -33,6 +35,13 @@ pub struct CollectionOptions {
     /// order: vectors that were made elsewhere rarely bring them. `None` (default) leaves them as
     /// they are. A document that has an id of its own must have the same in both.
     pub texts: Option<PathBuf>,
+    /// The field of JSON lines that holds the vector. `None` (default) is `vector`.
+    pub vector_field: Option<String>,
+    /// Other fields of JSON lines that stay fields even if they look like sparse vectors, which are
+    /// refused otherwise: a vector that is taken for a field is never searched. Default: none.
+    pub kept_fields: Vec<String>,
+    /// What becomes of documents of one id. `None` (default) hands all of them on.
+    pub duplicates: Option<Duplicates>,
     /// Names of the vectors of `.bin` and `.csr`, one id a line. `None` (default) names them by
     /// their ordinal.
     pub ids: Option<PathBuf>,
@@ -49,6 +58,9 @@ impl Default for CollectionOptions {
             repair_encoding: true,
             scale: None,
             texts: None,
+            vector_field: None,
+            kept_fields: Vec::new(),
+            duplicates: None,
             ids: None,
             memory: 256 << 20,
         }
@@ -83,6 +95,8 @@ pub struct QueryOptions {
     pub format: QueryFormat,
     /// Divides all weights, as [`CollectionOptions::scale`] does.
     pub scale: Option<f32>,
+    /// As [`CollectionOptions::vector_field`].
+    pub vector_field: Option<String>,
     /// In a BEIR folder with a `qrels` folder: keep the queries that `qrels/SPLIT.tsv` judges.
     /// `None` keeps all. Default: `test`.
     pub split: Option<String>,
@@ -90,6 +104,11 @@ pub struct QueryOptions {
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        Self { format: QueryFormat::Auto, scale: None, split: Some("test".to_owned()) }
+        Self {
+            format: QueryFormat::Auto,
+            scale: None,
+            vector_field: None,
+            split: Some("test".to_owned()),
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! Rankings of many queries.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use quarry_vectors::{Ranking, ScoredDoc, better};
@@ -71,7 +70,7 @@ impl Run {
         self.rankings.get(query).map(Vec::as_slice)
     }
 
-    /// Reads a TREC or MS MARCO run, plain or compressed. The hits of an MS MARCO run get
+    /// Reads a run in any [`RunFormat`], plain or compressed. The hits of an MS MARCO run get
     /// 1 / (place in the ranking) as score.
     ///
     /// # Errors
@@ -88,17 +87,15 @@ impl Run {
         Ok(run)
     }
 
-    /// Writes the run to a file, which is replaced. Use [`write_ranking`] for other targets.
+    /// Writes all rankings, queries in their order.
     ///
     /// # Errors
-    /// When the file cannot be written, or an id, a query or the tag is empty or contains white
-    /// space, so that it could not be read back.
-    pub fn write(&self, path: &Path, format: RunFormat) -> Result<(), DatasetError> {
-        let file = File::create(path).map_err(|e| DatasetError::open(path, e))?;
-        let mut out = BufWriter::new(file);
+    /// When writing fails, or an id, a query or the tag cannot stand in such a run, so that it could not
+    /// be read back: [`RunFormat::check`] tells beforehand.
+    pub fn write(&self, out: &mut impl Write, format: RunFormat) -> Result<(), DatasetError> {
         for query in &self.queries {
             let ranking = self.rankings.get(query).map_or(&[][..], Vec::as_slice);
-            write_ranking(&mut out, query, ranking, &self.tag, format)?;
+            write_ranking(out, query, ranking, &self.tag, format)?;
         }
         out.flush().map_err(DatasetError::Write)
     }

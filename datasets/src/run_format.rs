@@ -3,24 +3,72 @@
 use std::io::Write;
 
 use quarry_vectors::ScoredDoc;
+use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 
 /// How a run file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunFormat {
-    /// `query Q0 document rank score tag`.
+    /// `query Q0 document rank score tag`, separated by spaces: no name may contain white space.
     Trec,
-    /// `query TAB document TAB rank`.
+    /// The same columns separated by tabs: names may contain spaces.
+    TrecTabs,
+    /// `query TAB document TAB rank`: names may contain spaces.
     MsMarco,
+    /// `{"query": ..., "document": ..., "rank": ..., "score": ..., "tag": ...}`: any name.
+    JsonLines,
 }
 
-/// Writes one query's ranking, best first, with ranks from 1. `tag` is used by TREC alone.
+/// A line of [`RunFormat::JsonLines`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunRecord<'a> {
+    #[serde(borrow)]
+    pub(crate) query: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) document: std::borrow::Cow<'a, str>,
+    pub(crate) rank: u64,
+    pub(crate) score: f32,
+    #[serde(borrow, default)]
+    pub(crate) tag: std::borrow::Cow<'a, str>,
+}
+
+impl RunFormat {
+    /// Whether an id or a tag can stand in such a run, so that it is read back as it was.
+    ///
+    /// # Errors
+    /// When it cannot, naming a form that takes it.
+    pub fn check(self, what: &'static str, name: &str) -> Result<(), DatasetError> {
+        let fail = |reason, form| {
+            Err(DatasetError::Unwritable { what, name: name.to_owned(), reason, form })
+        };
+        if name.is_empty() {
+            return fail("it is empty", None);
+        }
+        // trec_eval takes a vertical tab for white space, too.
+        let space = |b: u8| b.is_ascii_whitespace() || b == 0x0b;
+        let breaks_columns = |b: u8| matches!(b, b'\t' | b'\n' | b'\r');
+        match self {
+            Self::JsonLines => Ok(()),
+            Self::TrecTabs | Self::MsMarco if !name.bytes().any(breaks_columns) => Ok(()),
+            Self::TrecTabs | Self::MsMarco => {
+                fail("it contains a tab or the end of a line", Some("jsonl"))
+            }
+            Self::Trec if !name.bytes().any(space) => Ok(()),
+            Self::Trec if name.bytes().any(breaks_columns) => {
+                fail("it contains white space", Some("jsonl"))
+            }
+            Self::Trec => fail("it contains white space", Some("tabs (or jsonl)")),
+        }
+    }
+}
+
+/// Writes one query's ranking, best first, with ranks from 1. `tag` is not used by MS MARCO's form.
 ///
 /// Scores are written with as many digits as reading them back to the same `f32` takes.
 ///
 /// # Errors
-/// When writing fails, or a name is empty or contains white space.
+/// When writing fails, or a name cannot stand there ([`RunFormat::check`]).
 pub fn write_ranking(
     out: &mut impl Write,
     query: &str,
@@ -28,25 +76,26 @@ pub fn write_ranking(
     tag: &str,
     format: RunFormat,
 ) -> Result<(), DatasetError> {
-    check(query)?;
-    if format == RunFormat::Trec {
-        check(tag)?;
+    format.check("query", query)?;
+    if format != RunFormat::MsMarco {
+        format.check("tag", tag)?;
     }
-    for (place, ScoredDoc { id, score }) in ranking.iter().enumerate() {
-        check(id)?;
-        let rank = place + 1;
+    for (rank, ScoredDoc { id, score }) in (1u64..).zip(ranking) {
+        format.check("document", id)?;
         match format {
             RunFormat::Trec => writeln!(out, "{query} Q0 {id} {rank} {score} {tag}"),
+            RunFormat::TrecTabs => writeln!(out, "{query}\tQ0\t{id}\t{rank}\t{score}\t{tag}"),
             RunFormat::MsMarco => writeln!(out, "{query}\t{id}\t{rank}"),
+            RunFormat::JsonLines => {
+                let (query, document, tag) = (query.into(), id.into(), tag.into());
+                let record = RunRecord { query, document, rank, score: *score, tag };
+                serde_json::to_vec(&record)
+                    .map_err(std::io::Error::other)
+                    .and_then(|line| out.write_all(&line))
+                    .and_then(|()| out.write_all(b"\n"))
+            }
         }
         .map_err(DatasetError::Write)?;
-    }
-    Ok(())
-}
-
-fn check(name: &str) -> Result<(), DatasetError> {
-    if name.is_empty() || name.bytes().any(|b| b.is_ascii_whitespace()) {
-        return Err(DatasetError::Unwritable(name.to_owned()));
     }
     Ok(())
 }
@@ -89,6 +138,11 @@ mod tests {
             ("q Q0 a 1 1 t\nq Q0 a 2 1 t\n", "line 2: document \"a\" stands twice"),
             ("q Q0 a 1 NaN t\n", "line 1: expected a finite score, found \"NaN\""),
             ("q Q0 a 1 1\n", "line 1: expected query, Q0, document"),
+            (
+                "q 0 a 1\n",
+                "line 1: expected query, Q0, document, rank, score, tag (or query, document, rank); these look like judgements",
+            ),
+            ("{\"query\":\"q\",\"document\":\"a\",\"rank\":1}\n", "line 1: expected {\"query\": "),
             ("q\ta\t1\nq\tb\n", "line 2: expected query, document and rank"),
             ("q\ta\t1\nq\tb\t1\n", "line 2: expected a rank that is new"),
             ("q\ta\tone\n", "line 1: expected a rank, found \"one\""),
@@ -102,11 +156,42 @@ mod tests {
         assert!(run.insert("q", vec![hit("a", 1.0), hit("a", 2.0)]).is_err());
         run.insert("q", vec![hit("a", 1.0), hit("b b", 2.0)]).unwrap();
         assert!(run.insert("q", vec![]).is_err());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(matches!(
-            run.write(file.path(), RunFormat::Trec),
-            Err(DatasetError::Unwritable(_))
-        ));
+        let error = run.write(&mut Vec::new(), RunFormat::Trec).unwrap_err().to_string();
+        assert!(
+            error.contains("document \"b b\"") && error.contains("--run-format tabs"),
+            "{error}"
+        );
+        run.write(&mut Vec::new(), RunFormat::TrecTabs).unwrap();
+    }
+
+    #[test]
+    fn names_that_a_form_cannot_hold() {
+        use RunFormat::{JsonLines, MsMarco, Trec, TrecTabs};
+        for (name, trec, tabs, any) in [
+            ("a/b#c?\u{2028}é", true, true, true),
+            ("a b", false, true, true),
+            (" lead", false, true, true),
+            ("v\u{b}t", false, true, true),
+            ("t\tt", false, false, true),
+            ("n\nn", false, false, true),
+            ("r\r", false, false, true),
+            ("", false, false, false),
+        ] {
+            for (format, want) in
+                [(Trec, trec), (TrecTabs, tabs), (MsMarco, tabs), (JsonLines, any)]
+            {
+                assert_eq!(format.check("document", name).is_ok(), want, "{format:?} {name:?}");
+                let hit = ScoredDoc { id: name.to_owned(), score: 0.1 };
+                let mut run = Run::new("tag");
+                if run.insert(name, vec![hit]).is_err() || !want {
+                    continue;
+                }
+                let mut lines = Vec::new();
+                run.write(&mut lines, format).unwrap();
+                let back = read(std::str::from_utf8(&lines).unwrap()).unwrap();
+                assert_eq!(ids(&back, name), [name], "{format:?}");
+            }
+        }
     }
 
     proptest! {
@@ -115,11 +200,15 @@ mod tests {
             let mut run = Run::new("tag");
             let hits = scores.iter().enumerate().map(|(i, s)| ScoredDoc { id: format!("d{i}"), score: *s });
             run.insert("q", hits.collect()).unwrap();
-            let file = tempfile::NamedTempFile::new().unwrap();
-            run.write(file.path(), RunFormat::Trec).unwrap();
-            prop_assert_eq!(&Run::read(file.path()).unwrap(), &run);
-            run.write(file.path(), RunFormat::MsMarco).unwrap();
-            let back = Run::read(file.path()).unwrap();
+            let written = |format| {
+                let mut lines = Vec::new();
+                run.write(&mut lines, format).unwrap();
+                read(std::str::from_utf8(&lines).unwrap()).unwrap()
+            };
+            for format in [RunFormat::Trec, RunFormat::TrecTabs, RunFormat::JsonLines] {
+                prop_assert_eq!(&written(format), &run);
+            }
+            let back = written(RunFormat::MsMarco);
             prop_assert_eq!(ids(&back, "q"), ids(&run, "q"));
         }
     }

@@ -225,7 +225,7 @@ fn read_lengths(path: &Path) -> Result<Vec<u64>, DatasetError> {
 }
 
 fn read_ids(path: &Path) -> Result<Vec<String>, DatasetError> {
-    let mut lines = Lines::new(Input::open(path)?);
+    let mut lines = Lines::new(Input::open_text(path)?);
     let mut ids = Vec::new();
     while let Some(line) = lines.next()? {
         if line.text.is_empty() {

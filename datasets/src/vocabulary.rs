@@ -13,7 +13,7 @@ use crate::lines::Lines;
 /// # Errors
 /// When the file cannot be read or is no UTF-8, or a token is empty or repeated.
 pub fn read_vocabulary(path: &Path) -> Result<Vec<String>, DatasetError> {
-    let mut lines = Lines::new(Input::open(path)?);
+    let mut lines = Lines::new(Input::open_text(path)?);
     let mut tokens = Vec::new();
     let mut seen = HashSet::new();
     while let Some(line) = lines.next()? {

@@ -12,10 +12,12 @@ use std::path::Path;
 use proptest::prelude::*;
 use prost::Message;
 use quarry_datasets::export::{
-    CiffExport, CiffReport, OutputFile, VectorRecord, Visit, write_ciff, write_csr,
-    write_json_line, write_name, write_seismic_bin,
+    CiffExport, CiffReport, VectorRecord, Visit, write_ciff, write_csr, write_json_line,
+    write_name, write_seismic_bin,
 };
-use quarry_datasets::{CollectionFormat, CollectionOptions, DatasetError, open_collection};
+use quarry_datasets::{
+    CollectionFormat, CollectionOptions, DatasetError, OutputFile, open_collection,
+};
 use quarry_vectors::{Document, InputVector, SparseVector};
 use serde_json::{Map, Value, json};
 

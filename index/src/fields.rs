@@ -26,17 +26,20 @@ pub enum FieldType {
     Bool,
     /// Values as they come, of any kind.
     Any,
+    /// Values as they come, kept with the document and returned, but not to filter by.
+    Stored,
 }
 
 impl FieldType {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("keyword", Self::Keyword),
         ("integer", Self::Integer),
         ("float", Self::Float),
         ("date", Self::Date),
         ("bool", Self::Bool),
         ("any", Self::Any),
+        ("stored", Self::Stored),
     ];
 }
 

@@ -4,6 +4,8 @@
 //! 1. go through a document's values by path, lists value by value  2. a path with a given type:
 //!    convert, or refuse  3. a path that was seen: the kind must be the same  4. a new path: note it
 
+use std::collections::HashSet;
+
 use quarry_index::fields::{FieldRule, FieldRules, FieldType, JsonKind};
 use quarry_vectors::Document;
 use serde_json::{Map, Value};
@@ -12,7 +14,8 @@ use tantivy::time::format_description::well_known::Rfc3339;
 
 use crate::BuildError;
 
-/// Paths whose kinds are watched at most: objects keyed by data have no types.
+/// Paths that documents may have: each is a column that filters look at, and an object keyed by data
+/// would make one of every key.
 pub(crate) const MOST_PATHS: usize = 1000;
 
 /// The rules so far, and those that the open shard brought.
@@ -23,6 +26,8 @@ pub(crate) struct Fields {
     new: FieldRules,
     /// Given paths that no document had so far.
     unmet: FieldRules,
+    /// Paths within fields of the type any, met by this process.
+    within_any: HashSet<String>,
 }
 
 impl Fields {
@@ -33,6 +38,7 @@ impl Fields {
             rules: rules.clone(),
             new: FieldRules::new(),
             unmet: unmet.map(|(path, rule)| (path.clone(), *rule)).collect(),
+            within_any: HashSet::new(),
         }
     }
 
@@ -89,10 +95,15 @@ impl Fields {
             Value::Object(_) => JsonKind::Object,
         };
         match self.rules.get(path.as_str()) {
-            Some(FieldRule::Given(FieldType::Any)) => {
+            Some(FieldRule::Given(FieldType::Stored)) => {
                 self.met(path);
                 // Nothing within it is looked at.
                 return Ok(());
+            }
+            Some(FieldRule::Given(FieldType::Any)) => {
+                self.met(path);
+                // Kinds within it do not matter, only how many columns it makes.
+                return self.count(value, path);
             }
             Some(FieldRule::Given(given)) => {
                 let given = *given;
@@ -118,10 +129,34 @@ impl Fields {
                 self.rules.insert(path.clone(), FieldRule::Seen(kind));
                 self.new.insert(path.clone(), FieldRule::Seen(kind));
             }
-            None => {}
+            None => return Err(too_many(path)),
         }
         match value {
             Value::Object(fields) => self.object(fields, path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the paths within a value of any kind.
+    fn count(&mut self, value: &Value, path: &mut String) -> Result<(), String> {
+        match value {
+            Value::Array(values) => values.iter().try_for_each(|value| self.count(value, path)),
+            Value::Object(fields) => {
+                let length = path.len();
+                for (name, value) in fields {
+                    path.push('.');
+                    path.push_str(name);
+                    if !self.within_any.contains(path.as_str()) {
+                        if self.within_any.len() >= MOST_PATHS {
+                            return Err(too_many(path));
+                        }
+                        self.within_any.insert(path.clone());
+                    }
+                    self.count(value, path)?;
+                    path.truncate(length);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -131,6 +166,14 @@ impl Fields {
             self.new.insert(path, rule);
         }
     }
+}
+
+fn too_many(path: &str) -> String {
+    let whole = path.split('.').next().unwrap_or(path);
+    format!(
+        "field `{path}` is one more than the {MOST_PATHS} that documents may have, those within objects \
+         counted: each is a column to filter by. --field {whole}:stored keeps `{whole}` without"
+    )
 }
 
 /// Rules of an index, with those given for what is added; a path keeps its type.
@@ -156,7 +199,7 @@ pub(crate) fn joined(index: &FieldRules, given: &FieldRules) -> Result<FieldRule
 /// The value as one of the type, or none where it does not fit.
 fn convert(value: &Value, given: FieldType) -> Option<Value> {
     match (given, value) {
-        (FieldType::Any, any) => Some(any.clone()),
+        (FieldType::Any | FieldType::Stored, any) => Some(any.clone()),
         (FieldType::Keyword, Value::String(_)) => Some(value.clone()),
         (FieldType::Keyword, Value::Number(_) | Value::Bool(_)) => {
             Some(Value::String(value.to_string()))
@@ -300,5 +343,34 @@ mod tests {
             "{error}"
         );
         assert_eq!(joined(&all, &given(&[("year", FieldType::Integer)])).unwrap(), all);
+    }
+
+    /// An object keyed by data must not make a column of every key.
+    #[test]
+    fn columns_to_filter_by_are_bounded() {
+        let keyed = |from: usize| {
+            let keys = (from..from + 100).map(|n| (format!("k{n}"), json!(1)));
+            document(json!({"weights": Value::Object(keys.collect())}))
+        };
+        for rule in [None, Some(FieldType::Any)] {
+            let rules: Vec<_> = rule.map(|rule| ("weights", rule)).into_iter().collect();
+            let mut fields = Fields::new(&given(&rules));
+            let mut refused = None;
+            for from in (0..MOST_PATHS + 200).step_by(100) {
+                if let Err(error) = fields.apply(&mut keyed(from)) {
+                    refused = Some(error.to_string());
+                    break;
+                }
+            }
+            let said = refused.unwrap();
+            assert!(
+                said.contains("--field weights:stored") && said.contains("field `weights.k"),
+                "{said}"
+            );
+        }
+        let mut fields = Fields::new(&given(&[("weights", FieldType::Stored)]));
+        for from in (0..MOST_PATHS + 200).step_by(100) {
+            fields.apply(&mut keyed(from)).unwrap();
+        }
     }
 }

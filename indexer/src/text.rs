@@ -14,7 +14,7 @@ use quarry_index::container::Written;
 use quarry_index::fields::{FieldRule, FieldRules, FieldType};
 use quarry_index::text::{StoredDocument, TextFields, pack, schema, tokenizers};
 use quarry_vectors::join_title_and_text;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{SingleSegmentIndexWriter, merge_indices};
 use tantivy::schema::OwnedValue;
@@ -39,6 +39,8 @@ pub(crate) struct TextBuilder {
     documents: u64,
     /// Paths of fields whose strings are words, also where they look like dates.
     keywords: BTreeSet<String>,
+    /// Paths of fields that are kept, but not to filter by.
+    only_stored: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for TextBuilder {
@@ -60,9 +62,11 @@ impl TextBuilder {
         clear_text(folder)?;
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let arena = usize::try_from(memory).unwrap_or(usize::MAX).max(LEAST_ARENA);
-        let keyword = |rule: &FieldRule| *rule == FieldRule::Given(FieldType::Keyword);
-        let keywords =
-            fields.iter().filter(|(_, rule)| keyword(rule)).map(|(path, _)| path.clone()).collect();
+        let of_type = |wanted: FieldType| {
+            let is = move |rule: &FieldRule| *rule == FieldRule::Given(wanted);
+            fields.iter().filter(|(_, rule)| is(rule)).map(|(path, _)| path.clone()).collect()
+        };
+        let (keywords, only_stored) = (of_type(FieldType::Keyword), of_type(FieldType::Stored));
         let (_, fields) = schema();
         Ok(Self {
             folder: folder.to_path_buf(),
@@ -72,6 +76,7 @@ impl TextBuilder {
             open: None,
             documents: 0,
             keywords,
+            only_stored,
         })
     }
 
@@ -99,7 +104,11 @@ impl TextBuilder {
                     let value = owned(v, &k, keywords);
                     (k, value)
                 };
-                let object = parsed.fields.into_iter().map(one).collect();
+                let fields = match self.only_stored.is_empty() {
+                    true => parsed.fields,
+                    false => without(parsed.fields, "", &self.only_stored),
+                };
+                let object = fields.into_iter().map(one).collect();
                 document.add_object(self.fields.fields, object);
             }
         }
@@ -139,6 +148,32 @@ impl TextBuilder {
         self.full.clear();
         clear_text(&self.folder)?;
         Ok(written)
+    }
+}
+
+/// The fields without those whose paths are `left_out`.
+fn without(
+    fields: Map<String, Value>,
+    of: &str,
+    left_out: &BTreeSet<String>,
+) -> Map<String, Value> {
+    let one = |(name, value): (String, Value)| {
+        let path = if of.is_empty() { name.clone() } else { format!("{of}.{name}") };
+        if left_out.contains(&path) {
+            return None;
+        }
+        Some((name, pruned(value, &path, left_out)))
+    };
+    fields.into_iter().filter_map(one).collect()
+}
+
+fn pruned(value: Value, path: &str, left_out: &BTreeSet<String>) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(without(fields, path, left_out)),
+        Value::Array(values) => {
+            Value::Array(values.into_iter().map(|value| pruned(value, path, left_out)).collect())
+        }
+        value => value,
     }
 }
 

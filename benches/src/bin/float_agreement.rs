@@ -84,7 +84,7 @@ fn main() -> anyhow::Result<()> {
         for ((id, _), ranking) in queries.iter().zip(rankings) {
             run.insert(id, ranking)?;
         }
-        let evaluation = evaluate(&run, &qrels, &[measure], EvaluateOptions { drop_self: false });
+        let evaluation = evaluate(&run, &qrels, &[measure], EvaluateOptions::default());
         means.insert(name, evaluation.means().next().map_or(0.0, |m| m.1));
     }
     #[expect(clippy::cast_precision_loss, reason = "a share")]

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{AddReport, AddTokens, Adding, AsBuilt, Merge, add, delete, merge};
 use serde_json::{Value, json};
 
+use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::commands::index::{InputArgs, with_input};
+use crate::exit::Usage;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
 use crate::rerank;
@@ -20,7 +23,7 @@ use crate::watched::show_stage;
 ///
 /// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
 /// the same longest input, the same passages, with --provenance if it was; they get the lists and the token
-/// embeddings that it has. Of documents with one id in INPUT the last is taken.
+/// embeddings that it has.
 /// Vectors without ids (.bin, .csr) are numbered on after the index's highest number.
 /// Afterwards the smallest segments are merged when there are more than eight.
 #[derive(Debug, clap::Args)]
@@ -45,6 +48,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        self.input.check(given)
+    }
+}
+
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let built = AsBuilt::of(&Index::open(&args.dir, Verify::Envelope)?);
     let mut input = args.input.clone();
@@ -65,7 +75,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         _ => None,
     };
     let place = (args.dir.as_path(), false, false);
-    let (report, _): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
+    let (mut report, seen): (AddReport, _) = with_input(&input, place, (threads, false), |input| {
         let tokens = match &tokens {
             Some((encoder, source)) => AddTokens::Encoder(encoder.as_ref(), source),
             None if args.without_tokens => AddTokens::Without,
@@ -75,6 +85,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         add(input.documents, input.encoder, &adding, input.progress)
     })
     .with_context(|| format!("adding {}", args.input.input.display()))?;
+    report.repeated += seen.repeated.load(Ordering::Relaxed);
     if args.json {
         return crate::output::json(&report);
     }
@@ -82,12 +93,6 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         note(format!(
             "note: the documents have no ids; they are numbered from {first} on (--doc-ids FILE names \
              them, and replaces those that are there)"
-        ));
-    }
-    if report.repeated > 0 {
-        note(format!(
-            "note: {} documents had an id that came again later; the last was taken",
-            count(report.repeated)
         ));
     }
     if report.truncated > 0 {
@@ -108,6 +113,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
 
 /// What the index was built with stands in for what is not given.
 fn as_built(input: &mut InputArgs, built: &AsBuilt) {
+    input.filled_in = true;
     let document = built.encoder.as_ref().and_then(|e| e.get("document"));
     let of_document = |name: &str| {
         let number = document.and_then(|d| d.get(name)).and_then(Value::as_u64)?;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
-use quarry_datasets::measures::Measure;
+use quarry_datasets::measures::{Measure, TieOrder};
+use quarry_datasets::{DatasetError, Ignored, OutputFile};
 
+use crate::commands::eval::RERANK_K;
 use crate::commands::sets::{Task, evaluate_system, systems};
 use crate::commands::{index, search, tokens};
 use crate::output::{line, note, table};
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// Where the sample and its index are written
     #[arg(long, value_name = "DIR", default_value = "quarry-demo")]
     out: PathBuf,
+    /// Replace files of the sample's names, and an index, that no demo has made
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// Commands are parsed from words, so that the demo runs what it prints.
@@ -49,9 +54,18 @@ struct SearchLine {
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let sample = args.out.join("sample");
     let index_dir = args.out.join("index");
-    write(&sample.join("corpus.jsonl"), CORPUS)?;
-    write(&sample.join("queries.jsonl"), QUERIES)?;
-    write(&sample.join("qrels/test.tsv"), QRELS)?;
+    let files = [("corpus.jsonl", CORPUS), ("queries.jsonl", QUERIES), ("qrels/test.tsv", QRELS)];
+    let files = files.map(|(name, text)| (sample.join(name), text));
+    // An index beside the whole sample is that of an earlier demo.
+    let ours = files.iter().all(|(path, text)| is(path, text));
+    if index_dir.exists() && !ours && !args.overwrite {
+        return Err(DatasetError::Exists { path: index_dir }.into());
+    }
+    for (path, text) in files.iter().filter(|(path, text)| !is(path, text)) {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        OutputFile::write_whole(path, args.overwrite, text.as_bytes())?;
+    }
 
     let (sample_text, index_text) = (sample.display().to_string(), index_dir.display().to_string());
     step(&format!("quarry index {sample_text} --out {index_text} --overwrite"))?;
@@ -82,7 +96,15 @@ fn compare(sample: &Path, index: &Path) -> anyhow::Result<()> {
         .map(|m| m.parse::<Measure>())
         .collect::<Result<Vec<_>, _>>()?;
     let mut rows = vec![["", "nDCG@10", "RR@10", "R@100"].map(str::to_owned).to_vec()];
-    let task = Task { collection: sample, index, split: "test", drop_self: false };
+    let ignored = Ignored::default();
+    let task = Task {
+        collection: sample,
+        index,
+        split: "test",
+        ignored: &ignored,
+        ties: TieOrder::Trec,
+        rerank_k: RERANK_K,
+    };
     for system in systems(None)? {
         let evaluation = evaluate_system(task, system, &SearchArgs::default(), &measures, None)?;
         let mut row = vec![system.name.to_owned()];
@@ -97,8 +119,7 @@ fn step(command: &str) -> std::io::Result<()> {
     line(format!("\n$ {command}"))
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = || path.display().to_string();
-    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).with_context(failed)?;
-    fs::write(path, text).with_context(failed)
+/// Whether a file holds this text.
+fn is(path: &Path, text: &str) -> bool {
+    fs::read(path).is_ok_and(|found| found == text.as_bytes())
 }

@@ -5,18 +5,21 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quarry_datasets::{CollectionOptions, QueryOptions, open_collection, open_queries};
+use quarry_datasets::{CollectionOptions, OutputFile, open_collection};
 use quarry_indexer::Share;
 use quarry_vectors::{Document, Passage, SparseVector};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::applies::Given;
 use crate::collections::place;
 use crate::commands::shards;
 use crate::commands::unfinished::{Record, Unfinished};
+use crate::exit::Usage;
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
+use crate::queries::QueryArgs;
 
 /// Documents encoded together: the unit of resuming.
 pub(crate) const CHUNK: usize = 1024;
@@ -59,10 +62,16 @@ pub(crate) struct Args {
     top_k: Option<u32>,
 }
 
-pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
-    if args.out.exists() && !args.overwrite {
-        bail!("{}: the file is there; --overwrite replaces it", args.out.display());
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let why = "questions are encoded whole; it is about passages, without --queries";
+        given.only_if(!self.queries, &["max_tokens", "top_k"], why)
     }
+}
+
+pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    OutputFile::check(&args.out, args.overwrite)?;
     let input = place(&args.input)?;
     let model = model::open(args.model.as_deref())?;
     let tokens = model.vocabulary().tokens();
@@ -91,6 +100,15 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
                 break;
             }
             read += chunk.len() as u64;
+            if let Some(document) = chunk.iter().find(|document| document.vector.is_some()) {
+                bail!(
+                    "{}, line {}: document {:?} brings its vector: `quarry index` takes it as it is; leave it \
+                     out to have its text encoded",
+                    reader.path().display(),
+                    document.line,
+                    document.id
+                );
+            }
             if args.shard.is_some() {
                 chunk.iter().for_each(|document| take_text(&mut hash, document));
             }
@@ -111,6 +129,9 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             out.flush().with_context(|| part.display().to_string())?;
             done += chunk.len() as u64;
             progress.set(if args.shard.is_some() { read } else { done }, total, "documents", "");
+        }
+        for notice in reader.take_notices() {
+            note(format!("note: {notice}"));
         }
         if done < skip {
             bail!(
@@ -156,7 +177,13 @@ fn encode_queries(
 ) -> anyhow::Result<u64> {
     let options = args.run_on.options(None, None, None);
     let encoder = model.question_encoder(&options)?;
-    let queries = open_queries(input, &QueryOptions { split: None, ..QueryOptions::default() })?;
+    let queries = QueryArgs::default().read(input, None)?;
+    if let Some(query) = queries.iter().find(|query| query.vector.is_some()) {
+        bail!(
+            "query {:?} brings its vector: search with it as it is, or leave the vector out",
+            query.id
+        );
+    }
     for query in queries.iter().skip(usize::try_from(skip)?) {
         let vector = encoder.encode_query(&query.text)?;
         write_line(out, &query.id, &vector, model.vocabulary().tokens())?;

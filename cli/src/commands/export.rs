@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use quarry_datasets::OutputFile;
 use quarry_datasets::export::{
-    CiffExport, CiffReport, Exported, OutputFile, VectorRecord, Visit, write_ciff, write_csr,
-    write_json_line, write_name, write_seismic_bin,
+    CiffExport, CiffReport, Exported, VectorRecord, Visit, write_ciff, write_csr, write_json_line,
+    write_name, write_seismic_bin,
 };
-use quarry_datasets::{DatasetError, QueryOptions, open_queries, read_vocabulary};
+use quarry_datasets::read_vocabulary;
 use quarry_index::lexicon::Lexicon;
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment, Verify};
 use quarry_vectors::{DocId, SparseVector, TermId};
 use serde_json::json;
 
+use crate::applies::Given;
 use crate::bytes::parse_bytes;
+use crate::exit::Usage;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
+use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::{model, queries};
 
 /// Write an index's vectors, or those of queries, in the format of other engines
@@ -43,6 +47,8 @@ pub(crate) struct Args {
     /// Write the vectors of these queries, by the index's terms, instead of documents
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
+    #[command(flatten)]
+    query_args: QueryArgs,
     /// With --queries: names of term numbers, one token a line, for queries in .bin and .csr
     #[arg(long, value_name = "FILE", requires = "queries")]
     vocab: Option<PathBuf>,
@@ -80,6 +86,17 @@ enum FormatArg {
     Seismic,
     /// One JSON object a line: {"id": ..., "vector": {token: weight}}.
     Jsonl,
+}
+
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let ciff = self.format == FormatArg::Ciff;
+        given.only_if(ciff, &["bits", "scale", "memory"], "it is about --format ciff")?;
+        let queries = self.queries.is_some();
+        given.only_if(queries, &OF_QUERIES, "it is about --queries")?;
+        given.only_if(!queries, &["passages"], "queries have none; leave one of the two out")
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -122,8 +139,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
     let named = matches!(args.format, FormatArg::Csr | FormatArg::Seismic);
     let names = ["ids.txt", "vocab.txt"].map(|end| beside_path(&args.out, end));
-    if let Some(there) = names.iter().find(|path| named && !args.overwrite && path.exists()) {
-        return Err(DatasetError::Exists { path: there.clone() }.into());
+    if named {
+        names.iter().try_for_each(|path| OutputFile::check(path, args.overwrite))?;
     }
     let mut out = OutputFile::create(&args.out, args.overwrite)?;
     let mut ciff = None;
@@ -208,7 +225,7 @@ fn questions(
     args: &Args,
     file: &Path,
 ) -> anyhow::Result<Vec<(String, SparseVector)>> {
-    let read = open_queries(file, &QueryOptions::default())?;
+    let read = args.query_args.read(file, Some("test"))?;
     let encoder = model::query_encoder(index, args.model.as_deref(), model::DeviceArg::Cpu)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
     let vectors = queries::vectors(index, encoder.as_deref(), &read, names.as_deref())?;

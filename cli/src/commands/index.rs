@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::{CollectionFormat, CollectionOptions, open_collection, read_vocabulary};
+use quarry_datasets::{
+    CollectionFormat, CollectionOptions, Duplicates, open_collection, read_vocabulary,
+};
 use quarry_encoders::{DocumentOptions, Model};
 use quarry_index::features::Channels;
 use quarry_index::fields::{FieldRule, FieldRules};
@@ -101,6 +103,14 @@ pub(crate) struct InputArgs {
     /// Ids, texts and fields of INPUT's vectors: a collection of the same documents in the same order
     #[arg(long, value_name = "COLLECTION", conflicts_with = "doc_ids")]
     pub(crate) texts: Option<PathBuf>,
+    /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
+    /// [default: vector]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vector_field: Option<String>,
+    /// Documents of one id that are not the same: refuse them, or take the last. Those that are the same
+    /// are left out, and counted
+    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
+    pub(crate) duplicates: DuplicatesArg,
     /// Names of term numbers, one token a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
@@ -127,8 +137,8 @@ pub(crate) struct InputArgs {
     #[arg(long)]
     pub(crate) provenance: bool,
     /// Type of a document's other field, as year:integer or place.city:keyword; of keyword, integer,
-    /// float, date, bool and any (values as they come). Values that do not fit are refused. Other
-    /// fields take the kind of their first value. May be given more than once
+    /// float, date, bool, any (values as they come) and stored (as they come, not to filter by). Values that
+    /// do not fit are refused. Other fields take the kind of their first value. May be given more than once
     #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
     pub(crate) fields: Vec<(String, FieldRule)>,
     /// Seed of every random choice
@@ -138,6 +148,9 @@ pub(crate) struct InputArgs {
     pub(crate) seismic: SeismicArgs,
     #[command(flatten)]
     pub(crate) clusters: ClustersArgs,
+    /// Whether what the index was built with stands in for what was not given.
+    #[arg(skip)]
+    pub(crate) filled_in: bool,
 }
 
 /// How Seismic's lists are built.
@@ -227,6 +240,23 @@ fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
             seismic: wanted.contains(&ListsArg::Seismic),
             clusters: wanted.contains(&ListsArg::Clusters),
         }),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DuplicatesArg {
+    /// An error that names both.
+    Refuse,
+    /// The last is taken.
+    Last,
+}
+
+impl From<DuplicatesArg> for Duplicates {
+    fn from(arg: DuplicatesArg) -> Self {
+        match arg {
+            DuplicatesArg::Refuse => Self::Refuse,
+            DuplicatesArg::Last => Self::Last,
+        }
     }
 }
 
@@ -382,6 +412,9 @@ pub(crate) fn with_input<T>(
         repair_encoding: !args.raw_encoding,
         scale: args.scale,
         texts: args.texts.clone(),
+        vector_field: args.vector_field.clone(),
+        kept_fields: args.fields.iter().map(|(name, _)| name.clone()).collect(),
+        duplicates: Some(args.duplicates.into()),
         ids: args.doc_ids.clone(),
         memory: args.memory / 4,
     };
@@ -391,6 +424,12 @@ pub(crate) fn with_input<T>(
     let documents_total = reader.documents_total();
     use CollectionFormat::{BigAnnCsr, Ciff, SeismicBin};
     let mut documents = Watched { reader, seen: Arc::clone(&seen) }.peekable();
+    if matches!(documents.peek(), Some(Err(_)))
+        && let Some(Err(error)) = documents.next()
+    {
+        // Before an unfinished build lies in the folder that the next try would be refused for.
+        return Err(error.into());
+    }
     let has_vectors = match documents.peek() {
         Some(Ok(document)) => document.vector.is_some(),
         Some(Err(_)) => false,
@@ -398,6 +437,10 @@ pub(crate) fn with_input<T>(
         None => matches!(format, SeismicBin | BigAnnCsr | Ciff),
     };
     let encode = !has_vectors && args.channel == crate::retrieve::Channel::Sparse;
+    let first = documents.peek().and_then(|document| document.as_ref().ok());
+    // Words are not encoded; that the channel is bm25 was asked before.
+    let encodes = encode || args.channel == crate::retrieve::Channel::Bm25;
+    args.check_with((format, encodes), first)?;
     let model = if encode { Some(model::open(args.model.as_deref())?) } else { None };
     if args.texts.is_some() && !has_vectors {
         bail!("--texts names vectors, but {} brings none", args.input.display());
@@ -433,7 +476,6 @@ pub(crate) fn with_input<T>(
         }),
         _ => None,
     };
-    let ordinals = matches!(format, CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr);
     let build_options = BuildOptions {
         out: out.to_path_buf(),
         overwrite,
@@ -451,7 +493,8 @@ pub(crate) fn with_input<T>(
         shard_documents: if encode { ENCODED_SHARD } else { GIVEN_SHARD },
         description: describe(args, format),
         source: source(args, seen.total)?,
-        ids_are_unique: ordinals && args.texts.is_none() && args.doc_ids.is_none(),
+        // The reader sees to it.
+        ids_are_unique: true,
         channels: channels(args, (encode, has_vectors), documents.peek().is_none()),
         vocabulary: args.vocab.as_deref().map(read_vocabulary).transpose()?,
         fields: fields(&args.fields)?,
@@ -466,7 +509,14 @@ pub(crate) fn with_input<T>(
         progress: &on_event,
     });
     progress.finish();
-    Ok((result?, seen))
+    let result = result.map_err(|error| {
+        let in_a_folder = matches!(error, BuildError::Document { .. }) && args.input.is_dir();
+        let path = seen.path();
+        let error = anyhow::Error::from(error);
+        if in_a_folder { error.context(path.display().to_string()) } else { error }
+    })?;
+    seen.tell();
+    Ok((result, seen))
 }
 
 /// What an index without documents is one of.
@@ -577,6 +627,8 @@ fn source(args: &InputArgs, bytes_total: u64) -> anyhow::Result<Value> {
         "passages": args.passages.map(|tokens| [tokens, args.passage_overlap]),
         "texts": args.texts.as_deref().map(Path::display).map(|d| d.to_string()),
         "doc_ids": args.doc_ids.as_deref().map(Path::display).map(|d| d.to_string()),
+        "vector_field": args.vector_field,
+        "duplicates": format!("{:?}", args.duplicates),
         "vocab": args.vocab.as_deref().map(Path::display).map(|d| d.to_string()),
     }))
 }

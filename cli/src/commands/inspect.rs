@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Draw what each overlap costs into an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Replace the picture if it is there
+    #[arg(long, requires = "plot")]
+    overwrite: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -34,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let Some(table) = tables.next() else {
             bail!("{}: nothing was measured; run `quarry tune` first", args.dir.display());
         };
-        crate::plot::draw(table, file)?;
+        crate::plot::draw(table, file, args.overwrite)?;
         note(format!("wrote {}", file.display()));
     }
     if args.json {

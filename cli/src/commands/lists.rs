@@ -8,7 +8,10 @@ use quarry_indexer::{AddOptions, add_lists};
 use serde_json::json;
 
 use super::index::{ClustersArgs, SeismicArgs};
+use super::index_check::{OF_CLUSTERS, OF_SEISMIC};
+use crate::applies::Given;
 use crate::bytes::parse_bytes;
+use crate::exit::Usage;
 use crate::output::{line, note};
 use crate::progress::Progress;
 use crate::watched::show_stage;
@@ -47,6 +50,15 @@ enum AddArg {
     Seismic,
     /// Clusters of similar documents with summaries; documents are stored in their order.
     Clusters,
+}
+
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let adds = |list| self.add.contains(&list);
+        given.only_if(adds(AddArg::Seismic), &OF_SEISMIC, "it needs --add seismic")?;
+        given.only_if(adds(AddArg::Clusters), &OF_CLUSTERS, "it needs --add clusters")
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
 //! `quarry model`: what a model folder is recognised as, and models by name.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
+use quarry_datasets::OutputFile;
 use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
     BuiltGraph, BuiltHead, DocumentOptions, DocumentSide, Family, MANIFEST_FILE, Model,
@@ -44,6 +44,9 @@ enum Action {
         /// Write the manifest into the folder, where it then holds
         #[arg(long)]
         write: bool,
+        /// Replace the manifest if it is there
+        #[arg(long, requires = "write")]
+        overwrite: bool,
     },
     /// Fetch a model into the Hugging Face cache
     ///
@@ -91,8 +94,8 @@ fn family(text: &str) -> Result<Family, String> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::Show { model, family, precision, json, write } => {
-            show(model, (*family, *precision), *json, *write)
+        Action::Show { model, family, precision, json, write, overwrite } => {
+            show(model, (*family, *precision), *json, write.then_some(*overwrite))
         }
         Action::Pull { name } => {
             let folder = model::fetch(name, true)?;
@@ -110,7 +113,7 @@ fn show(
     given: &str,
     (family, precision): (Option<Family>, Option<PrecisionArg>),
     json: bool,
-    write: bool,
+    write: Option<bool>,
 ) -> anyhow::Result<()> {
     let folder = model::folder(given)?;
     let mut manifest = Model::manifest_of(&folder, family)
@@ -125,13 +128,9 @@ fn show(
     }
     try_out(&model).with_context(|| format!("model {}: tried on a text", folder.display()))?;
     let manifest = model.manifest();
-    if write {
-        let path = folder.join(MANIFEST_FILE);
-        if path.exists() {
-            bail!("{}: is there already; remove it first", path.display());
-        }
-        fs::write(&path, serde_json::to_string_pretty(manifest)? + "\n")
-            .with_context(|| path.display().to_string())?;
+    if let Some(overwrite) = write {
+        let text = serde_json::to_string_pretty(manifest)? + "\n";
+        OutputFile::write_whole(&folder.join(MANIFEST_FILE), overwrite, text.as_bytes())?;
     }
     if json {
         return crate::output::json(manifest);

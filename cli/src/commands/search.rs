@@ -1,12 +1,11 @@
 //! `quarry search DIR [QUESTION | --queries FILE]`
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
-use quarry_datasets::{QueryFormat, QueryOptions, RunFormat, open_queries, write_ranking};
+use quarry_datasets::Ignored;
 
 use quarry_server::api::{self, SearchRequest};
 use quarry_server::{Engine, SecondStage};
@@ -14,8 +13,12 @@ use quarry_server::{Engine, SecondStage};
 use quarry_searcher::{TokenOrigin, TokenPlace};
 use quarry_vectors::{Field, PooledBy, Query};
 
+use crate::applies::Given;
+use crate::exit::Usage;
 use crate::output::line;
+use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
+use crate::runs::{RunFormatArg, RunTarget};
 use crate::terminal::on_one_line;
 
 /// Characters of a hit's text that are shown.
@@ -35,21 +38,20 @@ pub(crate) struct Args {
     /// Queries: text (.tsv, .jsonl, a BEIR folder or collection's name) or vectors (.jsonl, .bin, .csr)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
-    /// Format of the queries; a .tsv is taken for text unless this says anserini
-    #[arg(long, value_enum, default_value_t = QueryFormatArg::Auto)]
-    query_format: QueryFormatArg,
-    /// Divide given query weights by this
-    #[arg(long, value_name = "X")]
-    query_scale: Option<f32>,
+    #[command(flatten)]
+    query_args: QueryArgs,
     /// Hits wanted
     #[arg(long, short, value_name = "N", default_value = "10")]
     k: NonZeroUsize,
     /// Write the run here instead of printing it
     #[arg(long, value_name = "FILE", requires = "queries")]
     run: Option<PathBuf>,
-    /// Form of the run: trec (query Q0 id rank score tag) or msmarco (query id rank)
+    /// Form of the run
     #[arg(long, value_enum, default_value_t = RunFormatArg::Trec)]
     run_format: RunFormatArg,
+    /// Replace the run if it is there
+    #[arg(long, requires = "run")]
+    overwrite: bool,
     /// Show which tokens matched, with weights and contributions, and which words they come from where
     /// the index was built with --provenance
     #[arg(long, conflicts_with = "queries")]
@@ -64,44 +66,27 @@ pub(crate) struct Args {
     search: SearchArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QueryFormatArg {
-    /// By looking; a .tsv is text.
-    Auto,
-    /// A BEIR folder.
-    Beir,
-    /// One JSON object a line.
-    Jsonl,
-    /// id TAB text.
-    Text,
-    /// id TAB tokens, each repeated by its weight.
-    Anserini,
-    /// Seismic's inner binary format.
-    Bin,
-    /// BigANN's sparse matrix.
-    Csr,
-}
-
-impl From<QueryFormatArg> for QueryFormat {
-    fn from(arg: QueryFormatArg) -> Self {
-        match arg {
-            QueryFormatArg::Auto => Self::Auto,
-            QueryFormatArg::Beir => Self::Beir,
-            QueryFormatArg::Jsonl => Self::JsonLines,
-            QueryFormatArg::Text => Self::Text,
-            QueryFormatArg::Anserini => Self::Anserini,
-            QueryFormatArg::Bin => Self::SeismicBin,
-            QueryFormatArg::Csr => Self::BigAnnCsr,
-        }
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let of_file = self.queries.is_some();
+        given.only_if(
+            of_file,
+            &OF_QUERIES,
+            "one question is text; it is about a file of --queries",
+        )?;
+        given.only_if(
+            of_file,
+            &["run_format"],
+            "a run is made of --queries, not of one question",
+        )?;
+        given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;
+        let sparse = self.search.channel == Channel::Sparse;
+        let why = "tokens are matched by --channel sparse alone";
+        given.only_if(sparse, &["explain"], why)?;
+        let scores_tokens = self.search.second.rerank || self.search.channel == Channel::Maxsim;
+        self.search.check(given, (scores_tokens, false))
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RunFormatArg {
-    /// query Q0 id rank score tag
-    Trec,
-    /// query TAB id TAB rank
-    Msmarco,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -111,32 +96,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match (&args.question, &args.queries) {
         (Some(question), None) if args.json => answer(args, question),
         (Some(question), None) => one(args, question),
-        (None, Some(path)) => {
-            let options = QueryOptions {
-                format: args.query_format.into(),
-                scale: args.query_scale,
-                split: None,
-            };
-            let queries = open_queries(&crate::collections::place(path)?, &options)?;
-            let opened = retrieve::open(&args.dir, &args.search)?.observing();
-            let run = opened.run(&queries, &args.search, args.k, false)?;
-            let format = match args.run_format {
-                RunFormatArg::Trec => RunFormat::Trec,
-                RunFormatArg::Msmarco => RunFormat::MsMarco,
-            };
-            if let Some(path) = &args.run {
-                return Ok(run.write(path, format)?);
-            }
-            let mut out = std::io::BufWriter::new(crate::terminal::stdout());
-            for query in run.queries() {
-                let ranking = run.ranking(query).unwrap_or_default();
-                write_ranking(&mut out, query, ranking, run.tag(), format)?;
-            }
-            std::io::Write::flush(&mut out).context("standard output")?;
-            Ok(())
-        }
+        (None, Some(path)) => many(args, path),
         _ => bail!("give one QUESTION, or --queries FILE"),
     }
+}
+
+/// A run of a file of queries.
+fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
+    // What cannot be written is found before it is searched for.
+    let target = RunTarget::begin(args.run.as_deref(), args.run_format, args.overwrite)?;
+    let queries = args.query_args.read(&crate::collections::place(path)?, None)?;
+    let opened = retrieve::open(&args.dir, &args.search)?;
+    target.check(opened.searcher.index(), &queries)?;
+    target.write(&opened.run(&queries, &args.search, args.k, &Ignored::default())?)
 }
 
 /// The answer as the server gives it.
@@ -150,19 +122,7 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
         bail!("--json answers as the server does, which has no channel maxsim");
     }
     let mut engine = Engine::new(Arc::clone(opened.searcher.index()), opened.encoder);
-    let mut request = SearchRequest::text(question);
-    request.k = u32::try_from(args.k.get()).unwrap_or(u32::MAX);
-    request.channels = vec![match search.channel {
-        Channel::Sparse => api::Channel::Sparse,
-        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
-    }];
-    request.method = quarry_searcher::Method::from(search.method).into();
-    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
-    request.query_cut = search.query_cut.map(|c| u32::try_from(c.get()).unwrap_or(u32::MAX));
-    request.heap_factor = search.heap_factor;
-    request.filter.clone_from(&search.filter);
-    request.fields.clone_from(&args.fields);
-    request.explain = args.explain;
+    let mut request = request(args, question);
     if let Some(second) = &opened.second {
         request.rerank = Some(search.second.request(args.k));
         let question = Query { id: "question".into(), text: question.into(), vector: None };
@@ -180,14 +140,36 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     crate::output::json(&answer)
 }
 
+/// The question as a request, with all that was given.
+fn request(args: &Args, question: &str) -> SearchRequest {
+    let search = &args.search;
+    let small = |n: NonZeroUsize| u32::try_from(n.get()).unwrap_or(u32::MAX);
+    let mut request = SearchRequest::text(question);
+    request.k = small(args.k);
+    request.channels = vec![match search.channel {
+        Channel::Sparse => api::Channel::Sparse,
+        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
+    }];
+    request.method = quarry_searcher::Method::from(search.method).into();
+    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
+    request.query_cut = search.query_cut.map(small);
+    request.postings = search.postings.map(small);
+    request.candidates = search.candidates.map(small);
+    request.heap_factor = search.heap_factor;
+    request.filter.clone_from(&search.filter);
+    request.fields.clone_from(&args.fields);
+    request.explain = args.explain;
+    request
+}
+
 fn one(args: &Args, question: &str) -> anyhow::Result<()> {
     let opened = retrieve::open(&args.dir, &args.search)?;
     let query = Query { id: "question".into(), text: question.into(), vector: None };
     let outcomes = opened.batch(std::slice::from_ref(&query), &args.search, args.k)?;
     let outcome = outcomes.first().context("a question without an answer")?;
-    let vector = match args.search.channel {
-        Channel::Sparse => opened.vectors(std::slice::from_ref(&query))?.pop(),
-        Channel::Bm25 | Channel::Maxsim => None,
+    let vector = match (args.explain, args.search.channel) {
+        (true, Channel::Sparse) => opened.vectors(std::slice::from_ref(&query))?.pop(),
+        _ => None,
     };
     for (rank, hit) in outcome.hits.iter().enumerate() {
         let stored = opened.searcher.stored(hit)?.unwrap_or_default();
@@ -205,7 +187,7 @@ fn one(args: &Args, question: &str) -> anyhow::Result<()> {
             let more = if snippet.len() < stored.text.len() { "..." } else { "" };
             line(format!("     {}{more}", on_one_line(&spaced(&snippet))))?;
         }
-        if let Some(vector) = vector.as_ref().filter(|_| args.explain) {
+        if let Some(vector) = &vector {
             let matched = opened.searcher.explain(vector, hit)?;
             let parts: Vec<String> = matched
                 .iter()
@@ -251,5 +233,35 @@ fn from(origin: &TokenOrigin) -> String {
             };
             format!(" {share} {word} ({field}token {at})")
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_request_has_all_that_was_given() {
+        let asked = |words: &str| {
+            let words = ["search", "dir", "question", "--json"].into_iter().chain(words.split(' '));
+            request(&Line::try_parse_from(words).unwrap().args, "question")
+        };
+        let impact =
+            asked("--method impact --postings 7 --candidates 3 -k 2 --filter a:b --explain");
+        assert_eq!((impact.postings, impact.candidates, impact.k), (Some(7), Some(3), 2));
+        assert_eq!((impact.filter.as_deref(), impact.explain), (Some("a:b"), true));
+        let seismic = asked("--method seismic --query-cut 5 --heap-factor 0.5 --fields title,text");
+        assert_eq!((seismic.query_cut, seismic.heap_factor), (Some(5), Some(0.5)));
+        assert_eq!(seismic.fields, ["title", "text"]);
+        let aim = asked("--overlap 0.9");
+        assert_eq!((aim.overlap, aim.postings), (Some(0.9), None));
     }
 }

@@ -1,21 +1,31 @@
 //! `quarry eval DIR --sets ROOT`: every collection of a folder by every system, in one table.
 //!
-//! 1. find the BEIR folders in ROOT  2. index those that have no index in DIR yet  3. search by
-//!    each system and write the run  4. one table a measure: a row a collection, a column a system,
-//!    and the means
+//! 1. find the BEIR folders in ROOT, also those one folder deeper, which count as one collection
+//! 2. check all of them: judgements, queries, every line of a corpus that is to be indexed, indexes and runs
+//!    that are there; what cannot be used is reported and left out  3. index those that have no index in
+//!    DIR yet  4. search by each system and write the run, unless it is there of the same index, queries
+//!    and settings  5. one table a measure (`sets_table.rs`)
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
-use quarry_datasets::{QueryOptions, RunFormat, open_qrels, open_queries};
-use serde_json::{Map, Value, json};
+use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, TieOrder, evaluate};
+use quarry_datasets::{
+    CollectionOptions, DatasetError, Ignored, OutputFile, QueryOptions, Run, RunFormat,
+    open_collection, open_qrels, open_queries,
+};
+use quarry_index::{Index, Verify};
+use quarry_vectors::Query;
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::commands::{eval, index, tokens};
+use crate::commands::judged::Judgements;
+use crate::commands::sets_table::{Row, print_json, print_tables};
+use crate::commands::{eval, index, stages, tokens};
 use crate::model::DeviceArg;
-use crate::output::{line, note, table};
+use crate::output::note;
 use crate::retrieve::{self, Channel, SearchArgs};
 
 /// A way of answering questions, as the tables name it.
@@ -46,39 +56,137 @@ pub(crate) struct Task<'a> {
     pub(crate) collection: &'a Path,
     pub(crate) index: &'a Path,
     pub(crate) split: &'a str,
-    /// Whether a document with the query's own id is left out.
-    pub(crate) drop_self: bool,
+    /// What is left out of rankings.
+    pub(crate) ignored: &'a Ignored,
+    pub(crate) ties: TieOrder,
+    /// Results that the second stage is asked for.
+    pub(crate) rerank_k: NonZeroUsize,
 }
 
-/// Searches all judged queries of a collection by `system`, and evaluates the run, which is
-/// written to `run` if that is given.
+/// Searches all judged queries of a collection by `system`, and evaluates the run. One that is kept in a
+/// file is read if it is of the same index, queries and settings, else made and written.
 pub(crate) fn evaluate_system(
     task: Task<'_>,
     system: System,
     search: &SearchArgs,
     measures: &[Measure],
-    run: Option<&Path>,
+    kept: Option<&KeptRun>,
 ) -> anyhow::Result<Evaluation> {
     let options = QueryOptions { split: Some(task.split.to_owned()), ..QueryOptions::default() };
     let queries = open_queries(task.collection, &options)?;
     let qrels = open_qrels(task.collection, task.split)?;
+    let search = of_system(system, search);
+    let depth = eval::depth(measures)?;
+    let settings = kept
+        .map(|_| {
+            let index = Index::open(task.index, Verify::Envelope)?;
+            Ok::<_, anyhow::Error>(settings(task, &search, (depth, &queries), &index))
+        })
+        .transpose()?;
+    let run = match kept.zip(settings.as_ref()) {
+        Some((kept, settings)) if kept.is_of(settings) => Run::read(&kept.path)?,
+        _ => {
+            let opened = retrieve::open(task.index, &search)?;
+            let run = if system.rerank {
+                let how = (task.rerank_k, depth, task.ignored);
+                stages::both(&opened, &queries, &search, how)?.reranked(&opened, &queries)?
+            } else {
+                opened.run(&queries, &search, depth, task.ignored)?
+            };
+            if let Some((kept, settings)) = kept.zip(settings) {
+                kept.write(&run, settings)?;
+            }
+            run
+        }
+    };
+    let options = EvaluateOptions { ignored: Some(task.ignored), ties: task.ties };
+    Ok(evaluate(&run, &qrels, measures, options))
+}
+
+/// The search that a system makes.
+fn of_system(system: System, search: &SearchArgs) -> SearchArgs {
     let mut search = SearchArgs { channel: system.channel, ..search.clone() };
     if system.channel != Channel::Sparse {
         search.encode_device = DeviceArg::Cpu;
     }
     search.second.rerank = system.rerank;
-    let opened = retrieve::open(task.index, &search)?;
-    let found = opened.run(&queries, &search, eval::depth(measures)?, task.drop_self)?;
-    if let Some(path) = run {
-        found.write(path, RunFormat::Trec)?;
+    search
+}
+
+/// All that a run follows from.
+fn settings(
+    task: Task<'_>,
+    search: &SearchArgs,
+    (depth, queries): (NonZeroUsize, &[Query]),
+    index: &Index,
+) -> Value {
+    let asked: String =
+        queries.iter().map(|query| format!("{:?} {:?}\n", query.id, query.text)).collect();
+    json!({
+        "index": index.manifest().uuid.to_string(),
+        "generation": index.manifest().generation,
+        "queries": format!("{:016x}", xxh3_64(asked.as_bytes())),
+        "ignored": format!("{:?}", task.ignored),
+        "depth": depth,
+        "rerank_k": search.second.rerank.then_some(task.rerank_k),
+        "search": format!("{search:?}"),
+        "written_by": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// A run in a file, with a record of what it follows from beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptRun {
+    path: PathBuf,
+    overwrite: bool,
+}
+
+impl KeptRun {
+    fn record(&self) -> PathBuf {
+        self.path.with_extension("json")
     }
-    Ok(evaluate(&found, &qrels, measures, EvaluateOptions { drop_self: task.drop_self }))
+
+    /// Whether the file is there, whole, and follows from `settings`.
+    fn is_of(&self, settings: &Value) -> bool {
+        let read = || {
+            let record: Value = serde_json::from_slice(&std::fs::read(self.record()).ok()?).ok()?;
+            let run = std::fs::read(&self.path).ok()?;
+            let checksum = format!("{:016x}", xxh3_64(&run));
+            Some(record["settings"] == *settings && record["checksum"] == checksum)
+        };
+        read().unwrap_or(false)
+    }
+
+    /// The record goes first: with the checksum in it, a run of before is never taken for this one.
+    fn write(&self, run: &Run, settings: Value) -> anyhow::Result<()> {
+        let mut lines = Vec::new();
+        run.write(&mut lines, RunFormat::Trec)?;
+        let checksum = format!("{:016x}", xxh3_64(&lines));
+        let record = json!({"settings": settings, "checksum": checksum});
+        OutputFile::check(&self.path, self.overwrite)?;
+        OutputFile::write_whole(&self.record(), true, &serde_json::to_vec_pretty(&record)?)?;
+        OutputFile::write_whole(&self.path, self.overwrite, &lines)?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, Parser)]
 struct IndexLine {
     #[command(flatten)]
     args: index::Args,
+}
+
+/// A collection that was found.
+#[derive(Debug)]
+struct Set {
+    /// `scifact`, or `cqadupstack/android`.
+    name: String,
+    /// The folder that it is a part of.
+    group: Option<String>,
+    folder: PathBuf,
+    index: PathBuf,
+    /// Whether it has to be indexed.
+    build: bool,
 }
 
 /// Evaluates the collections in `root`, whose indexes are, or come to be, in `dir`.
@@ -89,128 +197,231 @@ pub(crate) fn run(
     measures: &[Measure],
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
-    let collections = collections(root)?;
-    let model = args.search.model.as_deref();
-    let token_model = args.search.second.token_model.as_deref().or(model);
+    let mut sets = find(root, dir)?;
+    let token_model = args.search.second.token_model.as_deref().or(args.search.model.as_deref());
     let systems = systems(token_model)?;
-    let runs = dir.join("runs");
-    std::fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
-    let mut results = Vec::new();
-    for (name, collection) in &collections {
-        let at = dir.join(name);
-        if at.join("CURRENT").exists() {
-            note(format!("{name}: the index is there"));
-        } else {
-            note(format!("{name}: indexing"));
-            build(collection, &at, model, threads)?;
+    let mut skipped: Vec<(String, String)> = Vec::new();
+    sets.retain_mut(|set| match check(set, args) {
+        Ok(()) => true,
+        Err(error) => {
+            skipped.push((set.name.clone(), format!("{error:#}")));
+            false
         }
-        if systems.iter().any(|system| system.rerank) && !has_tokens(&at)? {
-            note(format!("{name}: adding token embeddings"));
-            tokens::encode(&at, (token_model, None), &tokens::StoreArgs::default(), false, false)?;
-        }
-        let drop_self =
-            args.ignore_identical_ids.unwrap_or_else(|| eval::is_arguana(Some(collection)));
-        let task = Task { collection, index: &at, split: &args.split, drop_self };
-        let mut of_systems = Vec::new();
+    });
+    for (name, reason) in &skipped {
+        note(format!("note: {name} is left out: {reason}"));
+    }
+    let kept = |set: &Set, system: System| KeptRun {
+        path: dir.join("runs").join(format!("{}.{}.trec", set.name, system.name)),
+        overwrite: args.overwrite,
+    };
+    for set in &sets {
         for system in systems.iter().copied() {
-            let run = runs.join(format!("{name}.{}.trec", system.name));
-            let found = evaluate_system(task, system, &args.search, measures, Some(&run))
-                .with_context(|| format!("{name}, {}", system.name))?;
-            of_systems.push(found);
+            reusable(set, &kept(set, system), (args, system), measures)?;
         }
-        results.push((name.as_str(), of_systems));
+    }
+    let mut rows = Vec::new();
+    for set in &sets {
+        match evaluated(set, (args, threads), measures, (&systems, token_model), &kept) {
+            Ok(evaluations) => rows.push(Row::of(&set.name, set.group.as_deref(), &evaluations)),
+            Err(error) => {
+                note(format!("note: {} is left out: {error:#}", set.name));
+                skipped.push((set.name.clone(), format!("{error:#}")));
+            }
+        }
+    }
+    if rows.is_empty() {
+        bail!("{}: none of its collections could be evaluated", root.display());
     }
     let names: Vec<&str> = systems.iter().map(|system| system.name).collect();
-    if args.json { print_json(&results, &names) } else { print_tables(&results, measures, &names) }
+    if args.json {
+        print_json(&rows, measures, &names, &skipped)
+    } else {
+        print_tables(&rows, measures, &names)
+    }
 }
 
-fn has_tokens(dir: &Path) -> anyhow::Result<bool> {
-    Ok(quarry_index::Index::open(dir, quarry_index::Verify::Envelope)?.has_tokens())
+fn task<'a>(set: &'a Set, args: &'a eval::Args, ignored: &'a Ignored) -> Task<'a> {
+    Task {
+        collection: &set.folder,
+        index: &set.index,
+        split: &args.split,
+        ignored,
+        ties: args.ties.into(),
+        rerank_k: args.rerank_k,
+    }
 }
 
-/// The BEIR folders directly in `root`, by name.
-fn collections(root: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let failed = || root.display().to_string();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(root).with_context(failed)? {
-        let path = entry.with_context(failed)?.path();
-        let corpus = ["corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.zst"];
-        if corpus.iter().any(|file| path.join(file).is_file())
-            && let Some(name) = path.file_name().and_then(|n| n.to_str())
-        {
-            found.push((name.to_owned(), path.clone()));
+fn ignored(set: &Set, args: &eval::Args) -> Ignored {
+    let own = args.ignore_identical_ids;
+    Ignored::new(own.unwrap_or_else(|| eval::is_arguana(Some(&set.folder))))
+}
+
+/// Refuses a run that is there and is not this one, before anything is encoded.
+fn reusable(
+    set: &Set,
+    kept: &KeptRun,
+    (args, system): (&eval::Args, System),
+    measures: &[Measure],
+) -> anyhow::Result<()> {
+    let refused = match OutputFile::check(&kept.path, args.overwrite) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    if set.build || !matches!(refused, DatasetError::Exists { .. }) {
+        return Err(refused.into());
+    }
+    let index = Index::open(&set.index, Verify::Envelope)?;
+    let options = QueryOptions { split: Some(args.split.clone()), ..QueryOptions::default() };
+    let queries = open_queries(&set.folder, &options)?;
+    let ignored = ignored(set, args);
+    let search = of_system(system, &args.search);
+    let asked = (eval::depth(measures)?, queries.as_slice());
+    if kept.is_of(&settings(task(set, args, &ignored), &search, asked, &index)) {
+        return Ok(());
+    }
+    Err(refused).context("a run of another index, of other queries or of other settings")
+}
+
+/// What can be known before anything is encoded.
+fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
+    let qrels = open_qrels(&set.folder, &args.split)?;
+    let options = QueryOptions { split: Some(args.split.clone()), ..QueryOptions::default() };
+    if open_queries(&set.folder, &options)?.is_empty() {
+        bail!(
+            "none of the {} queries judged in split {} is in its queries",
+            qrels.queries().len(),
+            args.split
+        );
+    }
+    let there = set.index.join("CURRENT").exists();
+    let reader = open_collection(&set.folder, &CollectionOptions::default())?;
+    if there {
+        let index = Index::open(&set.index, Verify::Envelope)?;
+        let job = index.manifest().build.get("job").cloned().unwrap_or_default();
+        let built_of = job.pointer("/source/bytes").and_then(Value::as_u64);
+        set.build = built_of != Some(reader.bytes_total());
+        if set.build && !args.overwrite {
+            bail!(
+                "{} is an index of another collection or of an earlier state of it; --overwrite builds it anew",
+                set.index.display()
+            );
+        }
+        if !set.build {
+            // A model that is named has to be the index's.
+            let given = args.search.model.as_deref();
+            crate::model::query_encoder(&index, given, args.search.encode_device)?;
+        }
+    } else {
+        set.build = true;
+    }
+    if set.build {
+        let mut documents = 0u64;
+        for document in reader {
+            document?;
+            documents += 1;
+        }
+        if documents == 0 {
+            bail!("its corpus holds no document");
         }
     }
-    if found.is_empty() {
-        bail!("{}: holds no folder with a corpus.jsonl (BEIR's layout)", root.display());
+    Ok(())
+}
+
+/// Indexes a collection if it must be, and evaluates every system on it.
+fn evaluated(
+    set: &Set,
+    (args, threads): (&eval::Args, Option<NonZeroUsize>),
+    measures: &[Measure],
+    (systems, token_model): (&[System], Option<&str>),
+    kept: &dyn Fn(&Set, System) -> KeptRun,
+) -> anyhow::Result<Vec<Evaluation>> {
+    if set.build {
+        note(format!("{}: indexing", set.name));
+        build(set, args, threads)?;
+    } else {
+        note(format!("{}: the index is there", set.name));
+    }
+    let index = Index::open(&set.index, Verify::Envelope)?;
+    let has_tokens = index.has_tokens();
+    let searcher = quarry_searcher::Searcher::new(std::sync::Arc::new(index));
+    Judgements::of(&searcher, &open_qrels(&set.folder, &args.split)?)
+        .tell(&format!("{}: ", set.name));
+    // A generation that is open is kept: let go of it, so that its files can be collected.
+    drop(searcher);
+    if systems.iter().any(|system| system.rerank) && !has_tokens {
+        note(format!("{}: adding token embeddings", set.name));
+        let store = tokens::StoreArgs::default();
+        tokens::encode(&set.index, (token_model, None), &store, false, false)?;
+    }
+    let ignored = ignored(set, args);
+    let task = task(set, args, &ignored);
+    let one = |system: &System| {
+        let kept = kept(set, *system);
+        if let Some(folder) = kept.path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        evaluate_system(task, *system, &args.search, measures, Some(&kept))
+            .with_context(|| system.name)
+    };
+    systems.iter().map(one).collect()
+}
+
+fn has_corpus(folder: &Path) -> bool {
+    let corpus = ["corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.zst"];
+    corpus.iter().any(|file| folder.join(file).is_file())
+}
+
+/// The folders in a folder by name, hidden ones left out.
+fn folders(of: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let failed = || of.display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(of).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).filter(|n| !n.starts_with('.'));
+        if let Some(name) = name.filter(|_| path.is_dir()) {
+            found.push((name.to_owned(), path.clone()));
+        }
     }
     found.sort();
     Ok(found)
 }
 
-fn build(
-    collection: &Path,
-    out: &Path,
-    model: Option<&str>,
-    threads: Option<NonZeroUsize>,
-) -> anyhow::Result<()> {
-    let mut words: Vec<std::ffi::OsString> =
-        vec!["index".into(), collection.into(), "--out".into(), out.into(), "--resume".into()];
-    if let Some(model) = model {
-        words.extend(["--model".into(), model.into()]);
+/// The BEIR folders in `root`, and in folders of it that are none themselves.
+fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
+    let mut found = Vec::new();
+    let mut push = |name: String, group: Option<String>, folder: PathBuf| {
+        let index = dir.join(&name);
+        found.push(Set { name, group, folder, index, build: false });
+    };
+    for (name, folder) in folders(root)? {
+        if has_corpus(&folder) {
+            push(name, None, folder);
+            continue;
+        }
+        for (part, folder) in folders(&folder)? {
+            if has_corpus(&folder) {
+                push(format!("{name}/{part}"), Some(name.clone()), folder);
+            }
+        }
+    }
+    if found.is_empty() {
+        let hint = if has_corpus(root) { "; it is one itself: --collection takes it" } else { "" };
+        bail!("{}: holds no folder with a corpus.jsonl (BEIR's layout){hint}", root.display());
+    }
+    Ok(found)
+}
+
+fn build(set: &Set, args: &eval::Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    let again = set.index.join("CURRENT").exists();
+    let how = if again { "--overwrite" } else { "--resume" };
+    let (folder, out) = (set.folder.as_os_str(), set.index.as_os_str());
+    let mut words: Vec<&std::ffi::OsStr> =
+        vec!["index".as_ref(), folder, "--out".as_ref(), out, how.as_ref()];
+    if let Some(model) = &args.search.model {
+        words.extend(["--model".as_ref(), model.as_ref() as &std::ffi::OsStr]);
     }
     let args = IndexLine::try_parse_from(words)?.args;
     index::build_and_tune(&args, threads)?;
     Ok(())
-}
-
-/// Means over the queries, a collection a row, a system a column.
-fn print_tables(
-    results: &[(&str, Vec<Evaluation>)],
-    measures: &[Measure],
-    systems: &[&str],
-) -> anyhow::Result<()> {
-    for (at, measure) in measures.iter().enumerate() {
-        if at > 0 {
-            line("")?;
-        }
-        let mut rows = vec![vec![measure.to_string()]];
-        rows[0].extend(systems.iter().map(|&name| name.to_owned()));
-        let mut sums = vec![0.0; systems.len()];
-        for (name, of_systems) in results {
-            let mut row = vec![(*name).to_owned()];
-            for (sum, evaluation) in sums.iter_mut().zip(of_systems) {
-                let mean = evaluation.means().nth(at).map_or(0.0, |(_, mean)| mean);
-                *sum += mean;
-                row.push(format!("{mean:.4}"));
-            }
-            rows.push(row);
-        }
-        let mut last = vec!["mean".to_owned()];
-        #[expect(clippy::cast_precision_loss, reason = "a handful of collections")]
-        last.extend(sums.iter().map(|sum| format!("{:.4}", sum / results.len() as f64)));
-        rows.push(last);
-        crate::output::text(&table(&rows))?;
-    }
-    let unanswered: usize = results.iter().flat_map(|r| &r.1).map(Evaluation::unanswered).sum();
-    if unanswered > 0 {
-        note(format!("note: {unanswered} times a judged query had no ranking and counts as zero"));
-    }
-    Ok(())
-}
-
-fn print_json(results: &[(&str, Vec<Evaluation>)], systems: &[&str]) -> anyhow::Result<()> {
-    let mut out = Map::new();
-    for (name, of_systems) in results {
-        let mut row = Map::new();
-        for (system, evaluation) in systems.iter().zip(of_systems) {
-            let mut means: Map<String, Value> =
-                evaluation.means().map(|(m, mean)| (m.to_string(), json!(mean))).collect();
-            means.insert("queries".into(), json!(evaluation.queries().len()));
-            means.insert("unanswered".into(), json!(evaluation.unanswered()));
-            row.insert((*system).to_owned(), Value::Object(means));
-        }
-        out.insert((*name).to_owned(), Value::Object(row));
-    }
-    crate::output::json(&out)
 }

@@ -5,12 +5,13 @@
 //! file lies its record, `FILE.shard.json`: which shard it is, of which model and input, and its checksum.
 //! Merging takes a run of lines from each file in turn.
 
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use quarry_index::folder::{replace_file, temporary_beside};
+use quarry_datasets::OutputFile;
+use quarry_index::folder::replace_file;
 use quarry_indexer::{BuildError, JoinOptions, Share, ShareReport, build_share, join};
 use quarry_vectors::EncodeTokens;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use crate::commands::add::MergeArgs;
 use crate::commands::encode::CHUNK;
 use crate::commands::index::{self, print_report, tell_repairs, with_input};
 use crate::commands::tokens::StoreArgs;
+use crate::exit::Usage;
 use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
@@ -32,11 +34,9 @@ pub(crate) fn index(
     share: Share,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
-    let encoder = if args.tokens {
-        Some(model::token_encoder(args.input.model.as_deref(), &Default::default())?)
-    } else {
-        None
-    };
+    let given = args.token_model.as_deref().or(args.input.model.as_deref());
+    let encoder =
+        if args.tokens { Some(model::token_encoder(given, &Default::default())?) } else { None };
     let wanted = encoder.as_ref().map(|(encoder, source)| {
         (encoder, StoreArgs::default().options(false, source.clone(), None))
     });
@@ -200,9 +200,11 @@ fn read_record(file: &Path) -> anyhow::Result<(Share, Record)> {
 
 /// Puts encoded files together: a run of lines from each in turn.
 fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Result<()> {
-    if out.exists() && !args.overwrite {
-        bail!("{}: the file is there; --overwrite replaces it", out.display());
+    if args.no_tune || args.memory.is_some() {
+        let text = "--no-tune and --memory are for shards of an index; these are files of vectors";
+        return Err(Usage(text.to_owned()).into());
     }
+    let mut to = OutputFile::create(out, args.overwrite)?;
     let mut given: Vec<Option<&Path>> = Vec::new();
     let mut first: Option<(&Path, Record)> = None;
     for file in files {
@@ -245,7 +247,6 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
         readers.push((file, BufReader::with_capacity(1 << 18, opened)));
     }
     let failed = || out.display().to_string();
-    let mut to = BufWriter::new(temporary_beside(out)?);
     let (mut lines, mut buffer) = (0u64, Vec::new());
     'runs: for run in 0.. {
         let (file, reader) = &mut readers[run % of];
@@ -274,9 +275,7 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
             "the shards have {lines} lines, the input {documents:?} documents"
         )));
     }
-    let file = to.into_inner().context("writing")?;
-    file.as_file().sync_all().with_context(failed)?;
-    file.persist(out).with_context(failed)?;
+    to.commit()?;
     if args.json {
         return crate::output::json(&json!({"vectors": lines}));
     }

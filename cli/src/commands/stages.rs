@@ -5,21 +5,23 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
-use quarry_datasets::{Qrels, Run, RunFormat};
+use quarry_datasets::{Ignored, Qrels, Run};
 use quarry_searcher::{Hit, Outcome, RerankStats};
-use quarry_vectors::{Query, ScoredDoc};
+use quarry_vectors::{Query, ScoredDoc, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
 use super::eval::{Args, depth};
+use super::judged::tell_unanswered;
 use crate::output::{line, table};
-use crate::retrieve::Opened;
+use crate::retrieve::{Opened, SearchArgs};
+use crate::runs::RunTarget;
 
 /// What is asked, and what is right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Judged<'a> {
     pub(crate) queries: &'a [Query],
     pub(crate) qrels: &'a Qrels,
-    pub(crate) drop_self: bool,
+    pub(crate) options: EvaluateOptions<'a>,
 }
 
 struct Stage {
@@ -29,63 +31,105 @@ struct Stage {
     stats: Option<RerankStats>,
 }
 
+/// Both stages over the same queries: the one way in which reranked rankings are made to be measured.
+pub(crate) struct Both {
+    /// The first stage, as deep as its measures look, without what is ignored.
+    first: Vec<Outcome>,
+    /// The second stage's best, followed by what it left out in the first stage's order.
+    second: Vec<Vec<Hit>>,
+    tokens: Vec<TokenEmbeddings>,
+    depth: NonZeroUsize,
+    micros: (f64, f64),
+    stats: RerankStats,
+}
+
+/// Searches, and has the second stage give its `rerank_k` best of the candidates: what `search --rerank -k`
+/// shows. Rankings are cut at `depth`.
+pub(crate) fn both(
+    opened: &Opened,
+    queries: &[Query],
+    search: &SearchArgs,
+    (rerank_k, depth, ignored): (NonZeroUsize, NonZeroUsize, &Ignored),
+) -> anyhow::Result<Both> {
+    let second = opened.second()?;
+    let handed = search.second.depth(rerank_k);
+    let tokens = second.tokens(queries)?;
+    let started = Instant::now();
+    let wanted = depth.max(handed).saturating_add(ignored.most());
+    let mut first = opened.first(queries, search, wanted)?;
+    let first_us = each(started, queries);
+    opened.tell_silent(queries, &first, search);
+    drop_ignored(opened, queries, &mut first, ignored);
+    let candidates: Vec<Vec<Hit>> =
+        first.iter().map(|o| o.hits.iter().take(handed.get()).copied().collect()).collect();
+    let started = Instant::now();
+    let found = second.rerank(&tokens, &candidates, &search.second.params(rerank_k))?;
+    let second_us = each(started, queries);
+    let mut stats = RerankStats::default();
+    found.iter().for_each(|f| stats.add(&f.stats));
+    let all = found.iter().zip(&first).map(|(f, first)| followed(&f.hits, &first.hits)).collect();
+    Ok(Both { first, second: all, tokens, depth, micros: (first_us, second_us), stats })
+}
+
+impl Both {
+    /// The run of the second stage.
+    pub(crate) fn reranked(&self, opened: &Opened, queries: &[Query]) -> anyhow::Result<Run> {
+        runs(opened, queries, "reranked", self.depth, self.second.iter().cloned())
+    }
+}
+
+fn drop_ignored(opened: &Opened, queries: &[Query], found: &mut [Outcome], ignored: &Ignored) {
+    for (query, outcome) in queries.iter().zip(found) {
+        outcome.hits.retain(|hit| !ignored.contains(&query.id, opened.searcher.id(hit)));
+    }
+}
+
 pub(crate) fn run(
     args: &Args,
     opened: &Opened,
     judged: Judged<'_>,
     measures: &[Measure],
+    (target, report): (Option<RunTarget>, Map<String, Value>),
 ) -> anyhow::Result<()> {
-    let Judged { queries, qrels, drop_self } = judged;
-    let (search, second) = (&args.search, opened.second()?);
-    let options = EvaluateOptions { drop_self };
-    let extra = |k: NonZeroUsize| if drop_self { k.saturating_add(1) } else { k };
+    let Judged { queries, qrels, options } = judged;
+    let search = &args.search;
+    let none = Ignored::default();
+    let ignored = options.ignored.unwrap_or(&none);
     let deepest = depth(measures)?;
-    let handed = search.second.depth(args.rerank_k);
-    let tokens = second.tokens(queries)?;
-    let started = Instant::now();
-    let mut first = opened.first(queries, search, extra(deepest.max(handed)))?;
-    let first_us = each(started, queries);
-    if drop_self {
-        for (query, outcome) in queries.iter().zip(&mut first) {
-            outcome.hits.retain(|hit| opened.searcher.id(hit) != query.id);
-        }
-    }
-    let candidates: Vec<Vec<Hit>> =
-        first.iter().map(|o| o.hits.iter().take(handed.get()).copied().collect()).collect();
-    let started = Instant::now();
-    let found = second.rerank(&tokens, &candidates, &search.second.params(args.rerank_k))?;
-    let second_us = each(started, queries);
-    let mut stats = RerankStats::default();
-    found.iter().for_each(|f| stats.add(&f.stats));
+    let both = both(opened, queries, search, (args.rerank_k, deepest, ignored))?;
     let mut stages = Vec::new();
-    let run = runs(opened, queries, "first", deepest, first.iter().map(ranking))?;
+    let run = runs(opened, queries, "first", deepest, both.first.iter().map(ranking))?;
     let evaluation = evaluate(&run, qrels, measures, options);
-    stages.push(Stage { name: "first stage", evaluation, micros: first_us, stats: None });
-    let reranked = found.iter().zip(&first).map(|(f, first)| followed(&f.hits, &first.hits));
-    let run = runs(opened, queries, "reranked", deepest, reranked)?;
-    if let Some(path) = &args.run {
-        run.write(path, RunFormat::Trec)?;
+    stages.push(Stage { name: "first stage", evaluation, micros: both.micros.0, stats: None });
+    let run = both.reranked(opened, queries)?;
+    if let Some(target) = target {
+        target.write(&run)?;
     }
     let evaluation = evaluate(&run, qrels, measures, options);
-    stages.push(Stage { name: "reranked", evaluation, micros: second_us, stats: Some(stats) });
+    stages.push(Stage {
+        name: "reranked",
+        evaluation,
+        micros: both.micros.1,
+        stats: Some(both.stats),
+    });
+    let second = opened.second()?;
     if !args.no_exhaustive {
-        let params = search.second.exhaustive(extra(deepest));
-        let tokens: Vec<_> = tokens.iter().collect();
+        let params = search.second.exhaustive(deepest.saturating_add(ignored.most()));
+        let tokens: Vec<_> = both.tokens.iter().collect();
         let started = Instant::now();
         let mut all = opened.searcher.maxsim_batch(second.reranker.as_ref(), &tokens, &params)?;
         let micros = each(started, queries);
-        if drop_self {
-            for (query, outcome) in queries.iter().zip(&mut all) {
-                outcome.hits.retain(|hit| opened.searcher.id(hit) != query.id);
-            }
-        }
+        drop_ignored(opened, queries, &mut all, ignored);
         let run = runs(opened, queries, "exhaustive", deepest, all.iter().map(ranking))?;
         let evaluation = evaluate(&run, qrels, measures, options);
         stages.push(Stage { name: "exhaustive", evaluation, micros, stats: None });
     }
+    if let Some(first) = stages.first() {
+        tell_unanswered(&first.evaluation);
+    }
     let device = second.reranker.device();
     if args.json {
-        print_json(&stages, &device, queries.len())
+        print_json(&stages, &device, (queries.len(), report))
     } else {
         print_text(&stages, &device, queries.len())
     }
@@ -130,9 +174,16 @@ fn runs(
     Ok(run)
 }
 
-fn print_json(stages: &[Stage], device: &str, queries: usize) -> anyhow::Result<()> {
+fn print_json(
+    stages: &[Stage],
+    device: &str,
+    (queries, report): (usize, Map<String, Value>),
+) -> anyhow::Result<()> {
     let mut out = Map::new();
-    out.insert("queries".into(), json!(queries));
+    let judged = stages.first().map(|stage| &stage.evaluation);
+    out.insert("queries".into(), json!(judged.map_or(queries, |e| e.queries().len())));
+    out.insert("unanswered".into(), json!(judged.map(Evaluation::unanswered)));
+    out.extend(report);
     out.insert("device".into(), json!(device));
     for stage in stages {
         let mut values: Map<String, Value> =
@@ -158,6 +209,9 @@ fn print_text(stages: &[Stage], device: &str, queries: usize) -> anyhow::Result<
         }));
         rows.push(row);
     }
+    let mut row = vec!["queries".to_owned()];
+    row.extend(stages.iter().map(|s| s.evaluation.queries().len().to_string()));
+    rows.push(row);
     let mut row = vec!["us a query".to_owned()];
     row.extend(stages.iter().map(|s| format!("{:.0}", s.micros)));
     rows.push(row);

@@ -12,6 +12,8 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, TokenInput, TokenOptions, add_tokens};
 use serde_json::json;
 
+use crate::applies::Given;
+use crate::exit::Usage;
 use crate::model;
 use crate::output::{bytes, count, line};
 use crate::progress::Progress;
@@ -126,6 +128,15 @@ impl StoreArgs {
             replace,
             source,
         }
+    }
+}
+
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let Command::Add(args) = &self.command;
+        let residual = args.store.store.contains(&FormArg::Residual);
+        given.only_if(residual, &["centroids"], "it needs --store 4bit")
     }
 }
 

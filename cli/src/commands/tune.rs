@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use quarry_datasets::{QueryOptions, open_queries, read_vocabulary};
+use quarry_datasets::read_vocabulary;
 use quarry_index::calibration::Calibration;
 use quarry_index::{Index, Verify};
 use quarry_indexer::store_calibration;
 use quarry_searcher::{Asked, Searcher, calibrate};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
+use crate::applies::Given;
+use crate::exit::Usage;
 use crate::model::DeviceArg;
 use crate::output::{count, line, note, table};
 use crate::progress::Progress;
+use crate::queries::{OF_QUERIES, QueryArgs};
 
 /// Measure the index's search methods on this machine, for --overlap to plan by
 ///
@@ -26,6 +29,8 @@ pub(crate) struct Args {
     /// Queries like those that will be asked [default: made of the documents]
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
+    #[command(flatten)]
+    query_args: QueryArgs,
     /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
     /// terms have names in the order of its documents
     #[arg(long, value_name = "FILE", requires = "queries")]
@@ -40,6 +45,16 @@ pub(crate) struct Args {
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Refuses options that would do nothing.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let of_file = self.queries.is_some();
+        let why = "queries are made of the index's documents; it is about --queries";
+        given.only_if(of_file, &["most", "model"], why)?;
+        given.only_if(of_file, &OF_QUERIES, why)
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -64,7 +79,8 @@ pub(crate) fn after_build(
     quiet: bool,
 ) -> anyhow::Result<Option<u64>> {
     let (dir, model) = (dir.to_path_buf(), model.map(str::to_owned));
-    let args = Args { dir, queries: None, vocab: None, most: 0, model, json: false };
+    let query_args = QueryArgs::default();
+    let args = Args { dir, queries: None, query_args, vocab: None, most: 0, model, json: false };
     // Its parts were written a moment ago, of what was checked then.
     Ok(tune(&args, (Verify::Envelope, quiet))?.1)
 }
@@ -121,8 +137,7 @@ fn query_side(index: &Index, args: &Args) -> anyhow::Result<Option<(Arc<dyn Enco
 }
 
 fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
-    let options = QueryOptions { split: None, ..QueryOptions::default() };
-    let all: Vec<Query> = open_queries(file, &options)?.into_iter().collect();
+    let all: Vec<Query> = args.query_args.read(file, None)?;
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
     let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;

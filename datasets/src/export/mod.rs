@@ -7,7 +7,6 @@
 mod ciff;
 mod csr;
 mod json_lines;
-mod output;
 mod seismic_bin;
 
 use std::io::Write;
@@ -19,7 +18,6 @@ use crate::error::DatasetError;
 pub use ciff::{CiffExport, CiffReport, DistortedList, write_ciff};
 pub use csr::write_csr;
 pub use json_lines::{VectorRecord, write_json_line};
-pub use output::OutputFile;
 pub use seismic_bin::write_seismic_bin;
 
 /// What a pass hands every document to: its id and its vector.

@@ -1,14 +1,30 @@
 //! Measures over all judged queries.
 
+use quarry_vectors::ScoredDoc;
+
 use super::{Judged, Measure, number};
+use crate::ignored::Ignored;
 use crate::qrels::Qrels;
 use crate::run::Run;
 
-/// How [`evaluate`] reads a run.
+/// In which order documents of equal score stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EvaluateOptions {
-    /// Drops a result whose id is the query's own, for sets where a query is itself a document.
-    pub drop_self: bool,
+pub enum TieOrder {
+    /// By id descending, as `trec_eval` has it, and with it most of `ir_measures`.
+    #[default]
+    Trec,
+    /// By id ascending, as `ir_measures`' provider of MS MARCO's script has it, which it takes for RR@k
+    /// where that is installed.
+    MsMarco,
+}
+
+/// How [`evaluate`] reads a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EvaluateOptions<'a> {
+    /// Results that are left out, for sets where a query is itself a document.
+    pub ignored: Option<&'a Ignored>,
+    /// The order of equal scores.
+    pub ties: TieOrder,
 }
 
 /// The values of some measures for every judged query.
@@ -43,7 +59,7 @@ impl Evaluation {
     /// Each measure with its mean over all judged queries; zero if nothing is judged.
     pub fn means(&self) -> impl Iterator<Item = (Measure, f64)> + '_ {
         self.measures.iter().zip(&self.values).map(|(measure, values)| {
-            let sum: f64 = values.iter().sum();
+            let sum: f64 = values.iter().sum::<f64>() + 0.0;
             (*measure, if values.is_empty() { 0.0 } else { sum / number(values.len()) })
         })
     }
@@ -62,7 +78,7 @@ pub fn evaluate(
     run: &Run,
     qrels: &Qrels,
     measures: &[Measure],
-    options: EvaluateOptions,
+    options: EvaluateOptions<'_>,
 ) -> Evaluation {
     let queries = qrels.queries().to_vec();
     let mut values = vec![Vec::with_capacity(queries.len()); measures.len()];
@@ -72,23 +88,64 @@ pub fn evaluate(
             unanswered += 1;
             &[]
         });
-        let ids = ranking
-            .iter()
+        let ids = in_order(ranking, options.ties)
+            .into_iter()
             .map(|hit| hit.id.as_str())
-            .filter(|id| !(options.drop_self && id == query));
+            .filter(|id| !options.ignored.is_some_and(|ignored| ignored.contains(query, id)));
         let Some(grades) = qrels.judged(query) else { continue };
         let judged = Judged::new(ids, grades);
         for (measure, values) in measures.iter().zip(&mut values) {
-            values.push(measure.value(&judged));
+            // A sum of nothing is -0 in floats.
+            values.push(measure.value(&judged) + 0.0);
         }
     }
     Evaluation { measures: measures.to_vec(), queries, values, unanswered }
 }
 
+fn in_order(ranking: &[ScoredDoc], ties: TieOrder) -> Vec<&ScoredDoc> {
+    let mut hits: Vec<&ScoredDoc> = ranking.iter().collect();
+    if ties == TieOrder::MsMarco {
+        // The run's own order is stable under this: scores stand in order already.
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+    }
+    hits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quarry_vectors::ScoredDoc;
+
+    #[test]
+    fn zeros_have_no_sign() {
+        let mut qrels = Qrels::default();
+        qrels.insert("none", "a", 0);
+        qrels.insert("empty", "a", 1);
+        let mut run = Run::new("t");
+        run.insert("none", vec![]).unwrap();
+        for name in ["nDCG@10", "AP", "RR", "P@5", "R@5", "Success@1", "Judged@5"] {
+            let options = EvaluateOptions::default();
+            let evaluation = evaluate(&run, &qrels, &[name.parse().unwrap()], options);
+            let values = evaluation.values(0).unwrap().iter().copied();
+            for value in values.chain(evaluation.means().map(|m| m.1)) {
+                assert!(value == 0.0 && value.is_sign_positive(), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_scores_stand_in_the_order_wanted() {
+        let mut qrels = Qrels::default();
+        qrels.insert("q", "a", 1);
+        let mut run = Run::new("t");
+        let hit = |id: &str, score| ScoredDoc { id: id.to_owned(), score };
+        run.insert("q", vec![hit("z", 2.0), hit("a", 1.0), hit("b", 1.0)]).unwrap();
+        let rr = |ties| {
+            let options = EvaluateOptions { ties, ..EvaluateOptions::default() };
+            let evaluation = evaluate(&run, &qrels, &["RR@10".parse().unwrap()], options);
+            evaluation.values(0).unwrap()[0]
+        };
+        assert_eq!((rr(TieOrder::Trec), rr(TieOrder::MsMarco)), (1.0 / 3.0, 0.5));
+    }
 
     #[test]
     fn a_query_can_be_dropped_from_its_own_ranking() {
@@ -99,7 +156,9 @@ mod tests {
         run.insert("q", vec![hit("q", 2.0), hit("d", 1.0)]).unwrap();
         let measures = ["RR@1".parse().unwrap(), "RR".parse().unwrap()];
         let means = |drop_self| -> Vec<f64> {
-            let evaluation = evaluate(&run, &qrels, &measures, EvaluateOptions { drop_self });
+            let ignored = &Ignored::new(drop_self);
+            let options = EvaluateOptions { ignored: Some(ignored), ..EvaluateOptions::default() };
+            let evaluation = evaluate(&run, &qrels, &measures, options);
             evaluation.means().map(|m| m.1).collect()
         };
         assert_eq!(means(false), [0.0, 0.5]);

@@ -16,7 +16,7 @@ mod reciprocal_rank;
 mod success;
 mod t_test;
 
-pub use evaluate::{EvaluateOptions, Evaluation, evaluate};
+pub use evaluate::{EvaluateOptions, Evaluation, TieOrder, evaluate};
 use judged::Judged;
 pub use name::Measure;
 pub use randomization_test::randomization_test;

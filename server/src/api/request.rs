@@ -41,6 +41,14 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1)]
     pub overlap: Option<f32>,
+    /// Impact, clusters: postings added up; planned if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub postings: Option<u32>,
+    /// Impact: documents scored exactly; clusters: clusters whose documents are; planned if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub candidates: Option<u32>,
     /// Seismic: query terms whose lists are visited, heaviest first; planned if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 4096)]
@@ -192,6 +200,8 @@ impl SearchRequest {
             explain: false,
             timeout_ms: None,
             overlap: None,
+            postings: None,
+            candidates: None,
             query_cut: None,
             heap_factor: None,
             filter: None,

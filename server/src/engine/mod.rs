@@ -127,6 +127,8 @@ impl Engine {
                 let mut params = SparseParams::new(k);
                 params.method = request.method.into();
                 params.overlap = request.overlap.unwrap_or(params.overlap);
+                params.postings = checked.postings;
+                params.candidates = checked.candidates;
                 params.query_cut = checked.query_cut;
                 params.heap_factor = request.heap_factor;
                 params.deadline = deadline;

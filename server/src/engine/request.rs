@@ -15,6 +15,8 @@ pub(crate) struct Checked {
     pub(crate) channel: Channel,
     pub(crate) k: NonZeroUsize,
     pub(crate) query_cut: Option<NonZeroUsize>,
+    pub(crate) postings: Option<NonZeroUsize>,
+    pub(crate) candidates: Option<NonZeroUsize>,
     pub(crate) second: Option<Second>,
 }
 
@@ -37,6 +39,9 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     let k = positive("k", request.k, MAX_K)?;
     let cut_limit = u32::try_from(MAX_QUERY_TERMS).unwrap_or(u32::MAX);
     let query_cut = request.query_cut.map(|n| positive("query_cut", n, cut_limit)).transpose()?;
+    let any = |name, given: Option<u32>| given.map(|n| positive(name, n, u32::MAX)).transpose();
+    let postings = any("postings", request.postings)?;
+    let candidates = any("candidates", request.candidates)?;
     share("heap_factor", request.heap_factor)?;
     share("overlap", request.overlap)?;
     if let Some(filter) = request.filter.as_ref().filter(|f| f.len() > MAX_QUERY_BYTES) {
@@ -52,7 +57,7 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         bm25(request)?;
     }
     let second = request.rerank.as_ref().map(|input| second::check(input, k)).transpose()?;
-    Ok(Checked { channel, k, query_cut, second })
+    Ok(Checked { channel, k, query_cut, postings, candidates, second })
 }
 
 fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
@@ -149,6 +154,8 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
         ("explain", request.explain, "cannot explain its hits yet"),
         ("method", has_lists(request.method), "has no methods of its own"),
         ("overlap", request.overlap.is_some(), "is exact and has no `overlap`"),
+        ("postings", request.postings.is_some(), "has no `postings`"),
+        ("candidates", request.candidates.is_some(), "has no `candidates`"),
         ("query_cut", request.query_cut.is_some(), "has no `query_cut`"),
         ("heap_factor", request.heap_factor.is_some(), "has no `heap_factor`"),
     ];

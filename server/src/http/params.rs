@@ -36,6 +36,8 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "explain" => request.explain = number(name, value)?,
             "timeout_ms" => request.timeout_ms = Some(number(name, value)?),
             "overlap" => request.overlap = Some(number(name, value)?),
+            "postings" => request.postings = Some(number(name, value)?),
+            "candidates" => request.candidates = Some(number(name, value)?),
             "query_cut" => request.query_cut = Some(number(name, value)?),
             "heap_factor" => request.heap_factor = Some(number(name, value)?),
             "filter" => request.filter = Some(value.clone()),

@@ -131,6 +131,8 @@ pub(crate) async fn collection(
         ("fields" = Option<String>, Query, description = "Stored fields wanted, separated by commas."),
         ("explain" = Option<bool>, Query, description = "Whether each hit tells its matched tokens."),
         ("timeout_ms" = Option<u64>, Query, description = "Milliseconds the search may take; 1000 if absent."),
+        ("postings" = Option<u32>, Query, description = "Impact, clusters: postings added up."),
+        ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
         ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
     ),

@@ -129,8 +129,8 @@ fn get_equals_post() {
             r#"{"query":{"text":"sleeping"},"channels":["bm25"],"fields":["text"]}"#,
         ),
         (
-            "q=dog&query_cut=3&heap_factor=0.5",
-            r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5}"#,
+            "q=dog&query_cut=3&heap_factor=0.5&postings=9&candidates=2",
+            r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5,"postings":9,"candidates":2}"#,
         ),
         ("q=", r#"{"query":{"text":""}}"#),
     ];

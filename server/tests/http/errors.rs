@@ -92,6 +92,8 @@ fn bodies_that_are_refused() {
             (r#"{"query":{"text":"a"},"channels":["x"]}"#, 400, invalid, Some("channels[0]")),
             (r#"{"query":{"text":"a"},"method":"x"}"#, 400, invalid, Some("method")),
             (r#"{"query":{"text":"a"},"query_cut":0}"#, 400, invalid, Some("query_cut")),
+            (r#"{"query":{"text":"a"},"postings":0}"#, 400, invalid, Some("postings")),
+            (r#"{"query":{"text":"a"},"candidates":0}"#, 400, invalid, Some("candidates")),
             (r#"{"query":{"text":"a"},"heap_factor":0}"#, 400, invalid, Some("heap_factor")),
             (r#"{"query":{"text":"a"},"heap_factor":1.1}"#, 400, invalid, Some("heap_factor")),
         ],
