@@ -41,7 +41,7 @@ impl Qrels {
             match before {
                 Some(before) if before != grade => {
                     let row = Row { query, document, grade };
-                    Err(judged_twice(path, line, row, before))
+                    Err(judged_twice(path, line, &row, before))
                 }
                 _ => {
                     repeated += 1;
@@ -135,7 +135,7 @@ struct Row<'a> {
 }
 
 /// The error of a second line about a pair; the file is read again for the first.
-fn judged_twice(path: &Path, line: u64, row: Row<'_>, before: i32) -> DatasetError {
+fn judged_twice(path: &Path, line: u64, row: &Row<'_>, before: i32) -> DatasetError {
     let twice = |first| DatasetError::JudgedTwice {
         path: path.to_owned(),
         line,

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use stable_deref_trait::StableDeref;
 
-use crate::{IndexError, Pages, files};
+#[cfg(not(miri))]
+use crate::files;
+use crate::{IndexError, Pages};
 
 /// A file's bytes, mapped read-only or copied into memory. Clones share them.
 #[derive(Debug, Clone)]

@@ -106,7 +106,7 @@ fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
     // What cannot be written is found before it is searched for.
     let target = RunTarget::begin(args.run.as_deref(), args.run_format, args.overwrite)?;
     let queries = args.query_args.read(&crate::collections::place(path)?, None)?;
-    let opened = retrieve::open(&args.dir, &args.search)?;
+    let opened = retrieve::open(&args.dir, &args.search)?.observing();
     target.check(opened.searcher.index(), &queries)?;
     target.write(&opened.run(&queries, &args.search, args.k, &Ignored::default())?)
 }

@@ -94,7 +94,7 @@ pub(crate) fn evaluate_system(
                 opened.run(&queries, &search, depth, task.ignored)?
             };
             if let Some((kept, settings)) = kept.zip(settings) {
-                kept.write(&run, settings)?;
+                kept.write(&run, &settings)?;
             }
             run
         }
@@ -158,7 +158,7 @@ impl KeptRun {
     }
 
     /// The record goes first: with the checksum in it, a run of before is never taken for this one.
-    fn write(&self, run: &Run, settings: Value) -> anyhow::Result<()> {
+    fn write(&self, run: &Run, settings: &Value) -> anyhow::Result<()> {
         let mut lines = Vec::new();
         run.write(&mut lines, RunFormat::Trec)?;
         let checksum = format!("{:016x}", xxh3_64(&lines));

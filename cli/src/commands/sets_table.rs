@@ -45,7 +45,7 @@ fn grouped(rows: &[Row]) -> Vec<(Row, Vec<&Row>)> {
         }
     }
     for (row, parts) in out.iter_mut().filter(|(_, parts)| !parts.is_empty()) {
-        row.means = mean_of(parts.iter().copied());
+        row.means = mean_of(&parts.iter().copied());
         let sum = |of: &dyn Fn(&Row) -> &[usize], at: usize| {
             parts.iter().filter_map(|part| of(part).get(at)).sum()
         };
@@ -56,7 +56,7 @@ fn grouped(rows: &[Row]) -> Vec<(Row, Vec<&Row>)> {
 }
 
 /// The mean of rows, each counting once.
-fn mean_of<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Vec<f64>> {
+fn mean_of<'a>(rows: &(impl Iterator<Item = &'a Row> + Clone)) -> Vec<Vec<f64>> {
     let Some(first) = rows.clone().next() else { return Vec::new() };
     #[expect(clippy::cast_precision_loss, reason = "a handful of collections")]
     let many = rows.clone().count() as f64;
@@ -79,7 +79,7 @@ pub(crate) fn print_tables(
     systems: &[&str],
 ) -> anyhow::Result<()> {
     let grouped = grouped(rows);
-    let mean = mean_of(grouped.iter().map(|(row, _)| row));
+    let mean = mean_of(&grouped.iter().map(|(row, _)| row));
     for (at, measure) in measures.iter().enumerate() {
         if at > 0 {
             line("")?;
@@ -174,7 +174,7 @@ mod tests {
         let (cqa, parts) = &grouped[1];
         assert!((cqa.means[0][0] - 0.3).abs() < 1e-12 && parts.len() == 2, "{cqa:?}");
         assert_eq!((cqa.queries[0], cqa.unanswered[0]), (4, 2));
-        let mean = mean_of(grouped.iter().map(|(row, _)| row))[0][0];
+        let mean = mean_of(&grouped.iter().map(|(row, _)| row))[0][0];
         assert!((mean - 1.7 / 3.0).abs() < 1e-12, "{mean}");
     }
 }
