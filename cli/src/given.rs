@@ -2,11 +2,12 @@
 //! by, where the file of vectors that the index was made of is still there.
 //!
 //! 1. the queries' weights by term  2. each document of the file that the index has is scored for all
-//!    queries at once  3. of each query the k best scores are kept
+//!    queries at once  3. of each query the k best scores are kept, and those of what was found
 //!
 //! Cost: one pass over the file, and O(postings of the queries' terms).
 
-use std::collections::HashMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -35,21 +36,44 @@ pub(crate) fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), Stri
     Ok((path, CollectionOptions { ids, scale, ..CollectionOptions::default() }))
 }
 
+/// A place among the rows of an index.
+type Place = (usize, DocId);
+
 /// What queries find, by the given weights.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// Of each query and document that matches, the score.
-    scores: Vec<HashMap<(usize, DocId), f64>>,
-    k: usize,
+    /// Of each query the best scores, at most k, smallest on top.
+    best: Vec<BinaryHeap<Reverse<Score>>>,
+    /// Of each query the scores of what was found.
+    found: Vec<HashMap<Place, f64>>,
+}
+
+/// A score that is a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Score(f64);
+
+impl Eq for Score {}
+
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Score {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
 impl Judge {
-    /// Scores the documents of `path` for all queries. Fails where it lacks a vector or a document of the
-    /// index: then it cannot judge.
+    /// Scores the documents of `path` for all queries, of which `found` was found. Fails where the file
+    /// lacks a vector or a document of the index: then it cannot judge.
     pub(crate) fn read(
         searcher: &Searcher,
         (path, options): (&Path, &CollectionOptions),
-        (queries, k): (&[SparseVector], usize),
+        (queries, found): (&[SparseVector], &[Outcome]),
+        k: usize,
     ) -> anyhow::Result<Self> {
         let index = searcher.index();
         let lexicon = index.lexicon().context("this index has no sparse channel")?;
@@ -59,34 +83,37 @@ impl Judge {
                 by_term.entry(term).or_default().push((number, f64::from(weight)));
             }
         }
-        let mut scores = vec![HashMap::new(); queries.len()];
+        let places = |outcome: &Outcome| {
+            outcome.hits.iter().map(|hit| ((hit.segment, hit.doc), 0.0)).collect()
+        };
+        let mut judge = Self {
+            best: queries.iter().map(|_| BinaryHeap::new()).collect(),
+            found: found.iter().map(places).collect(),
+        };
+        let mut sums = Sums { of_queries: vec![0.0; queries.len()], touched: Vec::new() };
         let mut seen = 0u64;
         for document in open_collection(path, options)? {
             let document = document?;
             let Some(place) = place(index, &document.id) else { continue };
             seen += 1;
-            let mut add = |term: u32, weight: f32| {
-                for (query, of_query) in by_term.get(&term).into_iter().flatten() {
-                    *scores[*query].entry(place).or_insert(0.0) += of_query * f64::from(weight);
-                }
-            };
             match document.vector {
                 Some(InputVector::Terms(vector)) => {
                     for (number, weight) in vector.iter() {
                         if let Some(TermId(term)) = index.term_of_number(number)? {
-                            add(term, weight);
+                            sums.add(by_term.get(&term), weight);
                         }
                     }
                 }
                 Some(InputVector::Tokens(tokens)) => {
                     for (token, weight) in tokens {
                         if let Some(TermId(term)) = lexicon.term(&token) {
-                            add(term, weight);
+                            sums.add(by_term.get(&term), weight);
                         }
                     }
                 }
                 None => bail!("{}: document `{}` has no vector", path.display(), document.id),
             }
+            sums.drain(|query, score| judge.take(query, (place, score), k));
         }
         let live: u64 = index.segments().iter().map(live).sum();
         if seen != live {
@@ -97,28 +124,62 @@ impl Judge {
                 count(live)
             );
         }
-        Ok(Self { scores, k })
+        Ok(judge)
+    }
+
+    /// A document's score for a query.
+    fn take(&mut self, query: usize, (place, score): (Place, f64), k: usize) {
+        if let Some(known) = self.found[query].get_mut(&place) {
+            *known = score;
+        }
+        let best = &mut self.best[query];
+        if best.len() < k {
+            best.push(Reverse(Score(score)));
+        } else if best.peek().is_some_and(|least| least.0.0 < score) {
+            best.pop();
+            best.push(Reverse(Score(score)));
+        }
     }
 
     /// The share of the exact k best that were found, on average over queries that have any. Scores that
     /// f32 cannot tell from the k-th count as it.
-    pub(crate) fn overlap(&self, found: &[Outcome]) -> f64 {
+    pub(crate) fn overlap(&self) -> f64 {
         let (mut sum, mut queries) = (0.0, 0u32);
-        for (scores, found) in self.scores.iter().zip(found) {
-            let mut best: Vec<f64> = scores.values().copied().collect();
-            best.sort_by(|a, b| b.total_cmp(a));
-            best.truncate(self.k);
-            let Some(reach) = best.last() else { continue };
-            let reaches = |score: f64| score >= reach * (1.0 - f64::from(f32::EPSILON));
-            let of = |hit: &quarry_searcher::Hit| scores.get(&(hit.segment, hit.doc));
-            let hits = found.hits.iter().take(best.len()).filter_map(of);
-            let good = hits.filter(|score| reaches(**score)).count();
+        for (best, found) in self.best.iter().zip(&self.found) {
+            let Some(Reverse(Score(reach))) = best.peek() else { continue };
+            let reaches = |score: &&f64| **score >= reach * (1.0 - f64::from(f32::EPSILON));
+            let good = found.values().filter(reaches).count().min(best.len());
             #[expect(clippy::cast_precision_loss, reason = "a share")]
             let share = good as f64 / best.len() as f64;
             sum += share;
             queries += 1;
         }
         if queries == 0 { 1.0 } else { sum / f64::from(queries) }
+    }
+}
+
+/// A document's scores for all queries.
+#[derive(Debug)]
+struct Sums {
+    of_queries: Vec<f64>,
+    touched: Vec<usize>,
+}
+
+impl Sums {
+    fn add(&mut self, queries: Option<&Vec<(usize, f64)>>, weight: f32) {
+        for (query, of_query) in queries.into_iter().flatten() {
+            let sum = &mut self.of_queries[*query];
+            if *sum == 0.0 {
+                self.touched.push(*query);
+            }
+            *sum += of_query * f64::from(weight);
+        }
+    }
+
+    fn drain(&mut self, mut each: impl FnMut(usize, f64)) {
+        for query in self.touched.drain(..) {
+            each(query, std::mem::take(&mut self.of_queries[query]));
+        }
     }
 }
 

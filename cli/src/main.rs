@@ -97,6 +97,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // Whoever read the log may be gone; that is no reason to fail a request.
+        .log_internal_errors(false)
         .with_writer(|| terminal::LogLine)
         .init();
     quiet_guarded_panics();

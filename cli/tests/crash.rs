@@ -31,6 +31,7 @@ fn killed_builds_leave_the_old_index_or_the_new() {
             "--overwrite",
             "--lists",
             "seismic,clusters",
+            "--no-tune",
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command

@@ -102,7 +102,7 @@ fn what_a_folder_is_recognised_as_is_shown_and_can_be_set() {
     let json: Value =
         serde_json::from_str(&ok(&["model", "show", text(&plain), "--json"])).unwrap();
     assert_eq!(json["document"]["activation"], "log1p-log1p-relu");
-    fails(&["model", "show", text(&plain), "--family", "opensearch-v2", "--write"], 1);
+    fails(&["model", "show", text(&plain), "--family", "opensearch-v2", "--write"], 5);
 }
 
 /// What no file tells is found by a text: a network that gives no numbers.

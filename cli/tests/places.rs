@@ -68,7 +68,7 @@ fn a_build_removes_nothing_of_others() {
         let before = names(&theirs);
         let docs = at("docs.jsonl");
         for more in [&[][..], &["--resume"], &["--overwrite"], &["--shard", "1/2"]] {
-            let all = [&["index", text(&docs), "--out", text(&theirs), "--no-tune"][..], more];
+            let all = [&["index", text(&docs), "--out", text(&theirs)][..], more];
             let message = fails(&all.concat(), 5);
             assert!(message.contains(name.split('/').next().unwrap()), "{message}");
             assert_eq!(fs::read_to_string(theirs.join(name)).unwrap(), "theirs", "{more:?}");

@@ -57,7 +57,9 @@ fn an_index_of_shards_is_the_index_of_one_machine() {
     let more = ["--passages", "32", "--passage-overlap", "4", "--lists", "impact,clusters"];
     let input = at("corpus.jsonl");
     let index = |out: &Path, extra: &[&str]| {
-        ok(&[&["index", text(&input), "--out", text(out), "--no-tune"][..], &more, extra].concat())
+        // A shard is never measured.
+        let tune: &[&str] = if extra.contains(&"--shard") { &[] } else { &["--no-tune"] };
+        ok(&[&["index", text(&input), "--out", text(out)][..], tune, &more, extra].concat())
     };
     let one = at("one");
     index(&one, &[]);
@@ -173,8 +175,8 @@ fn a_killed_merge_leaves_nothing_or_the_whole() {
     vectors(&at("v.jsonl"), 4_000, 1);
     queries(&at("q.jsonl"));
     let (input, one, index) = (at("v.jsonl"), at("one"), at("index"));
-    let lists = ["--lists", "impact,clusters", "--no-tune"];
-    ok(&[&["index", text(&input), "--out", text(&one)][..], &lists].concat());
+    let lists = ["--lists", "impact,clusters"];
+    ok(&[&["index", text(&input), "--out", text(&one), "--no-tune"][..], &lists].concat());
     let shards = [at("a"), at("b")];
     for (shard, out) in ["1/2", "2/2"].iter().zip(&shards) {
         let args = ["index", text(&input), "--out", text(out), "--shard", shard];

@@ -163,9 +163,7 @@ fn damaged_binaries_are_refused() {
         message("more.bin", &[&good[..], &[0]].concat()).contains("expected the end of the file")
     );
     for (vector, want) in [
-        ((&[5, 1][..], &[1.0, 1.0][..]), "vector 0: expected ascending components"),
-        ((&[1, 1], &[1.0, 1.0]), "vector 0: expected ascending components"),
-        ((&[1, 2], &[1.0, f32::NAN]), "vector 0: weight NaN of \"2\""),
+        ((&[1, 2][..], &[1.0, f32::NAN][..]), "vector 0: weight NaN of \"2\""),
         ((&[1], &[-1.0]), "vector 0: weight -1 of \"1\""),
         ((&[1], &[f32::INFINITY]), "vector 0: weight inf of \"1\""),
     ] {
@@ -277,9 +275,10 @@ fn the_first_error_ends_the_stream() {
     assert!(reader.next().unwrap().is_ok());
     assert!(matches!(reader.next(), Some(Err(DatasetError::EmptyId { .. }))));
     assert!(reader.next().is_none());
-    for unknown in [&b""[..], b"one word\n", b"\n\n"] {
-        let path = write(&dir, "u", unknown);
-        assert!(matches!(documents(&path), Err(DatasetError::UnknownFormat { .. })));
+    let path = write(&dir, "u", b"one word\n");
+    assert!(documents(&path).is_err());
+    for empty in [&b""[..], b"\n\n"] {
+        assert!(documents(&write(&dir, "e", empty)).unwrap().is_empty());
     }
     assert!(matches!(documents(&dir.path().join("absent")), Err(DatasetError::Open { .. })));
 }

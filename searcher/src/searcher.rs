@@ -609,6 +609,15 @@ impl Searcher {
         let lexicon = self.index.lexicon().ok_or(SearchError::NoSparse)?;
         let scale = forward.meta().quantization.scale;
         let mut matched: Vec<Matched> = Vec::new();
+        let asked = Asked::new(query);
+        // The weights that scores are made of.
+        let weight = |term: u32, given: f32| {
+            let fixed = asked.fixed.terms().iter().find(|t| t.0 == term);
+            match fixed.filter(|_| asked.meeting(forward) == Meeting::Narrow) {
+                Some((_, fixed)) => f64::from(*fixed) * asked.fixed.unit(1.0),
+                None => f64::from(given),
+            }
+        };
         let components = forward.components(&forward.record(hit.doc));
         let origins = Origins::of(segment, hit.doc, components.len())?;
         for (component, (term, worth)) in components.into_iter().enumerate() {
@@ -621,7 +630,7 @@ impl Searcher {
                 token: lexicon.token(TermId(term)),
                 query_weight,
                 document_weight,
-                contribution: f64::from(query_weight) * worth * scale,
+                contribution: weight(term, query_weight) * worth * scale,
                 origin: origins.as_ref().and_then(|origins| origins.get(component)),
             });
         }

@@ -381,9 +381,9 @@ fn overlap(
     let batch = |params| opened.searcher.sparse_batch_filtered(&vectors, params, filter.as_ref());
     let found = batch(&params)?;
     if filter.is_none()
-        && let Some(given) = given(opened, &vectors, k)
+        && let Some(given) = given(opened, (&vectors, &found), k)
     {
-        return Ok(given.overlap(&found));
+        return Ok(given.overlap());
     }
     let exact = quarry_searcher::SparseParams { method: Method::Exact, ..params };
     let exact = batch(&exact)?;
@@ -391,10 +391,14 @@ fn overlap(
 }
 
 /// The ranking by the given weights; says what is judged by where there is none.
-fn given(opened: &Opened, vectors: &[SparseVector], k: NonZeroUsize) -> Option<Judge> {
+fn given(
+    opened: &Opened,
+    asked: (&[SparseVector], &[quarry_searcher::Outcome]),
+    k: NonZeroUsize,
+) -> Option<Judge> {
     let index = opened.searcher.index();
     let read = |(path, options): (PathBuf, CollectionOptions)| {
-        let given = Judge::read(&opened.searcher, (&path, &options), (vectors, k.get()));
+        let given = Judge::read(&opened.searcher, (&path, &options), asked, k.get());
         given.map(|given| (path, given)).map_err(|error| format!("{error:#}"))
     };
     match given::source(index).and_then(read) {

@@ -132,7 +132,7 @@ fn outlier_weight(case: &Case) {
 fn outliers_merged(case: &Case) {
     let (index, documents) = (case.place("index"), vectors(&case.file("docs-outlier.jsonl")));
     let all = std::fs::read_to_string(case.file("docs-outlier.jsonl")).unwrap();
-    let heavy = |line: &&str| line.contains("65504");
+    let heavy = |line: &&str| line.contains(": 65504");
     let healthy: Vec<&str> = all.lines().filter(|line| !heavy(line)).collect();
     let first = case.write("healthy.jsonl", &healthy.join("\n"));
     let second = case.write("heavy.jsonl", all.lines().find(heavy).unwrap());

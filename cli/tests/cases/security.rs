@@ -66,7 +66,8 @@ fn nested_filters(case: &Case) {
     let index = indexed(case);
     let queries = case.place("q.jsonl");
     let began = Instant::now();
-    for filter in filters() {
+    // Longer arguments the system does not pass on.
+    for filter in filters().into_iter().filter(|filter| filter.len() < 100_000) {
         run(&["search", &index, "--queries", &queries, "--filter", &filter]);
         run(&["search", &index, "ice", "--channel", "bm25", "--filter", &filter]);
     }
@@ -416,7 +417,8 @@ fn numbers(case: &Case) {
     ] {
         let did = in_time(&[&build[..], further].concat());
         assert!([Some(1), Some(2), Some(4)].contains(&did.code), "{further:?}: {:?}", did.code);
-        assert!(did.err.contains(further.last().unwrap()), "{further:?}: {}", did.err);
+        let said = did.err.to_lowercase();
+        assert!(said.contains(further.last().unwrap()), "{further:?}: {}", did.err);
     }
     let did = in_time(&[&["--threads", "100000"][..], &build].concat());
     assert!([Some(0), Some(2)].contains(&did.code), "{:?}: {}", did.code, did.err);
