@@ -150,7 +150,7 @@ impl<'a> Records<'a> {
     }
 
     /// Where a record begins in [`Self::bytes`], and its components. All of its bytes and
-    /// [`SLACK`] more lie inside; that was checked at opening.
+    /// [`SLACK`](super::SLACK) more lie inside; that was checked at opening.
     ///
     /// # Panics
     /// When the segment has no such document.
