@@ -2,7 +2,7 @@
 # A short run of every fuzz target under AddressSanitizer, bounded by runs and not by time: the same inputs
 # each time, from the committed seeds. What a run finds lies in fuzz/artifacts.
 #
-#   tools/fuzz.sh [TARGET...]      all of them (make check), or these
+#   tools/fuzz.sh [TARGET...]      all of them (make fuzz), or these
 #   RUNS=1000000 tools/fuzz.sh     longer
 #
 # Instrumentation asks for a switch of the compiler that is not stable; RUSTC_BOOTSTRAP lets the installed

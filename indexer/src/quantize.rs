@@ -27,7 +27,7 @@ const HEAVY: u64 = 64;
 /// Whole weights below this are kept as they are by levels of two bytes, and of one.
 const WHOLE_U16: f32 = (1u32 << 28) as f32;
 const WHOLE_U8: u32 = 1 << 14;
-/// A largest weight beyond so many times what a thousandth of all exceed is an outlier.
+/// The largest weight is an outlier when it exceeds the 99.9th percentile by this factor.
 const OUTLIER: f64 = 8.0;
 
 /// Decides how weights are stored.

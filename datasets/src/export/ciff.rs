@@ -20,7 +20,7 @@ use crate::error::DatasetError;
 const KEPT_BYTES: u64 = 8;
 /// Bits an impact may have: 32-bit floats hold whole numbers of so many.
 const BITS: std::ops::RangeInclusive<u32> = 2..=24;
-/// One posting in so many may have an impact that is off by more than half its weight.
+/// At most one posting in this many may have an impact that is off by more than half its weight.
 const ONE_IN: u64 = 10;
 /// Lists that a report names.
 const NAMED: usize = 5;

@@ -231,7 +231,7 @@ impl ForwardWriter {
     }
 }
 
-/// The width that so many terms take.
+/// The width of a term, for this number of terms.
 fn width(terms: u64) -> TermWidth {
     if terms <= 1 << 16 { TermWidth::U16 } else { TermWidth::U32 }
 }
