@@ -20,7 +20,7 @@ use crate::costs::{self, Cell, Stopwatch, Wall};
 use crate::grid::{Bench, Counted};
 use crate::made::{self, Kind};
 use crate::outcome::Stats;
-use crate::plan::{self, Facts, Plan};
+use crate::plan::{self, Facts, LEAST_MEASURED, Plan};
 use crate::searcher::Searcher;
 use crate::{Method, SearchError, SparseParams};
 
@@ -33,8 +33,6 @@ const FEWEST: usize = 192;
 /// Of queries that a network encodes at most so many are made, and one for so many documents.
 const MOST_BY_NETWORK: usize = 256;
 const DOCUMENTS_A_QUERY: usize = 40;
-/// Segments of fewer rows are not measured: there nothing is left out.
-const LEAST_ROWS: usize = 1000;
 /// Settings of a curve that are timed, their queries, and laps of each.
 const TIMED_SETTINGS: usize = 3;
 const TIMED: usize = 16;
@@ -99,7 +97,7 @@ pub(crate) fn calibrate_by(
     let mut out = Vec::new();
     for (number, segment) in searcher.index().segments().iter().enumerate() {
         let facts = Facts::of(segment);
-        if facts.rows < LEAST_ROWS || !facts.has_lists() {
+        if facts.rows < LEAST_MEASURED || !facts.has_lists() {
             out.push(None);
             continue;
         }

@@ -39,6 +39,7 @@ pub use kernels::Kernels;
 pub use outcome::{Hit, Matched, Outcome, Stats, TokenOrigin, TokenPlace};
 pub use overlap::mean_overlap;
 pub use params::{Bm25Params, DEFAULT_OVERLAP, Method, SparseParams};
+pub use plan::LEAST_MEASURED;
 pub use rerank::{
     DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
     RerankStats, Reranked,

@@ -28,6 +28,9 @@ const HEAP_FACTOR: f32 = 0.7;
 /// From this overlap on, small segments are searched by settings that are not looser than the defaults: so
 /// few documents make queries that say too little of real ones (measured on NFCorpus: .940 for .98).
 const DEMANDING: f32 = 0.97;
+/// Segments of fewer rows are not measured, and what an earlier version measured there is not used: nothing
+/// is left out of them.
+pub const LEAST_MEASURED: usize = 1000;
 /// One with which next to no block is left out.
 const LEAST_HEAP_FACTOR: f32 = 0.01;
 /// Postings are a share of the segment's documents, but not fewer than this.
@@ -86,12 +89,13 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(crate) fn of(segment: &'a Segment) -> Self {
+        let rows = segment.documents().len();
         Self {
-            rows: segment.documents().len(),
+            rows,
             impact: segment.impact().is_some(),
             clusters: segment.clusters().is_some(),
             seismic: segment.seismic().is_some(),
-            table: segment.calibration(),
+            table: segment.calibration().filter(|_| rows >= LEAST_MEASURED),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use quarry_index::{Index, Verify};
+use quarry_searcher::LEAST_MEASURED;
 use quarry_vectors::PooledBy;
 use serde_json::json;
 
@@ -143,7 +144,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     index.segments().iter().filter_map(|s| s.tokens()).try_for_each(super::tokens::show)?;
-    for table in index.segments().iter().filter_map(quarry_index::Segment::calibration) {
+    let measured = |s: &&quarry_index::Segment| s.documents().len() >= LEAST_MEASURED;
+    for table in index.segments().iter().filter(measured).filter_map(|s| s.calibration()) {
         super::tune::show(table)?;
     }
     let mut rows =
