@@ -37,6 +37,9 @@ struct Meta {
     /// Of named terms: whether the names were given as a list whose places are the terms' numbers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     listed: bool,
+    /// Of listed names: how many were in the list, where documents brought further ones since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    places: Option<u32>,
     /// Where numbers begin that are not their own term ids; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     direct: Option<u32>,
@@ -49,9 +52,9 @@ pub enum Terms<'a> {
     Names {
         /// The names.
         tokens: &'a StringTableBuilder,
-        /// Whether they were given as a list (a vocabulary), so that numbers are places in it; else they
-        /// stand in the order in which documents brought them.
-        listed: bool,
+        /// How many of them, the first, were given as a list (a vocabulary), so that numbers are places in
+        /// it. The others stand in the order in which documents brought them, and have no number.
+        places: u32,
     },
     /// So many numbers, each its own term id.
     Numbers(u32),
@@ -83,16 +86,17 @@ pub fn write(path: &Path, terms: Terms<'_>) -> Result<Written, IndexError> {
         limit: u64::from(u32::MAX),
     };
     let mut part = PartWriter::create(path, KIND, terms.version())?;
-    let mut meta = Meta { terms: 0, named: false, listed: false, direct: None };
+    let mut meta = Meta { terms: 0, named: false, listed: false, places: None, direct: None };
     match terms {
         Terms::Numbers(count) => {
             meta.terms = count;
             part.put_json("meta", &meta)?;
         }
-        Terms::Names { tokens, listed } => {
+        Terms::Names { tokens, places } => {
             let count = tokens.len();
             meta.terms = u32::try_from(count).map_err(|_| limit("tokens of a lexicon", count))?;
-            (meta.named, meta.listed) = (true, listed);
+            (meta.named, meta.listed) = (true, places > 0);
+            meta.places = Some(places).filter(|places| *places > 0 && *places < meta.terms);
             part.put_json("meta", &meta)?;
             tokens.write(&mut part, "token", &tokens.sorted())?;
         }
@@ -114,7 +118,8 @@ pub fn write(path: &Path, terms: Terms<'_>) -> Result<Written, IndexError> {
 #[derive(Debug, Clone)]
 pub struct Lexicon {
     terms: u32,
-    named: Option<(StringTable, bool)>,
+    /// The names, and how many of them have numbers.
+    named: Option<(StringTable, u32)>,
     spread: Option<Spread>,
 }
 
@@ -182,7 +187,10 @@ impl Lexicon {
         let part = Part::open(path, KIND, VERSION..SPREAD_VERSION + 1, verify)?;
         let meta: Meta = part.json("meta")?;
         let named = match meta.named {
-            true => Some((StringTable::open(&part, "token")?, meta.listed)),
+            true => {
+                let places = if meta.listed { meta.places.unwrap_or(meta.terms) } else { 0 };
+                Some((StringTable::open(&part, "token")?, places.min(meta.terms)))
+            }
             false => None,
         };
         if let Some((tokens, _)) = &named
@@ -219,10 +227,10 @@ impl Lexicon {
         self.named.is_some()
     }
 
-    /// Whether terms have names that were given as a list, so that a number is a place in it.
+    /// How many terms have names that were given as a list: a number below is a place in it.
     #[must_use]
-    pub fn is_listed(&self) -> bool {
-        self.named.as_ref().is_some_and(|(_, listed)| *listed)
+    pub fn places(&self) -> u32 {
+        self.named.as_ref().map_or(0, |(_, places)| *places)
     }
 
     /// The numbers that are not their own term ids, in order of term id, and where they begin.

@@ -294,9 +294,25 @@ impl Index {
     /// are no such list.
     #[must_use]
     pub fn takes_numbers(&self) -> bool {
+        let named = |lexicon: &&Lexicon| lexicon.is_named();
+        self.lexicon.as_ref().filter(named).is_none_or(|_| self.places() > 0)
+    }
+
+    /// How many terms with names have numbers: places in a list of names that the encoder or a vocabulary
+    /// gave. Names that documents brought since stand behind them, and have none.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        let Some(lexicon) = self.lexicon.as_ref().filter(|l| l.is_named()) else { return 0 };
         // Lists were not marked once; an encoder's always were ones.
-        let list = |l: &Lexicon| l.is_listed() || self.manifest.encoders.contains_key("sparse");
-        self.lexicon.as_ref().is_none_or(|lexicon| !lexicon.is_named() || list(lexicon))
+        let encoder = self.manifest.encoders.get("sparse");
+        let dimension = encoder.map(|e| e.get("dimension").and_then(serde_json::Value::as_u64));
+        let of_encoder = dimension.map_or(0, |dimension| {
+            dimension.and_then(|d| u32::try_from(d).ok()).unwrap_or(lexicon.len())
+        });
+        match lexicon.places() {
+            0 => of_encoder.min(lexicon.len()),
+            places => places,
+        }
     }
 
     /// The term that a file or a request gives by number; none for one that the index has not met.
@@ -307,7 +323,9 @@ impl Index {
         if !self.takes_numbers() {
             return Err(IndexError::NamedTerms { path: self.folder.clone(), number });
         }
-        Ok(self.lexicon.as_ref().and_then(|lexicon| lexicon.term_at(number)))
+        let Some(lexicon) = &self.lexicon else { return Ok(None) };
+        let beyond = lexicon.is_named() && number >= self.places();
+        Ok(lexicon.term_at(number).filter(|_| !beyond))
     }
 
     /// The bytes of an asset such as [`TOKENIZER`].

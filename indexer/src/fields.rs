@@ -109,8 +109,12 @@ impl Fields {
                 let given = *given;
                 let fits = convert(value, given);
                 *value = fits.ok_or_else(|| {
+                    let range = match given {
+                        FieldType::Date => " (YYYY-MM-DD or RFC 3339, of the years 1678 to 2261)",
+                        _ => "",
+                    };
                     format!(
-                        "field `{path}` is {}, which does not fit its type, {given}",
+                        "field `{path}` is {}, which does not fit its type, {given}{range}",
                         shown(value)
                     )
                 })?;

@@ -25,8 +25,8 @@ pub(crate) enum Known {
     /// None: whatever comes first decides.
     #[default]
     Nothing,
-    /// Names; `listed` where they are places in a list, so that numbers are known too.
-    Names { tokens: Vec<String>, listed: bool },
+    /// Names; the first `places` stand in a list, so that numbers are known too.
+    Names { tokens: Vec<String>, places: u32 },
     /// Numbers: so many terms, of which those from `direct` on are `far`.
     Numbers { terms: u32, direct: u32, far: Vec<u32> },
 }
@@ -39,7 +39,7 @@ impl Known {
         let terms = lexicon.len();
         if lexicon.is_named() {
             let tokens = (0..terms).map(|t| lexicon.token(TermId(t))).collect();
-            return Self::Names { tokens, listed: index.takes_numbers() };
+            return Self::Names { tokens, places: index.places() };
         }
         match lexicon.spread() {
             Some((direct, far)) => Self::Numbers { terms, direct, far: far.to_vec() },
@@ -189,7 +189,7 @@ impl<'a> Terms<'a> {
                     named.map(|(token, weight)| (self.token(token, meta), weight)).collect();
                 return Ok(SparseVector::from_pairs(pairs)?);
             }
-            (Known::Names { listed: false, .. }, None) => {
+            (Known::Names { places: 0, .. }, None) => {
                 return Err(Wrong::what(
                     "its terms are numbers, and the index's terms have names, in the order in which \
                      documents brought them: give the names of the numbers (--vocab FILE)",
@@ -202,7 +202,7 @@ impl<'a> Terms<'a> {
                 ));
             }
             (Known::Nothing, Some(names)) => Some(names.len()),
-            (Known::Names { tokens, listed: true }, None) => Some(tokens.len()),
+            (Known::Names { places, .. }, None) => Some(*places as usize),
             (Known::Nothing | Known::Numbers { .. }, None) => None,
         };
         if let Some(places) = places {
@@ -295,8 +295,8 @@ impl From<quarry_vectors::VectorError> for Wrong {
 /// The terms of an index after documents came.
 #[derive(Debug)]
 pub(crate) enum Grown<'a> {
-    /// Names in order of term id, and whether they are a list.
-    Names(Vec<&'a str>, bool),
+    /// Names in order of term id, and how many of them, the first, are a list.
+    Names(Vec<&'a str>, u32),
     /// Numbers, of which those from `direct` on are `far`.
     Numbers { terms: u32, direct: u32, far: Vec<u32> },
 }
@@ -313,11 +313,13 @@ impl<'a> Grown<'a> {
             before.iter().chain(after).map(String::as_str).collect()
         };
         match (known, list) {
-            (Known::Names { tokens: before, listed }, _) => {
-                Self::Names(names(before, tokens), *listed)
+            (Known::Names { tokens: before, places }, _) => {
+                Self::Names(names(before, tokens), *places)
             }
-            (Known::Nothing, Some(list)) => Self::Names(names(list, &[]), true),
-            (Known::Nothing, None) if !tokens.is_empty() => Self::Names(names(tokens, &[]), false),
+            (Known::Nothing, Some(list)) => {
+                Self::Names(names(list, &[]), u32::try_from(list.len()).unwrap_or(u32::MAX))
+            }
+            (Known::Nothing, None) if !tokens.is_empty() => Self::Names(names(tokens, &[]), 0),
             (Known::Nothing, None) => Self::numbers(0, (DIRECT, &[]), numbers, dimension),
             (Known::Numbers { terms, direct, far }, _) => {
                 Self::numbers(*terms, (*direct, far), numbers, dimension)
@@ -351,9 +353,9 @@ impl<'a> Grown<'a> {
         let path = folder.join(file);
         let mut table = StringTableBuilder::default();
         let terms = match self {
-            Self::Names(names, listed) => {
+            Self::Names(names, places) => {
                 names.iter().try_for_each(|token| table.push(token))?;
-                lexicon::Terms::Names { tokens: &table, listed: *listed }
+                lexicon::Terms::Names { tokens: &table, places: *places }
             }
             Self::Numbers { terms, far, .. } if far.is_empty() => lexicon::Terms::Numbers(*terms),
             Self::Numbers { direct, far, .. } => {

@@ -113,6 +113,16 @@ fn a_vocabulary_that_was_given_says_what_numbers_are() {
     added(vec![with_tokens(document("c", 1), &[("z", 1.0)])], &plain).unwrap();
     let index = open(out.path());
     assert_eq!(vector(&index, 1, 0), vector(&index, 2, 0));
+    drop(index);
+    // A name that the vocabulary lacks gets a term, and no number.
+    added(vec![with_tokens(document("d", 1), &[("late", 1.0)])], &plain).unwrap();
+    let index = open(out.path());
+    assert_eq!((index.places(), index.lexicon().unwrap().len()), (3, 4));
+    assert_eq!(index.term_of_number(2).unwrap(), Some(TermId(2)));
+    assert_eq!(index.term_of_number(3).unwrap(), None);
+    drop(index);
+    let error = added(vec![with_terms(document("e", 1), &[(3, 1.0)])], &plain).unwrap_err();
+    assert!(error.to_string().contains("beyond the vocabulary of 3"), "{error}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use quarry_index::fields::FieldRules;
 use quarry_index::guarded;
 use quarry_index::text::TextIndex;
 use roaring::RoaringBitmap;
@@ -65,8 +66,8 @@ impl Searcher {
         let texts = texts.ok_or(SearchError::NoText)?;
         let parsed = parse(expression).map_err(&refuse)?;
         let selection = match texts.first() {
-            Some(first) => guarded(first.path(), || understood(&texts, parsed, &refuse))?,
-            None => understood(&texts, parsed, &refuse)?,
+            Some(first) => guarded(first.path(), || self.understood(&texts, parsed, &refuse))?,
+            None => self.understood(&texts, parsed, &refuse)?,
         };
         let mut allowed = Vec::with_capacity(texts.len());
         for text in texts {
@@ -74,6 +75,24 @@ impl Searcher {
         }
         self.filter_of(&allowed)
     }
+
+    /// Resolves an expression against the fields that there are.
+    fn understood(
+        &self,
+        texts: &[&TextIndex],
+        expression: Expression,
+        refuse: &impl Fn(String) -> SearchError,
+    ) -> Result<Selection, SearchError> {
+        let there = There { texts, rules: &self.index().manifest().fields };
+        resolve(there, expression, &mut BTreeMap::new(), refuse)
+    }
+}
+
+/// The fields that there are, and the types that they were given.
+#[derive(Clone, Copy)]
+struct There<'a> {
+    texts: &'a [&'a TextIndex],
+    rules: &'a FieldRules,
 }
 
 fn repeated(text: &str) -> String {
@@ -83,19 +102,9 @@ fn repeated(text: &str) -> String {
     }
 }
 
-/// Resolves an expression against the fields that there are.
-fn understood(
-    texts: &[&TextIndex],
-    expression: Expression,
-    refuse: &impl Fn(String) -> SearchError,
-) -> Result<Selection, SearchError> {
-    let mut known: BTreeMap<String, Kinds> = BTreeMap::new();
-    resolve(texts, expression, &mut known, refuse)
-}
-
 /// Its depth is that of the expression, which the parser bounds.
 fn resolve(
-    texts: &[&TextIndex],
+    there: There<'_>,
     expression: Expression,
     known: &mut BTreeMap<String, Kinds>,
     refuse: &impl Fn(String) -> SearchError,
@@ -103,22 +112,24 @@ fn resolve(
     match expression {
         Expression::All => Ok(Selection::All),
         Expression::Clause(parts) => {
-            let part = |(occur, part)| Ok((occur, resolve(texts, part, known, refuse)?));
+            let part = |(occur, part)| Ok((occur, resolve(there, part, known, refuse)?));
             parts.into_iter().map(part).collect::<Result<_, _>>().map(Selection::Clause)
         }
         Expression::Test { field, test } => {
             // Without a document nothing is known of fields, and nothing can be found.
-            let Some(first) = texts.first() else { return Ok(Selection::Any(field, Vec::new())) };
+            let Some(first) = there.texts.first() else {
+                return Ok(Selection::Any(field, Vec::new()));
+            };
             let kinds = match known.get(&field) {
                 Some(kinds) => *kinds,
                 None => {
-                    let kinds = Kinds::of(texts, &field)?;
+                    let kinds = Kinds::of(there.texts, &field)?.ruled(there.rules.get(&field));
                     known.insert(field.clone(), kinds);
                     kinds
                 }
             };
             if kinds.none() {
-                let others = existing(texts)?;
+                let others = existing(there.texts)?;
                 let field = repeated(&field);
                 return Err(refuse(format!("no document has a field `{field}`; {others}")));
             }

@@ -215,7 +215,21 @@ impl<'a> Parser<'a> {
             Some(field) => {
                 Ok(Expression::Test { field: field.to_owned(), test: self.test(false)? })
             }
-            None => Err("a value without a field; write FIELD:VALUE".to_owned()),
+            None => Err(self.without_field()),
+        }
+    }
+
+    fn without_field(&self) -> String {
+        let rest = self.rest();
+        let word = rest.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or(rest);
+        let operator = ["and", "or", "not", "&&", "||"].contains(&word.to_lowercase().as_str());
+        // Where one in capitals is read as a value, something else is missing.
+        let operator = (operator && word.to_uppercase() != word
+            || word.starts_with(['!', '&', '|']))
+            && !word.is_empty();
+        match operator {
+            true => format!("`{word}` is not an operator; those are AND, OR and NOT, in capitals"),
+            false => "a value without a field; write FIELD:VALUE".to_owned(),
         }
     }
 
@@ -409,6 +423,11 @@ impl<'a> Parser<'a> {
                 self.at = begin;
                 Err(format!("the value {written} must stand in quotes"))
             }
+            // Elsewhere that is a search by similar words.
+            _ if is_fuzzy(written) => {
+                self.at = begin + written.rfind('~').unwrap_or_default();
+                Err(self.misplaced())
+            }
             _ => Ok(value),
         }
     }
@@ -443,12 +462,19 @@ impl<'a> Parser<'a> {
     fn misplaced(&self) -> String {
         match self.peek() {
             Some('^') => "a filter has no weights; leave out `^` and its number".to_owned(),
-            Some('~') => "values are compared whole; leave out `~` and its number".to_owned(),
+            Some('~') => "values are compared whole; leave out `~` and its number, or put the value in quotes".to_owned(),
             Some('*') => WILDCARD.to_owned(),
             Some(c) => format!("{c:?} does not belong here; put a value that has it in quotes"),
             None => "the expression ends too early".to_owned(),
         }
     }
+}
+
+/// Whether a word ends in `~`, or in `~` and a number.
+fn is_fuzzy(word: &str) -> bool {
+    word.rsplit_once('~').is_some_and(|(before, number)| {
+        !before.ends_with('\\') && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    })
 }
 
 const WILDCARD: &str = "values are compared whole, so that `*` stands for nothing else; put a value that has it in quotes";

@@ -6,6 +6,7 @@
 
 use std::ops::Bound;
 
+use quarry_index::fields::{FieldRule, FieldType};
 use quarry_index::text::TextIndex;
 use tantivy::schema::{Field, Type};
 use tantivy::time::format_description::well_known::Rfc3339;
@@ -32,6 +33,8 @@ pub(crate) struct Kinds {
     date: bool,
     /// Fields within it.
     object: bool,
+    /// Its numbers are whole ones of 64 bits, by its type.
+    whole: bool,
 }
 
 /// Rows by one field: those with the term, or with a value between two.
@@ -68,17 +71,26 @@ impl Kinds {
         Ok(kinds)
     }
 
+    /// The same, held to the type that the field was given.
+    pub(crate) fn ruled(self, rule: Option<&FieldRule>) -> Self {
+        Self { whole: rule == Some(&FieldRule::Given(FieldType::Integer)), ..self }
+    }
+
     /// Whether no document has the field.
     pub(crate) fn none(self) -> bool {
-        self == Self::default()
+        Self { whole: false, ..self } == Self::default()
     }
 
     fn shown(self) -> String {
         let kinds = [
             (self.text, "text"),
-            (self.number, "numbers"),
+            (self.number && !self.whole, "numbers"),
+            (self.number && self.whole, "whole numbers of 64 bits"),
             (self.boolean, "true and false"),
-            (self.date, "dates (YYYY-MM-DD, or RFC 3339 as 2020-01-05T10:00:00Z)"),
+            (
+                self.date,
+                "dates (YYYY-MM-DD, or RFC 3339 as 2020-01-05T10:00:00Z, of the years 1678 to 2261)",
+            ),
         ];
         let kinds: Vec<&str> = kinds.iter().filter(|k| k.0).map(|k| k.1).collect();
         kinds.join(" and ")
@@ -121,9 +133,17 @@ impl Kinds {
         format!("`{path}` has {}, and {} cannot be one", self.shown(), shortened(value))
     }
 
+    fn empty(self, path: &str) -> String {
+        format!(
+            "`{path}` has {}, and none lies in this range: its lower end stands first",
+            self.shown()
+        )
+    }
+
     fn value(self, base: &Term, value: &str, wanted: &mut Vec<Wanted>) {
         if self.number
             && let Some(number) = Number::parse(value)
+            && !(self.whole && matches!(number, Number::Fraction(_)))
         {
             wanted.push(Wanted::Term(number.term(base)));
         }
@@ -143,7 +163,7 @@ impl Kinds {
                     let second = moment.truncate(tantivy::schema::DateTimePrecision::Seconds);
                     wanted.push(Wanted::Term(date(base, second)));
                 }
-                None => {}
+                Some(When::Before | When::After) | None => {}
             }
         }
         if self.text {
@@ -165,14 +185,27 @@ impl Kinds {
         if self.number {
             let ends = (bound(low, Number::parse), bound(high, Number::parse));
             if let (Some(low), Some(high)) = ends {
+                let key = |number: Number| number.float();
+                if is_empty(low.map(key), high.map(key)) {
+                    return Err(self.empty(path));
+                }
                 wanted.push(Number::range(base, low, high));
             }
         }
         if self.date
             && let (Some(low), Some(high)) = (bound(low, When::parse), bound(high, When::parse))
         {
+            if let Bound::Included(When::After) | Bound::Excluded(When::After) = low {
+                return Err(self.empty(path));
+            }
+            if let Bound::Included(When::Before) | Bound::Excluded(When::Before) = high {
+                return Err(self.empty(path));
+            }
             let low = match low {
                 Bound::Unbounded => Bound::Unbounded,
+                // No date lies before; one that lies after was refused.
+                Bound::Included(When::Before | When::After)
+                | Bound::Excluded(When::Before | When::After) => Bound::Included(DateTime::MIN),
                 Bound::Included(When::Day(begin, _)) => Bound::Included(begin),
                 Bound::Excluded(When::Day(_, end)) => Bound::Included(end),
                 Bound::Included(When::Moment(moment)) => Bound::Included(moment),
@@ -180,15 +213,23 @@ impl Kinds {
             };
             let high = match high {
                 Bound::Unbounded => Bound::Unbounded,
+                Bound::Included(When::Before | When::After)
+                | Bound::Excluded(When::Before | When::After) => Bound::Included(DateTime::MAX),
                 Bound::Included(When::Day(_, end)) => Bound::Excluded(end),
                 Bound::Excluded(When::Day(begin, _)) => Bound::Excluded(begin),
                 Bound::Included(When::Moment(moment)) => Bound::Included(moment),
                 Bound::Excluded(When::Moment(moment)) => Bound::Excluded(moment),
             };
+            if is_empty(low, high) {
+                return Err(self.empty(path));
+            }
             let term = |moment| date(base, moment);
             wanted.push(Wanted::Range(low.map(term), high.map(term)));
         }
         if self.text {
+            if wanted.is_empty() && is_empty(low.as_ref(), high.as_ref()) {
+                return Err(self.empty(path));
+            }
             let text = |end: &Bound<String>| {
                 end.clone().map(|value| with(base, |term| term.append_type_and_str(&value)))
             };
@@ -214,6 +255,18 @@ impl Kinds {
             return Ok(wanted);
         }
         Err(format!("`{path}` is true or false, which have no order; write {path}:true"))
+    }
+}
+
+/// Whether nothing can lie between two ends.
+fn is_empty<T: PartialOrd>(low: Bound<T>, high: Bound<T>) -> bool {
+    match (low, high) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(low), Bound::Included(high)) => low > high,
+        (
+            Bound::Included(low) | Bound::Excluded(low),
+            Bound::Included(high) | Bound::Excluded(high),
+        ) => low >= high,
     }
 }
 
@@ -247,6 +300,14 @@ impl Number {
         }
         if let Ok(value) = text.parse() {
             return Some(Self::Large(value));
+        }
+        // A fraction of zeros, whose whole part floats may not hold.
+        if let Some((whole, zeros)) = text.split_once('.')
+            && zeros.bytes().all(|digit| digit == b'0')
+            && whole.ends_with(|c: char| c.is_ascii_digit())
+            && (whole.parse::<i64>().is_ok() || whole.parse::<u64>().is_ok())
+        {
+            return Self::parse(whole);
         }
         let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
         Some(match value.fract() == 0.0 {
@@ -302,20 +363,29 @@ enum When {
     /// From a midnight (UTC) to the next, which is not in it.
     Day(DateTime, DateTime),
     Moment(DateTime),
+    /// Before all that a field can have.
+    Before,
+    /// After it.
+    After,
 }
 
 impl When {
     fn parse(text: &str) -> Option<Self> {
-        let read = |text: &str| {
-            let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
-            Some((moment, DateTime::try_from_utc(moment)?))
+        let is_day = text.len() == "2020-01-05".len();
+        let full = if is_day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        let moment = OffsetDateTime::parse(&full, &Rfc3339).ok()?;
+        // Of its last day in UTC the calendar may have no more than the local time.
+        let Some(moment) = moment.checked_to_offset(UtcOffset::UTC) else {
+            return Some(if moment.year() > 0 { Self::After } else { Self::Before });
         };
-        if text.len() != "2020-01-05".len() {
-            return read(text).map(|(_, moment)| Self::Moment(moment));
-        }
-        let (midnight, begin) = read(&format!("{text}T00:00:00Z"))?;
-        let end = DateTime::try_from_utc(midnight.checked_add(Duration::days(1))?)?;
-        Some(Self::Day(begin, end))
+        let end = if is_day { moment.checked_add(Duration::days(1)) } else { Some(moment) };
+        let held = DateTime::try_from_utc(moment).zip(end.and_then(DateTime::try_from_utc));
+        Some(match held {
+            Some((begin, end)) if is_day => Self::Day(begin, end),
+            Some((moment, _)) => Self::Moment(moment),
+            None if moment.year() < 1970 => Self::Before,
+            None => Self::After,
+        })
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
         let mut tokens = StringTableBuilder::default();
         TOKENS.iter().for_each(|t| tokens.push(t).unwrap());
         let written =
-            lexicon::write(&path, lexicon::Terms::Names { tokens: &tokens, listed: true }).unwrap();
+            lexicon::write(&path, lexicon::Terms::Names { tokens: &tokens, places: dimension })
+                .unwrap();
         assets.push(PartEntry::new(lexicon::KIND, lexicon::VERSION, &name, written, true));
     }
     if parts.text {
