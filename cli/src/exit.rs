@@ -19,6 +19,11 @@ const REFUSED: u8 = 5;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// What was asked would do harm, or nothing at all.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
 /// Prints the error, if any, with its causes, and gives the process its code.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -53,6 +58,9 @@ fn kind(error: &anyhow::Error) -> u8 {
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
+    }
+    if cause.is::<Refused>() {
+        return Some(REFUSED);
     }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);

@@ -9,6 +9,7 @@ mod files;
 mod given;
 mod model;
 mod output;
+mod outputs;
 mod plot;
 mod progress;
 mod queries;

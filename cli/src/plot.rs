@@ -18,6 +18,7 @@ const FLOOR: f64 = 0.6;
 
 /// Draws one chart for every k and kind of query, below each other, into an SVG file.
 pub(crate) fn draw(calibration: &Calibration, file: &Path, overwrite: bool) -> anyhow::Result<()> {
+    crate::outputs::expect_apart(file, &[])?;
     let out = OutputFile::create(file, overwrite)?;
     let mut text = String::new();
     picture(calibration, file, &mut text)?;

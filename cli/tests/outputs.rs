@@ -171,3 +171,34 @@ fn other_outputs_are_not_replaced_either() {
     fs::create_dir_all(demo.join("index")).unwrap();
     assert!(fails(&["demo", "--out", text(&demo)], 5).contains("index: the file is there"));
 }
+
+/// No command writes over what it reads, by whatever name, nor among an index's files.
+#[test]
+fn inputs_are_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("docs.jsonl"), 60, 1);
+    queries(&at("queries.jsonl"));
+    let (index, queries) = (at("index"), at("queries.jsonl"));
+    ok(&["index", text(&at("docs.jsonl")), "--out", text(&index)]);
+    fs::hard_link(&queries, at("other-name.jsonl")).unwrap();
+    let asked = fs::read(&queries).unwrap();
+    let current = fs::read(index.join("CURRENT")).unwrap();
+    for out in [queries.clone(), at("other-name.jsonl"), index.join("CURRENT"), index.join("run")] {
+        for command in [
+            &["search", text(&index), "--queries", text(&queries), "--run"][..],
+            &["export", text(&index), "--format", "jsonl", "--queries", text(&queries), "--out"],
+        ] {
+            let error = fails(&[command, &[text(&out), "--overwrite"]].concat(), 5);
+            assert!(error.contains("name another"), "{error}");
+        }
+    }
+    let texts = at("texts.jsonl");
+    fs::write(&texts, "{\"_id\":\"1\",\"text\":\"granite\"}\n").unwrap();
+    let encode = ["encode", text(&texts), "--out", text(&texts), "--overwrite"];
+    let error = fails(&encode, 5);
+    assert!(error.contains("that is read here"), "{error}");
+    assert_eq!(fs::read(&queries).unwrap(), asked);
+    assert_eq!(fs::read(index.join("CURRENT")).unwrap(), current);
+    assert!(fs::read_to_string(&texts).unwrap().contains("granite"));
+}

@@ -39,13 +39,18 @@ pub fn open_collection(
             .or_else(|| folder::find(path, "corpus.jsonl").map(|_| CollectionFormat::Beir));
         match format {
             Some(CollectionFormat::Beir) => {
-                (Some(CollectionFormat::JsonLines), vec![folder::require(path, "corpus.jsonl")?])
+                let corpus = folder::require(path, "corpus.jsonl")?;
+                skipped = folder::beside_corpus(path, &corpus);
+                (Some(CollectionFormat::JsonLines), vec![corpus])
             }
             None | Some(CollectionFormat::MsMarco) if folder::is_msmarco(path) => {
                 let documents = folder::require(path, folder::MSMARCO_DOCUMENTS)?;
                 (Some(CollectionFormat::MsMarco), vec![documents])
             }
             None | Some(CollectionFormat::JsonLines) => {
+                if format.is_none() {
+                    folder::expect_documents(path)?;
+                }
                 let (parts, others) = folder::json_parts(path)?;
                 skipped = others;
                 (Some(CollectionFormat::JsonLines), parts)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DatasetError;
 use crate::foreign::stem_ends;
+use crate::input::open_file;
 
 /// `folder/name`, plain or compressed.
 pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
@@ -54,6 +55,36 @@ fn of_split(folder: &Path, before: &str, split: &str) -> Result<PathBuf, Dataset
     Err(DatasetError::Missing { path: folder.join(name), hint })
 }
 
+/// Refuses a folder of queries or judgements without documents: its other files are not these.
+pub(crate) fn expect_documents(folder: &Path) -> Result<(), DatasetError> {
+    let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
+    for file in ["corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.zst"] {
+        if there(file) {
+            // It is there, and was not found to be a file.
+            open_file(&folder.join(file))?;
+        }
+    }
+    if find(folder, "queries.jsonl").is_none() && !folder.join("qrels").is_dir() {
+        return Ok(());
+    }
+    let hint =
+        "; the folder has queries or qrels, so it is a collection, and its documents are lacking";
+    Err(DatasetError::Missing { path: folder.join("corpus.jsonl"), hint: hint.to_owned() })
+}
+
+/// What else lies in a collection's folder that might be documents: not its own files.
+pub(crate) fn beside_corpus(folder: &Path, corpus: &Path) -> Vec<String> {
+    let data = |path: &PathBuf| {
+        let ends = ["jsonl", "ndjson", "json", "tsv", "bin", "csr", "ciff"];
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path != corpus
+            && ends.iter().any(|end| stem_ends(path, end))
+            && !["queries", "qrels", "."].iter().any(|own| name.starts_with(own))
+    };
+    let files = list(folder).unwrap_or_default().into_iter().filter(data);
+    files.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+}
+
 /// The JSON files of a folder, plain or compressed, in order of their names; and the names of what is no
 /// part. Hidden files (`.NAME`, macOS's `._NAME`) are none, and are not spoken of.
 pub(crate) fn json_parts(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>), DatasetError> {
@@ -66,7 +97,9 @@ pub(crate) fn json_parts(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>), D
         if name.starts_with('.') {
             continue;
         }
-        if is_file && (stem_ends(&path, "jsonl") || stem_ends(&path, "json")) {
+        if stem_ends(&path, "jsonl") || stem_ends(&path, "json") {
+            // One that cannot be read would be missed by nobody.
+            open_file(&path)?;
             parts.push(path);
         } else {
             others.push(if is_file { name } else { format!("{name}/") });

@@ -23,6 +23,9 @@ const NPY: &str = "documents are not read from it; `quarry tokens add --npy` tak
 const LINES: &str = "write it as JSON lines, one object a line";
 const UNPACK: &str = "unpack it; plain files, .gz and .zst are read";
 const UTF16: &str = "`iconv -f utf-16 -t utf-8 FILE` makes it UTF-8";
+const UTF16_LE: &str = "`iconv -f utf-16le -t utf-8 FILE` makes it UTF-8";
+const UTF16_BE: &str = "`iconv -f utf-16be -t utf-8 FILE` makes it UTF-8";
+const UTF32: &str = "`iconv -f utf-32 -t utf-8 FILE` makes it UTF-8";
 
 /// What the beginning of a file's content is the beginning of, if it is nothing that is read here.
 pub(crate) fn of_bytes(head: &[u8]) -> Option<Foreign> {
@@ -58,7 +61,20 @@ pub(crate) fn of_bytes(head: &[u8]) -> Option<Foreign> {
             foreign("a macOS companion file (AppleDouble, `._NAME`)", "give the file without `._`")
         }
         _ if head.get(257..262) == Some(b"ustar") => foreign("a tar archive", UNPACK),
-        _ if is_utf16(head) => foreign("UTF-16 text", UTF16),
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] | [b'G', b'I', b'F', b'8', ..] => {
+            foreign("a picture", "documents are texts or vectors")
+        }
+        // The length of its header comes first; a matrix has zeros behind such a number of columns.
+        [_, _, _, _, 0, 0, 0, 0, b'{', b'"', header @ ..]
+            if header.iter().take(16).all(|b| b.is_ascii_graphic() || *b == b' ') =>
+        {
+            foreign("safetensors", "these are a model's weights; --model takes the model's folder")
+        }
+        [0xff, 0xfe, 0, 0, text @ ..] if is_wide(text, 0) => foreign("UTF-32 text", UTF32),
+        [0, 0, 0xfe, 0xff, text @ ..] if is_wide(text, 3) => foreign("UTF-32 text", UTF32),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if is_utf16(head) => foreign("UTF-16 text", UTF16),
+        [0, ..] if is_utf16(head) => foreign("UTF-16 text without its mark", UTF16_BE),
+        _ if is_utf16(head) => foreign("UTF-16 text without its mark", UTF16_LE),
         _ => of_text(head),
     }
 }
@@ -86,6 +102,16 @@ fn of_text(head: &[u8]) -> Option<Foreign> {
 fn first_line_is_open(after_brace: &[u8]) -> bool {
     let line = after_brace.split(|b| *b == b'\n').next().unwrap_or_default();
     line.len() < after_brace.len() && line.trim_ascii().is_empty()
+}
+
+/// Whether a text begins with four characters of ASCII in four bytes each, whose place is given.
+fn is_wide(text: &[u8], place: usize) -> bool {
+    text.len() >= 16
+        && text.chunks_exact(4).take(4).all(|unit| {
+            unit.iter()
+                .enumerate()
+                .all(|(at, b)| if at == place { b.is_ascii_graphic() } else { *b == 0 })
+        })
 }
 
 /// A byte order mark, or every second byte zero, as Latin text has it.
@@ -160,6 +186,9 @@ mod tests {
             (&utf16("\u{feff}{\"id\":1}", false), "UTF-16"),
             (&utf16("{\"id\":1}", true), "UTF-16"),
             (&utf16("1\ttext", false), "UTF-16"),
+            (b"\xff\xfe\0\0{\0\0\0\"\0\0\0i\0\0\0d\0\0\0", "UTF-32"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "picture"),
+            (b"\x40\0\0\0\0\0\0\0{\"weight\":{\"dtype\"", "safetensors"),
             (&tar, "tar"),
         ] {
             let found = of_bytes(head);
@@ -184,6 +213,8 @@ mod tests {
             &bin(0xfeff, 3),
             &bin(0x007b_feff, 300),
             &bin(7, 0x0001_0001),
+            // A matrix of 8,827 columns.
+            &[3i64, 0x227b, 40].map(i64::to_le_bytes).concat(),
         ] {
             assert_eq!(of_bytes(head), None, "{head:?}");
         }

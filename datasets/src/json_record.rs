@@ -14,7 +14,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
-use crate::json_vector::{Given, Weights, vector_like};
+use crate::json_vector::{Given, Weights, lists_of, vector_like};
 use crate::lines::Line;
 use crate::seismic_bin::refuse;
 
@@ -31,8 +31,7 @@ pub(crate) struct Rules<'a> {
 
 /// Reads a line as a document.
 pub(crate) fn document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, DatasetError> {
-    let (document, has_text, has_title) =
-        read(line, rules, "--field NAME:stored keeps it as it is")?;
+    let (document, has_text, has_title) = read(line, rules, Of::Documents)?;
     if !has_text && !has_title && document.vector.is_none() {
         let reason =
             "the record has no \"text\", \"contents\", \"content\", \"title\" or \"vector\"";
@@ -43,21 +42,22 @@ pub(crate) fn document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, Dat
 
 /// Reads a line as a query: text or vector, or both. The text may be empty.
 pub(crate) fn query(line: Line<'_>, rules: Rules<'_>) -> Result<Query, DatasetError> {
-    let hint = "leave it out to search with the text";
-    let (Document { id, text, vector, .. }, has_text, _) = read(line, rules, hint)?;
+    let (Document { id, text, vector, .. }, has_text, _) = read(line, rules, Of::Queries)?;
     if !has_text && vector.is_none() {
         return Err(lacks(line, "the query has neither \"text\" nor \"vector\""));
     }
     Ok(Query { id, text, vector })
 }
 
-/// Reads a line, and whether it has a text and a title, be they empty. `hint` says what to do with a field
-/// that looks like a vector and is none.
-fn read(
-    line: Line<'_>,
-    rules: Rules<'_>,
-    hint: &str,
-) -> Result<(Document, bool, bool), DatasetError> {
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Documents,
+    Queries,
+}
+
+/// Reads a line, and whether it has a text and a title, be they empty.
+fn read(line: Line<'_>, rules: Rules<'_>, of: Of) -> Result<(Document, bool, bool), DatasetError> {
     let record = parse(line, rules)?;
     let Some(id) = record.id else {
         let bulk = ["index", "create"].iter().any(|name| record.fields.contains_key(*name));
@@ -68,12 +68,23 @@ fn read(
     if id.is_empty() {
         return Err(DatasetError::EmptyId { path: line.path.to_owned(), at: line.at() });
     }
+    if let Some(shape) = lists_of(&record.fields).filter(|_| record.vector.is_none()) {
+        let reason = format!(
+            "the record looks like a sparse vector ({shape}) without a field around it: give it as \
+             \"vector\": {{\"indices\": [...], \"values\": [...]}} or {{TOKEN: WEIGHT, ...}}"
+        );
+        return Err(lacks(line, &reason));
+    }
     for (name, value) in &record.fields {
-        if let Some(shape) = vector_like(name, value).filter(|_| !rules.kept.contains(name)) {
-            let hint = hint.replace("NAME", name);
+        let shape = vector_like(name, value, of == Of::Queries);
+        if let Some(shape) = shape.filter(|_| !rules.kept.contains(name)) {
+            let hint = match of {
+                Of::Documents => format!("--field {name}:stored keeps it as it is"),
+                Of::Queries => "leave it out to search with the text".to_owned(),
+            };
             let reason = format!(
                 "field `{name}` looks like a sparse vector ({shape}): --vector-field {name} takes it for \
-                 the vector; {hint}"
+                 the vector, where it is {{TOKEN: WEIGHT, ...}} or indices and values; {hint}"
             );
             return Err(lacks(line, &reason));
         }
@@ -443,6 +454,16 @@ mod tests {
         for (field, value) in [
             ("sparse_vector", r#"{"5":0.5,"3":0.25}"#),
             ("passage_embedding", r#"{"granite":2.5}"#),
+            ("sv", r#"{"granite":2}"#),
+            ("meta", r#"{"year":1,"sv":{"granite":2}}"#),
+            ("vectors", r#"{"text":{"indices":[5],"values":[0.5]}}"#),
+            ("chunks", r#"[{"text":"t","sparse_encoding":{"5":0.5}}]"#),
+            ("s", r#"{"tokens":["a","b"],"weights":[0.5,1]}"#),
+            ("s", r#"[{"token":"a","weight":0.5}]"#),
+            ("s", r#"[["a",0.5],["b",1.5]]"#),
+            ("sparse_vector", r#""{\"5\":0.5}""#),
+            ("sparse_vector", r#"{"5":"0.5","3":"0.25"}"#),
+            ("terms", r#"{"salt":1.5,"sea":0.25,"water":0.5,"tide":1}"#),
             ("x", r#"{"indices":[5],"values":[0.5]}"#),
             ("x", &format!("{{{many}}}")),
         ] {
@@ -455,10 +476,17 @@ mod tests {
             let kept = Rules { kept: &kept, ..RULES };
             assert!(document(line(&text), kept).unwrap().fields.contains_key(field));
         }
+        let text = r#"{"id":"x","text":"t","sv":{"salt":1,"sea":2}}"#;
+        assert!(query(line(text), RULES).unwrap_err().to_string().contains("--vector-field sv"));
         for (field, value) in [
             ("place", r#"{"lat":1.5,"lon":2}"#),
+            ("size", r#"{"width":1.5,"height":2.5,"depth":0.5,"weight":3.5}"#),
+            ("votes", r#"{"yes":15,"no":2,"none":7,"late":1}"#),
             ("embedding_model", r#"{"name":"x","dims":3}"#),
             ("vector_notes", r#"{}"#),
+            ("authors", r#"[["a", 1], ["b", 2]]"#),
+            ("tags", r#"[{"name":"a","weight":1}]"#),
+            ("note", r#""{not json""#),
             ("indices", r#"{"indices":["a"],"values":[1]}"#),
         ] {
             read(&format!(r#"{{"id":"x","text":"t","{field}":{value}}}"#)).unwrap();

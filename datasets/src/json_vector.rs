@@ -76,20 +76,120 @@ fn numbered<E: de::Error>(indices: Value, values: Value) -> Result<Vec<(u32, f32
 
 /// How many numbers an object has that is taken for a vector whatever its name.
 const MANY: usize = 16;
+/// Objects within objects that are looked at.
+const DEPTH: u32 = 4;
+/// Names of lists and fields that name terms, and of those that weigh them.
+const TERMS: [&str; 7] = ["indices", "index", "tokens", "token", "token_ids", "term", "terms"];
+const WEIGHTS: [&str; 6] = ["values", "value", "weights", "weight", "scores", "score"];
 
-/// What makes a field look like a sparse vector: `indices` and `values`, or an object of numbers that are
-/// many, or whose name says so.
-pub(crate) fn vector_like(name: &str, value: &Value) -> Option<String> {
+/// What makes a field look like a sparse vector, whatever engine it is of: lists of terms and weights,
+/// pairs, or an object of numbers that are many, or whose name says so; of a query any object of numbers,
+/// since a query has no other use for one. It may lie within other fields, or be JSON in a string.
+pub(crate) fn vector_like(name: &str, value: &Value, of_query: bool) -> Option<String> {
+    let inner: Value;
+    let value = match value {
+        Value::String(text) if text.starts_with('{') => {
+            inner = serde_json::from_str(text).ok()?;
+            &inner
+        }
+        value => value,
+    };
+    looks(name, value, of_query, DEPTH)
+}
+
+/// The same of the fields of a whole record: lists of terms and weights side by side.
+pub(crate) fn lists_of(fields: &serde_json::Map<String, Value>) -> Option<String> {
+    fn listed<'a>(
+        fields: &serde_json::Map<String, Value>,
+        names: &'a [&'a str],
+    ) -> Option<&'a str> {
+        let list = |name: &&&str| fields.get(**name).and_then(Value::as_array);
+        names.iter().find(|name| list(name).is_some_and(|list| !list.is_empty())).copied()
+    }
+    let (terms, weights) = (listed(fields, &TERMS)?, listed(fields, &WEIGHTS)?);
+    let len = |name: &str| fields.get(name).and_then(Value::as_array).map(Vec::len);
+    let numbers = fields.get(weights)?.as_array()?.iter().all(Value::is_number);
+    (numbers && len(terms) == len(weights)).then(|| format!("`{terms}` and `{weights}`"))
+}
+
+fn looks(name: &str, value: &Value, of_query: bool, depth: u32) -> Option<String> {
+    if let Value::Array(list) = value {
+        return pairs(list).or_else(|| {
+            list.first().filter(|_| depth > 0).and_then(|v| looks(name, v, false, depth - 1))
+        });
+    }
     let Value::Object(object) = value else { return None };
-    let numbers = |value: &Value| value.as_array().is_some_and(|a| a.iter().all(Value::is_number));
-    if object.len() == 2
-        && ["indices", "values"].iter().all(|name| object.get(*name).is_some_and(numbers))
-    {
-        return Some("`indices` and `values`".to_owned());
+    if let Some(lists) = lists_of(object).filter(|_| object.len() == 2) {
+        return Some(lists);
     }
     let lower = name.to_ascii_lowercase();
     let named = ["vector", "embedding", "sparse", "splade"].iter().any(|word| lower.contains(word));
-    let many = object.len() >= MANY || (named && !object.is_empty());
-    (many && object.values().all(Value::is_number))
-        .then(|| format!("an object of {} numbers", object.len()))
+    let short = ["sv", "vec", "emb"].contains(&lower.as_str());
+    let few = named || short || of_query || is_weighted(object);
+    let least = if few { 1 } else { MANY };
+    let numbers = object.values().filter(|value| is_number(value)).count();
+    // A single other value among many weights is a mistake in a vector.
+    if numbers >= least
+        && (numbers == object.len() || (numbers >= MANY && numbers * 10 >= object.len() * 9))
+    {
+        return Some(format!("an object of {numbers} numbers"));
+    }
+    let within = object.iter().filter(|_| depth > 0);
+    let mut within = within.filter_map(|(key, value)| {
+        let shape = looks(key, value, false, depth - 1)?;
+        Some(format!("within it `{key}`, {shape}"))
+    });
+    within.next()
+}
+
+/// A number, also in a string.
+fn is_number(value: &Value) -> bool {
+    value.is_number()
+        || value.as_str().is_some_and(|text| text.parse::<f32>().is_ok_and(f32::is_finite))
+}
+
+/// A list of terms with their weights.
+fn pairs(list: &[Value]) -> Option<String> {
+    let pair = |value: &Value| match value {
+        Value::Array(pair) => match pair.as_slice() {
+            [term, weight] => (term.is_string() || term.is_u64()) && weight.is_f64(),
+            _ => false,
+        },
+        Value::Object(object) => {
+            object.len() == 2
+                && TERMS.iter().any(|name| object.contains_key(*name))
+                && WEIGHTS.iter().any(|name| object.get(*name).is_some_and(Value::is_number))
+        }
+        _ => false,
+    };
+    (!list.is_empty() && list.iter().all(pair))
+        .then(|| format!("{} pairs of a term and a weight", list.len()))
+}
+
+/// Fewest tokens of a vector whose fractions are taken for weights.
+const WEIGHTED: usize = 4;
+/// Names of measures, places and shares, which are no tokens of a text.
+const MEASURES: [&str; 14] = [
+    "lat",
+    "lon",
+    "lng",
+    "latitude",
+    "longitude",
+    "width",
+    "height",
+    "depth",
+    "length",
+    "x",
+    "y",
+    "z",
+    "min",
+    "max",
+];
+
+/// Whether an object is one of words with fractions, such as `{"sea": 1.25, "salt": 0.5, ...}`.
+fn is_weighted(object: &serde_json::Map<String, Value>) -> bool {
+    let fraction = |value: &Value| value.as_f64().is_some_and(|v| v > 0.0 && v.fract() != 0.0);
+    object.len() >= WEIGHTED
+        && object.values().filter(|value| fraction(value)).count() * 2 > object.len()
+        && !object.keys().any(|key| MEASURES.contains(&key.to_ascii_lowercase().as_str()))
 }

@@ -59,8 +59,8 @@ impl Table {
             line: line.number,
             ..Document::default()
         };
-        if let Some(url) = cells.url {
-            document.fields.insert("url".to_owned(), Value::String(url.to_owned()));
+        for (name, value) in cells.kept {
+            document.fields.insert(name, Value::String(value.to_owned()));
         }
         Ok(Some((document, repaired)))
     }

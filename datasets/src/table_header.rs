@@ -1,12 +1,13 @@
 //! The first line of a tab-separated file, where it names the columns.
 //!
-//! Every cell has to be a name that such tables use, and one of them names ids: `id TAB text`, DPR's
-//! `id TAB text TAB title`, `query_id TAB query`. A document of that id and text is not expected.
+//! One cell has to name ids, another texts or titles, by names that such tables use: `id TAB text`, DPR's
+//! `id TAB text TAB title`, `query_id TAB query`. Other columns are kept as fields of their names. A document
+//! of that id and text is not expected.
 
 use crate::error::DatasetError;
 use crate::lines::Line;
 
-const IDS: [&str; 12] = [
+const IDS: [&str; 14] = [
     "id",
     "docid",
     "documentid",
@@ -18,6 +19,8 @@ const IDS: [&str; 12] = [
     "corpusid",
     "docno",
     "topicid",
+    "topic",
+    "num",
     "uid",
 ];
 const TEXTS: [&str; 10] = [
@@ -33,13 +36,16 @@ const TEXTS: [&str; 10] = [
     "question",
 ];
 
+/// Longest name of a column that is kept.
+const LONGEST: usize = 40;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Column {
     Id,
     Title,
     Text,
     /// Kept as a field of this name.
-    Url,
+    Kept(String),
 }
 
 /// Which column holds what.
@@ -52,7 +58,8 @@ pub(crate) struct Cells<'a> {
     pub(crate) id: &'a str,
     pub(crate) title: &'a str,
     pub(crate) text: &'a str,
-    pub(crate) url: Option<&'a str>,
+    /// Names and values of other columns.
+    pub(crate) kept: Vec<(String, &'a str)>,
 }
 
 impl Columns {
@@ -64,15 +71,15 @@ impl Columns {
                 id if IDS.contains(&id) => Some(Column::Id),
                 text if TEXTS.contains(&text) => Some(Column::Text),
                 "title" => Some(Column::Title),
-                "url" => Some(Column::Url),
-                _ => None,
+                _ => kept(cell).map(Column::Kept),
             }
         });
         let columns: Vec<Column> = columns.collect::<Option<_>>()?;
         let count = |wanted: &Column| columns.iter().filter(|column| *column == wanted).count();
         let once = |wanted: &Column| count(wanted) <= 1;
         let whole = count(&Column::Id) == 1
-            && [Column::Title, Column::Text, Column::Url].iter().all(once)
+            && [Column::Title, Column::Text].iter().all(once)
+            && columns.iter().all(|column| !matches!(column, Column::Kept(_)) || once(column))
             && count(&Column::Title) + count(&Column::Text) > 0;
         whole.then_some(Self(columns))
     }
@@ -91,12 +98,12 @@ impl Columns {
                 Column::Id => cells.id = cell,
                 Column::Title => cells.title = cell,
                 Column::Text => cells.text = cell,
-                Column::Url => cells.url = Some(cell),
+                Column::Kept(name) => cells.kept.push((name.clone(), cell)),
             }
         }
         let spilled = match self.0.last() {
             Some(Column::Id) => cells.id.contains('\t'),
-            Some(Column::Url) => cells.url.is_some_and(|url| url.contains('\t')),
+            Some(Column::Kept(_)) => cells.kept.last().is_some_and(|last| last.1.contains('\t')),
             _ => false,
         };
         if spilled {
@@ -109,9 +116,21 @@ impl Columns {
     }
 }
 
-/// A column's name without case, hyphens and underscores.
+/// The name of a column that is kept: a word or two.
+fn kept(cell: &str) -> Option<String> {
+    let cell = cell.trim_matches(['"', '\'', '#', ' ', '\r']);
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    let named = !cell.is_empty()
+        && cell.len() <= LONGEST
+        && cell.chars().all(plain)
+        && cell.starts_with(char::is_alphabetic)
+        && cell.split(' ').count() <= 2;
+    named.then(|| cell.to_owned())
+}
+
+/// A column's name without case, hyphens, underscores, quotes and a `#` before it.
 pub(crate) fn name(cell: &str) -> String {
-    let plain = |c: &char| !matches!(c, '-' | '_' | ' ');
+    let plain = |c: &char| !matches!(c, '-' | '_' | ' ' | '"' | '\'' | '#');
     cell.trim().chars().filter(plain).flat_map(char::to_lowercase).collect()
 }
 
@@ -129,6 +148,10 @@ mod tests {
             "query_id\tquery",
             "pid\tpassage",
             "docid\turl\ttitle\tbody",
+            "id\tlabel\ttext",
+            "#id\ttext",
+            "\"id\"\t\"text\"",
+            "topic\ttitle",
         ] {
             assert!(Columns::of_header(header).is_some(), "{header}");
         }
@@ -141,6 +164,8 @@ mod tests {
             "id\tid",
             "text\ttitle",
             "id\ttext\ttext",
+            "id\tlabel\tlabel\ttext",
+            "id\ttext\tof a passage, which goes on",
             "",
         ] {
             assert!(Columns::of_header(record).is_none(), "{record}");

@@ -72,7 +72,8 @@ fn by_token(documents: &[Document], tokens: &[String]) -> Rows {
 
 fn ciff(out: &mut Vec<u8>, rows: &Rows, bits: u32, scale: Option<f64>, memory: u64) -> CiffReport {
     let tokens = tokens(40);
-    let export = CiffExport { tokens: &tokens, bits, scale, memory, description: "a test" };
+    let export =
+        CiffExport { tokens: &tokens, bits, scale, step: None, memory, description: "a test" };
     write_ciff(out, &export, &pass(rows)).unwrap()
 }
 
@@ -85,8 +86,14 @@ fn impacts_that_cannot_hold_the_weights_are_refused() {
         (0..30).map(|n| (format!("d{n}"), SparseVector::from_pairs(weights(n)).unwrap())).collect();
     let tokens = tokens(40);
     let write = |rows: &Rows, bits| {
-        let export =
-            CiffExport { tokens: &tokens, bits, scale: None, memory: 1 << 20, description: "" };
+        let export = CiffExport {
+            tokens: &tokens,
+            bits,
+            scale: None,
+            step: None,
+            memory: 1 << 20,
+            description: "",
+        };
         write_ciff(&mut Vec::new(), &export, &pass(rows))
     };
     assert_eq!(write(&rows, 8).unwrap().distorted, 0);
@@ -393,7 +400,7 @@ fn what_a_format_cannot_hold_is_said() {
     assert!(error.contains("term 41 of `x`"), "{error}");
     let same = vec!["a".to_owned(); 42];
     let refused = |tokens: &[String], bits, scale, rows: &Rows| {
-        let export = CiffExport { tokens, bits, scale, memory: 99, description: "" };
+        let export = CiffExport { tokens, bits, scale, step: None, memory: 99, description: "" };
         write_ciff(&mut Vec::new(), &export, &pass(rows)).unwrap_err().to_string()
     };
     assert!(refused(&tokens(41), 8, None, &rows).contains("has no token"));

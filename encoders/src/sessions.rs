@@ -51,14 +51,15 @@ struct Worker<S> {
 }
 
 impl<S: Default + Send> Sessions<S> {
-    /// Opens `sessions` graphs, as many as the machine has cores unless set.
+    /// Opens `sessions` graphs, and no more than the machine has cores: each holds the model's weights, and
+    /// more of them encode no faster.
     pub(crate) fn open(
         sessions: Option<NonZeroUsize>,
         pad: u32,
         open: impl Fn() -> Result<Graph, EncoderError>,
     ) -> Result<Self, EncoderError> {
-        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let sessions = sessions.unwrap_or_else(cores).get();
+        let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let sessions = sessions.unwrap_or(cores).min(cores).get();
         let pool = ThreadPoolBuilder::new()
             .num_threads(sessions)
             .thread_name(|at| format!("encode-{at}"))

@@ -29,6 +29,8 @@ pub const CURRENT: &str = "CURRENT";
 pub const LOCK: &str = "LOCK";
 /// Where an unfinished build keeps its work.
 pub const BUILD: &str = "build";
+/// The record of that work, by which it is ours.
+pub const JOB: &str = "job.json";
 
 /// Content of [`CURRENT`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +76,12 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
             other => return other,
         }
     }
+    // Not by a writer: the name that CURRENT has is no file's.
+    if let Some(IndexError::Io { path, .. }) = &last {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let what = format!("it names {name:?}, which is not there");
+        return Err(IndexError::corrupt(&folder.join(CURRENT), what));
+    }
     Err(last
         .unwrap_or_else(|| IndexError::NoIndex { path: folder.to_path_buf(), interrupted: false }))
 }
@@ -117,7 +125,7 @@ fn parse_current(folder: &Path) -> Result<Current, IndexError> {
             if !folder.exists() {
                 return Err(IndexError::NoFolder { path: folder.to_path_buf() });
             }
-            let interrupted = folder.join(BUILD).is_dir();
+            let interrupted = folder.join(BUILD).join(JOB).is_file();
             return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted });
         }
         Err(error) => return Err(error),
@@ -127,8 +135,12 @@ fn parse_current(folder: &Path) -> Result<Current, IndexError> {
         expected: "the JSON that names a manifest".into(),
     };
     let current: Current = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-    if current.magic != MANIFEST_MAGIC || current.manifest.contains(['/', '\\']) {
+    if current.magic != MANIFEST_MAGIC {
         return Err(foreign());
+    }
+    if names::generation(&current.manifest).is_none() {
+        let what = format!("it names {:?}, which is not a manifest's name", current.manifest);
+        return Err(IndexError::corrupt(&path, what));
     }
     Ok(current)
 }
@@ -247,18 +259,13 @@ impl FolderWriter {
         })
     }
 
-    /// Makes `manifest` the current generation. Its generation number is set here: one more than
-    /// any manifest of the folder. The parts it names must have been written.
+    /// Makes `manifest` the current generation. Its generation number is set here: more than that of
+    /// any manifest of ours in the folder, and one whose name is free. The parts it names must have been written.
     ///
     /// # Errors
     /// When the disk refuses; then the old generation stays current.
     pub fn commit(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
-        let highest = self.highest_generation()?;
-        manifest.generation = highest.checked_add(1).ok_or_else(|| IndexError::Limit {
-            what: "generations of an index".to_owned(),
-            found: highest,
-            limit: u64::MAX - 1,
-        })?;
+        manifest.generation = self.next_generation()?;
         let name = manifest_name(manifest.generation);
         let path = self.folder.join(&name);
         let mut bytes = serde_json::to_vec_pretty(&manifest)
@@ -339,9 +346,22 @@ impl FolderWriter {
         sync_folder(&self.folder)
     }
 
-    fn highest_generation(&self) -> Result<u64, IndexError> {
+    /// More than that of every manifest of ours; names of others are passed over.
+    fn next_generation(&self) -> Result<u64, IndexError> {
         let names = names_in(&self.folder)?;
-        Ok(names.iter().filter_map(|n| names::generation(n)).max().unwrap_or(0))
+        let numbered = names.iter().filter_map(|n| names::generation(n));
+        let ours = |n: &u64| is_manifest(&self.folder.join(manifest_name(*n)));
+        let highest = numbered.clone().filter(ours).max().unwrap_or(0);
+        let taken: BTreeSet<u64> = numbered.collect();
+        let mut next = highest.checked_add(1);
+        while let Some(number) = next.filter(|n| taken.contains(n)) {
+            next = number.checked_add(1);
+        }
+        next.ok_or_else(|| IndexError::Limit {
+            what: "generations of an index".to_owned(),
+            found: highest,
+            limit: u64::MAX - 1,
+        })
     }
 }
 

@@ -60,8 +60,15 @@ where
     folder.collect()?;
     let build = options.out.join(BUILD);
     workspace::begin(&build, &job)?;
-    let ingested =
-        ingest(documents, encoder, (options, &Known::Nothing), (&build, None), progress)?;
+    let ingested = ingest(documents, encoder, (options, &Known::Nothing), (&build, None), progress);
+    if let Err(error) = &ingested
+        && is_of_input(error)
+        && !workspace::has_shards(&build)
+    {
+        // Nothing is lost with it, and the input that is mended is another one: the same command works.
+        workspace::clear(&build)?;
+    }
+    let ingested = ingested?;
     let seal_job = SealJob {
         folder: folder.path(),
         build: &build,
@@ -208,8 +215,20 @@ fn prepare(
             });
         }
     }
+    workspace::expect_only_ours(&build)?;
     workspace::clear(&build)?;
     Ok(None)
+}
+
+/// Whether an input is at fault, which goes on being so when the build is resumed.
+fn is_of_input(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::Document { .. }
+            | BuildError::Vector { .. }
+            | BuildError::DuplicateId { .. }
+            | BuildError::Input(_)
+    )
 }
 
 pub(crate) fn exists(current: &Manifest, path: &Path) -> BuildError {

@@ -61,11 +61,13 @@ where
     let mut fields = Fields::new(&options.fields);
     let mut terms = Terms::new(known, options.vocabulary.as_deref());
     let mut done = Ingested::default();
+    let mut before = Vec::new();
     while share.is_none() && shard_path(build, done.shards).exists() {
         let shard = Shard::open(&shard_path(build, done.shards))?;
         seen.take_shard(&shard)?;
         terms.take_shard(&shard.meta);
         fields.take(&shard.meta.fields);
+        before.push(Before { documents: shard.meta.documents, digest: shard.meta.digest });
         done.documents += shard.meta.documents;
         done.shards += 1;
     }
@@ -77,10 +79,9 @@ where
     std::thread::scope(|scope| {
         let (to_encode, from_reader) = bounded::<Result<Batch, BuildError>>(1);
         let (to_write, from_encoder) = bounded::<(usize, Vec<SpoolDoc>, ShardMeta)>(1);
-        let skip = done.documents;
         let digest = share.map(|_| Xxh3::new());
         let reader = scope
-            .spawn(move || read(documents, (skip, digest), (seen, fields), options, &to_encode));
+            .spawn(move || read(documents, (before, digest), (seen, fields), options, &to_encode));
         let synced = encoder.is_some() || share.is_some();
         let writer = scope.spawn(move || write_shards(&from_encoder, build, synced));
         let of = (share, build);
@@ -98,23 +99,80 @@ where
     Ok(done)
 }
 
-/// Documents of a shard, and the paths of other fields that they were the first to have.
-type Batch = (Vec<Document>, FieldRules);
+/// Documents of a shard.
+struct Batch {
+    documents: Vec<Document>,
+    /// The paths of other fields that they were the first to have.
+    fields: FieldRules,
+    /// What they were when they were read, by hash.
+    digest: u64,
+}
+
+/// A shard of an earlier run.
+struct Before {
+    documents: u64,
+    digest: u64,
+}
+
+/// Compares what is read again with the shards that were made of it.
+struct Again {
+    shards: std::vec::IntoIter<Before>,
+    number: usize,
+    left: u64,
+    digest: Xxh3,
+    expected: u64,
+}
+
+impl Again {
+    fn new(shards: Vec<Before>) -> Self {
+        let shards = shards.into_iter();
+        Self { shards, number: 0, left: 0, digest: Xxh3::new(), expected: 0 }
+    }
+
+    /// Takes the next document of earlier shards; an error where it is not what it was.
+    fn take(&mut self, document: &Document, out: &Path) -> Result<(), BuildError> {
+        while self.left == 0 {
+            let Some(next) = self.shards.next() else { return Ok(()) };
+            (self.left, self.expected) = (next.documents, next.digest);
+        }
+        take_into(&mut self.digest, document);
+        self.left -= 1;
+        if self.left > 0 {
+            return Ok(());
+        }
+        let found = std::mem::replace(&mut self.digest, Xxh3::new()).digest();
+        self.number += 1;
+        if found == self.expected {
+            return Ok(());
+        }
+        Err(BuildError::ResumeMismatch {
+            path: out.to_path_buf(),
+            what: format!("documents of shard {}, up to `{}`", self.number, document.id),
+            was: format!("{:016x} by their hash", self.expected),
+            now: format!("{found:016x}"),
+        })
+    }
+}
 
 /// Groups documents into shards; gives the hash of all that was read, where one is wanted.
 fn read<E: std::error::Error + Send + Sync + 'static>(
     documents: impl Iterator<Item = Result<Document, E>>,
-    (skip, mut digest): (u64, Option<Xxh3>),
+    (before, mut digest): (Vec<Before>, Option<Xxh3>),
     (mut seen, mut fields): (Seen<'_>, Fields),
     options: &BuildOptions,
     out: &Sender<Result<Batch, BuildError>>,
 ) -> u64 {
     let (mut shard, mut bytes, mut count) = (Vec::new(), 0, 0u64);
+    let skip: u64 = before.iter().map(|shard| shard.documents).sum();
+    let (mut again, mut of_shard) = (Again::new(before), Xxh3::new());
     for document in documents {
         let checked =
             document.map_err(|e| BuildError::Input(Box::new(e))).and_then(|mut document| {
                 count += 1;
-                if count > skip {
+                if count <= skip {
+                    again.take(&document, &options.out)?;
+                } else {
+                    take_into(&mut of_shard, &document);
                     seen.check(&document, &shard)?;
                     fields.apply(&mut document)?;
                 }
@@ -138,7 +196,9 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
         if shard.len() >= options.shard_documents || bytes >= SHARD_BYTES {
             bytes = 0;
             seen.shard += 1;
-            if out.send(Ok((std::mem::take(&mut shard), fields.of_shard()))).is_err() {
+            let documents = std::mem::take(&mut shard);
+            let digest = std::mem::replace(&mut of_shard, Xxh3::new()).digest();
+            if out.send(Ok(Batch { documents, fields: fields.of_shard(), digest })).is_err() {
                 return 0;
             }
         }
@@ -146,9 +206,9 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
     let last = if count < skip {
         Err(BuildError::InputShrank { path: options.out.clone(), found: count, done: skip })
     } else {
-        Ok((shard, fields.of_shard()))
+        Ok(Batch { documents: shard, fields: fields.of_shard(), digest: of_shard.digest() })
     };
-    if !matches!(&last, Ok((shard, _)) if shard.is_empty()) {
+    if !matches!(&last, Ok(batch) if batch.documents.is_empty()) {
         let _ = out.send(last);
     }
     digest.map_or(0, |digest| digest.digest())
@@ -182,18 +242,19 @@ impl Encoding<'_> {
     ) -> Result<(), BuildError> {
         let (mut components, mut this_run) = (0, 0);
         for shard in from_reader {
-            let (documents, fields) = shard?;
+            let batch = shard?;
+            let documents = &batch.documents;
             let number = done.shards;
             done.shards += 1;
             done.documents += documents.len() as u64;
-            if self.is_left_out(number, &documents, done)? {
+            if self.is_left_out(number, documents, done)? {
                 // Term ids count through all documents, whoever has them.
                 if self.encoder.is_none() {
-                    terms.vectors(&documents, &mut ShardMeta::default())?;
+                    terms.vectors(documents, &mut ShardMeta::default())?;
                 }
             } else {
                 this_run += documents.len() as u64;
-                let (docs, meta) = self.encode((documents, fields), terms)?;
+                let (docs, meta) = self.encode(batch, terms)?;
                 components += meta.components;
                 if to_write.send((number, docs, meta)).is_err() {
                     return Err(BuildError::Worker("the shard writer"));
@@ -236,7 +297,7 @@ impl Encoding<'_> {
 
     fn encode(
         &self,
-        (mut documents, fields): Batch,
+        Batch { mut documents, fields, digest }: Batch,
         terms: &mut Terms<'_>,
     ) -> Result<(Vec<SpoolDoc>, ShardMeta), BuildError> {
         let pieces = pieces(&documents, self.encoder.and_then(|e| e.passages).map(|p| p.splitter))?;
@@ -244,6 +305,7 @@ impl Encoding<'_> {
             documents: documents.len() as u64,
             rows: pieces.len() as u64,
             fields,
+            digest,
             ..ShardMeta::default()
         };
         let vectors = match self.encoder {

@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 use crate::BuildError;
 use crate::options::{BuildOptions, EncoderSetup};
 
-pub(crate) const FILE: &str = "job.json";
+pub(crate) use quarry_index::folder::JOB as FILE;
 /// Version of what shards and this record look like; another one cannot be resumed.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const MAGIC: &str = "quarry-build";
 /// How every record begins.
 const HEAD: &[u8] = b"{\n  \"magic\": \"quarry-build\"";

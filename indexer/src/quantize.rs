@@ -27,6 +27,8 @@ const HEAVY: u64 = 64;
 /// Whole weights below this are kept as they are by levels of two bytes, and of one.
 const WHOLE_U16: f32 = (1u32 << 28) as f32;
 const WHOLE_U8: u32 = 1 << 14;
+/// What f32 holds of 32-bit impacts: up to here a few heavy ones do not change the step of whole weights.
+const IMPACTS: f32 = (1u64 << 32) as f32;
 /// The largest weight is an outlier when it exceeds the 99.9th percentile by this factor.
 const OUTLIER: f64 = 8.0;
 
@@ -49,6 +51,9 @@ fn quantization(stats: &WeightStats, levels: Levels) -> Quantization {
         let top = if usual > 0.0 && largest > OUTLIER * usual { usual } else { largest };
         return Quantization { levels: LevelWidth::U8, scale: top / 255.0, lossless: false };
     }
+    if keeps_whole(stats) {
+        return Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: false };
+    }
     let tolerance = OF_MEDIAN * stats.histogram().quantile(0.5);
     let most = f64::from(u16::MAX) + 0.5;
     // From the step that spans the range down to one that is fine enough for all.
@@ -70,6 +75,14 @@ fn quantization(stats: &WeightStats, levels: Levels) -> Quantization {
     Quantization { levels: LevelWidth::U16, scale: best.1, lossless: false }
 }
 
+/// Whether weights are whole impacts of which those below 2^28 are kept as they are, though a few lie
+/// beyond, or are not whole: these become two levels, off by less than a millionth, or one of a finer layer.
+fn keeps_whole(stats: &WeightStats) -> bool {
+    let beyond = stats.histogram().between(f64::from(WHOLE_U16), f64::INFINITY);
+    let few = |n: u64| n.saturating_mul(HEAVY) <= stats.histogram().count();
+    few(stats.fractions) && stats.largest > 0.0 && (stats.largest <= IMPACTS || few(beyond))
+}
+
 /// How exactly weights are kept, and how many scaled terms that takes at most.
 pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> Precision {
     let Stored { quantization, tolerance } = stored;
@@ -81,7 +94,13 @@ pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> 
     let largest = f64::from(stats.largest);
     let heavy = if largest <= most { 0 } else { histogram.between(most, f64::INFINITY) };
     let light = tolerance.filter(|_| !quantization.lossless);
-    let fine = light.map_or(0, |least| histogram.between(least, FINE * quantization.scale));
+    let whole = keeps_whole(stats) && quantization.scale == 1.0;
+    // Whole weights of step 1 need no finer layer.
+    let fine = match light {
+        Some(_) if whole => stats.fractions,
+        Some(least) => histogram.between(least, FINE * quantization.scale),
+        None => 0,
+    };
     // Layers are 64 apart.
     #[expect(
         clippy::cast_possible_truncation,
@@ -253,6 +272,18 @@ mod tests {
                 chosen,
                 Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: true }
             );
+        }
+        // One of 32 bits among them changes nothing of the others.
+        let mut impacts: Vec<f32> = (0..2000u16).map(|i| f32::from(i) * 8_000.0 + 3.0).collect();
+        for spam in [0.5, 4_294_967_040.0f32, 1e15] {
+            impacts.push(spam);
+            let stored = choose(&stats(&impacts), Levels::Auto);
+            for weight in &impacts {
+                let parts = stored.quantization.split(*weight, stored.tolerance);
+                let error = stored.quantization.worth(parts) - f64::from(*weight);
+                let most = if *weight < WHOLE_U16 { 0.0 } else { f64::from(*weight) * 1e-6 };
+                assert!(error.abs() <= most, "{weight} is off by {error}");
+            }
         }
         let mut bytes: Vec<f32> = (0..2000u16).map(|i| f32::from(i % 255 + 1)).collect();
         bytes.push(16_000.0);

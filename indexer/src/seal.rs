@@ -231,7 +231,7 @@ fn write_vectors(
             stored.unwrap_or_else(|| quantize::choose(&totals.weights, job.options.levels));
         let precision = quantize::precision(&totals.weights, stored, dimension);
         let writer = ForwardWriter::create(&forward_path, dimension, stored.quantization)?;
-        Some(writer.keeping(precision))
+        Some(writer.keeping(precision).after(totals.weights.before))
     } else {
         None
     };

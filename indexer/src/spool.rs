@@ -60,6 +60,9 @@ pub(crate) struct ShardMeta {
     /// Numbers of terms that are not their own term ids and that this shard saw first, in the same order.
     #[serde(default)]
     pub(crate) new_numbers: Vec<u32>,
+    /// What its documents were when they were read, by hash.
+    #[serde(default)]
+    pub(crate) digest: u64,
     /// Where documents have origins: what these are.
     pub(crate) traced: Option<PooledBy>,
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use quarry_index::doctable::{self, DocTable, PassageSpan};
 use quarry_index::folder::FolderWriter;
+use quarry_index::forward::ErrorBefore;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
 use quarry_index::tokens;
@@ -37,14 +38,14 @@ pub(crate) fn unseal(
         bytes += 100 + document.id.len() + document.stored.len() + 8 * document.vector.len();
         documents.push(document);
         if documents.len() >= SHARD_DOCUMENTS || bytes >= SHARD_BYTES {
-            write(segment, (build, shard), &documents)?;
+            write(segment, (build, shard, first), &documents)?;
             progress(Event::Step { done: u64::from(doc.0) + 1 });
             (shard, bytes) = (shard + 1, 0);
             documents.clear();
         }
     }
     if !documents.is_empty() {
-        write(segment, (build, shard), &documents)?;
+        write(segment, (build, shard, first), &documents)?;
         shard += 1;
     }
     Ok(shard)
@@ -114,7 +115,7 @@ fn span(documents: &DocTable, doc: DocId) -> Option<PassageSpan> {
 
 fn write(
     segment: &Segment,
-    (build, number): (&Path, usize),
+    (build, number, first): (&Path, usize, usize),
     documents: &[SpoolDoc],
 ) -> Result<(), BuildError> {
     let vectors = || documents.iter().map(|d| &d.vector);
@@ -131,5 +132,11 @@ fn write(
         ..ShardMeta::default()
     };
     vectors().for_each(|v| meta.weights.add(v.weights()));
+    if let Some(forward) = segment.forward() {
+        meta.weights.before = ErrorBefore::of(forward.meta());
+        if number > first {
+            meta.weights.before.squares = 0.0;
+        }
+    }
     spool::write(&shard_path(build, number), documents, &meta, false)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use quarry_index::forward::ErrorBefore;
 use serde::{Deserialize, Serialize};
 
 /// More distinct weights than levels of two bytes cannot be multiples of one step.
@@ -19,6 +20,12 @@ pub(crate) struct WeightStats {
     pub(crate) largest: f32,
     /// Whether all are whole numbers.
     pub(crate) whole: bool,
+    /// How many are not.
+    #[serde(default)]
+    pub(crate) fractions: u64,
+    /// What these weights are off by already, where they were read from an index.
+    #[serde(default)]
+    pub(crate) before: ErrorBefore,
     /// Bits of the distinct weights; dropped when there are too many.
     distinct: HashSet<u32>,
     many: bool,
@@ -33,6 +40,8 @@ impl Default for WeightStats {
         Self {
             largest: 0.0,
             whole: true,
+            fractions: 0,
+            before: ErrorBefore::default(),
             distinct: HashSet::new(),
             many: false,
             histogram: Histogram::default(),
@@ -45,7 +54,9 @@ impl WeightStats {
     pub(crate) fn add(&mut self, weights: &[f32]) {
         for weight in weights {
             self.largest = self.largest.max(*weight);
-            self.whole &= weight.fract() == 0.0;
+            let whole = weight.fract() == 0.0;
+            self.whole &= whole;
+            self.fractions += u64::from(!whole);
             self.histogram.add(*weight);
             if self.many {
                 continue;
@@ -64,6 +75,8 @@ impl WeightStats {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.largest = self.largest.max(other.largest);
         self.whole &= other.whole;
+        self.fractions += other.fractions;
+        self.before.merge(&other.before);
         self.histogram.merge(&other.histogram);
         self.many |= other.many;
         self.distinct.extend(&other.distinct);

@@ -67,6 +67,24 @@ pub(crate) fn begin(build: &Path, job: &Job) -> Result<(), BuildError> {
     Ok(build.parent().map_or(Ok(()), sync_folder)?)
 }
 
+/// Refuses a folder of ours that holds names of others as well: what is left of it when it is cleared
+/// would be foreign.
+pub(crate) fn expect_only_ours(build: &Path) -> Result<(), BuildError> {
+    if !build.is_dir() {
+        return Ok(());
+    }
+    let other = |name: &String| name != TEXT && !is_ours(name);
+    match names_in(build)?.into_iter().find(other) {
+        Some(name) => Err(foreign(build, name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether work left something that is worth going on with.
+pub(crate) fn has_shards(build: &Path) -> bool {
+    names_in(build).is_ok_and(|names| names.iter().any(|n| is_numbered(n, "shard-", ".qry")))
+}
+
 /// Removes what is ours; refuses a folder that is not.
 pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
     if let Found::Foreign(name) = look(build)? {

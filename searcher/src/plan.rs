@@ -132,6 +132,12 @@ fn unfiltered(
     shape: &Shape,
     factors: &Factors,
 ) -> Planned {
+    let own = params.postings.or(params.candidates).or(params.query_cut).is_some()
+        || params.heap_factor.is_some();
+    if params.overlap >= 1.0 && !own && params.method != Method::Scan {
+        // All of the k best: by proof, whatever lists were named.
+        return Planned { plan: Plan::Exact, micros: None };
+    }
     let (method, measured) = match params.method {
         Method::Auto => auto(facts, params, shape, factors),
         method => {
@@ -149,8 +155,7 @@ fn unfiltered(
         None => Setting::default(),
     };
     // What a search of these knobs took says nothing of others.
-    let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
-    let micros = measured.map(|m| m.1.micros).filter(|_| !own && params.heap_factor.is_none());
+    let micros = measured.map(|m| m.1.micros).filter(|_| !own);
     Planned { plan: with(method, params, knobs, facts.rows), micros }
 }
 
@@ -402,6 +407,9 @@ mod tests {
         assert_eq!(planned(&facts, &asked(Method::Auto, 0.995, 10), None), Plan::Exact);
         assert_eq!(planned(&facts, &asked(Method::Auto, 1.0, 10), None), Plan::Exact);
         assert_eq!(planned(&facts, &asked(Method::Scan, 0.9, 10), None), Plan::Scan);
+        for method in [Method::Impact, Method::Seismic, Method::Clusters] {
+            assert_eq!(planned(&facts, &asked(method, 1.0, 10), None), Plan::Exact);
+        }
         let seismic = planned(&facts, &asked(Method::Seismic, 0.9, 10), None);
         let want = seismic::Setting { query_cut: 8, heap_factor: 0.8, kept: 0.6 };
         assert_eq!(seismic, Plan::Seismic(want));

@@ -50,6 +50,9 @@ pub struct RerankParams {
     pub deadline: Option<Instant>,
 }
 
+/// The largest weight of the first stage's score: beyond it nothing else counts, and sums overflow.
+const MOST_WEIGHT: f32 = 1e6;
+
 impl RerankParams {
     /// No pruning and MaxSim alone, for k results.
     #[must_use]
@@ -70,6 +73,10 @@ impl RerankParams {
             Err(SearchError::Param { name, found: found.to_string(), expected })
         };
         self.alpha.map_or(Ok(()), |alpha| least("alpha", alpha))?;
+        if self.weight > MOST_WEIGHT {
+            let (name, found) = ("weight", self.weight.to_string());
+            return Err(SearchError::Param { name, found, expected: "at most 1,000,000" });
+        }
         least("weight", self.weight)
     }
 }

@@ -18,6 +18,7 @@ use crate::commands::unfinished::{Record, Unfinished};
 use crate::exit::Usage;
 use crate::model;
 use crate::output::{count, line, note};
+use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::queries::QueryArgs;
 
@@ -73,6 +74,7 @@ impl Args {
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     OutputFile::check(&args.out, args.overwrite)?;
     let input = place(&args.input)?;
+    expect_apart(&args.out, &[Some(&input)])?;
     let model = model::open(args.model.as_deref())?;
     let tokens = model.vocabulary().tokens();
     let mut hash = Xxh3::new();

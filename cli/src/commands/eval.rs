@@ -20,6 +20,7 @@ use crate::commands::{sets, stages};
 use crate::exit::Usage;
 use crate::given::{self, Judge};
 use crate::output::{line, note, table};
+use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
@@ -308,6 +309,8 @@ fn begin(args: &Args) -> anyhow::Result<Option<RunTarget>> {
             format!("--run and --compare are both {}: one is written, one is read", path.display());
         return Err(Usage(text).into());
     }
+    let inputs = [&args.collection, &args.queries, &args.qrels, &args.ignore_pairs];
+    expect_apart(path, &inputs.map(Option::as_deref))?;
     let target = RunTarget::begin(Some(path), args.run_format, args.overwrite);
     target.map(Some).context(
         "with an index, --run is where its run is written; without one, a run is evaluated",

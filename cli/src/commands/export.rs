@@ -21,6 +21,7 @@ use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
 use crate::output::{bytes, count, line, note};
+use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::{model, queries};
@@ -139,6 +140,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let tokens: Vec<String> = (0..lexicon.len()).map(|t| lexicon.token(TermId(t))).collect();
     let named = matches!(args.format, FormatArg::Csr | FormatArg::Seismic);
     let names = ["ids.txt", "vocab.txt"].map(|end| beside_path(&args.out, end));
+    for out in names.iter().filter(|_| named).chain([&args.out]) {
+        expect_apart(out, &[args.queries.as_deref(), args.vocab.as_deref()])?;
+    }
     if named {
         names.iter().try_for_each(|path| OutputFile::check(path, args.overwrite))?;
     }
@@ -205,8 +209,11 @@ fn report(
         ))?;
         for list in &ciff.distorted_lists {
             note(format!(
-                "note: {} of {} impacts of `{}` are off by more than half their weight; --bits 24 keeps more",
-                list.distorted, list.postings, list.token
+                "note: {} of {} impacts of `{}` are off by more than half their weight; {}",
+                list.distorted,
+                list.postings,
+                list.token,
+                if args.bits < 24 { "--bits 24 keeps more" } else { "--format csr keeps floats" }
             ));
         }
     }
@@ -233,22 +240,15 @@ fn questions(
 }
 
 fn ciff_export<'a>(args: &Args, index: &Index, tokens: &'a [String]) -> CiffExport<'a> {
-    let forms: Vec<_> = index
-        .segments()
-        .iter()
-        .filter_map(Segment::forward)
-        .map(|forward| forward.meta().quantization)
-        .collect();
     // Levels of one step are impacts as they are, where the bits have room for all of them.
-    let step = forms.first().map(|form| form.scale).filter(|step| {
-        let room = 1u64 << args.bits.min(32);
-        forms.iter().all(|f| f.scale.total_cmp(step).is_eq() && u64::from(f.max_level()) < room)
-            && index.segments().iter().filter_map(Segment::forward).all(|f| f.scaled().is_empty())
-    });
+    let mut steps = index.segments().iter().filter_map(Segment::forward);
+    let step = steps.next().map(|first| first.meta().quantization.scale);
+    let step = step.filter(|step| steps.all(|f| f.meta().quantization.scale == *step));
     CiffExport {
         tokens,
         bits: args.bits,
-        scale: args.scale.or_else(|| step.map(|step| 1.0 / step)),
+        scale: args.scale,
+        step,
         memory: args.memory,
         description: concat!("quarry ", env!("CARGO_PKG_VERSION")),
     }

@@ -16,6 +16,7 @@ use quarry_vectors::{Field, PooledBy, Query};
 use crate::applies::Given;
 use crate::exit::Usage;
 use crate::output::line;
+use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
@@ -104,6 +105,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// A run of a file of queries.
 fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
     // What cannot be written is found before it is searched for.
+    if let Some(run) = &args.run {
+        expect_apart(run, &[Some(path), args.search.vocab.as_deref()])?;
+    }
     let target = RunTarget::begin(args.run.as_deref(), args.run_format, args.overwrite)?;
     let queries = args.query_args.read(&crate::collections::place(path)?, None)?;
     let opened = retrieve::open(&args.dir, &args.search)?.observing();

@@ -25,6 +25,7 @@ use crate::commands::tokens::StoreArgs;
 use crate::exit::Usage;
 use crate::model;
 use crate::output::{count, line, note};
+use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::watched::show_stage;
 
@@ -204,6 +205,8 @@ fn merge_files(args: &MergeArgs, files: &[PathBuf], out: &Path) -> anyhow::Resul
         let text = "--no-tune and --memory are for shards of an index; these are files of vectors";
         return Err(Usage(text.to_owned()).into());
     }
+    let inputs: Vec<Option<&Path>> = files.iter().map(|file| Some(file.as_path())).collect();
+    expect_apart(out, &inputs)?;
     let mut to = OutputFile::create(out, args.overwrite)?;
     let mut given: Vec<Option<&Path>> = Vec::new();
     let mut first: Option<(&Path, Record)> = None;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use quarry_indexer::upgrade;
 
 use crate::bytes::parse_bytes;
+use crate::exit::Refused;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
 use crate::watched::show_stage;
@@ -50,16 +51,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             ));
         }
     }
+    if report.outdated.is_empty() {
+        return Err(Refused(format!(
+            "{}: every part is of the version that this quarry writes: there is nothing to upgrade, and {} \
+             was not written",
+            args.dir.display(),
+            args.out.display()
+        ))
+        .into());
+    }
     if args.json {
         return crate::output::json(&report);
-    }
-    if report.outdated.is_empty() {
-        line(format!(
-            "{}: every part is of the version that this quarry writes; nothing to upgrade, and nothing \
-             was written",
-            args.dir.display()
-        ))?;
-        return Ok(());
     }
     line(format!(
         "{}: {} documents in {} segments, {} deleted rows left out; of earlier versions were: {}",

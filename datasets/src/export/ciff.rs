@@ -32,9 +32,11 @@ pub struct CiffExport<'a> {
     pub tokens: &'a [String],
     /// Bits of an impact, 2 to 24: the largest is 2^bits - 1.
     pub bits: u32,
-    /// Impacts a unit of weight; `None` takes what makes the largest weight the largest impact. The
-    /// weights of an index are whole multiples of one step: its inverse loses nothing.
+    /// Impacts a unit of weight. `None` takes one with which nothing is lost, where there is one: that of
+    /// `step`, or 1 for whole weights; else what makes the largest weight the largest impact.
     pub scale: Option<f64>,
+    /// The step that weights may be whole multiples of, as an index stores them.
+    pub step: Option<f64>,
     /// Bytes that postings may take at a time; a longer list is held alone.
     pub memory: u64,
     /// Stands in the header, before what it says of the scale.
@@ -88,9 +90,11 @@ pub fn write_ciff<E: From<DatasetError>>(
     if !BITS.contains(&export.bits) {
         return Err(cannot(format!("impacts of {} bits; 2 to 24 are possible", export.bits)).into());
     }
-    let (df, heaviest) = frequencies(export.tokens.len(), pass)?;
+    let Counted { df, heaviest, kept_by } = count(export, pass)?;
     let order = order(export.tokens, &df)?;
-    let quantizer = Quantizer::new(export, heaviest.weight)?;
+    let quantizer = Quantizer::new(export, kept_by, heaviest.weight)?;
+    let finest = Quantizer::spread(*BITS.end(), heaviest.weight);
+    let mut distorted_at_best = 0u64;
     let mut report = CiffReport {
         documents: 0,
         postings: df.iter().map(|n| u64::from(*n)).sum(),
@@ -114,6 +118,8 @@ pub fn write_ciff<E: From<DatasetError>>(
             total += u64::from(impact);
             let error = (f64::from(weight) - f64::from(impact) / quantizer.scale).abs();
             report.max_error = report.max_error.max(error);
+            let error_at_best = (f64::from(weight) - finest.nearest(weight)).abs();
+            distorted_at_best += u64::from(error_at_best > 0.5 * f64::from(weight));
             if error > 0.5 * f64::from(weight)
                 && let Some(count) = distorted.get_mut(term as usize)
             {
@@ -124,7 +130,8 @@ pub fn write_ciff<E: From<DatasetError>>(
     })?;
     report.distorted = distorted.iter().map(|n| u64::from(*n)).sum();
     if report.distorted.saturating_mul(ONE_IN) > report.postings {
-        return Err(too_coarse(export, &report, &heaviest).into());
+        let more_bits = distorted_at_best.saturating_mul(ONE_IN) <= report.postings;
+        return Err(too_coarse(export, (&report, more_bits), &heaviest).into());
     }
     let mut worst: Vec<u32> =
         order.iter().copied().filter(|t| distorted[*t as usize] > 0).collect();
@@ -170,13 +177,17 @@ struct Heaviest {
 }
 
 /// The refusal of impacts that say too little of the weights.
-fn too_coarse(export: &CiffExport<'_>, report: &CiffReport, heaviest: &Heaviest) -> DatasetError {
+fn too_coarse(
+    export: &CiffExport<'_>,
+    (report, more_bits): (&CiffReport, bool),
+    heaviest: &Heaviest,
+) -> DatasetError {
     let advice = if export.scale.is_some() {
         "give a larger --scale, or none"
-    } else if export.bits < *BITS.end() {
-        "give --bits 24, or index the collection without that document"
+    } else if export.bits < *BITS.end() && more_bits {
+        "give --bits 24"
     } else {
-        "index the collection without that document, or export as csr, which keeps floats"
+        "export as csr (--format csr), which keeps floats"
     };
     cannot(format!(
         "impacts of {} bits cannot hold these weights: {} of {} postings would be off by more than half \
@@ -190,12 +201,20 @@ fn too_coarse(export: &CiffExport<'_>, report: &CiffReport, heaviest: &Heaviest)
     ))
 }
 
-/// Postings of each term, and the largest weight.
-fn frequencies<E: From<DatasetError>>(
-    terms: usize,
-    pass: Pass<'_, E>,
-) -> Result<(Vec<u32>, Heaviest), E> {
-    let (mut df, mut heaviest) = (vec![0u32; terms], Heaviest::default());
+/// What the first pass finds.
+struct Counted {
+    /// Postings of each term.
+    df: Vec<u32>,
+    heaviest: Heaviest,
+    /// A scale with which every weight is a whole impact of the bits there are, to the bit.
+    kept_by: Option<f64>,
+}
+
+fn count<E: From<DatasetError>>(export: &CiffExport<'_>, pass: Pass<'_, E>) -> Result<Counted, E> {
+    let most = f64::from((1u32 << export.bits) - 1);
+    let mut scales: Vec<f64> =
+        export.step.map(|step| 1.0 / step).into_iter().chain([1.0]).collect();
+    let (mut df, mut heaviest) = (vec![0u32; export.tokens.len()], Heaviest::default());
     pass(&mut |id, vector| {
         for (term, weight) in vector.iter() {
             let Some(df) = df.get_mut(term as usize) else {
@@ -205,10 +224,16 @@ fn frequencies<E: From<DatasetError>>(
             if weight > heaviest.weight {
                 heaviest = Heaviest { weight, document: id.to_owned() };
             }
+            scales.retain(|scale| {
+                let impact = (f64::from(weight) * scale).round();
+                #[expect(clippy::cast_possible_truncation, reason = "compared with a weight")]
+                let again = (impact / scale) as f32;
+                (1.0..=most).contains(&impact) && again.to_bits() == weight.to_bits()
+            });
         }
         Ok(())
     })?;
-    Ok((df, heaviest))
+    Ok(Counted { df, heaviest, kept_by: scales.first().copied() })
 }
 
 /// The terms that have postings, by bytes of their tokens.
@@ -313,13 +338,25 @@ struct Quantizer {
 }
 
 impl Quantizer {
-    fn new(export: &CiffExport<'_>, largest: f32) -> Result<Self, DatasetError> {
-        let most = (1u32 << export.bits) - 1;
-        let scale = match export.scale {
-            Some(scale) => scale,
-            None if largest > 0.0 => f64::from(most) / f64::from(largest),
-            None => 1.0,
-        };
+    /// That which makes the largest weight the largest impact.
+    fn spread(bits: u32, largest: f32) -> Self {
+        let most = (1u32 << bits) - 1;
+        let scale = if largest > 0.0 { f64::from(most) / f64::from(largest) } else { 1.0 };
+        Self { scale, most }
+    }
+
+    /// What the impact of a weight stands for.
+    fn nearest(&self, weight: f32) -> f64 {
+        (f64::from(weight) * self.scale).round().max(1.0) / self.scale
+    }
+
+    fn new(
+        export: &CiffExport<'_>,
+        kept_by: Option<f64>,
+        largest: f32,
+    ) -> Result<Self, DatasetError> {
+        let Self { scale, most } = Self::spread(export.bits, largest);
+        let scale = export.scale.or(kept_by).unwrap_or(scale);
         if !(scale.is_finite() && scale > 0.0) {
             return Err(cannot(format!("a scale of {scale}")));
         }

@@ -92,7 +92,29 @@ const TABLES: [&str; 4] =
 
 /// Whether a folder without a manifest could be a published model.
 pub(crate) fn is_candidate(folder: &Path) -> bool {
-    ["config.json", "modules.json"].iter().any(|file| folder.join(file).is_file())
+    let there = |file: &&str| std::fs::symlink_metadata(folder.join(file)).is_ok();
+    ["config.json", "modules.json"].iter().any(there)
+}
+
+/// Folders below a model's that hold files of it.
+const DEPTH: usize = 2;
+
+/// Refuses files that are there and cannot be read: links into a cache that was cleared, or what is no
+/// file. Taken for absent, they would make another model of it.
+fn refuse_unreadable(folder: &Path, depth: usize) -> Result<(), EncoderError> {
+    let failed = |path: &Path, source| EncoderError::Read { path: path.to_owned(), source };
+    for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e))? {
+        let path = entry.map_err(|e| failed(folder, e))?.path();
+        let known = path.extension().is_some_and(|end| {
+            ["json", "onnx", "safetensors", "txt"].iter().any(|known| end == *known)
+        });
+        if known {
+            crate::files::open(&path).map_err(|e| failed(&path, e))?;
+        } else if depth < DEPTH && path.is_dir() && !path.is_symlink() {
+            refuse_unreadable(&path, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// The manifest of the model in `folder`; `family` takes the place of what would be recognised.
@@ -100,6 +122,7 @@ pub(crate) fn recognise(
     folder: &Path,
     family: Option<Family>,
 ) -> Result<ModelManifest, EncoderError> {
+    refuse_unreadable(folder, 0)?;
     let root = Folder::new(folder, "");
     let name = name_of(folder);
     match family {

@@ -68,6 +68,37 @@ pub struct ForwardMeta {
     pub max_relative_error: f64,
 }
 
+/// What weights that are written again are off by already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErrorBefore {
+    /// As [`ForwardMeta::max_error`].
+    pub largest: f64,
+    /// As [`ForwardMeta::max_relative_error`].
+    pub relative: f64,
+    /// Sum of the squares of all errors, in original units squared.
+    pub squares: f64,
+}
+
+impl ErrorBefore {
+    /// What a forward index says of itself.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sum of errors")]
+    pub fn of(meta: &ForwardMeta) -> Self {
+        Self {
+            largest: meta.max_error,
+            relative: meta.max_relative_error,
+            squares: meta.mean_square_error * meta.components as f64,
+        }
+    }
+
+    /// Of both together.
+    pub fn merge(&mut self, other: &Self) {
+        self.largest = self.largest.max(other.largest);
+        self.relative = self.relative.max(other.relative);
+        self.squares += other.squares;
+    }
+}
+
 /// The forward index of an open segment.
 #[derive(Debug, Clone)]
 pub struct ForwardIndex {

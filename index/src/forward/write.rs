@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::ErrorBefore;
 use super::levels::{Level, LevelWidth, Quantization, TermWidth};
 use super::scaled::{ScaledTerm, ScaledTerms};
 use super::{COUNT_BITS, ForwardMeta, KIND, SLACK, UNIT, VERSION};
@@ -27,6 +28,7 @@ pub struct ForwardWriter {
     table: Vec<u64>,
     record: Vec<u8>,
     square_error: f64,
+    before: ErrorBefore,
     precision: Precision,
     scaled: HashMap<ScaledTerm, u32>,
     scaled_terms: Vec<ScaledTerm>,
@@ -64,6 +66,7 @@ impl ForwardWriter {
             table: Vec::new(),
             record: Vec::new(),
             square_error: 0.0,
+            before: ErrorBefore::default(),
             precision: Precision::default(),
             scaled: HashMap::new(),
             scaled_terms: Vec::new(),
@@ -79,6 +82,12 @@ impl ForwardWriter {
         self.meta.terms = width(u64::from(self.meta.dimension) + u64::from(precision.scaled_terms));
         self.meta.tolerance = precision.tolerance;
         Self { precision, ..self }
+    }
+
+    /// Counts what the weights were off by before, of an index that they are read from.
+    #[must_use]
+    pub fn after(self, before: ErrorBefore) -> Self {
+        Self { before, ..self }
     }
 
     /// For a temporary file; see [`PartWriter::passing`].
@@ -220,6 +229,10 @@ impl ForwardWriter {
             self.meta.scaled = u32::try_from(scaled.len()).unwrap_or(u32::MAX);
             self.meta.dimension += self.meta.scaled;
         }
+        let before = self.before;
+        self.meta.max_error += before.largest;
+        self.meta.max_relative_error += before.relative;
+        self.square_error += before.squares;
         if self.meta.components > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a mean of errors")]
             let n = self.meta.components as f64;
