@@ -66,6 +66,41 @@ fn every_page_is_run_and_listed() {
     }
 }
 
+/// Links of the documentation lead to files that exist.
+#[test]
+fn links_lead_somewhere() {
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+            .map(|name| root().join(name))
+            .into();
+    pages_below(&root().join("docs"), &mut pages);
+    let mut links = 0;
+    for page in pages {
+        let content = fs::read_to_string(&page).unwrap();
+        for link in content.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.starts_with("http") {
+                continue;
+            }
+            let to = page.parent().unwrap().join(file);
+            assert!(to.exists(), "{}: {link} leads nowhere", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 50, "only {links} links were found");
+}
+
+fn pages_below(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for name in names(folder) {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            pages_below(&path, pages);
+        } else if name.ends_with(".md") {
+            pages.push(path);
+        }
+    }
+}
+
 #[test]
 fn output_is_compared_as_the_guide_says() {
     for (wanted, printed) in [
