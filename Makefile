@@ -12,7 +12,7 @@ QUARRY_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quarry/tools
 export QUARRY_TOOLS
 export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
 
-.PHONY: help build binary demo test test-checked test-gpu tools check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+.PHONY: help build binary demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,12 @@ test-gpu: ## Tests that need a GPU; they say when they are skipped
 
 tools: ## Install the tools that `make check` needs, at the versions of tools/versions
 	@CARGO="$(CARGO)" tools/install.sh
+
+# Building mdbook takes minutes, so `make tools`, which continuous integration runs, leaves it out.
+docs: ## The guide, figures and decisions as a book in target/book
+	@CARGO="$(CARGO)" tools/install.sh docs
+	mdbook build docs
+	@echo "target/book/index.html"
 
 check: runtime ## Format, lints, documentation, dependencies, old and other platforms
 	@tools/install.sh --check

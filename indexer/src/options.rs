@@ -17,7 +17,7 @@ use crate::BuildError;
 pub const LEAST_MEMORY: u64 = 128 << 20;
 
 /// Rows beyond which clusters pay beside impact-ordered lists. Both took the same time at .4 million
-/// documents, clusters .8 of it at 1.6 million (docs/REPRODUCE.md, 7); below a million that is not
+/// documents, clusters .8 of it at 1.6 million (docs/figures/search.md); below a million that is not
 /// worth a second kind of lists.
 pub const MANY_ROWS: u64 = 1_000_000;
 
@@ -187,7 +187,7 @@ impl BuildOptions {
 /// The defaults of Seismic's lists.
 ///
 /// Chosen on wiki396k, queries 1,001 to 6,980, for overlap@10 of at least .97 with both query sets
-/// at the searcher's defaults (docs/REPRODUCE.md).
+/// at the searcher's defaults (docs/figures/search.md).
 #[must_use]
 pub fn default_seismic() -> SeismicParams {
     SeismicParams {

@@ -64,7 +64,7 @@ struct Recipe {
 }
 
 /// Questions' own words, and shorter and longer expansions. Chosen so that their overlaps come
-/// close to those of real questions (docs/REPRODUCE.md).
+/// close to those of real questions (docs/figures/overlap.md).
 const RECIPES: [Recipe; 6] = [
     Recipe { terms: (4, 16), among: 48, weights: Weights::Rarity },
     Recipe { terms: (32, 64), among: 160, weights: Weights::Rarity },
