@@ -42,11 +42,13 @@ test-gpu: ## Tests that need a GPU; they say when they are skipped
 tools: ## Install the tools that `make check` needs, at the versions of tools/versions
 	@CARGO="$(CARGO)" tools/install.sh
 
-check: runtime ## Format, lints, documentation, dependencies, old and other platforms
+check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, old and other platforms
 	@tools/install.sh --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings -D clippy::incompatible_msrv
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --quiet
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	CARGO="$(CARGO)" tools/fuzz.sh
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check bans licenses sources
 	@CARGO="$(CARGO)" tools/advisories.sh
@@ -58,7 +60,7 @@ audit: ## Known vulnerabilities of dependencies; needs network
 
 fuzz: ## Every fuzz target, RUNS=N inputs each
 	@tools/install.sh --check
-	tools/fuzz.sh
+	CARGO="$(CARGO)" tools/fuzz.sh
 
 miri: ## Miri over vectors and index parsing, where it is installed
 	tools/miri.sh
