@@ -48,11 +48,13 @@ docs: ## The guide, figures and decisions as a book in target/book
 	mdbook build docs
 	@echo "target/book/index.html"
 
-check: runtime ## Format, lints, documentation, dependencies, old and other platforms
+check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, old and other platforms
 	@tools/install.sh --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings -D clippy::incompatible_msrv
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --quiet
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	CARGO="$(CARGO)" tools/fuzz.sh
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check bans licenses sources
 	@CARGO="$(CARGO)" tools/advisories.sh
@@ -64,7 +66,7 @@ audit: ## Known vulnerabilities of dependencies; needs network
 
 fuzz: ## Every fuzz target, RUNS=N inputs each
 	@tools/install.sh --check
-	tools/fuzz.sh
+	CARGO="$(CARGO)" tools/fuzz.sh
 
 miri: ## Miri over vectors and index parsing, where it is installed
 	tools/miri.sh

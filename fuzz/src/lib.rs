@@ -18,6 +18,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What every target begins with. libFuzzer's hook ends the process at a panic, before it can become an
+/// error; one that does become an error ([`quarry_index::guarded`]) is no finding.
+pub fn begin() {
+    let ends = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !quarry_index::is_guarded() {
+            ends(panic);
+        }
+    }));
+}
+
 /// A folder in memory, where there is such a place.
 pub fn room() -> TempDir {
     let memory = Path::new("/dev/shm");
@@ -155,7 +166,8 @@ pub fn search_all(folder: &Path) {
     let k = NonZeroUsize::new(10).expect("ten");
     let searcher = Searcher::new(Arc::clone(&index));
     let terms = index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len);
-    let pairs = (0..terms.min(40)).map(|term| (term, 1.0 + f32::from(u8::try_from(term).unwrap_or(0)) / 7.0));
+    let pairs = (0..terms.min(40))
+        .map(|term| (term, 1.0 + f32::from(u8::try_from(term).unwrap_or(0)) / 7.0));
     let Ok(query) = SparseVector::from_pairs(pairs) else { return };
     let mut some: Vec<Hit> = Vec::new();
     for method in Method::ALL {

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
     let (room, path) = quarry_fuzz::file(bytes);
     let into = room.path().join("into");

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use quarry_datasets::{CollectionFormat, CollectionOptions, open_collection};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
     let formats = [
         None,
@@ -14,7 +14,16 @@ fuzz_target!(|data: &[u8]| {
         Some(CollectionFormat::BigAnnCsr),
         Some(CollectionFormat::Ciff),
     ];
-    let names = ["file", "file.jsonl", "file.tsv", "file.bin", "file.csr", "file.ciff", "file.jsonl.gz", "file.zst"];
+    let names = [
+        "file",
+        "file.jsonl",
+        "file.tsv",
+        "file.bin",
+        "file.csr",
+        "file.ciff",
+        "file.jsonl.gz",
+        "file.zst",
+    ];
     let name = names[usize::from(choice >> 4) % names.len()];
     let (_room, path) = quarry_fuzz::named(name, bytes);
     let format = formats[usize::from(choice & 15) % formats.len()];

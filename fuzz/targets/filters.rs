@@ -9,10 +9,12 @@ use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, Searcher};
 
 static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
-    Searcher::new(Arc::new(Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index")))
+    Searcher::new(Arc::new(
+        Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index"),
+    ))
 });
 
-fuzz_target!(|expression: &str| {
+fuzz_target!(init: quarry_fuzz::begin(), |expression: &str| {
     if let Ok(filter) = SEARCHER.filter(expression) {
         let k = NonZeroUsize::new(10).expect("ten");
         let _ = SEARCHER.bm25_filtered("rock", &Bm25Params::new(k), Some(&filter));

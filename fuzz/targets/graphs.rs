@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| quarry_encoders::graphs::read_any(data));
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| quarry_encoders::graphs::read_any(data));

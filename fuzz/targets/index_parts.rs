@@ -31,7 +31,7 @@ fn range(bytes: &[u8], section: usize) -> std::ops::Range<usize> {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((part, edits)) = data.split_first() else { return };
     let part = usize::from(*part) % FORGE.parts.len();
     let whole = &FORGE.parts[part].2;
@@ -44,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
         let place = usize::from(u16::from_le_bytes([edit[2], edit[3]]));
         let at = section.start + place % section.len();
         let value = [edit[4], edit[5], edit[6], edit[7]];
-        let words = [0, 1, u32::MAX, u32::MAX - 1, 1 << 31, 0x7fc0_0000, 0x7f80_0000, 0xff80_0000, 65_536];
+        let words =
+            [0, 1, u32::MAX, u32::MAX - 1, 1 << 31, 0x7fc0_0000, 0x7f80_0000, 0xff80_0000, 65_536];
         match edit[1] % 5 {
             0 => bytes[at] = value[0],
             1 => bytes[at] ^= 1 << (value[0] % 8),

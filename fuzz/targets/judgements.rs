@@ -6,7 +6,7 @@ use quarry_datasets::collections::read_collections;
 use quarry_datasets::measures::{EvaluateOptions, Measure, evaluate};
 use quarry_datasets::{Qrels, Run};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let (judgements, run) = quarry_fuzz::split(data);
     let (_room, path) = quarry_fuzz::file(judgements);
     let qrels = Qrels::read(&path);

@@ -8,7 +8,7 @@ use quarry_fuzz::{Forge, search_all, split, whole_index};
 
 static FORGE: LazyLock<Forge> = LazyLock::new(|| Forge::of(&whole_index()));
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let (manifest, current) = split(data);
     FORGE.commit(manifest);
     if !current.is_empty() {

@@ -14,14 +14,19 @@ static FOLDERS: LazyLock<Vec<Vec<(String, PathBuf)>>> = LazyLock::new(|| {
     let tests = quarry_fuzz::repository().join("encoders/tests");
     let families = tests.join("families");
     let golden: serde_json::Value =
-        serde_json::from_slice(&fs::read(families.join("golden.json")).expect("a file")).expect("JSON");
+        serde_json::from_slice(&fs::read(families.join("golden.json")).expect("a file"))
+            .expect("JSON");
     let mut folders: Vec<Vec<(String, PathBuf)>> = golden["cases"]
         .as_array()
         .expect("cases")
         .iter()
         .map(|case| {
             let files = case["files"].as_object().expect("files").iter();
-            files.map(|(name, part)| (name.clone(), families.join("parts").join(part.as_str().expect("a name")))).collect()
+            files
+                .map(|(name, part)| {
+                    (name.clone(), families.join("parts").join(part.as_str().expect("a name")))
+                })
+                .collect()
         })
         .collect();
     for name in ["colbert-bert", "pylate-bert", "pylate-roberta", "pylate-modernbert"] {
@@ -46,7 +51,7 @@ fn below(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) {
     files.sort();
 }
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some(([folder, file], bytes)) = data.split_first_chunk::<2>() else { return };
     let files = &FOLDERS[usize::from(*folder) % FOLDERS.len()];
     let spoilt = usize::from(*file) % (files.len() + 1);

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use quarry_datasets::{QueryFormat, QueryOptions, open_queries, read_vocabulary};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
     let formats = [
         QueryFormat::Auto,

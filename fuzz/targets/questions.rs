@@ -9,10 +9,12 @@ use quarry_index::{Index, Verify};
 use quarry_searcher::{Bm25Params, Searcher};
 
 static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
-    Searcher::new(Arc::new(Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index")))
+    Searcher::new(Arc::new(
+        Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index"),
+    ))
 });
 
-fuzz_target!(|question: &str| {
+fuzz_target!(init: quarry_fuzz::begin(), |question: &str| {
     let k = NonZeroUsize::new(10).expect("ten");
     let _ = SEARCHER.bm25(question, &Bm25Params::new(k));
     let lexicon = SEARCHER.index().lexicon().expect("a lexicon");

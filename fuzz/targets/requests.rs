@@ -14,7 +14,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     Engine::new(Arc::new(index), None)
 });
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     if let Ok(request) = SearchRequest::from_json(data)
         && let Ok(answer) = ENGINE.search(&request, Some(Instant::now() + Duration::from_secs(2)))
     {

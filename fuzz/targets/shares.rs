@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use quarry_indexer::{
-    BuildOptions, JoinOptions, LEAST_MEMORY, Levels, Lists, build_share, default_clusters, default_seismic, join,
+    BuildOptions, JoinOptions, LEAST_MEMORY, Levels, Lists, build_share, default_clusters,
+    default_seismic, join,
 };
 use quarry_vectors::{Document, InputVector};
 use serde_json::{Map, Value};
@@ -47,14 +48,16 @@ static SHARE: LazyLock<(TempDir, Vec<(PathBuf, Vec<u8>)>)> = LazyLock::new(|| {
         vocabulary: None,
         fields: std::collections::BTreeMap::new(),
     };
-    build_share(documents, None, (&options, "1/1".parse().expect("a share")), None, &|_| {}).expect("a share");
+    build_share(documents, None, (&options, "1/1".parse().expect("a share")), None, &|_| {})
+        .expect("a share");
     let files = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<_> = files.map(|path| (path.clone(), fs::read(path).expect("a file"))).collect();
+    let mut files: Vec<_> =
+        files.map(|path| (path.clone(), fs::read(path).expect("a file"))).collect();
     files.sort();
     (room, files)
 });
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((choice, edits)) = data.split_first() else { return };
     let (room, files) = &*SHARE;
     let (path, whole) = &files[usize::from(*choice) % files.len()];
@@ -70,9 +73,12 @@ fuzz_target!(|data: &[u8]| {
         let checksum = xxh3_64(&bytes[..end]);
         bytes[end..].copy_from_slice(&checksum.to_le_bytes());
         // The record has every shard's checksum.
-        for (record, content) in files.iter().filter(|file| file.0.ends_with("shard-of-build.json")) {
-            let before = format!("{:016x}", u64::from_le_bytes(whole[end..].try_into().expect("eight")));
-            let text = String::from_utf8_lossy(content).replace(&before, &format!("{checksum:016x}"));
+        for (record, content) in files.iter().filter(|file| file.0.ends_with("shard-of-build.json"))
+        {
+            let before =
+                format!("{:016x}", u64::from_le_bytes(whole[end..].try_into().expect("eight")));
+            let text =
+                String::from_utf8_lossy(content).replace(&before, &format!("{checksum:016x}"));
             fs::write(record, text).expect("a record");
         }
     }

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use quarry_datasets::TokenRows;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: quarry_fuzz::begin(), |data: &[u8]| {
     let Some((cut, bytes)) = data.split_first_chunk::<2>() else { return };
     let cut = usize::from(u16::from_le_bytes(*cut)).min(bytes.len());
     let (_rows_room, rows) = quarry_fuzz::named("rows.npy", &bytes[..cut]);

@@ -1,5 +1,5 @@
 //! What a reader must refuse, and with which error (FORMAT.md, "Reading"). Each case spoils a copy
-//! of the golden index in one way.
+//! of the golden index with every kind of part in one way.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,11 +10,13 @@
 
 mod golden_copy;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use golden_copy::{
-    copy, each_part, edit_manifest, file_of, golden, manifest_name, names, refusal, replace_part,
+    copy_of, copy_whole as copy, each_part, edit_manifest, file_in, golden, manifest_name,
+    names_in, refusal, replace_part, whole,
 };
 use proptest::prelude::*;
 use quarry_index::container::Part;
@@ -22,11 +24,26 @@ use quarry_index::{Index, IndexError, Verify};
 use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
-const PARTS: [&str; 7] =
-    ["lexicon", "documents", "forward", "seismic", "impact", "calibration", "text"];
-const OWN_PARTS: [&str; 6] =
-    ["lexicon", "documents", "forward", "seismic", "impact", "calibration"];
+/// All of [`quarry_index::KINDS`]; tantivy's last.
+const PARTS: [&str; 11] = [
+    "lexicon",
+    "documents",
+    "deleted",
+    "forward",
+    "seismic",
+    "impact",
+    "clusters",
+    "calibration",
+    "tokens",
+    "provenance",
+    "text",
+];
+const OWN_PARTS: &[&str] = PARTS.split_at(PARTS.len() - 1).0;
 const ASSETS: [&str; 2] = ["tokenizer", "query-table"];
+
+fn file_of(kind: &str) -> String {
+    file_in(&whole(), kind)
+}
 
 /// The variant's name: what the tests compare.
 fn kind_of(error: &IndexError) -> &'static str {
@@ -81,14 +98,26 @@ fn allowed_at(bytes: &[u8], at: usize) -> &'static [&'static str] {
     }
 }
 
+/// Where a part of this length is spoilt: the first and the last 512 bytes, and every eleventh between.
+fn places(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).filter(move |at| *at < 512 || at + 512 > length || at % 11 == 0)
+}
+
+#[test]
+fn every_kind_is_spoilt() {
+    let all = quarry_index::KINDS.iter().map(|kind| kind.0).collect::<BTreeSet<_>>();
+    assert_eq!(BTreeSet::from(PARTS), all);
+    let kinds = golden_copy::kinds(&whole());
+    assert!(PARTS.iter().chain(&ASSETS).all(|kind| kinds.contains(*kind)), "{kinds:?}");
+}
+
 #[test]
 fn a_flipped_bit_anywhere_in_a_part() {
     for kind in PARTS {
         let folder = copy();
         let path = folder.path().join(file_of(kind));
         let bytes = fs::read(&path).unwrap();
-        let envelope = |at: usize| at < 64 || at + 512 > bytes.len();
-        for at in (0..bytes.len()).filter(|at| kind != "text" || envelope(*at) || at % 7 == 0) {
+        for at in places(bytes.len()) {
             let mut spoilt = bytes.clone();
             spoilt[at] ^= 1 << (at % 8);
             fs::write(&path, &spoilt).unwrap();
@@ -126,7 +155,7 @@ fn a_flipped_bit_anywhere_in_json() {
 
 #[test]
 fn cut_and_grown_files() {
-    for name in names() {
+    for name in names_in(&whole()) {
         let folder = copy();
         let path = folder.path().join(&name);
         let bytes = fs::read(&path).unwrap();
@@ -150,7 +179,7 @@ fn a_cut_part_is_refused_without_a_manifest() {
     for length in 0..bytes.len() {
         fs::write(&path, &bytes[..length]).unwrap();
         for verify in [Verify::Full, Verify::Envelope] {
-            let error = Part::open(&path, "forward", 1..2, verify).unwrap_err();
+            let error = Part::open(&path, "forward", 1..3, verify).unwrap_err();
             assert_eq!(kind_of(&error), "Foreign", "cut to {length}: {error}");
         }
     }
@@ -198,7 +227,7 @@ fn a_part_of_the_same_kind_from_another_build() {
 
 #[test]
 fn foreign_bytes() {
-    for name in names() {
+    for name in names_in(&whole()) {
         let folder = copy();
         let path = folder.path().join(&name);
         let length = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
@@ -232,8 +261,9 @@ fn other_versions() {
     fn read(name: &str) -> std::ops::RangeInclusive<u32> {
         match name {
             "seismic" => 2..=2,
-            "text" | "forward" | "lexicon" | "calibration" => 1..=2,
-            _ => 1..=1,
+            "index format" | "container" => 1..=1,
+            "lexicon" => 1..=2,
+            kind => 1..=quarry_index::KINDS.iter().find(|known| known.0 == kind).unwrap().1,
         }
     }
     for number in [0u32, 1, 2, 7_000_000, u32::MAX - 1] {
@@ -287,7 +317,7 @@ fn unknown_kinds_of_parts() {
         match refusal(folder.path()).unwrap() {
             IndexError::UnknownPart { kind, version, path } => {
                 assert_eq!((kind.as_str(), version), ("deletions", 3));
-                assert!(path.ends_with("manifest-3.json"));
+                assert!(path.ends_with(manifest_name(folder.path())));
             }
             error => panic!("{error:?}"),
         }
@@ -307,7 +337,7 @@ fn unknown_keys_of_the_manifest_are_skipped() {
 
 #[test]
 fn missing_files() {
-    for name in names().into_iter().filter(|n| n != "CURRENT") {
+    for name in names_in(&whole()).into_iter().filter(|n| n != "CURRENT") {
         let folder = copy();
         fs::remove_file(folder.path().join(&name)).unwrap();
         match refusal(folder.path()).unwrap() {
@@ -343,7 +373,7 @@ fn current_of_something_else() {
         assert_refused(folder.path(), &["Foreign"], content);
     }
     let folder = copy();
-    fs::write(folder.path().join("manifest-3.json"), "{}").unwrap();
+    fs::write(folder.path().join(manifest_name(folder.path())), "{}").unwrap();
     edit_manifest(folder.path(), |manifest| *manifest = json!({"format": 1}));
     assert_refused(folder.path(), &["Foreign"], "a manifest without magic");
     edit_manifest(folder.path(), |manifest| {
@@ -364,14 +394,14 @@ fn names_that_leave_the_folder() {
     let folder = copy();
     let path = folder.path().join("CURRENT");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("manifest-3", "../manifest-3")).unwrap();
+    fs::write(&path, text.replace("manifest-", "../manifest-")).unwrap();
     assert_refused(folder.path(), &["Foreign"], "CURRENT that names a path");
 }
 
 #[test]
 fn parts_that_do_not_fit_together() {
     let cases: [(&str, fn(&mut Value)); 4] = [
-        ("rows", |m| m["segments"][0]["rows"] = json!(11)),
+        ("rows", |m| m["segments"][0]["rows"] = json!(16)),
         ("no document table", |m| {
             let parts = m["segments"][0]["parts"].as_array_mut().unwrap();
             parts.retain(|p| p["kind"] != "documents");
@@ -421,6 +451,29 @@ fn walk(index: &Index) {
             }
         }
         let _ = segment.calibration().map(|c| c.curves.len());
+        let _ = segment.deleted().map(|rows| rows.iter().map(u64::from).sum::<u64>());
+        if let Some(origins) = segment.provenance() {
+            for row in (0..).take(documents.len()) {
+                let components = segment.forward().map_or(0, |f| f.record(DocId(row)).len());
+                let _ = origins.origins(DocId(row), components);
+            }
+        }
+        if let Some(tokens) = segment.tokens() {
+            for row in (0..).take(tokens.documents()) {
+                let _ = (tokens.rows(DocId(row)), tokens.document(DocId(row)));
+            }
+            let _ = (tokens.int8(), tokens.fp16(), tokens.residual(), tokens.signs());
+        }
+        if let Some(clusters) = segment.clusters() {
+            let runs = clusters.runs().unwrap();
+            for cluster in 0..clusters.meta().clusters.min(1000) + 1 {
+                let _ = runs.rows(cluster);
+            }
+            let view = clusters.summaries().view().unwrap();
+            for term in (0..clusters.summaries().meta().lists.min(1000) + 1).map(TermId) {
+                let _ = quarry_index::impact::decode(view.meta(), view.postings(term)).len();
+            }
+        }
         if let Some(lists) = segment.seismic() {
             let view = lists.view().unwrap();
             lists.sizes().unwrap();
@@ -437,20 +490,23 @@ fn walk(index: &Index) {
 
 #[test]
 fn unverified_damage_does_not_panic() {
-    for kind in OWN_PARTS {
-        let folder = copy();
-        let path = folder.path().join(file_of(kind));
+    // Also of the versions before.
+    let old = |kind: &str| golden_copy::kinds(&golden()).contains(kind).then(golden);
+    for (kind, from) in OWN_PARTS
+        .iter()
+        .flat_map(|kind| old(kind).into_iter().chain([whole()]).map(move |from| (*kind, from)))
+    {
+        let folder = copy_of(&from);
+        let path = folder.path().join(file_in(&from, kind));
         let bytes = fs::read(&path).unwrap();
         let mut opened = 0;
-        for at in 0..bytes.len() {
-            for bit in [0, 7] {
-                let mut spoilt = bytes.clone();
-                spoilt[at] ^= 1 << bit;
-                fs::write(&path, &spoilt).unwrap();
-                if let Ok(index) = Index::open(folder.path(), Verify::Envelope) {
-                    walk(&index);
-                    opened += 1;
-                }
+        for at in places(bytes.len()) {
+            let mut spoilt = bytes.clone();
+            spoilt[at] ^= if at % 2 == 0 { 1 } else { 1 << 7 };
+            fs::write(&path, &spoilt).unwrap();
+            if let Ok(index) = Index::open(folder.path(), Verify::Envelope) {
+                walk(&index);
+                opened += 1;
             }
         }
         assert!(opened > 0, "{kind}: damaged data is not seen by the envelope alone");
@@ -463,15 +519,18 @@ proptest! {
     /// Whoever computes a checksum over nonsense gets an error or nonsense, but no panic.
     #[test]
     fn nonsense_under_a_valid_checksum_does_not_panic(
-        kind in prop::sample::select(&OWN_PARTS[..]),
+        (kind, old) in (prop::sample::select(OWN_PARTS), any::<bool>()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         words in prop::collection::vec(
             (any::<prop::sample::Index>(), prop::sample::select(&[0u32, 1, 12, 13, 255, u32::MAX][..])),
             0..4,
         ),
     ) {
-        let folder = copy();
-        let mut bytes = fs::read(golden().join(file_of(kind))).unwrap();
+        // Also of the versions before.
+        let old = old && golden_copy::kinds(&golden()).contains(kind);
+        let from = if old { golden() } else { whole() };
+        let folder = copy_of(&from);
+        let mut bytes = fs::read(from.join(file_in(&from, kind))).unwrap();
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;

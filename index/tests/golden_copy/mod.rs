@@ -1,6 +1,7 @@
 //! The golden index, copies of it to be spoilt, and ways to spoil them so that checksums still fit.
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,18 +16,33 @@ pub(crate) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden-v1")
 }
 
-/// A copy that lives as long as the value.
+/// The committed index with every kind of part, of the versions written now.
+pub(crate) fn whole() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden-all")
+}
+
+/// A copy of [`golden`] that lives as long as the value.
 pub(crate) fn copy() -> TempDir {
+    copy_of(&golden())
+}
+
+/// The same of [`whole`].
+pub(crate) fn copy_whole() -> TempDir {
+    copy_of(&whole())
+}
+
+/// A copy of an index.
+pub(crate) fn copy_of(from: &Path) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for name in names() {
-        fs::copy(golden().join(&name), folder.path().join(&name)).unwrap();
+    for name in names_in(from) {
+        fs::copy(from.join(&name), folder.path().join(&name)).unwrap();
     }
     folder
 }
 
-/// All files of the golden index.
-pub(crate) fn names() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(golden())
+/// All files of an index.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -34,10 +50,21 @@ pub(crate) fn names() -> Vec<String> {
     names
 }
 
-/// The file of a kind of part.
+/// The file of a kind of part of [`golden`].
 pub(crate) fn file_of(kind: &str) -> String {
-    let index = Index::open(&golden(), Verify::Envelope).unwrap();
+    file_in(&golden(), kind)
+}
+
+/// The file of a kind of part of an index.
+pub(crate) fn file_in(folder: &Path, kind: &str) -> String {
+    let index = Index::open(folder, Verify::Envelope).unwrap();
     index.manifest().parts().find(|p| p.kind == kind).unwrap().file.clone()
+}
+
+/// The kinds of parts that an index has.
+pub(crate) fn kinds(folder: &Path) -> BTreeSet<String> {
+    let index = Index::open(folder, Verify::Envelope).unwrap();
+    index.manifest().parts().map(|part| part.kind.clone()).collect()
 }
 
 /// Opens with every byte checked; the error if that is refused.
