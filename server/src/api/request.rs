@@ -220,19 +220,37 @@ impl SearchRequest {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
-            describe(error.inner(), Some(path).filter(|p| p != "."))
+            describe(error.inner(), Some(path).filter(|p| p != "."), bytes)
         })?;
-        json.end().map_err(|e| describe(&e, None))?;
+        json.end().map_err(|e| describe(&e, None, bytes))?;
+        expect_objects(bytes)?;
         Ok(request)
     }
 }
 
-fn describe(error: &serde_json::Error, path: Option<String>) -> ApiError {
+/// Refuses lists in place of objects, which serde takes for their fields in order.
+fn expect_objects(bytes: &[u8]) -> Result<(), ApiError> {
+    let body: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|e| describe(&e, None, bytes))?;
+    for path in ["", "/query", "/query/sparse", "/rerank"] {
+        if body.pointer(path).is_some_and(serde_json::Value::is_array) {
+            let message = "an object was expected, and this is a list";
+            let error = ApiError::new(ErrorCode::InvalidValue, message);
+            let name = path.trim_start_matches('/').replace('/', ".");
+            return Err(if name.is_empty() { error } else { error.param(name) });
+        }
+    }
+    Ok(())
+}
+
+fn describe(error: &serde_json::Error, path: Option<String>, bytes: &[u8]) -> ApiError {
     use serde_json::error::Category;
     let message = error.to_string();
     // serde_json takes a number too large for its type as one that cannot be written.
     let too_large = message.starts_with("number out of range");
-    if !matches!(error.classify(), Category::Data) && !too_large {
+    // Neither are values that no variant of a name can be: the body is JSON all the same.
+    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    if !matches!(error.classify(), Category::Data) && !too_large && !is_json() {
         return ApiError::new(ErrorCode::InvalidJson, format!("the body is no JSON: {message}"));
     }
     if message.starts_with("unknown field") {

@@ -57,6 +57,14 @@ pub(crate) async fn json_body(
 
 fn is_json(headers: &HeaderMap) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let essence = declared.and_then(|d| d.split(';').next()).map_or("", str::trim);
-    essence.eq_ignore_ascii_case("application/json")
+    let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    // JSON is UTF-8; a charset may say so.
+    let charset = |part: &str| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let value = value.trim_matches('"');
+        !name.eq_ignore_ascii_case("charset")
+            || ["utf-8", "utf8"].iter().any(|known| value.eq_ignore_ascii_case(known))
+    };
+    essence.eq_ignore_ascii_case("application/json") && parts.all(charset)
 }
