@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod models;
+
+pub use error::EngineError;
+pub use models::{
+    MadeBy, ModelSource, Models, identity, needs_network, token_options,
+};
