@@ -1,18 +1,19 @@
-//! Which model to use: the one named, else the bundled one; and the index's own for questions.
+//! Which model to use: the one named, else the bundled one beside the program; and what the command line says
+//! where the engine refuses one.
 
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_encoders::{
-    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenOptions,
-    TokenTableQuery, workspace_of,
+use quarry_encoders::{Model, TokenOptions, workspace_of};
+use quarry_engine::{
+    Device, EngineError, Hub, HubEvent, Index, MadeBy, ModelSource, Models, QueryModel,
 };
-use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
-use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
+use quarry_index::features::TokensKept;
+use quarry_vectors::{EncodeQuery, EncodeTokens};
 
 use crate::bytes::parse_bytes;
 use crate::output::note;
@@ -20,9 +21,6 @@ use crate::progress::Progress;
 
 /// The bundled model's folder, under `models/`.
 pub(crate) const BUNDLED: &str = "quarry-mini";
-
-/// Most questions that go through a network at once.
-const QUERY_SESSIONS: usize = 8;
 
 /// Where and within which bounds a model is run.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -72,9 +70,9 @@ impl RunOnArgs {
         sessions: Option<NonZeroUsize>,
         max_tokens: Option<u32>,
         top_k: Option<u32>,
-    ) -> DocumentOptions {
+    ) -> quarry_encoders::DocumentOptions {
         let device = self.device.into();
-        DocumentOptions {
+        quarry_encoders::DocumentOptions {
             sessions,
             max_tokens,
             top_k,
@@ -128,12 +126,17 @@ fn hub() -> anyhow::Result<Hub> {
     })
 }
 
-/// Fetches a model; `anew` asks the hub even when the cache has it.
-pub(crate) fn fetch(name: &str, anew: bool) -> anyhow::Result<PathBuf> {
-    let hub = hub()?;
-    let progress = Progress::new(false);
-    let arrived = std::sync::Mutex::new((0u64, 0u64));
-    let show = |event: HubEvent<'_>| {
+/// Where models come from: beside this program, and the hub that the environment names.
+pub(crate) fn models() -> Models {
+    Models { bundled: bundled().ok(), hub: hub().ok(), progress: Some(Arc::new(shown())) }
+}
+
+/// Shows what is fetched from a hub.
+fn shown() -> impl Fn(HubEvent<'_>) + Send + Sync {
+    let progress = OnceLock::new();
+    let arrived = Mutex::new((0u64, 0u64));
+    move |event: HubEvent<'_>| {
+        let progress: &Progress = progress.get_or_init(|| Progress::new(false));
         let Ok(mut arrived) = arrived.lock() else { return };
         match event {
             HubEvent::File { name, bytes } => {
@@ -146,146 +149,68 @@ pub(crate) fn fetch(name: &str, anew: bool) -> anyhow::Result<PathBuf> {
             HubEvent::Bytes(more) => {
                 arrived.0 += more;
                 progress.set(arrived.0, Some(arrived.1), "bytes", "");
+                if arrived.0 >= arrived.1 {
+                    progress.finish();
+                }
             }
         }
-    };
-    let found = if anew { hub.pull(name, &show) } else { hub.get(name, &show) };
-    progress.finish();
-    Ok(found?)
+    }
+}
+
+/// Fetches a model from the hub even when the cache has it.
+pub(crate) fn pull(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(hub()?.pull(name, &shown())?)
+}
+
+/// The model that was given by folder or name, else the bundled one.
+pub(crate) fn source(given: Option<&str>) -> ModelSource {
+    given.map_or(ModelSource::Bundled, |given| match given.parse() {
+        Ok(source) => source,
+        Err(never) => match never {},
+    })
+}
+
+/// What encodes text queries: the model given, else the index's own copies.
+pub(crate) fn of_queries(given: Option<&str>) -> QueryModel {
+    given.map_or(QueryModel::Copies, |_| QueryModel::Model(source(given)))
 }
 
 /// The folder of a model given by folder or name.
 pub(crate) fn folder(given: &str) -> anyhow::Result<PathBuf> {
-    let path = Path::new(given);
-    if path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    if Hub::is_name(given) {
-        return fetch(given, false);
-    }
-    bail!("{given}: no such folder; a model is a folder, or a name such as org/name")
+    models().folder(given).map_err(told)
 }
 
 /// Opens the model given, or the bundled one, checking every file against its manifest.
 pub(crate) fn open(given: Option<&str>) -> anyhow::Result<Model> {
-    let open = |given: &str| {
-        let folder = folder(given)?;
-        Model::open(&folder).with_context(|| format!("model {}", folder.display()))
-    };
-    let Some(given) = given else {
-        let folder = bundled()?;
-        return Model::open(&folder).with_context(|| format!("model {}", folder.display()));
-    };
-    let pair = given.strip_prefix("doc=").and_then(|rest| rest.split_once(",query="));
-    match pair {
-        Some((documents, questions)) => Ok(open(documents)?.with_questions(open(questions)?)?),
-        None => open(given),
-    }
+    models().open(&source(given)).map_err(told)
 }
 
-/// The identity of the encoder that made an index's vectors, if one of ours did.
-pub(crate) fn identity(index: &Index) -> anyhow::Result<Option<EncoderIdentity>> {
-    let Some(value) = index.manifest().encoders.get("sparse") else { return Ok(None) };
-    let identity = serde_json::from_value(value.clone())
-        .context("the index's manifest describes an encoder that this build does not know")?;
-    Ok(Some(identity))
-}
-
-/// The query encoder of an index: from the copies it keeps, or from `--model`, which must be the
-/// model that encoded its documents. `device` is where a network is run: one other than the processor
-/// is refused where there is none to run.
+/// The query encoder of an index, as the engine makes it.
 pub(crate) fn query_encoder(
     index: &Index,
     given: Option<&str>,
     device: DeviceArg,
 ) -> anyhow::Result<Option<Arc<dyn EncodeQuery>>> {
-    let identity = identity(index)?;
-    let no_network = |why: &str| {
-        anyhow::anyhow!("--encode-device cuda: {why}, so that there is no network to run there")
-    };
-    if let Some(given) = given {
-        let model = open(Some(given))?;
-        if let Some(identity) = &identity {
-            let found = model.identity(&DocumentOptions::default())?;
-            // A question's network is all that has to be the same; where there is none, questions go
-            // by copies in the index, and the model named has to be the one that they are of.
-            let same = match &identity.query_graph {
-                Some(graph) => found.query_graph.as_ref() == Some(graph),
-                None => {
-                    found.tokenizer_sha256 == identity.tokenizer_sha256
-                        && found.query_table_sha256 == identity.query_table_sha256
-                        && found.model_sha256 == identity.model_sha256
-                        && found.query == identity.query
-                }
-            };
-            if !same {
-                bail!(
-                    "the index was encoded with model `{}`, --model names `{}` with other files: questions and \
-                     documents would not match",
-                    identity.model_name,
-                    found.model_name
-                );
-            }
-        } else if index
-            .lexicon()
-            .is_some_and(|l| u64::from(l.len()) != model.vocabulary().tokens().len() as u64)
-        {
-            bail!("the index's lexicon is not the vocabulary of `{}`", model.manifest().name);
-        }
-        if device == DeviceArg::Cuda && !matches!(model.manifest().query, Some(QuerySide::Onnx(_)))
-        {
-            return Err(no_network("questions of this model go by a table"));
-        }
-        // Each session holds the network's weights; a GPU needs one.
-        let most = if device == DeviceArg::Cuda { 1 } else { QUERY_SESSIONS };
-        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(most));
-        let options =
-            DocumentOptions { sessions, device: device.into(), ..DocumentOptions::default() };
-        return Ok(Some(model.question_encoder(&options)?.into()));
-    }
-    if device == DeviceArg::Cuda {
-        return Err(no_network("no --model is given"));
-    }
-    let Some(identity) = identity else { return Ok(None) };
-    if identity.query_graph.is_some() {
-        // Encoded questions can be searched with all the same.
-        return Ok(Some(Arc::new(NeedsModel { name: identity.model_name })));
-    }
-    let copies =
-        TokenTableQuery::from_copies(&identity, index.asset(TOKENIZER), index.asset(QUERY_TABLE))
-            .context("the index's copies of tokenizer and query table")?;
-    Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
+    let source = given.map(|_| source(given));
+    models().query_encoder(index, source.as_ref(), device.into()).map_err(told)
 }
 
-/// In place of a network that was not given.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "the index was encoded with model `{name}`, whose questions go through its network: give it with \
-     --model {name}"
-)]
-struct NeedsModel {
-    name: String,
-}
-
-impl EncodeQuery for NeedsModel {
-    fn encode_query(&self, _: &str) -> Result<SparseVector, EncodeError> {
-        Err(EncodeError(Box::new(self.clone())))
-    }
-}
-
-/// Whether an index's questions go through a network.
-pub(crate) fn needs_network(index: &Index) -> anyhow::Result<bool> {
-    Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
+/// The token encoder for documents that are added to an index with embeddings, and its identity.
+pub(crate) fn document_encoder(
+    kept: &TokensKept,
+    given: Option<&str>,
+) -> anyhow::Result<(Arc<dyn EncodeTokens>, serde_json::Value)> {
+    let made = models().token_encoder(Some(kept), &source(given), None);
+    let MadeBy { encoder, identity } = made.map_err(told)?;
+    Ok((encoder, identity))
 }
 
 /// Refuses a model that gives no token embeddings.
 pub(crate) fn expect_tokens(given: Option<&str>) -> anyhow::Result<()> {
     let model = open(given)?;
     if model.token_model().is_none() {
-        bail!(
-            "model `{}` gives no token embeddings; name one that does with --token-model",
-            model.manifest().name
-        );
+        let model = model.manifest().name.clone();
+        return Err(told(EngineError::NoTokenModel { model, made_by: None }));
     }
     Ok(())
 }
@@ -300,4 +225,40 @@ pub(crate) fn token_encoder(
     let encoder = model.token_encoder(options)?;
     let identity = model.token_model().map(|tokens| tokens.identity(options));
     Ok((Arc::new(encoder), serde_json::to_value(identity)?))
+}
+
+/// An error of the engine, with the option that helps.
+pub(crate) fn told(error: EngineError) -> anyhow::Error {
+    match &error {
+        EngineError::NoBundledModel => bundled().err().unwrap_or_else(|| error.into()),
+        EngineError::NoHub { .. } => hub().err().unwrap_or_else(|| error.into()),
+        _ => match advice(&error) {
+            Some(text) => anyhow::Error::from(error).context(text),
+            None => error.into(),
+        },
+    }
+}
+
+/// What an error says on the command line, where options help: its own words and theirs.
+pub(crate) fn advice(error: &EngineError) -> Option<String> {
+    let more = match error {
+        EngineError::OtherModel(mismatch) => {
+            format!("give that model with --model {}", mismatch.indexed)
+        }
+        EngineError::NeedsModel { model } => format!("give it with --model {model}"),
+        EngineError::NoTokenModel { made_by: None, .. } => {
+            "name one that does with --token-model".to_owned()
+        }
+        EngineError::NoTokenModel { made_by: Some(made_by), .. } => format!(
+            "those of this index were made by `{made_by}`: give it with --token-model {made_by}"
+        ),
+        EngineError::OtherTokenModel { .. } => "name the model with --token-model".to_owned(),
+        EngineError::NoNetwork { why } => {
+            return Some(format!(
+                "--encode-device cuda: {why}, so that there is no network to run there"
+            ));
+        }
+        _ => return None,
+    };
+    Some(format!("{error}; {more}"))
 }

@@ -14,11 +14,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
-    ("server", &["index", "searcher", "vectors"]),
+    ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     (
         "cli",
-        &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "server", "vectors"],
+        &[
+            "datasets", "encoders", "engine", "index", "indexer", "reranker", "searcher", "server",
+            "vectors",
+        ],
     ),
 ];
 

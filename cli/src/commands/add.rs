@@ -14,9 +14,9 @@ use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::commands::index::{InputArgs, with_input};
 use crate::exit::Usage;
+use crate::model;
 use crate::output::{count, line, note};
 use crate::progress::Progress;
-use crate::rerank;
 use crate::watched::show_stage;
 
 /// Add documents to an index; those whose id is there replace the old ones
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         Some(kept) if !args.without_tokens => {
             let without = "add --without-tokens leaves the new documents without token embeddings, until `quarry \
                            tokens add` fills the gap";
-            Some(rerank::document_encoder(kept, model).context(without)?)
+            Some(model::document_encoder(kept, model).context(without)?)
         }
         _ => None,
     };

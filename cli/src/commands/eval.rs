@@ -234,10 +234,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
-                target.check(opened.searcher.index(), &queries)?;
+                target.check(opened.searcher().index(), &queries)?;
             }
             if let Some(qrels) = &qrels {
-                let judgements = Judgements::of(&opened.searcher, qrels);
+                let judgements = Judgements::of(opened.searcher(), qrels);
                 judgements.tell("");
                 judgements.report(&mut report);
             }
@@ -376,9 +376,9 @@ fn overlap(
         bail!("--against-exact compares searches of the sparse channel");
     }
     let vectors = opened.vectors(queries)?;
-    let params = args.search.sparse_params(k);
-    let filter = args.search.filter.as_deref().map(|f| opened.searcher.filter(f)).transpose()?;
-    let batch = |params| opened.searcher.sparse_batch_filtered(&vectors, params, filter.as_ref());
+    let params = args.search.first_stage(k).sparse.params(k, None);
+    let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
+    let batch = |params| opened.searcher().sparse_batch_filtered(&vectors, params, filter.as_ref());
     let found = batch(&params)?;
     if filter.is_none()
         && let Some(given) = given(opened, (&vectors, &found), k)
@@ -396,9 +396,9 @@ fn given(
     asked: (&[SparseVector], &[quarry_searcher::Outcome]),
     k: NonZeroUsize,
 ) -> Option<Judge> {
-    let index = opened.searcher.index();
+    let index = opened.searcher().index();
     let read = |(path, options): (PathBuf, CollectionOptions)| {
-        let given = Judge::read(&opened.searcher, (&path, &options), asked, k.get());
+        let given = Judge::read(opened.searcher(), (&path, &options), asked, k.get());
         given.map(|given| (path, given)).map_err(|error| format!("{error:#}"))
     };
     match given::source(index).and_then(read) {

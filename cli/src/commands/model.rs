@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             show(model, (*family, *precision), *json, write.then_some(*overwrite))
         }
         Action::Pull { name } => {
-            let folder = model::fetch(name, true)?;
+            let folder = model::pull(name)?;
             Ok(line(folder.display().to_string())?)
         }
         Action::Make { folder, from } => {

@@ -17,7 +17,6 @@ use crate::exit::Usage;
 use crate::model;
 use crate::output::{bytes, count, line};
 use crate::progress::Progress;
-use crate::rerank;
 use crate::watched::show_stage;
 
 /// Work on an index's token embeddings, which reranking needs
@@ -164,7 +163,7 @@ pub(crate) fn encode(
     let has = has_tokens(dir, replace)?;
     let (encoder, source) = match (&has, dims) {
         // Dimensions and lengths as the other segments have them.
-        (Some(has), None) => rerank::document_encoder(has, given)?,
+        (Some(has), None) => model::document_encoder(has, given)?,
         _ => model::token_encoder(
             given,
             &quarry_encoders::TokenOptions { dims, ..Default::default() },

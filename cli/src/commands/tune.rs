@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use quarry_datasets::read_vocabulary;
+use quarry_engine::{Collection, Index, OpenOptions, Snapshot, Verify, needs_network};
 use quarry_index::calibration::Calibration;
-use quarry_index::{Index, Verify};
 use quarry_indexer::store_calibration;
-use quarry_searcher::{Asked, Searcher, calibrate};
+use quarry_searcher::{Asked, calibrate};
 use quarry_vectors::{EncodeQuery, Query, SparseVector};
 
 use crate::applies::Given;
 use crate::exit::Usage;
-use crate::model::DeviceArg;
+use crate::model;
 use crate::output::{count, line, note, table};
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
@@ -94,28 +94,31 @@ fn tune(
     if !index.has_sparse() {
         return Ok((Vec::new(), None));
     }
-    let given = args.queries.as_deref().map(|file| read(&index, args, file)).transpose()?;
-    let searcher = Searcher::new(Arc::clone(&index));
+    let mut options = OpenOptions::default();
+    options.models = model::models();
+    options.queries = model::of_queries(args.model.as_deref());
+    let snapshot = Collection::of_index(index, &options).map_err(model::told)?.snapshot();
+    let given = args.queries.as_deref().map(|file| read(&snapshot, args, file)).transpose()?;
     let progress = Progress::new(quiet);
     progress.stage("tuning", 0);
     let name = args.queries.as_ref().map(|p| {
         p.file_name().map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into_owned())
     });
-    let side = if given.is_none() { query_side(&index, args)? } else { None };
+    let side = if given.is_none() { query_side(&snapshot)? } else { None };
     let asked = match name.as_deref().zip(given.as_deref()) {
         Some((name, queries)) => Asked::Given(name, queries),
         None => Asked::Made(side.as_ref().map(|(side, network)| (side.as_ref(), *network))),
     };
-    let seed = index.manifest().seed;
-    let result = calibrate(&searcher, asked, seed, &|done, total| {
+    let seed = snapshot.index().manifest().seed;
+    let result = calibrate(snapshot.searcher(), asked, seed, &|done, total| {
         progress.set(done as u64, Some(total as u64), "kinds of queries", "");
     });
     progress.finish();
     let tables = result?;
     let stored = tables.iter().any(Option::is_some);
-    let measured = index.manifest().clone();
+    let measured = snapshot.index().manifest().clone();
     // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop((searcher, index));
+    drop((side, snapshot));
     let store = || store_calibration(&args.dir, &measured, &tables);
     let generation = stored.then(store).transpose()?;
     Ok((tables, generation))
@@ -123,26 +126,23 @@ fn tune(
 
 /// What makes vectors of the index's questions, and whether that is a network; `None` where vectors came
 /// without a model, or its network was not given.
-fn query_side(index: &Index, args: &Args) -> anyhow::Result<Option<(Arc<dyn EncodeQuery>, bool)>> {
-    let network = crate::model::needs_network(index)?;
-    if network && args.model.is_none() {
+fn query_side(snapshot: &Snapshot) -> anyhow::Result<Option<(Arc<dyn EncodeQuery>, bool)>> {
+    if snapshot.needs().is_some() {
         note(
             "note: questions go through a network, which --model would name: the queries that are measured \
              with are made of the documents' vectors instead",
         );
-        return Ok(None);
     }
-    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
-    Ok(encoder.map(|encoder| (encoder, network)))
+    let network = needs_network(snapshot.index())?;
+    Ok(snapshot.encoder().map(|encoder| (Arc::clone(encoder), network)))
 }
 
-fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
+fn read(snapshot: &Snapshot, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
     let all: Vec<Query> = args.query_args.read(file, None)?;
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
-    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some, names.as_deref())?;
+    let vectors = crate::queries::vectors(snapshot, &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
         bail!("{}: no query that could be measured", file.display());
