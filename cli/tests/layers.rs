@@ -18,7 +18,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     (
         "cli",
-        &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "server", "vectors"],
+        &[
+            "datasets", "encoders", "engine", "index", "indexer", "reranker", "searcher", "server",
+            "vectors",
+        ],
     ),
 ];
 

@@ -9,6 +9,8 @@ use quarry_indexer::BuildError;
 use quarry_searcher::SearchError;
 use quarry_vectors::{EncodeError, VectorError};
 
+use crate::WriteError;
+
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -128,4 +130,7 @@ pub enum EngineError {
         /// Why.
         source: serde_json::Error,
     },
+    /// What is written does not go together.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }

@@ -4,6 +4,8 @@ mod error;
 mod models;
 
 pub use error::EngineError;
-pub use models::{
-    MadeBy, ModelSource, Models, identity, needs_network, token_options,
-};
+pub use models::{MadeBy, ModelSource, Models, identity, needs_network, token_options};
+
+pub mod write;
+
+pub use write::{WriteError, Writer};

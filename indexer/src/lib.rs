@@ -37,7 +37,7 @@ pub use living::{
 };
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, MANY_ROWS,
-    Passages, default_clusters, default_seismic,
+    Passages, SealOptions, default_clusters, default_seismic,
 };
 pub use relist::{AddOptions, add_lists};
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};

@@ -10,12 +10,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, TieOrder, evaluate};
 use quarry_datasets::{
     CollectionOptions, DatasetError, Ignored, OutputFile, QueryOptions, Run, RunFormat,
     open_collection, open_qrels, open_queries,
 };
+use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 use quarry_index::{Index, Verify};
 use quarry_vectors::Query;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::commands::judged::Judgements;
 use crate::commands::sets_table::{Row, print_json, print_tables};
 use crate::commands::{eval, index, stages, tokens};
 use crate::model::DeviceArg;
+use crate::models;
 use crate::output::note;
 use crate::retrieve::{self, Channel, SearchArgs};
 
@@ -168,12 +169,6 @@ impl KeptRun {
         OutputFile::write_whole(&self.path, self.overwrite, &lines)?;
         Ok(())
     }
-}
-
-#[derive(Debug, Parser)]
-struct IndexLine {
-    #[command(flatten)]
-    args: index::Args,
 }
 
 /// A collection that was found.
@@ -351,8 +346,9 @@ fn evaluated(
     drop(searcher);
     if systems.iter().any(|system| system.rerank) && !has_tokens {
         note(format!("{}: adding token embeddings", set.name));
-        let store = tokens::StoreArgs::default();
-        tokens::encode(&set.index, (token_model, None), &store, false, false)?;
+        let model = models::source(token_model).unwrap_or_default();
+        let from = TokensFrom::Model { model, dims: None };
+        tokens::add(&set.index, &from, &StoreTokens::default())?;
     }
     let ignored = ignored(set, args);
     let task = task(set, args, &ignored);
@@ -414,14 +410,19 @@ fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
 
 fn build(set: &Set, args: &eval::Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let again = set.index.join("CURRENT").exists();
-    let how = if again { "--overwrite" } else { "--resume" };
-    let (folder, out) = (set.folder.as_os_str(), set.index.as_os_str());
-    let mut words: Vec<&std::ffi::OsStr> =
-        vec!["index".as_ref(), folder, "--out".as_ref(), out, how.as_ref()];
-    if let Some(model) = &args.search.model {
-        words.extend(["--model".as_ref(), model.as_ref() as &std::ffi::OsStr]);
-    }
-    let args = IndexLine::try_parse_from(words)?.args;
-    index::build_and_tune(&args, threads)?;
+    let encoding = Encoding {
+        model: models::source(args.search.model.as_deref()),
+        sessions: threads,
+        ..Encoding::default()
+    };
+    let how = Build {
+        out: set.index.clone(),
+        overwrite: again,
+        resume: !again,
+        encoding,
+        calibrate: true,
+        ..Build::default()
+    };
+    index::build_telling(&Input::new(&set.folder), &how)?;
     Ok(())
 }
