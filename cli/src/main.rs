@@ -6,7 +6,6 @@ mod collections;
 mod commands;
 mod exit;
 mod files;
-mod given;
 mod input;
 mod model;
 mod models;

@@ -15,13 +15,14 @@ use quarry_datasets::{
     CollectionOptions, DatasetError, Ignored, OutputFile, QueryOptions, Run, RunFormat,
     open_collection, open_qrels, open_queries,
 };
+use quarry_engine::evaluate::{IndexJudgements, depth};
 use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 use quarry_index::{Index, Verify};
 use quarry_vectors::Query;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::commands::judged::Judgements;
+use crate::commands::judged::tell_of_index;
 use crate::commands::sets_table::{Row, print_json, print_tables};
 use crate::commands::{eval, index, stages, tokens};
 use crate::model::DeviceArg;
@@ -77,7 +78,7 @@ pub(crate) fn evaluate_system(
     let queries = open_queries(task.collection, &options)?;
     let qrels = open_qrels(task.collection, task.split)?;
     let search = of_system(system, search);
-    let depth = eval::depth(measures)?;
+    let depth = depth(measures);
     let settings = kept
         .map(|_| {
             let index = Index::open(task.index, Verify::Envelope)?;
@@ -271,7 +272,7 @@ fn reusable(
     let queries = open_queries(&set.folder, &options)?;
     let ignored = ignored(set, args);
     let search = of_system(system, &args.search);
-    let asked = (eval::depth(measures)?, queries.as_slice());
+    let asked = (depth(measures), queries.as_slice());
     if kept.is_of(&settings(task(set, args, &ignored), &search, asked, &index)) {
         return Ok(());
     }
@@ -340,8 +341,8 @@ fn evaluated(
     let index = Index::open(&set.index, Verify::Envelope)?;
     let has_tokens = index.has_tokens();
     let searcher = quarry_searcher::Searcher::new(std::sync::Arc::new(index));
-    Judgements::of(&searcher, &open_qrels(&set.folder, &args.split)?)
-        .tell(&format!("{}: ", set.name));
+    let judged = IndexJudgements::of(&searcher, &open_qrels(&set.folder, &args.split)?);
+    tell_of_index(&judged, &format!("{}: ", set.name));
     // A generation that is open is kept: let go of it, so that its files can be collected.
     drop(searcher);
     if systems.iter().any(|system| system.rerank) && !has_tokens {
