@@ -11,8 +11,8 @@ use quarry_engine::{
 };
 use quarry_vectors::{InputVector, Query, SparseVector};
 
-use crate::model::told;
 use crate::output::{count, note};
+use crate::told::told;
 
 /// How a file of queries is read.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -13,8 +13,8 @@ use quarry_server::api::RerankInput;
 
 use crate::bytes::parse_bytes;
 use crate::commands::tokens::FormArg;
-use crate::model;
 use crate::output::{count, note};
+use crate::{models, told};
 
 /// A number, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,10 +158,10 @@ impl RerankArgs {
                 "--form: the GPU scores int8 where it is stored, else fp16; choose a form on the processor"
             );
         }
-        let source = model::source(self.token_model.as_deref().or(model));
+        let source = models::source(self.token_model.as_deref().or(model));
         let mut options = TokensOptions::new(match self.query_tokens {
             Some(_) => TokenModel::Brought,
-            None => TokenModel::Model(source),
+            None => TokenModel::Model(source.unwrap_or_default()),
         });
         options.device = self.device.into();
         options.device_memory = bytes(self.device_memory);
@@ -199,13 +199,13 @@ pub(crate) fn bytes(given: Option<u64>) -> Option<usize> {
 pub(crate) fn told(error: EngineError) -> anyhow::Error {
     match imported(&error) {
         Some(text) => anyhow::Error::from(error).context(text),
-        None => model::told(error),
+        None => told::told(error),
     }
 }
 
 /// What an error says on the command line, where options help.
 pub(crate) fn advice(error: &EngineError) -> Option<String> {
-    imported(error).or_else(|| model::advice(error))
+    imported(error).or_else(|| told::advice(error))
 }
 
 fn imported(error: &EngineError) -> Option<String> {

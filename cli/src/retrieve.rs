@@ -8,17 +8,17 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
 use quarry_engine::{
-    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, Method, OpenOptions, Outcome,
-    QueryModel, RerankParams, SearchOptions, SecondStage, Snapshot, Verify,
+    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundRow, Method, OpenOptions, Outcome,
+    QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher, SecondStage,
+    Snapshot, Verify,
 };
-use quarry_searcher::{Hit, RerankQuery, Reranked, Searcher};
 use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
 
 use crate::applies::Given;
 use crate::exit::Usage;
 use crate::output::note;
 use crate::rerank::{self, RerankArgs};
-use crate::{model, queries};
+use crate::{model, models, queries};
 
 /// BM25's defaults, the field's usual values for passages.
 pub(crate) const K1: f32 = 0.9;
@@ -289,10 +289,10 @@ impl SearchArgs {
         }
         let mut options = OpenOptions::default();
         (options.verify, options.preload) = (self.verify(), self.preload);
-        options.models = model::models();
+        options.models = models::models();
         options.keep_encoded = true;
         let model = self.model.as_deref();
-        options.queries = if sparse { model::of_queries(model) } else { QueryModel::None };
+        options.queries = if sparse { models::of_queries(model) } else { QueryModel::None };
         options.encode_device = self.encode_device.into();
         let scores_tokens = maxsim || self.second.rerank;
         options.tokens = scores_tokens.then(|| self.second.tokens(model)).transpose()?;
@@ -420,7 +420,7 @@ impl Opened {
     pub(crate) fn rescore(
         &self,
         tokens: &[TokenEmbeddings],
-        candidates: &[Vec<Hit>],
+        candidates: &[Vec<FoundRow>],
         params: &RerankParams,
     ) -> anyhow::Result<Vec<Reranked>> {
         let asked = tokens.iter().zip(candidates);

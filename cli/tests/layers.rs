@@ -16,13 +16,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
-    (
-        "cli",
-        &[
-            "datasets", "encoders", "engine", "index", "indexer", "reranker", "searcher", "server",
-            "vectors",
-        ],
-    ),
+    ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),
 ];
 
 #[test]

@@ -13,7 +13,7 @@ use quarry_vectors::EncodeQuery;
 use crate::describe::Description;
 use crate::query::Once;
 use crate::rerank::{Opened, SecondStage, TokensOptions};
-use crate::search::{Answer, Document, Search, SearchOptions};
+use crate::search::{Answer, Search, SearchOptions, StoredDocument};
 use crate::snapshot::{Parts, Snapshot};
 use crate::{EngineError, ModelSource, Models, Query, identity};
 
@@ -188,12 +188,12 @@ impl Collection {
     ///
     /// # Errors
     /// As [`Snapshot::document`].
-    pub fn document(&self, id: &str) -> Result<Document, EngineError> {
+    pub fn document(&self, id: &str) -> Result<StoredDocument, EngineError> {
         self.snapshot().document(id)
     }
 
     /// Stored documents of one generation, in the order of the ids, each with its own error.
-    pub fn documents(&self, ids: &[&str]) -> Vec<Result<Document, EngineError>> {
+    pub fn documents(&self, ids: &[&str]) -> Vec<Result<StoredDocument, EngineError>> {
         let snapshot = self.snapshot();
         ids.iter().map(|id| snapshot.document(id)).collect()
     }

@@ -10,6 +10,8 @@ use quarry_indexer::BuildError;
 use quarry_searcher::SearchError;
 use quarry_vectors::{EncodeError, VectorError};
 
+use crate::WriteError;
+
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,4 +188,7 @@ pub enum EngineError {
     /// A stage gave fewer answers than it was asked for: a fault of ours.
     #[error("a stage of the search gave no answer")]
     NoAnswer,
+    /// What is written does not go together.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }

@@ -393,7 +393,7 @@ impl Placed {
 /// A stored document.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Document {
+pub struct StoredDocument {
     /// Where it was read.
     pub version: Version,
     /// The collection's own name of the document.

@@ -26,7 +26,7 @@ use crate::hits::{HitContext, all_fields};
 use crate::query::{ChannelQuery, EncodedQuery, index_vector};
 use crate::rerank::{Candidates, SecondStage, by_query};
 use crate::search::{
-    Answer, Channel, Document, RerankReport, Search, SearchOptions, Timings, Version,
+    Answer, Channel, RerankReport, Search, SearchOptions, StoredDocument, Timings, Version,
 };
 use crate::{EngineError, Query, Warning, WarningKind, words};
 
@@ -425,11 +425,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError::UnknownDocument`]; [`EngineError::NothingStored`]; or when the index's files cannot be read.
-    pub fn document(&self, id: &str) -> Result<Document, EngineError> {
+    pub fn document(&self, id: &str) -> Result<StoredDocument, EngineError> {
         let hit = self.searcher().find(id);
         let hit = hit.ok_or_else(|| EngineError::UnknownDocument { id: id.to_owned() })?;
         let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
-        Ok(Document { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
+        Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
     }
 }
 

@@ -25,7 +25,8 @@ use crate::exit::Usage;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
-use crate::{model, queries};
+use crate::told::told;
+use crate::{models, queries};
 
 /// Write an index's vectors, or those of queries, in the format of other engines
 ///
@@ -229,9 +230,9 @@ fn questions(
 ) -> anyhow::Result<Vec<(String, SparseVector)>> {
     let read = args.query_args.read(file, Some("test"))?;
     let mut options = OpenOptions::default();
-    options.models = model::models();
-    options.queries = model::of_queries(args.model.as_deref());
-    let collection = Collection::of_index(Arc::clone(index), &options).map_err(model::told)?;
+    options.models = models::models();
+    options.queries = models::of_queries(args.model.as_deref());
+    let collection = Collection::of_index(Arc::clone(index), &options).map_err(told)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
     let vectors = queries::vectors(&collection.snapshot(), &read, names.as_deref())?;
     Ok(read.into_iter().map(|query| query.id).zip(vectors).collect())

@@ -11,7 +11,7 @@ use quarry_server::{Engine, Key, ServerConfig};
 
 use crate::bytes::parse_bytes;
 use crate::output::{line, note};
-use crate::{model, rerank};
+use crate::{model, models, rerank};
 
 /// Serve an index over HTTP
 ///
@@ -139,16 +139,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn open_options(args: &Args) -> OpenOptions {
     let model = args.model.as_deref();
-    let source = model::source(args.token_model.as_deref().or(model));
-    let mut tokens = TokensOptions::new(TokenModel::Model(source));
+    let source = models::source(args.token_model.as_deref().or(model));
+    let mut tokens = TokensOptions::new(TokenModel::Model(source.unwrap_or_default()));
     tokens.optional = true;
     tokens.device = args.device.into();
     tokens.device_memory = rerank::bytes(args.device_memory);
     let mut options = OpenOptions::default().with_tokens(tokens);
     options.verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
     options.preload = args.preload;
-    options.models = model::models();
-    options.queries = model::of_queries(model);
+    options.models = models::models();
+    options.queries = models::of_queries(model);
     options.encode_device = args.encode_device.into();
     options.observe = true;
     options

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
 use quarry_datasets::{Ignored, Qrels, Run};
-use quarry_searcher::{Hit, Outcome, RerankStats};
+use quarry_engine::evaluate::depth;
+use quarry_engine::{FoundRow as Hit, Outcome, RerankStats};
 use quarry_vectors::{Query, ScoredDoc, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
-use super::eval::{Args, depth};
+use super::eval::Args;
 use super::judged::tell_unanswered;
 use crate::output::{line, table};
 use crate::retrieve::{Opened, SearchArgs};
@@ -95,7 +96,7 @@ pub(crate) fn run(
     let search = &args.search;
     let none = Ignored::default();
     let ignored = options.ignored.unwrap_or(&none);
-    let deepest = depth(measures)?;
+    let deepest = depth(measures);
     let both = both(opened, queries, search, (args.rerank_k, deepest, ignored))?;
     let mut stages = Vec::new();
     let run = runs(opened, queries, "first", deepest, both.first.iter().map(ranking))?;
