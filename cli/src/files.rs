@@ -15,13 +15,6 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
     File::open(path).with_context(shown)
 }
 
-/// The bytes of a file.
-pub(crate) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
-    Ok(bytes)
-}
-
 /// The text of a file.
 pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();

@@ -6,17 +6,20 @@ mod collections;
 mod commands;
 mod exit;
 mod files;
-mod given;
+mod input;
 mod model;
+mod models;
 mod output;
 mod outputs;
 mod plot;
 mod progress;
 mod queries;
+mod report;
 mod rerank;
 mod retrieve;
 mod runs;
 mod terminal;
+mod told;
 mod watched;
 
 use std::process::ExitCode;
@@ -49,8 +52,8 @@ enum Command {
     Export(commands::export::Args),
     Inspect(commands::inspect::Args),
     Add(commands::add::Args),
-    Delete(commands::add::DeleteArgs),
-    Merge(commands::add::MergeArgs),
+    Delete(commands::delete::Args),
+    Merge(commands::merge::Args),
     Lists(commands::lists::Args),
     Tokens(commands::tokens::Args),
     Upgrade(commands::upgrade::Args),
@@ -150,8 +153,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export(args) => commands::export::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Add(args) => commands::add::run(&args, cli.threads),
-        Command::Delete(args) => commands::add::run_delete(&args),
-        Command::Merge(args) => commands::add::run_merge(&args),
+        Command::Delete(args) => commands::delete::run(&args),
+        Command::Merge(args) => commands::merge::run(&args),
         Command::Lists(args) => commands::lists::run(&args),
         Command::Tokens(args) => commands::tokens::run(&args),
         Command::Upgrade(args) => commands::upgrade::run(&args),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on (outside tests).
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("vectors", &[]),
     ("index", &["vectors"]),
     ("encoders", &["vectors"]),
@@ -13,12 +13,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("searcher", &["index", "vectors"]),
     ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),
-    ("server", &["index", "searcher", "vectors"]),
+    ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
+    ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
-    (
-        "cli",
-        &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "server", "vectors"],
-    ),
+    ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),
 ];
 
 #[test]

@@ -28,6 +28,44 @@ pub struct EncoderIdentity {
     pub query_graph: Option<QueryGraphIdentity>,
 }
 
+/// Why the queries of a model do not go with an index.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "the index was encoded with model `{indexed}`, and the files of `{given}` are others: queries and \
+     documents would not match"
+)]
+pub struct IdentityMismatch {
+    /// The model of the index.
+    pub indexed: String,
+    /// The model given.
+    pub given: String,
+}
+
+impl EncoderIdentity {
+    /// Whether queries that this encoder makes answer over documents of `indexed`. Of a query network, the
+    /// network is all that has to be the same; where there is none, queries go by copies in the index, and
+    /// the model has to be the one that they are of.
+    ///
+    /// # Errors
+    /// [`IdentityMismatch`] where they do not.
+    pub fn check_answers(&self, indexed: &Self) -> Result<(), IdentityMismatch> {
+        let same = match &indexed.query_graph {
+            Some(graph) => self.query_graph.as_ref() == Some(graph),
+            None => {
+                self.tokenizer_sha256 == indexed.tokenizer_sha256
+                    && self.query_table_sha256 == indexed.query_table_sha256
+                    && self.model_sha256 == indexed.model_sha256
+                    && self.query == indexed.query
+            }
+        };
+        if same {
+            return Ok(());
+        }
+        let (indexed, given) = (indexed.model_name.clone(), self.model_name.clone());
+        Err(IdentityMismatch { indexed, given })
+    }
+}
+
 /// The network of a query side. An index keeps this, not the network: a search is given the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -32,7 +32,8 @@ pub use built::{BuiltGraph, BuiltHead, ProjectionLayer, ResidualLayer};
 pub use error::EncoderError;
 pub use hub::{Hub, HubEvent};
 pub use identity::{
-    DocumentParameters, Echo, EncoderIdentity, QueryGraphIdentity, QueryParameters, TermFrequency,
+    DocumentParameters, Echo, EncoderIdentity, IdentityMismatch, QueryGraphIdentity,
+    QueryParameters, TermFrequency,
 };
 pub use manifest::{
     Activation, BinaryQuery, DocumentSide, ExternalFile, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom,

@@ -98,6 +98,42 @@ pub enum Levels {
     U16,
 }
 
+/// How vectors, lists and fields are stored.
+#[derive(Debug, Clone)]
+pub struct SealOptions {
+    /// Bytes that buffers and sorting may take together. Besides, the process needs the model (if
+    /// any), about 40 bytes a document for ids, and mapped pages that the system can drop.
+    pub memory: u64,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Storage of weights.
+    pub levels: Levels,
+    /// Which lists are built over the vectors.
+    pub lists: Lists,
+    /// How blocked lists are built.
+    pub seismic: SeismicParams,
+    /// How clusters are built.
+    pub clusters: ClusterParams,
+    /// Types of the documents' other fields, by path; other paths get the JSON kind of their first
+    /// value, up to 1,000 of them.
+    pub fields: FieldRules,
+}
+
+impl Default for SealOptions {
+    /// 1 GiB of memory, seed 42, lists and weights as the collection asks for.
+    fn default() -> Self {
+        Self {
+            memory: 1 << 30,
+            seed: 42,
+            levels: Levels::Auto,
+            lists: Lists::Auto,
+            seismic: default_seismic(),
+            clusters: default_clusters(),
+            fields: FieldRules::new(),
+        }
+    }
+}
+
 /// Everything about a build but its documents.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {

@@ -8,11 +8,14 @@ use anyhow::Context;
 use clap::Parser;
 use quarry_datasets::measures::{Measure, TieOrder};
 use quarry_datasets::{DatasetError, Ignored, OutputFile};
+use quarry_engine::ModelSource;
+use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 
 use crate::commands::eval::RERANK_K;
 use crate::commands::sets::{Task, evaluate_system, systems};
 use crate::commands::{index, search, tokens};
 use crate::output::{line, note, table};
+use crate::report::print_report;
 use crate::retrieve::SearchArgs;
 
 const CORPUS: &str = include_str!("../../../datasets/sample/corpus.jsonl");
@@ -36,13 +39,6 @@ pub(crate) struct Args {
     /// Replace files of the sample's names, and an index, that no demo has made
     #[arg(long)]
     overwrite: bool,
-}
-
-/// Commands are parsed from words, so that the demo runs what it prints.
-#[derive(Debug, Parser)]
-struct IndexLine {
-    #[command(flatten)]
-    args: index::Args,
 }
 
 #[derive(Debug, Parser)]
@@ -69,11 +65,19 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
 
     let (sample_text, index_text) = (sample.display().to_string(), index_dir.display().to_string());
     step(&format!("quarry index {sample_text} --out {index_text} --overwrite"))?;
-    let words = ["index", sample_text.as_str(), "--out", index_text.as_str(), "--overwrite"];
-    index::run(&IndexLine::try_parse_from(words)?.args, threads)?;
+    let how = Build {
+        out: index_dir.clone(),
+        overwrite: true,
+        encoding: Encoding { sessions: threads, ..Encoding::default() },
+        calibrate: true,
+        ..Build::default()
+    };
+    let report = index::build_telling(&Input::new(&sample), &how)?;
+    print_report(&index_dir, &report)?;
 
     step(&format!("quarry tokens add {index_text}"))?;
-    tokens::encode(&index_dir, (None, None), &tokens::StoreArgs::default(), false, false)?;
+    let from = TokensFrom::Model { model: ModelSource::Bundled, dims: None };
+    tokens::add(&index_dir, &from, &StoreTokens::default())?;
 
     step(&format!("quarry search {index_text} \"{QUESTION}\" -k 3 --explain"))?;
     let words = ["search", index_text.as_str(), QUESTION, "-k", "3", "--explain"];

@@ -6,29 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use quarry_datasets::measures::{
-    EvaluateOptions, Evaluation, Measure, TieOrder, evaluate, paired_t_test,
+    EvaluateOptions, Evaluation, Measure, TieOrder, evaluate as measured, paired_t_test,
 };
-use quarry_datasets::{CollectionOptions, Ignored, Qrels, Run, open_qrels};
-use quarry_searcher::Method;
-use quarry_vectors::{Query, SparseVector};
+use quarry_datasets::{Ignored, Qrels, Run, open_qrels};
+use quarry_engine::evaluate::{self, IndexJudgements, JudgedBy, Overlap, depth};
+use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
 use crate::applies::Given;
 use crate::collections::place;
-use crate::commands::judged::{Judgements, tell_of_run, tell_unanswered};
-use crate::commands::{sets, stages};
+use crate::commands::judged::{tell_of_index, tell_of_run, tell_unanswered};
+use crate::commands::{judged, sets, stages};
 use crate::exit::Usage;
-use crate::given::{self, Judge};
 use crate::output::{line, note, table};
 use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
-
-/// Least hits retrieved for a query.
-const LEAST_DEPTH: usize = 100;
-/// Hits retrieved when a measure has no cut-off.
-const FULL_DEPTH: usize = 1000;
+use crate::told::told;
 
 /// Results that a second stage is asked for unless told otherwise.
 pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
@@ -235,12 +230,12 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
-                target.check(opened.searcher.index(), &queries)?;
+                target.check(opened.searcher().index(), &queries)?;
             }
             if let Some(qrels) = &qrels {
-                let judgements = Judgements::of(&opened.searcher, qrels);
-                judgements.tell("");
-                judgements.report(&mut report);
+                let judged = IndexJudgements::of(opened.searcher(), qrels);
+                tell_of_index(&judged, "");
+                judged::report(&judged, &mut report);
             }
             if let (true, Some(qrels)) = (args.search.second.rerank, &qrels) {
                 let judged = stages::Judged { queries: &queries, qrels, options };
@@ -251,7 +246,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
                 report.insert(format!("overlap@{k}"), json!(overlap));
             }
             let run = if qrels.is_some() || target.is_some() {
-                search(args, &opened, &queries, (depth(&measures)?, &ignored))?
+                search(args, &opened, &queries, (depth(&measures), &ignored))?
             } else {
                 Run::new("none")
             };
@@ -263,12 +258,12 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     };
     let mut evaluation = None;
     if let Some(qrels) = &qrels {
-        evaluation = Some(evaluate(&run, qrels, &measures, options));
+        evaluation = Some(measured(&run, qrels, &measures, options));
     } else if report.is_empty() && args.run.is_none() {
         bail!("no judgements: give --collection FOLDER or --qrels FILE");
     }
     let compared = match (other, &qrels) {
-        (Some(other), Some(qrels)) => Some(evaluate(&other, qrels, &measures, options)),
+        (Some(other), Some(qrels)) => Some(measured(&other, qrels, &measures, options)),
         _ => None,
     };
     if args.json {
@@ -367,8 +362,7 @@ fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>>
     Ok(queries)
 }
 
-/// Share of the exact top k that the chosen method finds, on average over queries that have any.
-/// A hit whose score equals the k-th exact one counts as found, whichever of the ties it is.
+/// Share of the exact top k that the chosen method finds; says what it was judged by.
 fn overlap(
     opened: &Opened,
     queries: &[Query],
@@ -379,53 +373,20 @@ fn overlap(
         bail!("--against-exact compares searches of the sparse channel");
     }
     let vectors = opened.vectors(queries)?;
-    let params = args.search.sparse_params(k);
-    let filter = args.search.filter.as_deref().map(|f| opened.searcher.filter(f)).transpose()?;
-    let batch = |params| opened.searcher.sparse_batch_filtered(&vectors, params, filter.as_ref());
-    let found = batch(&params)?;
-    if filter.is_none()
-        && let Some(given) = given(opened, (&vectors, &found), k)
-    {
-        return Ok(given.overlap());
-    }
-    let exact = quarry_searcher::SparseParams { method: Method::Exact, ..params };
-    let exact = batch(&exact)?;
-    Ok(quarry_searcher::mean_overlap(&found, &exact))
-}
-
-/// The ranking by the given weights; says what is judged by where there is none.
-fn given(
-    opened: &Opened,
-    asked: (&[SparseVector], &[quarry_searcher::Outcome]),
-    k: NonZeroUsize,
-) -> Option<Judge> {
-    let index = opened.searcher.index();
-    let read = |(path, options): (PathBuf, CollectionOptions)| {
-        let given = Judge::read(&opened.searcher, (&path, &options), asked, k.get());
-        given.map(|given| (path, given)).map_err(|error| format!("{error:#}"))
-    };
-    match given::source(index).and_then(read) {
-        Ok((path, given)) => {
+    let params = args.search.first_stage(k).sparse.params(k, None);
+    let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
+    let found = evaluate::overlap(opened.searcher(), &vectors, &params, filter.as_ref());
+    let Overlap { share, judged_by } = found.map_err(told)?;
+    match judged_by {
+        JudgedBy::Given { path } => {
             note(format!("note: judged by the weights of {}, in 64 bits", path.display()));
-            Some(given)
         }
-        Err(why) => {
-            let errors = index.segments().iter().filter_map(|s| s.forward());
-            let error = errors.map(|f| f.meta().max_relative_error).fold(0.0, f64::max);
-            note(format!(
-                "note: judged by the stored weights, whose relative error is at most {error:.1e}: {why}"
-            ));
-            None
-        }
+        JudgedBy::Stored { max_relative_error: error, why: Some(why) } => note(format!(
+            "note: judged by the stored weights, whose relative error is at most {error:.1e}: {why}"
+        )),
+        JudgedBy::Stored { why: None, .. } => {}
     }
-}
-
-pub(crate) fn depth(measures: &[Measure]) -> anyhow::Result<NonZeroUsize> {
-    let deepest = measures
-        .iter()
-        .map(|m| m.cutoff().map_or(FULL_DEPTH, |c| usize::try_from(c.get()).unwrap_or(FULL_DEPTH)))
-        .fold(LEAST_DEPTH, usize::max);
-    NonZeroUsize::new(deepest).context("a cut-off of zero")
+    Ok(share)
 }
 
 fn print_json(

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use quarry_indexer::{AddOptions, add_lists};
+use quarry_engine::write::Writer;
+use quarry_indexer::AddOptions;
 use serde_json::json;
 
-use super::index::{ClustersArgs, SeismicArgs};
 use super::index_check::{OF_CLUSTERS, OF_SEISMIC};
 use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
-use crate::output::{line, note};
+use crate::input::{ClustersArgs, SeismicArgs};
+use crate::models::models;
+use crate::output::line;
 use crate::progress::Progress;
+use crate::told::told;
 use crate::watched::show_stage;
 
 /// Add kinds of lists to an index, from its own vectors, as a new generation
@@ -70,18 +73,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         memory: args.memory,
     };
     let progress = Progress::new(false);
-    let result = add_lists(&args.dir, &add, &|event| show_stage(event, &progress));
+    let result = Writer::open(&args.dir, models())
+        .and_then(|writer| writer.add_lists(&add, &|event| show_stage(event, &progress)));
     progress.finish();
-    let mut generation = result.with_context(|| format!("adding to {}", args.dir.display()))?;
+    let mut generation =
+        result.map_err(told).with_context(|| format!("adding to {}", args.dir.display()))?;
     if generation.is_some() && !args.no_tune {
-        match super::tune::after_build(&args.dir, None, false) {
-            Ok(Some(measured)) => generation = Some(measured),
-            Ok(None) => {}
-            Err(error) => note(format!(
-                "note: the lists are there, but the index could not measure itself ({error:#}); \
-                 `quarry tune` tries again"
-            )),
-        }
+        let failed = "the lists are there, but the index could not measure itself";
+        generation = super::tune::afterwards(&args.dir, failed).or(generation);
     }
     if args.json {
         return crate::output::json(&json!({ "generation": generation }));

@@ -10,21 +10,23 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, TieOrder, evaluate};
 use quarry_datasets::{
     CollectionOptions, DatasetError, Ignored, OutputFile, QueryOptions, Run, RunFormat,
     open_collection, open_qrels, open_queries,
 };
+use quarry_engine::evaluate::{IndexJudgements, depth};
+use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 use quarry_index::{Index, Verify};
 use quarry_vectors::Query;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::commands::judged::Judgements;
+use crate::commands::judged::tell_of_index;
 use crate::commands::sets_table::{Row, print_json, print_tables};
 use crate::commands::{eval, index, stages, tokens};
 use crate::model::DeviceArg;
+use crate::models;
 use crate::output::note;
 use crate::retrieve::{self, Channel, SearchArgs};
 
@@ -46,7 +48,7 @@ const SYSTEMS: [System; 3] = [
 
 /// The systems of a model: without token embeddings none reranks.
 pub(crate) fn systems(model: Option<&str>) -> anyhow::Result<Vec<System>> {
-    let tokens = crate::model::open(model)?.token_model().is_some();
+    let tokens = crate::models::open(model)?.token_model().is_some();
     Ok(SYSTEMS.into_iter().filter(|system| tokens || !system.rerank).collect())
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn evaluate_system(
     let queries = open_queries(task.collection, &options)?;
     let qrels = open_qrels(task.collection, task.split)?;
     let search = of_system(system, search);
-    let depth = eval::depth(measures)?;
+    let depth = depth(measures);
     let settings = kept
         .map(|_| {
             let index = Index::open(task.index, Verify::Envelope)?;
@@ -168,12 +170,6 @@ impl KeptRun {
         OutputFile::write_whole(&self.path, self.overwrite, &lines)?;
         Ok(())
     }
-}
-
-#[derive(Debug, Parser)]
-struct IndexLine {
-    #[command(flatten)]
-    args: index::Args,
 }
 
 /// A collection that was found.
@@ -276,7 +272,7 @@ fn reusable(
     let queries = open_queries(&set.folder, &options)?;
     let ignored = ignored(set, args);
     let search = of_system(system, &args.search);
-    let asked = (eval::depth(measures)?, queries.as_slice());
+    let asked = (depth(measures), queries.as_slice());
     if kept.is_of(&settings(task(set, args, &ignored), &search, asked, &index)) {
         return Ok(());
     }
@@ -310,7 +306,7 @@ fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
         if !set.build {
             // A model that is named has to be the index's.
             let given = args.search.model.as_deref();
-            crate::model::query_encoder(&index, given, args.search.encode_device)?;
+            crate::models::query_encoder(&index, given, args.search.encode_device)?;
         }
     } else {
         set.build = true;
@@ -344,15 +340,16 @@ fn evaluated(
     }
     let index = Index::open(&set.index, Verify::Envelope)?;
     let has_tokens = index.has_tokens();
-    let searcher = quarry_searcher::Searcher::new(std::sync::Arc::new(index));
-    Judgements::of(&searcher, &open_qrels(&set.folder, &args.split)?)
-        .tell(&format!("{}: ", set.name));
+    let searcher = quarry_engine::Searcher::new(std::sync::Arc::new(index));
+    let judged = IndexJudgements::of(&searcher, &open_qrels(&set.folder, &args.split)?);
+    tell_of_index(&judged, &format!("{}: ", set.name));
     // A generation that is open is kept: let go of it, so that its files can be collected.
     drop(searcher);
     if systems.iter().any(|system| system.rerank) && !has_tokens {
         note(format!("{}: adding token embeddings", set.name));
-        let store = tokens::StoreArgs::default();
-        tokens::encode(&set.index, (token_model, None), &store, false, false)?;
+        let model = models::source(token_model).unwrap_or_default();
+        let from = TokensFrom::Model { model, dims: None };
+        tokens::add(&set.index, &from, &StoreTokens::default())?;
     }
     let ignored = ignored(set, args);
     let task = task(set, args, &ignored);
@@ -414,14 +411,19 @@ fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
 
 fn build(set: &Set, args: &eval::Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let again = set.index.join("CURRENT").exists();
-    let how = if again { "--overwrite" } else { "--resume" };
-    let (folder, out) = (set.folder.as_os_str(), set.index.as_os_str());
-    let mut words: Vec<&std::ffi::OsStr> =
-        vec!["index".as_ref(), folder, "--out".as_ref(), out, how.as_ref()];
-    if let Some(model) = &args.search.model {
-        words.extend(["--model".as_ref(), model.as_ref() as &std::ffi::OsStr]);
-    }
-    let args = IndexLine::try_parse_from(words)?.args;
-    index::build_and_tune(&args, threads)?;
+    let encoding = Encoding {
+        model: models::source(args.search.model.as_deref()),
+        sessions: threads,
+        ..Encoding::default()
+    };
+    let how = Build {
+        out: set.index.clone(),
+        overwrite: again,
+        resume: !again,
+        encoding,
+        calibrate: true,
+        ..Build::default()
+    };
+    index::build_telling(&Input::new(&set.folder), &how)?;
     Ok(())
 }

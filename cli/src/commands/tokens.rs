@@ -1,23 +1,20 @@
 //! `quarry tokens add`: an index gets token embeddings.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use quarry_datasets::TokenRows;
-use quarry_index::features::TokensKept;
+use quarry_engine::write::{StoreTokens, TokensFrom, Writer};
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
-use quarry_indexer::{BuildError, TokenInput, TokenOptions, add_tokens};
 use serde_json::json;
 
 use crate::applies::Given;
 use crate::exit::Usage;
-use crate::model;
+use crate::models::{self, models};
 use crate::output::{bytes, count, line};
 use crate::progress::Progress;
-use crate::rerank;
+use crate::told::told;
 use crate::watched::show_stage;
 
 /// Work on an index's token embeddings, which reranking needs
@@ -109,25 +106,9 @@ impl From<FormArg> for Form {
 }
 
 impl StoreArgs {
-    /// What is given, else as the index `has` them.
-    pub(crate) fn options(
-        &self,
-        replace: bool,
-        source: serde_json::Value,
-        has: Option<&TokensKept>,
-    ) -> TokenOptions {
-        let forms = match (self.store.is_empty(), has) {
-            (false, _) => self.store.iter().map(|form| (*form).into()).collect(),
-            (true, Some(has)) => has.forms.clone(),
-            (true, None) => vec![Form::Int8],
-        };
-        TokenOptions {
-            forms,
-            pool: self.pool.or(has.map(|has| has.pool)).unwrap_or(1),
-            centroids: self.centroids.or(has.map(|has| has.centroids.max(1))).unwrap_or(256),
-            replace,
-            source,
-        }
+    fn store(&self, replace: bool) -> StoreTokens {
+        let forms = self.store.iter().map(|form| (*form).into()).collect();
+        StoreTokens { forms, pool: self.pool, centroids: self.centroids, replace }
     }
 }
 
@@ -142,126 +123,27 @@ impl Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Command::Add(args) = &args.command;
-    let context = || format!("adding token embeddings to {}", args.dir.display());
-    let generation = match (&args.npy, &args.lengths, &args.ids) {
-        (Some(npy), Some(lengths), Some(ids)) => import(args, npy, lengths, ids),
-        _ => {
-            encode(&args.dir, (args.model.as_deref(), args.dims), &args.store, args.replace, false)
+    let from = match (&args.npy, &args.lengths, &args.ids) {
+        (Some(rows), Some(lengths), Some(ids)) => {
+            TokensFrom::Files { rows: rows.clone(), lengths: lengths.clone(), ids: ids.clone() }
         }
-    }
-    .with_context(context)?;
+        _ => {
+            let model = models::source(args.model.as_deref()).unwrap_or_default();
+            TokensFrom::Model { model, dims: args.dims }
+        }
+    };
+    let generation = add(&args.dir, &from, &args.store.store(args.replace))
+        .with_context(|| format!("adding token embeddings to {}", args.dir.display()))?;
     report(args, generation)
 }
 
-/// Encodes an index's texts into token embeddings.
-pub(crate) fn encode(
-    dir: &Path,
-    (given, dims): (Option<&str>, Option<u32>),
-    store: &StoreArgs,
-    replace: bool,
-    quiet: bool,
-) -> anyhow::Result<u64> {
-    let has = has_tokens(dir, replace)?;
-    let (encoder, source) = match (&has, dims) {
-        // Dimensions and lengths as the other segments have them.
-        (Some(has), None) => rerank::document_encoder(has, given)?,
-        _ => model::token_encoder(
-            given,
-            &quarry_encoders::TokenOptions { dims, ..Default::default() },
-        )?,
-    };
-    let options = store.options(replace, source, has.as_ref());
-    let progress = Progress::new(quiet);
-    let added = add_tokens(dir, &options, TokenInput::Encoder(encoder.as_ref()), &|event| {
-        show_stage(event, &progress);
-    });
-    progress.finish();
-    Ok(added?)
-}
-
-/// The token embeddings of an index, unless they are replaced.
-fn has_tokens(dir: &Path, replace: bool) -> anyhow::Result<Option<TokensKept>> {
-    if replace {
-        return Ok(None);
-    }
-    Ok(Index::open(dir, Verify::Envelope)?.features().tokens.clone())
-}
-
-fn import(args: &AddArgs, npy: &Path, lengths: &Path, ids: &Path) -> anyhow::Result<u64> {
-    let mut rows = TokenRows::open(npy, lengths, ids)?;
-    same_documents(&args.dir, &rows, (ids, args.replace))?;
-    let name = npy.file_name().map(|n| n.to_string_lossy().into_owned());
-    let has = has_tokens(&args.dir, args.replace)?;
-    let options = args.store.options(args.replace, json!({ "file": name }), has.as_ref());
-    let dims = rows.dims();
-    let mut read = |id: &str| {
-        let wrong = |e: Box<dyn std::error::Error + Send + Sync>| BuildError::Input(e);
-        let at =
-            rows.find(id).ok_or_else(|| wrong(format!("no rows for document `{id}`").into()))?;
-        rows.rows(at).map_err(|e| wrong(e.into()))
-    };
+/// Adds token embeddings to an index, with a progress bar; the new generation.
+pub(crate) fn add(dir: &Path, from: &TokensFrom, store: &StoreTokens) -> anyhow::Result<u64> {
     let progress = Progress::new(false);
-    let added = add_tokens(&args.dir, &options, TokenInput::Rows(dims, &mut read), &|event| {
-        show_stage(event, &progress);
-    });
+    let added = Writer::open(dir, models())
+        .and_then(|writer| writer.add_tokens(from, store, &|event| show_stage(event, &progress)));
     progress.finish();
-    Ok(added?)
-}
-
-/// The files must be about documents of the index alone, and about all that get embeddings.
-fn same_documents(
-    dir: &Path,
-    rows: &TokenRows,
-    (path, replace): (&Path, bool),
-) -> anyhow::Result<()> {
-    let index = Index::open(dir, Verify::Envelope)?;
-    let fills = !replace && index.segments().iter().any(|s| s.tokens().is_some());
-    let given: BTreeSet<&str> = rows.ids().iter().map(String::as_str).collect();
-    let mut theirs = given.clone();
-    let mut lacking = Vec::new();
-    let mut lacks = 0u64;
-    for segment in index.segments() {
-        let documents = segment.documents();
-        for row in 0..documents.len() {
-            let doc = quarry_vectors::DocId(u32::try_from(row).unwrap_or(u32::MAX));
-            if segment.deleted().is_some_and(|deleted| deleted.contains(doc.0)) {
-                continue;
-            }
-            let id = documents.id(doc);
-            if documents.find(id).count() > 1 {
-                bail!("document `{id}` was split into passages; rows by document do not fit them");
-            }
-            theirs.remove(id);
-            let has = fills && segment.tokens().is_some();
-            if !has && !given.contains(id) {
-                lacks += 1;
-                if lacking.len() < 3 {
-                    lacking.push(format!("`{id}`"));
-                }
-            }
-        }
-    }
-    let input = |what: String| BuildError::Input(what.into());
-    if lacks > 0 {
-        return Err(input(format!(
-            "{}: {} documents of the index are not in it, such as {}: the files are about other documents",
-            path.display(),
-            count(lacks),
-            lacking.join(", ")
-        ))
-        .into());
-    }
-    if !theirs.is_empty() {
-        let some: Vec<String> = theirs.iter().take(3).map(|id| format!("`{id}`")).collect();
-        return Err(input(format!(
-            "{}: {} ids are not in the index, such as {}: the files are about other documents",
-            path.display(),
-            count(theirs.len() as u64),
-            some.join(", ")
-        ))
-        .into());
-    }
-    Ok(())
+    added.map_err(told)
 }
 
 fn report(args: &AddArgs, generation: u64) -> anyhow::Result<()> {

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use quarry_datasets::read_vocabulary;
+use quarry_engine::write::{Calibrate, Calibrated, GivenQueries, Writer};
+use quarry_engine::{Collection, EngineError, Index, OpenOptions, Snapshot, Verify};
 use quarry_index::calibration::Calibration;
-use quarry_index::{Index, Verify};
-use quarry_indexer::store_calibration;
-use quarry_searcher::{Asked, Searcher, calibrate};
-use quarry_vectors::{EncodeQuery, Query, SparseVector};
+use quarry_vectors::{Query, SparseVector};
 
 use crate::applies::Given;
 use crate::exit::Usage;
-use crate::model::DeviceArg;
+use crate::models;
 use crate::output::{count, line, note, table};
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
+use crate::told::told;
+use crate::watched::show_stage;
 
 /// Measure the index's search methods on this machine, for --overlap to plan by
 ///
@@ -58,8 +59,13 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    // What a damaged part says is not measured.
-    let (tables, _) = tune(args, (Verify::Full, false))?;
+    let how = Calibrate {
+        queries: given(args)?,
+        model: models::source(args.model.as_deref()),
+        // What a damaged part says is not measured.
+        verify: Verify::Full,
+    };
+    let Calibrated { tables, .. } = calibrate(&args.dir, &how).map_err(told)?;
     if args.json {
         return crate::output::json(&tables);
     }
@@ -72,77 +78,63 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `quarry index` does at its end.
-pub(crate) fn after_build(
-    dir: &Path,
-    model: Option<&str>,
-    quiet: bool,
-) -> anyhow::Result<Option<u64>> {
-    let (dir, model) = (dir.to_path_buf(), model.map(str::to_owned));
-    let query_args = QueryArgs::default();
-    let args = Args { dir, queries: None, query_args, vocab: None, most: 0, model, json: false };
-    // Its parts were written a moment ago, of what was checked then.
-    Ok(tune(&args, (Verify::Envelope, quiet))?.1)
-}
-
-/// The tables, and the generation that holds them when there are any.
-fn tune(
-    args: &Args,
-    (verify, quiet): (Verify, bool),
-) -> anyhow::Result<(Vec<Option<Calibration>>, Option<u64>)> {
-    let index = Arc::new(Index::open(&args.dir, verify)?);
-    if !index.has_sparse() {
-        return Ok((Vec::new(), None));
+/// Measures an index that was written a moment ago; the new generation, if there is one. A failure is told as
+/// what `failed` says: the index is whole without.
+pub(crate) fn afterwards(dir: &Path, failed: &str) -> Option<u64> {
+    match calibrate(dir, &Calibrate::default()) {
+        Ok(done) => done.generation,
+        Err(error) => {
+            let error = told(error);
+            note(format!("note: {failed} ({error:#}); `quarry tune` tries again"));
+            None
+        }
     }
-    let given = args.queries.as_deref().map(|file| read(&index, args, file)).transpose()?;
-    let searcher = Searcher::new(Arc::clone(&index));
-    let progress = Progress::new(quiet);
-    progress.stage("tuning", 0);
-    let name = args.queries.as_ref().map(|p| {
-        p.file_name().map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into_owned())
-    });
-    let side = if given.is_none() { query_side(&index, args)? } else { None };
-    let asked = match name.as_deref().zip(given.as_deref()) {
-        Some((name, queries)) => Asked::Given(name, queries),
-        None => Asked::Made(side.as_ref().map(|(side, network)| (side.as_ref(), *network))),
-    };
-    let seed = index.manifest().seed;
-    let result = calibrate(&searcher, asked, seed, &|done, total| {
-        progress.set(done as u64, Some(total as u64), "kinds of queries", "");
-    });
-    progress.finish();
-    let tables = result?;
-    let stored = tables.iter().any(Option::is_some);
-    let measured = index.manifest().clone();
-    // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop((searcher, index));
-    let store = || store_calibration(&args.dir, &measured, &tables);
-    let generation = stored.then(store).transpose()?;
-    Ok((tables, generation))
 }
 
-/// What makes vectors of the index's questions, and whether that is a network; `None` where vectors came
-/// without a model, or its network was not given.
-fn query_side(index: &Index, args: &Args) -> anyhow::Result<Option<(Arc<dyn EncodeQuery>, bool)>> {
-    let network = crate::model::needs_network(index)?;
-    if network && args.model.is_none() {
+/// Measures an index, with a progress bar.
+fn calibrate(dir: &Path, how: &Calibrate) -> Result<Calibrated, EngineError> {
+    let progress = Progress::new(false);
+    progress.stage("tuning", 0);
+    let models = models::models();
+    let done = Writer::open(dir, models)
+        .and_then(|writer| writer.calibrate(how, &|event| show_stage(event, &progress)));
+    progress.finish();
+    done.inspect(tell_network)
+}
+
+/// Says that a network was not given, where queries go through one.
+pub(crate) fn tell_network(done: &Calibrated) {
+    if done.lacks_network {
         note(
-            "note: questions go through a network, which --model would name: the queries that are measured \
+            "note: questions go through a network, which --model would name: the queries that were measured \
              with are made of the documents' vectors instead",
         );
-        return Ok(None);
     }
-    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
-    Ok(encoder.map(|encoder| (encoder, network)))
 }
 
-fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
+/// The queries of the file, as vectors.
+fn given(args: &Args) -> anyhow::Result<Option<GivenQueries>> {
+    let Some(file) = &args.queries else { return Ok(None) };
+    let index = Arc::new(Index::open(&args.dir, Verify::Envelope)?);
+    if !index.has_sparse() {
+        return Ok(None);
+    }
+    let mut options = OpenOptions::default();
+    options.models = models::models();
+    options.queries = models::of_queries(args.model.as_deref());
+    let collection = Collection::of_index(index, &options).map_err(told)?;
+    let name = file.file_name();
+    let source =
+        name.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+    Ok(Some(GivenQueries { source, vectors: read(&collection.snapshot(), args, file)? }))
+}
+
+fn read(snapshot: &Snapshot, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
     let all: Vec<Query> = args.query_args.read(file, None)?;
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
-    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some, names.as_deref())?;
+    let vectors = crate::queries::vectors(snapshot, &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
         bail!("{}: no query that could be measured", file.display());

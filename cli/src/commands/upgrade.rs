@@ -7,7 +7,7 @@ use quarry_indexer::upgrade;
 
 use crate::bytes::parse_bytes;
 use crate::exit::Refused;
-use crate::output::{count, line, note};
+use crate::output::{count, line};
 use crate::progress::Progress;
 use crate::watched::show_stage;
 
@@ -44,12 +44,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let report = result.with_context(|| format!("upgrading {}", args.dir.display()))?;
     if !report.outdated.is_empty() && !args.no_tune {
         // The index is whole without: searches then take default settings.
-        if let Err(error) = super::tune::after_build(&args.out, None, false) {
-            note(format!(
-                "note: the index is complete, but could not measure itself ({error:#}); `quarry tune` \
-                 tries again"
-            ));
-        }
+        let failed = "the index is complete, but could not measure itself";
+        super::tune::afterwards(&args.out, failed);
     }
     if report.outdated.is_empty() {
         return Err(Refused(format!(

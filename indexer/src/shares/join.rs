@@ -26,6 +26,7 @@ use crate::options::{BuildReport, Event};
 use crate::order::Rows;
 use crate::seal::{SealJob, Sealed, seal};
 use crate::spool::shard_path;
+use crate::update::new_part_name;
 use crate::workspace::{self, Found};
 
 /// Where shares are joined.
@@ -268,14 +269,13 @@ fn write_tokens(
         let view = rows.shard(shard).ok();
         view.and_then(|view| view.iter().nth(at)).map_or_else(String::new, |row| row.id.to_owned())
     };
-    let mut read: crate::tokens::Reader<'_> = Box::new(|doc| {
+    let mut read: crate::update::tokens::Reader<'_> = Box::new(|doc| {
         let (shard, at) = place(doc);
         Ok(stores[shard].document(DocId(u32::try_from(at).unwrap_or(u32::MAX)))?)
     });
-    let uuid = uuid::Uuid::new_v4();
-    let file = format!("{}-{}-{}.qry", sealed.segment.id.simple(), tokens::KIND, uuid.simple());
-    let of = crate::tokens::Rows { documents: rows.len(), dims: wanted.dims, id: &id };
+    let file = new_part_name(sealed.segment.id, tokens::KIND);
+    let of = crate::update::tokens::Rows { documents: rows.len(), dims: wanted.dims, id: &id };
     let to = (out.join(&file), &mut None);
-    let written = crate::tokens::write(to, &of, &wanted.options, &mut read, progress)?;
+    let written = crate::update::tokens::write(to, &of, &wanted.options, &mut read, progress)?;
     Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false))
 }

@@ -26,7 +26,7 @@ use crate::job::Job;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::spool::{Shard, shard_path};
 use crate::terms::Known;
-use crate::tokens::{TokenOptions, encode_shard, encoded_before};
+use crate::update::tokens::{TokenOptions, encode_shard, encoded_before};
 use crate::workspace::names_in;
 
 /// Names of the files beside the record.

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Share;
 use crate::BuildError;
 use crate::options::{BuildOptions, Levels, Lists};
-use crate::tokens::TokenOptions;
+use crate::update::tokens::TokenOptions;
 
 /// The record's file: written last, so its presence says that the share is finished.
 pub(super) const RECORD: &str = "shard-of-build.json";

@@ -23,13 +23,12 @@ use quarry_index::{Index, IndexError, Segment};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
+use self::spool::Spool;
+use super::{Checked, IndexWriter, new_part_name};
+use crate::BuildError;
 use crate::job::Job;
-use crate::living::{Checked, Opened};
 use crate::options::Event;
-use crate::workspace;
-use crate::{BuildError, tokens::spool::Spool};
 
 /// Documents that are asked for together.
 const BATCH: usize = 64;
@@ -134,8 +133,8 @@ pub fn add_tokens(
 ) -> Result<u64, BuildError> {
     options.check()?;
     let job = Job::tokens(&options.source);
-    let Opened { mut writer, index, build } =
-        Opened::take(folder, Checked::All, |was| *was == job)?;
+    let writer = IndexWriter::take(folder, Checked::All, |was| *was == job)?;
+    let (index, build) = (writer.index(), writer.build());
     let dims = match &input {
         TokenInput::Encoder(encoder) => encoder.dims(),
         TokenInput::Rows(dims, _) => *dims,
@@ -156,26 +155,21 @@ pub fn add_tokens(
         }
         .into());
     }
-    workspace::begin(&build, &job)?;
+    writer.begin(&job)?;
     let mut manifest = index.manifest().clone();
-    let mut centroids = if fills { centroids_of(&index) } else { None };
+    let mut centroids = if fills { centroids_of(index) } else { None };
     for (entry, segment) in manifest.segments.iter_mut().zip(index.segments()) {
         if fills && (segment.tokens().is_some() || entry.documents == 0) {
             continue;
         }
-        let at = Place { folder, build: &build, segment };
+        let at = Place { folder, build, segment };
         let part = at.write(&mut input, options, &mut centroids, progress)?;
         entry.parts.retain(|p| p.kind != tokens::KIND);
         entry.parts.push(part);
     }
     manifest.features = index.features().clone();
     manifest.features.tokens = Some(kept.unwrap_or_else(|| options.kept(dims)));
-    // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop(index);
-    let generation = writer.commit(manifest)?.generation;
-    workspace::clear(&build)?;
-    writer.collect()?;
-    Ok(generation)
+    writer.commit(manifest)
 }
 
 /// The centroids of the form `4bit` that an index's segments share.
@@ -224,7 +218,7 @@ impl Place<'_> {
                 (*dims, Box::new(read))
             }
         };
-        let file = format!("{}-{}-{}.qry", id.simple(), tokens::KIND, Uuid::new_v4().simple());
+        let file = new_part_name(id, tokens::KIND);
         let rows = Rows { documents: ids.len(), dims, id: &|doc| ids.id(doc).to_owned() };
         let to = (self.folder.join(&file), centroids);
         let written = write(to, &rows, options, &mut read, progress)?;

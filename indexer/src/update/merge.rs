@@ -14,14 +14,13 @@ use quarry_index::features::{Channels, Features};
 use quarry_index::{Index, Segment, names, tokens};
 use serde_json::{Map, Value};
 
-use super::{Checked, Opened};
+use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, Stored, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
-use crate::workspace;
 
 /// Segments that an index has at most before a change merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -61,7 +60,8 @@ pub fn merge(
     memory: u64,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<MergeReport>, BuildError> {
-    let Opened { mut writer, index, build } = Opened::take(folder, Checked::All, |_| false)?;
+    let writer = IndexWriter::take(folder, Checked::All, |_| false)?;
+    let (index, build) = (writer.index(), writer.build());
     let segments = index.segments();
     let chosen = choose(segments, which);
     let dropped: u64 = chosen.iter().map(|at| deleted(&segments[*at])).sum();
@@ -73,7 +73,7 @@ pub fn merge(
         chosen.iter().map(|at| &segments[*at]).filter(|s| live(s) > 0).collect();
     check_kinds(folder, &merged)?;
     check_tokens(folder, &merged)?;
-    workspace::begin(&build, &Job::change())?;
+    writer.begin(&Job::change())?;
     let mut manifest = index.manifest().clone();
     manifest.features = index.features().clone();
     let sealed = if merged.is_empty() {
@@ -81,13 +81,13 @@ pub fn merge(
     } else {
         let mut shards = 0;
         for segment in &merged {
-            shards = unseal(segment, (&build, shards), progress)?;
+            shards = unseal(segment, (build, shards), progress)?;
         }
-        let options = options(folder, memory, (&index, &merged));
+        let options = options(folder, memory, (index, &merged));
         let job = SealJob {
             folder,
             build: &build,
-            shards: &shard_paths(&build, shards),
+            shards: &shard_paths(build, shards),
             options: &options,
             tokens: None,
             kept: Some(Kept {
@@ -110,10 +110,7 @@ pub fn merge(
         manifest.segments.insert(first, sealed);
     }
     let left = manifest.segments.len();
-    drop(index);
-    let generation = writer.commit(manifest)?.generation;
-    workspace::clear(&build)?;
-    writer.collect()?;
+    let generation = writer.commit(manifest)?;
     Ok(Some(MergeReport { generation, merged: chosen.len(), segments: left, dropped }))
 }
 

@@ -5,20 +5,21 @@ use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
 use quarry_index::folder::{replace_file, sync_folder};
 use quarry_indexer::Share;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::WriteError;
 use super::encode::CHUNK;
-use crate::output::{count, note};
+use super::error::io;
+use crate::EngineError;
 
 const MAGIC: &str = "quarry-unfinished-encoding";
 
 /// What has to be the same for a file to be continued.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(super) struct Record {
     magic: String,
     /// Which share of the work, as `2/3`.
     shard: Option<String>,
@@ -27,7 +28,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(shard: Option<Share>, encoder: &Value) -> Self {
+    pub(super) fn new(shard: Option<Share>, encoder: &Value) -> Self {
         let shard = shard.map(|share| share.to_string());
         Self { magic: MAGIC.to_owned(), shard, encoder: encoder.clone() }
     }
@@ -46,18 +47,20 @@ impl Record {
 
 /// An unfinished file that is ours and locked.
 #[derive(Debug)]
-pub(crate) struct Unfinished {
+pub(super) struct Unfinished {
     target: PathBuf,
     part: PathBuf,
     record: PathBuf,
-    pub(crate) file: File,
+    pub(super) file: File,
     /// Lines that an earlier run left, if it is continued.
-    pub(crate) done: u64,
+    pub(super) done: u64,
+    /// Whether an earlier run's file was begun again.
+    pub(super) begun_again: bool,
 }
 
 impl Unfinished {
     /// Begins the file that will be called `target`, or with `resume` goes on with it.
-    pub(crate) fn take(target: &Path, wanted: &Record, resume: bool) -> anyhow::Result<Self> {
+    pub(super) fn take(target: &Path, wanted: &Record, resume: bool) -> Result<Self, EngineError> {
         let part = with_end(target, ".part");
         let record = with_end(&part, ".json");
         let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
@@ -65,61 +68,43 @@ impl Unfinished {
         for path in [&part, &record] {
             let plain = fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
             if exists(path) && (was.is_none() || !plain) {
-                bail!(
-                    "{}: something else lies there, which `quarry encode` did not make and would write over; \
-                     move it away, or choose another --out",
-                    path.display()
-                );
+                return Err(WriteError::ForeignFile { path: path.clone() }.into());
             }
         }
-        let failed = || part.display().to_string();
         let left = exists(&part);
         if let Some(was) = was.as_ref().filter(|was| left && resume && *was != wanted) {
-            bail!(
-                "{}: cannot resume: it is of {}, not of {}",
-                part.display(),
-                was.shown(),
-                wanted.shown()
-            );
+            let (was, wanted) = (was.shown(), wanted.shown());
+            return Err(WriteError::OtherEncoding { path: part, was, wanted }.into());
         }
         if !left || was.as_ref() != Some(wanted) {
-            replace_file(&record, &serde_json::to_vec_pretty(wanted)?)?;
+            let json = |source| EngineError::Json { what: "the record of an encoding", source };
+            replace_file(&record, &serde_json::to_vec_pretty(wanted).map_err(json)?)?;
         }
         let mut options = File::options();
         let file = options.create(true).truncate(false).read(true).append(true).open(&part);
-        let file = file.with_context(failed)?;
+        let file = file.map_err(io(&part))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("{}: another process is writing to it; wait for it to end", part.display())
-            }
-            Err(TryLockError::Error(source)) => return Err(source).with_context(failed),
+            Err(TryLockError::WouldBlock) => return Err(WriteError::Locked { path: part }.into()),
+            Err(TryLockError::Error(source)) => return Err(io(&part)(source)),
         }
-        let keep = if resume { complete_lines(&file).with_context(failed)? } else { (0, 0) };
-        let before = file.metadata().with_context(failed)?.len();
-        if before > 0 && !resume {
-            note(format!(
-                "note: {} of an interrupted run is begun again; --resume would go on with it",
-                part.display()
-            ));
-        }
-        file.set_len(keep.0).with_context(failed)?;
-        if keep.1 > 0 {
-            note(format!("note: {} vectors were taken from the interrupted run", count(keep.1)));
-        }
-        Ok(Self { target: target.to_owned(), part, record, file, done: keep.1 })
+        let keep = if resume { complete_lines(&file).map_err(io(&part))? } else { (0, 0) };
+        let before = file.metadata().map_err(io(&part))?.len();
+        let begun_again = before > 0 && !resume;
+        file.set_len(keep.0).map_err(io(&part))?;
+        Ok(Self { target: target.to_owned(), part, record, file, done: keep.1, begun_again })
     }
 
     /// Where it lies.
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.part
     }
 
     /// Gives the whole file its name.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        self.file.sync_all().with_context(|| self.part.display().to_string())?;
-        fs::rename(&self.part, &self.target).with_context(|| self.target.display().to_string())?;
-        fs::remove_file(&self.record).with_context(|| self.record.display().to_string())?;
+    pub(super) fn finish(self) -> Result<(), EngineError> {
+        self.file.sync_all().map_err(io(&self.part))?;
+        fs::rename(&self.part, &self.target).map_err(io(&self.target))?;
+        fs::remove_file(&self.record).map_err(io(&self.record))?;
         let folder = self.target.parent().filter(|p| !p.as_os_str().is_empty());
         Ok(sync_folder(folder.unwrap_or(Path::new(".")))?)
     }

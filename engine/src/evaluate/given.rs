@@ -10,16 +10,25 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use quarry_datasets::{CollectionOptions, open_collection};
+use quarry_datasets::{CollectionOptions, DatasetError, open_collection};
 use quarry_index::Index;
 use quarry_searcher::{Outcome, Searcher};
 use quarry_vectors::{DocId, InputVector, SparseVector, TermId};
 
-use crate::output::count;
+/// The share of the exact top k that was found, by the given weights, and the file that holds them; or why it
+/// cannot judge.
+pub(super) fn judge(
+    searcher: &Searcher,
+    (queries, found): (&[SparseVector], &[Outcome]),
+    k: usize,
+) -> Result<(PathBuf, f64), String> {
+    let (path, options) = source(searcher.index())?;
+    let judge = Judge::read(searcher, (&path, &options), (queries, found), k)?;
+    Ok((path, judge.overlap()))
+}
 
 /// The file of vectors that an index was made of, and how it was read; or why it cannot be used.
-pub(crate) fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), String> {
+fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), String> {
     let fact = |name: &str| index.manifest().build.get("job")?.pointer(&format!("/source/{name}"));
     let path = fact("input").and_then(|v| v.as_str()).map(PathBuf::from);
     let Some(path) = path else { return Err("the index does not name its input".into()) };
@@ -41,7 +50,7 @@ type Place = (usize, DocId);
 
 /// What queries find, by the given weights.
 #[derive(Debug)]
-pub(crate) struct Judge {
+struct Judge {
     /// Of each query the best scores, at most k, smallest on top.
     best: Vec<BinaryHeap<Reverse<Score>>>,
     /// Of each query the scores of what was found.
@@ -69,14 +78,14 @@ impl Ord for Score {
 impl Judge {
     /// Scores the documents of `path` for all queries, of which `found` was found. Fails where the file
     /// lacks a vector or a document of the index: then it cannot judge.
-    pub(crate) fn read(
+    fn read(
         searcher: &Searcher,
         (path, options): (&Path, &CollectionOptions),
         (queries, found): (&[SparseVector], &[Outcome]),
         k: usize,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, String> {
         let index = searcher.index();
-        let lexicon = index.lexicon().context("this index has no sparse channel")?;
+        let lexicon = index.lexicon().ok_or("this index has no sparse channel")?;
         let mut by_term: HashMap<u32, Vec<(usize, f64)>> = HashMap::new();
         for (number, query) in queries.iter().enumerate() {
             for (term, weight) in query.iter() {
@@ -92,14 +101,17 @@ impl Judge {
         };
         let mut sums = Sums { of_queries: vec![0.0; queries.len()], touched: Vec::new() };
         let mut seen = 0u64;
-        for document in open_collection(path, options)? {
-            let document = document?;
+        let failed = |error: DatasetError| error.to_string();
+        for document in open_collection(path, options).map_err(failed)? {
+            let document = document.map_err(failed)?;
             let Some(place) = place(index, &document.id) else { continue };
             seen += 1;
             match document.vector {
                 Some(InputVector::Terms(vector)) => {
                     for (number, weight) in vector.iter() {
-                        if let Some(TermId(term)) = index.term_of_number(number)? {
+                        if let Some(TermId(term)) =
+                            index.term_of_number(number).map_err(|e| e.to_string())?
+                        {
                             sums.add(by_term.get(&term), weight);
                         }
                     }
@@ -111,18 +123,17 @@ impl Judge {
                         }
                     }
                 }
-                None => bail!("{}: document `{}` has no vector", path.display(), document.id),
+                None => {
+                    let (path, id) = (path.display(), &document.id);
+                    return Err(format!("{path}: document `{id}` has no vector"));
+                }
             }
             sums.drain(|query, score| judge.take(query, (place, score), k));
         }
         let live: u64 = index.segments().iter().map(live).sum();
         if seen != live {
-            bail!(
-                "{}: has {} of the index's {} documents",
-                path.display(),
-                count(seen),
-                count(live)
-            );
+            let path = path.display();
+            return Err(format!("{path}: has {seen} of the index's {live} documents"));
         }
         Ok(judge)
     }
@@ -143,7 +154,7 @@ impl Judge {
 
     /// The share of the exact k best that were found, on average over queries that have any. Scores that
     /// f32 cannot tell from the k-th count as it.
-    pub(crate) fn overlap(&self) -> f64 {
+    fn overlap(&self) -> f64 {
         let (mut sum, mut queries) = (0.0, 0u32);
         for (best, found) in self.best.iter().zip(&self.found) {
             let Some(Reverse(Score(reach))) = best.peek() else { continue };

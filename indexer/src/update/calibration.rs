@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use quarry_index::calibration::{self, Calibration};
-use quarry_index::folder::FolderWriter;
 use quarry_index::manifest::{Manifest, PartEntry};
-use uuid::Uuid;
 
+use super::{IndexWriter, new_part_name};
 use crate::BuildError;
 
 /// Puts `tables` (one for each segment, `None` leaves a segment without) into the index in
@@ -20,27 +19,20 @@ pub fn store_calibration(
     measured: &Manifest,
     tables: &[Option<Calibration>],
 ) -> Result<u64, BuildError> {
-    let mut writer = FolderWriter::open(folder)?;
-    let Some(current) = writer.current().filter(|m| **m == *measured) else {
+    let writer = IndexWriter::take_beside_work(folder)?;
+    let mut manifest = writer.index().manifest().clone();
+    if manifest != *measured {
         return Err(BuildError::Changed { path: folder.to_path_buf() });
-    };
-    let mut manifest = current.clone();
+    }
     for (segment, table) in manifest.segments.iter_mut().zip(tables) {
         segment.parts.retain(|p| p.kind != calibration::KIND);
         if let Some(table) = table {
             // A segment may be measured again: the name has to be a new one.
-            let file = format!(
-                "{}-{}-{}.qry",
-                segment.id.simple(),
-                calibration::KIND,
-                Uuid::new_v4().simple()
-            );
+            let file = new_part_name(segment.id, calibration::KIND);
             let written = table.write(&folder.join(&file), segment.rows)?;
             let (kind, version) = (calibration::KIND, calibration::VERSION);
             segment.parts.push(PartEntry::new(kind, version, &file, written, false));
         }
     }
-    let generation = writer.commit(manifest)?.generation;
-    writer.collect()?;
-    Ok(generation)
+    writer.commit(manifest)
 }

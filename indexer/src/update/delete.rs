@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checked, Deletions, Opened};
+use super::{Checked, Deletions, IndexWriter};
 use crate::BuildError;
 
 /// What a deletion did.
@@ -26,18 +26,16 @@ pub fn delete<'a>(
     folder: &Path,
     ids: impl IntoIterator<Item = &'a str>,
 ) -> Result<DeleteReport, BuildError> {
-    let Opened { mut writer, index, .. } = Opened::take(folder, Checked::Rewritten, |_| false)?;
-    let mut deletions = Deletions::new(index.segments());
+    let writer = IndexWriter::take(folder, Checked::Rewritten, |_| false)?;
+    let mut deletions = Deletions::new(writer.index().segments());
     let unknown: Vec<String> =
         ids.into_iter().filter(|id| !deletions.delete(id)).map(str::to_owned).collect();
     let deleted = deletions.count();
-    let mut manifest = index.manifest().clone();
+    let mut manifest = writer.index().manifest().clone();
     let mut generation = manifest.generation;
     if deleted > 0 {
         deletions.write(folder, &mut manifest.segments)?;
-        drop(index);
-        generation = writer.commit(manifest)?.generation;
-        writer.collect()?;
+        generation = writer.commit(manifest)?;
     }
     Ok(DeleteReport { generation, deleted, unknown })
 }

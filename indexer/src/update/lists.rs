@@ -18,14 +18,13 @@ use quarry_index::seismic::SeismicParams;
 use quarry_index::{Index, IndexError, Segment};
 use serde_json::{Map, Value};
 
+use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
-use crate::living::{Checked, Opened};
 use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
 use crate::seal::{Kept, SealJob, Stored, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
-use crate::workspace;
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -51,7 +50,8 @@ pub fn add_lists(
     add: &AddOptions,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<u64>, BuildError> {
-    let Opened { mut writer, index, build } = Opened::take(folder, Checked::All, |_| false)?;
+    let writer = IndexWriter::take(folder, Checked::All, |_| false)?;
+    let (index, build) = (writer.index(), writer.build());
     if !index.has_sparse() {
         return Err(IndexError::Missing {
             path: folder.to_path_buf(),
@@ -62,7 +62,7 @@ pub fn add_lists(
     }
     let mut manifest = index.manifest().clone();
     let seed = manifest.seed;
-    manifest.features = features(&index, add);
+    manifest.features = features(index, add);
     let mut changed = manifest.features != *index.features();
     for (entry, segment) in manifest.segments.iter_mut().zip(index.segments()) {
         let lacks = Lists::These {
@@ -77,13 +77,13 @@ pub fn add_lists(
         let mut options = options(folder, (add, seed), segment, lacks);
         options.fields = index.manifest().fields.clone();
         options.check()?;
-        workspace::begin(&build, &Job::change())?;
+        writer.begin(&Job::change())?;
         if lacks.clusters(entry.rows) {
-            *entry = sealed_anew(segment, &build, &options, progress)?;
+            *entry = sealed_anew(segment, build, &options, progress)?;
         } else if let Some(forward) = segment.forward() {
             let job = SealJob {
                 folder,
-                build: &build,
+                build,
                 shards: &[],
                 options: &options,
                 tokens: None,
@@ -95,12 +95,10 @@ pub fn add_lists(
     }
     // Nothing is left of a segment whose documents were all deleted, when it is sealed anew.
     manifest.segments.retain(|segment| !segment.parts.is_empty());
-    // A generation that is open is kept: let go of it, so that its files can be collected.
-    drop(index);
-    let generation = if changed { Some(writer.commit(manifest)?.generation) } else { None };
-    workspace::clear(&build)?;
-    writer.collect()?;
-    Ok(generation)
+    match changed {
+        true => Ok(Some(writer.commit(manifest)?)),
+        false => writer.leave().map(|()| None),
+    }
 }
 
 /// What the index has with these lists.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::BuildError;
 use crate::build::JOB;
 use crate::options::{BuildOptions, EncoderSetup};
-use crate::tokens::TokenOptions;
+use crate::update::tokens::TokenOptions;
 
 /// How an index was built, for who adds to it.
 #[derive(Debug, Clone, Default, PartialEq)]

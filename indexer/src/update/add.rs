@@ -21,7 +21,8 @@ use uuid::Uuid;
 use super::merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
 use super::numbers::Numbers;
 use super::rules::{Adding, AsBuilt};
-use super::{Checked, Deletions, Opened};
+use super::tokens::{Place, TokenInput, centroids_of};
+use super::{Checked, Deletions, IndexWriter};
 use crate::BuildError;
 use crate::build::fields_of;
 use crate::fields::joined;
@@ -31,8 +32,6 @@ use crate::options::{BuildOptions, EncoderSetup, Event, Lists};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 use crate::terms::{Grown, Known};
-use crate::tokens::{Place, TokenInput, centroids_of};
-use crate::workspace;
 
 /// What was added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -105,22 +104,23 @@ where
 {
     let (options, folder) = (adding.options, adding.options.out.as_path());
     let checked = if merges { Checked::All } else { Checked::Rewritten };
-    let Opened { mut writer, index, build } = Opened::take(folder, checked, |_| false)?;
-    AsBuilt::of(&index).check(encoder, folder)?;
-    let embed = adding.tokens_of(&index)?;
-    workspace::begin(&build, &Job::change())?;
-    let known = Known::of(&index);
+    let writer = IndexWriter::take(folder, checked, |_| false)?;
+    let (index, build) = (writer.index(), writer.build());
+    AsBuilt::of(index).check(encoder, folder)?;
+    let embed = adding.tokens_of(index)?;
+    writer.begin(&Job::change())?;
+    let known = Known::of(index);
     // Repeated ids are sorted out below: the last of a batch stays.
     let fields = joined(&index.manifest().fields, &options.fields)?;
     let mut options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
-    let numbers = Numbers::new(&index);
+    let numbers = Numbers::new(index);
     let documents = documents.into_iter().map(|document| {
         let mut document = document.map_err(|e| BuildError::Input(Box::new(e)))?;
         numbers.name(&mut document)?;
         Ok::<_, BuildError>(document)
     });
-    let ingested = ingest(documents, encoder, (&options, &known), (&build, None), progress)?;
-    let repeated = drop_repeated(&build, ingested.shards)?;
+    let ingested = ingest(documents, encoder, (&options, &known), (build, None), progress)?;
+    let repeated = drop_repeated(build, ingested.shards)?;
     let mut report = AddReport {
         generation: index.manifest().generation,
         added: ingested.documents - repeated,
@@ -130,19 +130,19 @@ where
         ..AddReport::default()
     };
     if ingested.documents == 0 {
-        workspace::clear(&build)?;
+        writer.leave()?;
         return Ok(report);
     }
-    let met = Met::of(&build, ingested.shards)?;
-    let channels = met.channels(&index, encoder)?;
+    let met = Met::of(build, ingested.shards)?;
+    let channels = met.channels(index, encoder)?;
     let list = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref()).cloned();
     let of_batch = (met.tokens.as_slice(), met.numbers.as_slice(), met.dimension);
     let grown = Grown::of(&known, list.as_deref(), of_batch);
     as_the_index_has_them(&mut options, index.features(), met.rows);
     let job = SealJob {
         folder,
-        build: &build,
-        shards: &shard_paths(&build, ingested.shards),
+        build,
+        shards: &shard_paths(build, ingested.shards),
         options: &options,
         tokens: encoder.map(|e| &e.tokens),
         kept: Some(Kept { dimension: grown.len()?, stored: None }),
@@ -150,7 +150,7 @@ where
     };
     let mut deletions = Deletions::new(index.segments());
     for number in 0..ingested.shards {
-        let shard = Shard::open(&shard_path(&build, number))?;
+        let shard = Shard::open(&shard_path(build, number))?;
         for row in shard.view()?.iter() {
             deletions.delete(row.id);
         }
@@ -158,9 +158,9 @@ where
     let mut sealed = seal(job, progress)?;
     if let Some((encoder, how)) = &embed {
         let segment = Segment::open(folder, &sealed.segment, Verify::Envelope)?;
-        let at = Place { folder, build: &build, segment: &segment };
+        let at = Place { folder, build, segment: &segment };
         let mut input = TokenInput::Encoder(*encoder);
-        let part = at.write(&mut input, how, &mut centroids_of(&index), progress)?;
+        let part = at.write(&mut input, how, &mut centroids_of(index), progress)?;
         sealed.segment.parts.push(part);
     }
     report.replaced = deletions.count();
@@ -180,10 +180,7 @@ where
         bm25: sealed.totals.has_text,
     });
     manifest.segments.push(sealed.segment);
-    drop(index);
-    report.generation = writer.commit(manifest)?.generation;
-    workspace::clear(&build)?;
-    writer.collect()?;
+    report.generation = writer.commit(manifest)?;
     Ok(report)
 }
 

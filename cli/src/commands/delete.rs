@@ -1,0 +1,59 @@
+//! `quarry delete DIR ID...`
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use quarry_engine::EngineError;
+use quarry_engine::write::{WriteError, Writer};
+
+use crate::models::models;
+use crate::output::{count, line, note};
+use crate::told::told;
+
+/// Delete documents of an index
+///
+/// Ids that no document has are reported, and change nothing. What is deleted takes space, and counts in
+/// BM25's statistics, until its segment is merged. A server goes on with the generation that it opened.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Ids of documents
+    #[arg(value_name = "ID", required_unless_present = "ids")]
+    id: Vec<String>,
+    /// File of ids, one a line
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut ids = args.id.clone();
+    if let Some(file) = &args.ids {
+        let text = crate::files::text(file)?;
+        ids.extend(text.lines().filter(|l| !l.is_empty()).map(str::to_owned));
+    }
+    let deleted = Writer::open(&args.dir, models())
+        .and_then(|writer| writer.delete(ids.iter().map(String::as_str)));
+    let report = match deleted {
+        Ok(report) => report,
+        Err(EngineError::Write(WriteError::NoIds)) => bail!("no ids: the file has none"),
+        Err(error) => return Err(told(error)),
+    };
+    if args.json {
+        return crate::output::json(&report);
+    }
+    if let Some(first) = report.unknown.first() {
+        let many = count(report.unknown.len() as u64);
+        note(format!("note: {many} ids are no document's, such as {first}"));
+    }
+    line(format!(
+        "{}: generation {}, {} documents deleted",
+        args.dir.display(),
+        report.generation,
+        count(report.deleted)
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! What `index` and `add` share: options of the input, of encoding, and of how an index is stored.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use quarry_datasets::{CollectionFormat, Duplicates};
+use quarry_engine::write::{Encoding, Input, PassageSize, TextsAs};
+use quarry_index::fields::{FieldRule, FieldRules};
+use quarry_indexer::{Levels, Lists, SealOptions, default_clusters, default_seismic};
+
+use crate::bytes::parse_bytes;
+use crate::collections::place;
+use crate::{model, models};
+
+/// What is read, and what becomes of it: of a build and of documents added.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct InputArgs {
+    /// The collection: a file, a folder, or the name of a pulled one (`quarry dataset list`)
+    pub(crate) input: PathBuf,
+    /// Model that encodes the texts: a folder, a name as org/name, or doc=MODEL,query=MODEL
+    /// [default: the bundled one]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) run_on: model::RunOnArgs,
+    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    pub(crate) memory: u64,
+    /// What is built from texts: sparse (vectors and words) or bm25 (words only, no model)
+    #[arg(long, value_enum, default_value_t = crate::retrieve::Channel::Sparse)]
+    pub(crate) channel: crate::retrieve::Channel,
+    /// Lists that are built over the vectors, separated by commas; a search without any scans
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    pub(crate) lists: Vec<ListsArg>,
+    /// How weights are stored; auto takes one byte where that loses nothing, else two
+    #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
+    pub(crate) levels: LevelsArg,
+    /// Format of INPUT [default: found by looking]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// Divide given weights by this: 100 for integer weights that are 100 times the real ones
+    #[arg(long, value_name = "X")]
+    pub(crate) scale: Option<f32>,
+    /// Ids, texts and fields of INPUT's vectors: a collection of the same documents in the same order
+    #[arg(long, value_name = "COLLECTION", conflicts_with = "doc_ids")]
+    pub(crate) texts: Option<PathBuf>,
+    /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
+    /// [default: vector]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vector_field: Option<String>,
+    /// Documents of one id that are not the same: refuse them, or take the last. Those that are the same
+    /// are left out, and counted
+    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
+    pub(crate) duplicates: DuplicatesArg,
+    /// Names of term numbers, one token a line, for .bin and .csr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vocab: Option<PathBuf>,
+    /// Ids of the vectors of .bin and .csr, one a line [default: their ordinals]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) doc_ids: Option<PathBuf>,
+    /// Leave MS MARCO's doubly encoded UTF-8 as it is
+    #[arg(long)]
+    pub(crate) raw_encoding: bool,
+    /// Longest passage in tokens; the rest is cut [default: the model's]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u32>,
+    /// Split texts into passages of N tokens, title included; a document's score then is that of its
+    /// best passage [default: a text beyond the longest passage is cut]
+    #[arg(long, value_name = "N")]
+    pub(crate) passages: Option<u32>,
+    /// Tokens that neighbouring passages share, about
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "passages")]
+    pub(crate) passage_overlap: u32,
+    /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
+    #[arg(long, value_name = "N")]
+    pub(crate) top_k: Option<u32>,
+    /// Keep which word of the text each component of a vector comes from, for `search --explain`
+    #[arg(long)]
+    pub(crate) provenance: bool,
+    /// Type of a document's other field, as year:integer or place.city:keyword; of keyword, integer,
+    /// float, date, bool, any (values as they come) and stored (as they come, not to filter by). Values that
+    /// do not fit are refused. Other fields take the kind of their first value. May be given more than once
+    #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
+    pub(crate) fields: Vec<(String, FieldRule)>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) seismic: SeismicArgs,
+    #[command(flatten)]
+    pub(crate) clusters: ClustersArgs,
+}
+
+/// How Seismic's lists are built.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SeismicArgs {
+    /// Seismic: postings kept, as an average a term
+    #[arg(long, value_name = "N", default_value_t = default_seismic().n_postings)]
+    pub(crate) n_postings: u32,
+    /// Seismic: no list keeps more than n-postings times this
+    #[arg(long, value_name = "X", default_value_t = default_seismic().max_fraction)]
+    pub(crate) max_fraction: f32,
+    /// Seismic: a document's heaviest postings that are always kept
+    #[arg(long, value_name = "N", default_value_t = default_seismic().min_per_document)]
+    pub(crate) min_per_document: u32,
+    /// Seismic: blocks of a list, as a share of its postings
+    #[arg(long, value_name = "SHARE", default_value_t = default_seismic().centroid_fraction)]
+    pub(crate) centroid_fraction: f32,
+    /// Seismic: share of a summary's mass that is kept
+    #[arg(long, value_name = "SHARE", default_value_t = default_seismic().summary_energy)]
+    pub(crate) summary_energy: f32,
+}
+
+/// How clusters are built.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClustersArgs {
+    /// Clusters: documents of one, about
+    #[arg(long, value_name = "N", default_value_t = default_clusters().size)]
+    pub(crate) cluster_size: u32,
+    /// Clusters: components of a summary, at most
+    #[arg(long, value_name = "N", default_value_t = default_clusters().components)]
+    pub(crate) cluster_components: u32,
+}
+
+impl ClustersArgs {
+    pub(crate) fn params(&self) -> quarry_index::clusters::ClusterParams {
+        quarry_index::clusters::ClusterParams {
+            size: self.cluster_size,
+            components: self.cluster_components,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListsArg {
+    /// Impact for more than 10,000 documents, clusters too for more than a million.
+    Auto,
+    /// Complete lists in order of impact; exact and approximate searches.
+    Impact,
+    /// Blocked lists with summaries.
+    Seismic,
+    /// Clusters of similar documents with summaries; documents are stored in their order.
+    Clusters,
+    /// None: every search scans.
+    None,
+}
+
+/// `year:integer`; a path may have colons of its own.
+fn parse_field(text: &str) -> Result<(String, FieldRule), String> {
+    match text.rsplit_once(':') {
+        Some((name, given)) if !name.is_empty() => {
+            Ok((name.to_owned(), FieldRule::Given(given.parse()?)))
+        }
+        _ => Err(format!("`{text}` is not NAME:TYPE, such as year:integer")),
+    }
+}
+
+fn fields(given: &[(String, FieldRule)]) -> anyhow::Result<FieldRules> {
+    let mut rules = FieldRules::new();
+    for (name, rule) in given {
+        if rules.insert(name.clone(), *rule).is_some_and(|before| before != *rule) {
+            bail!("--field: `{name}` was given two types");
+        }
+    }
+    Ok(rules)
+}
+
+/// `auto` and `none` stand alone.
+fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
+    match wanted {
+        [ListsArg::Auto] => Ok(Lists::Auto),
+        [ListsArg::None] => Ok(Lists::NONE),
+        _ if wanted.iter().any(|l| matches!(l, ListsArg::Auto | ListsArg::None)) => {
+            bail!("--lists: auto and none stand alone")
+        }
+        _ => Ok(Lists::These {
+            impact: wanted.contains(&ListsArg::Impact),
+            seismic: wanted.contains(&ListsArg::Seismic),
+            clusters: wanted.contains(&ListsArg::Clusters),
+        }),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DuplicatesArg {
+    /// An error that names both.
+    Refuse,
+    /// The last is taken.
+    Last,
+}
+
+impl From<DuplicatesArg> for Duplicates {
+    fn from(arg: DuplicatesArg) -> Self {
+        match arg {
+            DuplicatesArg::Refuse => Self::Refuse,
+            DuplicatesArg::Last => Self::Last,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelsArg {
+    /// One byte where that loses nothing, else two.
+    Auto,
+    /// One byte.
+    U8,
+    /// Two bytes.
+    U16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// A BEIR folder.
+    Beir,
+    /// MS MARCO's collection.tsv.
+    Msmarco,
+    /// One JSON object a line.
+    Jsonl,
+    /// Seismic's inner binary format.
+    Bin,
+    /// BigANN's sparse matrix.
+    Csr,
+    /// The Common Index File Format; its impacts are the weights, unless --scale divides them.
+    Ciff,
+}
+
+impl From<FormatArg> for CollectionFormat {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Beir => Self::Beir,
+            FormatArg::Msmarco => Self::MsMarco,
+            FormatArg::Jsonl => Self::JsonLines,
+            FormatArg::Bin => Self::SeismicBin,
+            FormatArg::Csr => Self::BigAnnCsr,
+            FormatArg::Ciff => Self::Ciff,
+        }
+    }
+}
+
+impl From<LevelsArg> for Levels {
+    fn from(arg: LevelsArg) -> Self {
+        match arg {
+            LevelsArg::Auto => Self::Auto,
+            LevelsArg::U8 => Self::U8,
+            LevelsArg::U16 => Self::U16,
+        }
+    }
+}
+
+impl InputArgs {
+    /// The collection, and how it is read.
+    pub(crate) fn collection(&self) -> anyhow::Result<Input> {
+        Ok(Input {
+            path: place(&self.input)?,
+            format: self.format.map(Into::into),
+            scale: self.scale,
+            texts: self.texts.clone(),
+            vector_field: self.vector_field.clone(),
+            duplicates: self.duplicates.into(),
+            vocabulary: self.vocab.clone(),
+            ids: self.doc_ids.clone(),
+            repair_encoding: !self.raw_encoding,
+        })
+    }
+
+    /// How texts are encoded.
+    pub(crate) fn encoding(&self, threads: Option<NonZeroUsize>) -> Encoding {
+        let run_on = self.run_on.options(threads, self.max_tokens, self.top_k);
+        let size = |tokens| PassageSize { tokens, overlap: self.passage_overlap };
+        Encoding {
+            model: models::source(self.model.as_deref()),
+            device: run_on.device,
+            memory: run_on.output_memory,
+            sessions: run_on.sessions,
+            max_tokens: run_on.max_tokens,
+            top_k: run_on.top_k,
+            passages: self.passages.map(size),
+            provenance: self.provenance,
+        }
+    }
+
+    /// What is built of texts.
+    pub(crate) fn texts_as(&self) -> TextsAs {
+        match self.channel == crate::retrieve::Channel::Bm25 {
+            true => TextsAs::Bm25,
+            false => TextsAs::Sparse,
+        }
+    }
+
+    /// How vectors, lists and fields are stored.
+    pub(crate) fn seal(&self) -> anyhow::Result<SealOptions> {
+        Ok(SealOptions {
+            memory: self.memory,
+            seed: self.seed,
+            levels: self.levels.into(),
+            lists: lists(&self.lists)?,
+            seismic: self.seismic.params(),
+            clusters: self.clusters.params(),
+            fields: fields(&self.fields)?,
+        })
+    }
+}
+
+impl SeismicArgs {
+    pub(crate) fn params(&self) -> quarry_index::seismic::SeismicParams {
+        quarry_index::seismic::SeismicParams {
+            n_postings: self.n_postings,
+            max_fraction: self.max_fraction,
+            min_per_document: self.min_per_document,
+            centroid_fraction: self.centroid_fraction,
+            summary_energy: self.summary_energy,
+            ..default_seismic()
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Models: where they come from, and whether one goes with an index.
+//!
+//! A model is a folder, a name on a hub that is fetched once, or the bundled one. Which of these the caller may
+//! use is handed in as [`Models`]; nothing here reads the environment.
+
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use quarry_encoders::{
+    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenIdentity,
+    TokenOptions, TokenTableQuery,
+};
+use quarry_index::features::TokensKept;
+use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
+use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
+use serde_json::Value;
+
+use crate::EngineError;
+
+/// Most sessions of a query network at once: each holds the network's weights.
+const QUERY_SESSIONS: usize = 8;
+
+/// Which model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ModelSource {
+    /// The one that comes with the program.
+    #[default]
+    Bundled,
+    /// A folder, or a name on the hub as `org/name`.
+    Named(String),
+    /// Two published networks that were trained together.
+    Pair {
+        /// Encodes documents.
+        documents: String,
+        /// Encodes queries.
+        queries: String,
+    },
+}
+
+impl FromStr for ModelSource {
+    type Err = Infallible;
+
+    /// `doc=MODEL,query=MODEL` is a pair; everything else a folder or name.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let pair = text.strip_prefix("doc=").and_then(|rest| rest.split_once(",query="));
+        Ok(match pair {
+            Some((documents, queries)) => {
+                Self::Pair { documents: documents.to_owned(), queries: queries.to_owned() }
+            }
+            None => Self::Named(text.to_owned()),
+        })
+    }
+}
+
+/// Where models may be taken from.
+#[derive(Clone, Default)]
+pub struct Models {
+    /// The bundled model's folder.
+    pub bundled: Option<PathBuf>,
+    /// The hub that names are fetched from, with its cache.
+    pub hub: Option<Hub>,
+    /// Hears of fetches.
+    pub progress: Option<Arc<dyn Fn(HubEvent<'_>) + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Models").field("bundled", &self.bundled).finish_non_exhaustive()
+    }
+}
+
+impl Models {
+    /// The folder of a model given by folder or name; a name is fetched when the cache lacks it.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchModel`], [`EngineError::NoHub`], or as [`Hub::get`].
+    pub fn folder(&self, given: &str) -> Result<PathBuf, EngineError> {
+        let path = Path::new(given);
+        if path.is_dir() {
+            return Ok(path.to_owned());
+        }
+        if !Hub::is_name(given) {
+            return Err(EngineError::NoSuchModel { given: given.to_owned() });
+        }
+        let hub = self.hub.as_ref().ok_or_else(|| EngineError::NoHub { name: given.to_owned() })?;
+        let hear = |event: HubEvent<'_>| {
+            if let Some(progress) = &self.progress {
+                progress(event);
+            }
+        };
+        Ok(hub.get(given, &hear)?)
+    }
+
+    /// Opens a model, checking every small file against its manifest. Cost: reads the tokenizer and the
+    /// query table; graphs are read when an encoder is made.
+    ///
+    /// # Errors
+    /// As [`Self::folder`] and [`Model::open`]; [`EngineError::NoBundledModel`].
+    pub fn open(&self, source: &ModelSource) -> Result<Model, EngineError> {
+        let open = |folder: PathBuf| {
+            Model::open(&folder).map_err(|source| EngineError::Model { folder, source })
+        };
+        match source {
+            ModelSource::Bundled => open(self.bundled.clone().ok_or(EngineError::NoBundledModel)?),
+            ModelSource::Named(given) => open(self.folder(given)?),
+            ModelSource::Pair { documents, queries } => {
+                let (documents, queries) =
+                    (open(self.folder(documents)?)?, open(self.folder(queries)?)?);
+                Ok(documents.with_questions(queries)?)
+            }
+        }
+    }
+
+    /// The query encoder of an index: of the copies that it keeps, or of `given`, which must be the model
+    /// that encoded its documents. `device` is where a network runs. `None` where the index's vectors came
+    /// without a model and none is given.
+    ///
+    /// Where queries go through a network and no model is given, the encoder answers every text with
+    /// [`EngineError::NeedsModel`]: encoded queries can be searched all the same.
+    ///
+    /// # Errors
+    /// [`EngineError::OtherModel`], [`EngineError::OtherVocabulary`], [`EngineError::NoNetwork`], or when the
+    /// model's or the index's files fail.
+    pub fn query_encoder(
+        &self,
+        index: &Index,
+        given: Option<&ModelSource>,
+        device: Device,
+    ) -> Result<Option<Arc<dyn EncodeQuery>>, EngineError> {
+        let identity = identity(index)?;
+        let Some(given) = given else {
+            if device == Device::Cuda {
+                return Err(EngineError::NoNetwork { why: "no model is given" });
+            }
+            return Ok(match identity {
+                Some(identity) => of_copies(index, &identity)?,
+                None => None,
+            });
+        };
+        let model = self.open(given)?;
+        match &identity {
+            Some(identity) => {
+                model.identity(&DocumentOptions::default())?.check_answers(identity)?;
+            }
+            None => {
+                let tokens = model.vocabulary().tokens().len() as u64;
+                if index.lexicon().is_some_and(|l| u64::from(l.len()) != tokens) {
+                    let model = model.manifest().name.clone();
+                    return Err(EngineError::OtherVocabulary { model });
+                }
+            }
+        }
+        let network = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
+        if device == Device::Cuda && !network {
+            return Err(EngineError::NoNetwork { why: "queries of this model go by a table" });
+        }
+        // A GPU needs one session.
+        let most = if device == Device::Cuda { 1 } else { QUERY_SESSIONS };
+        let sessions = NonZeroUsize::new(rayon::current_num_threads().min(most));
+        let options = DocumentOptions { sessions, device, ..DocumentOptions::default() };
+        Ok(Some(model.question_encoder(&options)?.into()))
+    }
+
+    /// The token encoder for queries to an index with token embeddings: of `given`, which must be the model
+    /// that made those.
+    ///
+    /// # Errors
+    /// [`EngineError::ImportedTokens`], [`EngineError::NoTokenModel`], [`EngineError::OtherTokenModel`], or when the model's files fail.
+    pub fn query_tokens(
+        &self,
+        index: &Index,
+        given: &ModelSource,
+    ) -> Result<Arc<dyn EncodeTokens>, EngineError> {
+        let kept = index.features().tokens.as_ref();
+        Ok(self.token_encoder(kept, given, Some(NonZeroUsize::MIN))?.encoder)
+    }
+
+    /// The token encoder of a model for documents, with the identity that goes into an index: as the
+    /// embeddings `kept` were made, if there are some.
+    ///
+    /// # Errors
+    /// As [`Self::query_tokens`].
+    pub fn token_encoder(
+        &self,
+        kept: Option<&TokensKept>,
+        given: &ModelSource,
+        sessions: Option<NonZeroUsize>,
+    ) -> Result<MadeBy, EngineError> {
+        let source = kept.map(|kept| &kept.source);
+        if let Some(file) = source.and_then(|s| s.get("file")) {
+            let file = file.as_str().map_or_else(|| file.to_string(), str::to_owned);
+            return Err(EngineError::ImportedTokens { file });
+        }
+        let made = source.and_then(|s| serde_json::from_value::<TokenIdentity>(s.clone()).ok());
+        let options = TokenOptions { sessions, ..token_options(made.as_ref()) };
+        let model = self.open(given)?;
+        let Some(tokens) = model.token_model() else {
+            return Err(EngineError::NoTokenModel {
+                model: model.manifest().name.clone(),
+                made_by: made.map(|made| made.model_name),
+            });
+        };
+        let found = tokens.identity(&options);
+        if let Some(source) = source {
+            // By folder and by name a model is called differently; its files and parameters count.
+            let same = made.as_ref().is_some_and(|made| {
+                *made == TokenIdentity { model_name: made.model_name.clone(), ..found.clone() }
+            });
+            if !same {
+                let made_by = made.map_or_else(|| source.to_string(), |made| made.model_name);
+                let given = found.model_name;
+                return Err(EngineError::OtherTokenModel { made_by, given });
+            }
+        }
+        let encoder = Arc::new(tokens.encoder(&options)?);
+        let json = |source| EngineError::Json { what: "the token model's identity", source };
+        Ok(MadeBy { encoder, identity: serde_json::to_value(found).map_err(json)? })
+    }
+}
+
+/// An encoder of token embeddings, and what an index keeps of it.
+pub struct MadeBy {
+    /// The encoder.
+    pub encoder: Arc<dyn EncodeTokens>,
+    /// Its identity, for the index.
+    pub identity: Value,
+}
+
+impl std::fmt::Debug for MadeBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MadeBy").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// Dimensions and lengths as embeddings that are there were made with.
+#[must_use]
+pub fn token_options(made: Option<&TokenIdentity>) -> TokenOptions {
+    let parameters = made.map(|identity| &identity.parameters);
+    TokenOptions {
+        sessions: None,
+        dims: parameters.map(|p| p.dims),
+        max_tokens: parameters.map(|p| p.max_tokens),
+        query_max_tokens: parameters.map(|p| p.query_max_tokens),
+    }
+}
+
+/// The identity of the encoder that made an index's vectors, if one of ours did.
+///
+/// # Errors
+/// [`EngineError::UnknownEncoder`].
+pub fn identity(index: &Index) -> Result<Option<EncoderIdentity>, EngineError> {
+    let Some(value) = index.manifest().encoders.get("sparse") else { return Ok(None) };
+    let unknown =
+        |source| EngineError::UnknownEncoder { folder: index.folder().to_owned(), source };
+    serde_json::from_value(value.clone()).map(Some).map_err(unknown)
+}
+
+/// Whether text queries to an index go through a network.
+///
+/// # Errors
+/// As [`identity`].
+pub fn needs_network(index: &Index) -> Result<bool, EngineError> {
+    Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
+}
+
+fn of_copies(
+    index: &Index,
+    identity: &EncoderIdentity,
+) -> Result<Option<Arc<dyn EncodeQuery>>, EngineError> {
+    if identity.query_graph.is_some() {
+        return Ok(Some(Arc::new(NeedsModel { name: identity.model_name.clone() })));
+    }
+    let copies =
+        TokenTableQuery::from_copies(identity, index.asset(TOKENIZER), index.asset(QUERY_TABLE))?;
+    Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
+}
+
+/// In place of a network that was not given.
+struct NeedsModel {
+    name: String,
+}
+
+impl EncodeQuery for NeedsModel {
+    fn encode_query(&self, _: &str) -> Result<SparseVector, EncodeError> {
+        Err(EncodeError(Box::new(EngineError::NeedsModel { model: self.name.clone() })))
+    }
+}

@@ -1,0 +1,286 @@
+//! Texts become vectors in a file: one line of JSON a text, `{"id": ..., "vector": {token: weight}}`.
+//!
+//! 1. open the model, and take the unfinished file (`unfinished.rs`)  2. encode runs of 1,024 documents; of
+//!    several machines each does every N-th run  3. a shard's record (`encoded_file.rs`)  4. the file gets its
+//!    name
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use quarry_datasets::{
+    CollectionOptions, CollectionReader, Notice, OutputFile, QueryOptions, open_collection,
+    read_queries,
+};
+use quarry_encoders::{Device, Model};
+use quarry_indexer::Share;
+use quarry_vectors::{Document, EncodeDocument, Passage, SparseVector};
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::encoded_file::{ShardRecord, check_record};
+use super::error::io;
+use super::unfinished::{Record, Unfinished};
+use super::{Encoding, WriteError};
+use crate::{EngineError, ModelSource, Models};
+
+/// Documents encoded together: the unit of resuming.
+pub(super) const CHUNK: usize = 1024;
+
+/// What is encoded, and where the vectors go.
+#[derive(Debug, Clone, Default)]
+pub struct Encode {
+    /// The file of vectors. Unfinished it is `FILE.part`, beside its record `FILE.part.json`.
+    pub out: PathBuf,
+    /// Replace the file if it is there.
+    pub overwrite: bool,
+    /// Continue an interrupted run; without, it is begun again.
+    pub resume: bool,
+    /// Whether the input holds queries: the model's query side encodes them, longest passage and components
+    /// are its own.
+    pub queries: bool,
+    /// Of several machines, which one's share; of documents only.
+    pub share: Option<Share>,
+    /// The model; the bundled one unless given.
+    pub model: Option<ModelSource>,
+    /// Where its network runs.
+    pub device: Device,
+    /// Bytes that a batch's products with the vocabulary may take in each session.
+    pub memory: Option<u64>,
+    /// Sessions; the machine's cores unless given.
+    pub sessions: Option<NonZeroUsize>,
+    /// Longest passage in tokens, the rest is cut; the model's own unless given.
+    pub max_tokens: Option<u32>,
+    /// Components kept of a vector, the heaviest, 0 for all; the model's own unless given.
+    pub top_k: Option<u32>,
+}
+
+/// What an encoding is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncodeEvent<'a> {
+    /// An interrupted run's file is begun again, though it could be resumed.
+    BegunAgain {
+        /// The file.
+        path: &'a Path,
+    },
+    /// Encoding begins, after so many vectors of an interrupted run.
+    Begun {
+        /// Vectors that are there.
+        done: u64,
+    },
+    /// Documents done so far, those of an interrupted run included; of a share, documents read.
+    Documents {
+        /// How many.
+        done: u64,
+        /// How many there are, where the format says it.
+        total: Option<u64>,
+    },
+}
+
+/// What an encoding did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Vectors of the file.
+    pub vectors: u64,
+    /// Passages cut at the model's longest input, in this run.
+    pub truncated: u64,
+    /// What the reader noticed.
+    pub notices: Vec<Notice>,
+}
+
+impl Encode {
+    fn encoding(&self) -> Encoding {
+        Encoding {
+            model: self.model.clone(),
+            device: self.device,
+            memory: self.memory,
+            sessions: self.sessions,
+            max_tokens: self.max_tokens,
+            top_k: self.top_k,
+            ..Encoding::default()
+        }
+    }
+}
+
+/// Encodes a collection, or queries, into a file of vectors.
+///
+/// # Errors
+/// When the file is there and not to be replaced, the input brings vectors, an unfinished file is of another
+/// run, or the input, the model or the disk fails. What was encoded stays, and can be resumed.
+pub fn encode(
+    input: &Path,
+    options: &Encode,
+    models: &Models,
+    progress: &dyn Fn(EncodeEvent<'_>),
+) -> Result<Encoded, EngineError> {
+    OutputFile::check(&options.out, options.overwrite)?;
+    let encoding = options.encoding();
+    let model = models.open(&encoding.source())?;
+    let json = |source| EngineError::Json { what: "the model's identity", source };
+    let identity = serde_json::to_value(model.identity(&encoding.options())?).map_err(json)?;
+    let facts = json!({"model": identity, "run_on": encoding.run_on()});
+    if options.share.is_some() {
+        check_record(&options.out, options.overwrite)?;
+    }
+    let of = json!({"documents": facts, "queries": options.queries});
+    let wanted = Record::new(options.share, &of);
+    let unfinished = Unfinished::take(&options.out, &wanted, options.resume)?;
+    if unfinished.begun_again {
+        progress(EncodeEvent::BegunAgain { path: unfinished.path() });
+    }
+    progress(EncodeEvent::Begun { done: unfinished.done });
+    let mut lines = Lines {
+        out: BufWriter::new(&unfinished.file),
+        path: unfinished.path(),
+        tokens: model.vocabulary().tokens(),
+    };
+    let encoded = if options.queries {
+        queries(input, &encoding, &model, &mut lines, unfinished.done)?
+    } else {
+        let encoder = model.document_encoder(&encoding.options())?;
+        let mut work = Documents {
+            reader: open_collection(input, &CollectionOptions::default())?,
+            encoder: encoder.as_ref(),
+            share: options.share,
+            skip: unfinished.done,
+            read: 0,
+            done: 0,
+            hash: Xxh3::new(),
+        };
+        work.encode(&mut lines, progress)?;
+        if let Some(share) = options.share {
+            let digest = format!("{:016x}", work.hash.digest());
+            let input = json!({"documents": work.read, "digest": digest});
+            ShardRecord::of(unfinished.path(), share, (facts, input), work.done)?
+                .write(&options.out)?;
+        }
+        Encoded {
+            vectors: work.done,
+            truncated: encoder.truncated(),
+            notices: work.reader.take_notices(),
+        }
+    };
+    lines.flush()?;
+    drop(lines);
+    unfinished.finish()?;
+    Ok(encoded)
+}
+
+/// The file that is written.
+struct Lines<'a> {
+    out: BufWriter<&'a File>,
+    path: &'a Path,
+    tokens: &'a [String],
+}
+
+impl Lines<'_> {
+    fn push(&mut self, id: &str, vector: &SparseVector) -> Result<(), EngineError> {
+        let json = |source| EngineError::Json { what: "a vector", source };
+        let mut weights = Map::new();
+        for (term, weight) in vector.iter() {
+            let token = self.tokens.get(term as usize);
+            let token = token.ok_or(WriteError::BeyondVocabulary { term })?;
+            // Through text: the shortest digits that give the same f32 back.
+            let number: Value = serde_json::from_str(&weight.to_string()).map_err(json)?;
+            weights.insert(token.clone(), number);
+        }
+        let mut line = serde_json::to_vec(&json!({"id": id, "vector": weights})).map_err(json)?;
+        line.push(b'\n');
+        self.out.write_all(&line).map_err(io(self.path))
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        self.out.flush().map_err(io(self.path))
+    }
+}
+
+/// A collection on its way into a file.
+struct Documents<'a> {
+    reader: CollectionReader,
+    encoder: &'a dyn EncodeDocument,
+    share: Option<Share>,
+    /// Vectors of an earlier run.
+    skip: u64,
+    read: u64,
+    done: u64,
+    hash: Xxh3,
+}
+
+impl Documents<'_> {
+    fn encode(
+        &mut self,
+        lines: &mut Lines<'_>,
+        progress: &dyn Fn(EncodeEvent<'_>),
+    ) -> Result<(), EngineError> {
+        let total = self.reader.documents_total();
+        for run in 0.. {
+            let chunk: Vec<Document> =
+                self.reader.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
+            if chunk.is_empty() {
+                break;
+            }
+            self.read += chunk.len() as u64;
+            if let Some(document) = chunk.iter().find(|document| document.vector.is_some()) {
+                let path = self.reader.path().to_owned();
+                let (line, id) = (document.line, document.id.clone());
+                return Err(WriteError::HasVector { path, line, id }.into());
+            }
+            if let Some(share) = self.share {
+                chunk.iter().for_each(|document| take_text(&mut self.hash, document));
+                if !share.owns(run) {
+                    continue;
+                }
+            }
+            // What an earlier run has done.
+            if self.done < self.skip {
+                self.done += chunk.len() as u64;
+                continue;
+            }
+            let passages: Vec<Passage<'_>> =
+                chunk.iter().map(|d| Passage { title: &d.title, text: &d.text }).collect();
+            let vectors = self.encoder.encode_documents(&passages)?;
+            for (document, vector) in chunk.iter().zip(&vectors) {
+                lines.push(&document.id, vector)?;
+            }
+            lines.flush()?;
+            self.done += chunk.len() as u64;
+            let done = if self.share.is_some() { self.read } else { self.done };
+            progress(EncodeEvent::Documents { done, total });
+        }
+        if self.done < self.skip {
+            let path = lines.path.to_owned();
+            return Err(WriteError::TooMany { path, there: self.skip, given: self.done }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Adds what is encoded of a document to a hash.
+fn take_text(hash: &mut Xxh3, document: &Document) {
+    for text in [&document.id, &document.title, &document.text] {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+}
+
+fn queries(
+    input: &Path,
+    encoding: &Encoding,
+    model: &Model,
+    lines: &mut Lines<'_>,
+    skip: u64,
+) -> Result<Encoded, EngineError> {
+    let options =
+        Encoding { device: encoding.device, memory: encoding.memory, ..Encoding::default() };
+    let encoder = model.question_encoder(&options.options())?;
+    let read = read_queries(input, &QueryOptions::default())?;
+    if let Some(query) = read.queries.iter().find(|query| query.vector.is_some()) {
+        return Err(WriteError::QueryHasVector { id: query.id.clone() }.into());
+    }
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    for query in read.queries.iter().skip(skip) {
+        lines.push(&query.id, &encoder.encode_query(&query.text)?)?;
+    }
+    Ok(Encoded { vectors: read.queries.len() as u64, truncated: 0, notices: read.notices })
+}

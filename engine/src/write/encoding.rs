@@ -1,0 +1,148 @@
+//! How texts become vectors: the model, its bounds, and how long texts are cut.
+
+use std::num::NonZeroUsize;
+
+use quarry_encoders::{Device, DocumentOptions, Model};
+use quarry_indexer::{AsBuilt, EncoderSetup};
+use quarry_vectors::EncodeDocument;
+use serde_json::{Value, json};
+
+use crate::{EngineError, ModelSource};
+
+/// What is built of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextsAs {
+    /// Learned sparse vectors, and words for BM25 too.
+    #[default]
+    Sparse,
+    /// Words alone; no model is needed.
+    Bm25,
+}
+
+impl TextsAs {
+    /// The channel's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Bm25 => "bm25",
+        }
+    }
+}
+
+/// How long texts are cut into passages, each a row of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassageSize {
+    /// Tokens of a passage, title included.
+    pub tokens: u32,
+    /// Tokens that neighbours share, about.
+    pub overlap: u32,
+}
+
+/// How texts are encoded.
+#[derive(Debug, Clone, Default)]
+pub struct Encoding {
+    /// The model; the bundled one unless given.
+    pub model: Option<ModelSource>,
+    /// Where its network runs.
+    pub device: Device,
+    /// Bytes that a batch's products with the vocabulary may take in each session.
+    pub memory: Option<u64>,
+    /// Sessions, each of one thread; the machine's cores unless given. Does not change vectors.
+    pub sessions: Option<NonZeroUsize>,
+    /// Longest passage in tokens, the rest is cut; the model's own unless given.
+    pub max_tokens: Option<u32>,
+    /// Components kept of a vector, the heaviest, 0 for all; the model's own unless given.
+    pub top_k: Option<u32>,
+    /// How long texts are cut; without, what exceeds the longest passage is lost.
+    pub passages: Option<PassageSize>,
+    /// Whether it is kept which word each component comes from.
+    pub provenance: bool,
+}
+
+impl Encoding {
+    /// The model, or the bundled one.
+    pub(super) fn source(&self) -> ModelSource {
+        self.model.clone().unwrap_or_default()
+    }
+
+    /// Whether device or memory are others than by default.
+    pub(super) fn is_run_elsewhere(&self) -> bool {
+        self.device != Device::Cpu || self.memory.is_some()
+    }
+
+    /// What of device and memory may change a vector's last digits.
+    pub(super) fn run_on(&self) -> Value {
+        json!([format!("{:?}", self.device), self.memory])
+    }
+
+    /// The options of an encoder.
+    pub(super) fn options(&self) -> DocumentOptions {
+        DocumentOptions {
+            sessions: self.sessions,
+            max_tokens: self.max_tokens,
+            top_k: self.top_k,
+            device: self.device,
+            output_memory: self.memory,
+            provenance: self.provenance,
+            pool_outside: false,
+        }
+    }
+
+    /// The same, with what an index was built with in place of what is not given.
+    pub(super) fn as_built(&self, built: &AsBuilt) -> Self {
+        let document = built.encoder.as_ref().and_then(|e| e.get("document"));
+        let of_document = |name: &str| {
+            let number = document.and_then(|d| d.get(name)).and_then(Value::as_u64)?;
+            u32::try_from(number).ok()
+        };
+        let kept = built.passages.map(|[tokens, overlap]| PassageSize { tokens, overlap });
+        Self {
+            max_tokens: self.max_tokens.or_else(|| of_document("max_tokens")),
+            top_k: self.top_k.or_else(|| of_document("top_k")),
+            passages: self.passages.or(kept),
+            provenance: self.provenance || built.provenance,
+            ..self.clone()
+        }
+    }
+}
+
+/// An encoder with what an index keeps of its model.
+pub(super) fn setup<'a>(
+    model: &Model,
+    encoder: &'a dyn EncodeDocument,
+    options: &DocumentOptions,
+) -> Result<EncoderSetup<'a>, EngineError> {
+    let json = |source| EngineError::Json { what: "the model's identity", source };
+    Ok(EncoderSetup {
+        encoder,
+        identity: serde_json::to_value(model.identity(options)?).map_err(json)?,
+        tokens: model.vocabulary().tokens().to_vec(),
+        tokenizer: Some(model.tokenizer_json().to_vec()),
+        query_table: model.query_table().map(<[u8]>::to_vec),
+        passages: None,
+        provenance: options.provenance,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_is_as_the_index_has_it() {
+        let built = AsBuilt {
+            encoder: Some(json!({"document": {"max_tokens": 128, "top_k": 64}})),
+            passages: Some([32, 4]),
+            provenance: true,
+            ..AsBuilt::default()
+        };
+        let given = Encoding { top_k: Some(7), ..Encoding::default() };
+        let filled = given.as_built(&built);
+        assert_eq!((filled.max_tokens, filled.top_k), (Some(128), Some(7)));
+        assert_eq!(filled.passages, Some(PassageSize { tokens: 32, overlap: 4 }));
+        assert!(filled.provenance);
+        let plain = Encoding::default().as_built(&AsBuilt::default());
+        assert_eq!((plain.max_tokens, plain.passages, plain.provenance), (None, None, false));
+    }
+}

@@ -1,0 +1,16 @@
+//! Files that are given: a folder, a pipe or a device in place of one is refused, which might never end.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::WriteError;
+use super::error::io;
+use crate::EngineError;
+
+/// Opens a file to read it.
+pub(super) fn open(path: &Path) -> Result<File, EngineError> {
+    if !std::fs::metadata(path).map_err(io(path))?.is_file() {
+        return Err(WriteError::NotAFile { path: path.to_path_buf() }.into());
+    }
+    File::open(path).map_err(io(path))
+}

@@ -1,0 +1,32 @@
+//! Writing: an index is built of documents, changed, or its vectors are written to a file.
+//!
+//! A build is [`build`] (a collection on disk) or [`build_documents`] (an iterator). What changes an index is
+//! a method of [`Writer`]. Neither prints; what happened is in the result, how far it is goes to a callback.
+
+mod build;
+mod calibrate;
+mod encode;
+mod encoded_file;
+mod encoding;
+mod error;
+mod files;
+mod input;
+mod rules;
+mod shards;
+mod tokens;
+mod unfinished;
+mod writer;
+
+pub use build::{Build, Built, Calibration, build, build_documents};
+pub use calibrate::{Calibrate, Calibrated, GivenQueries};
+pub use encode::{Encode, EncodeEvent, Encoded, encode};
+pub use encoded_file::merge_encoded;
+pub use encoding::{Encoding, PassageSize, TextsAs};
+pub use error::{Setting, WriteError};
+pub use input::{Input, InputReport, Reading};
+pub use shards::{BuiltShard, build_shard, merge_shards};
+pub use tokens::{StoreTokens, TokensFrom};
+pub use writer::{Add, Added, NewTokens, Writer};
+
+/// Hears how far a collection is read and an index built, from whatever thread works.
+pub type OnProgress<'a> = &'a (dyn Fn(quarry_indexer::Event, &Reading) + Sync);

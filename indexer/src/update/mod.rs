@@ -1,0 +1,85 @@
+//! Changes of a sealed index: documents are added, replaced and deleted, segments merged; lists, token
+//! embeddings and measurements become further parts. Each change takes the index for writing (`writer.rs`) and
+//! is one commit of a new generation; readers keep theirs.
+//!
+//! Segments are never written to. A deletion is a bitmap of rows, a new part of the old segment; an
+//! added batch is a new segment; a merge writes the documents of several segments that are not
+//! deleted into one, as if they had been built at once.
+
+mod add;
+mod calibration;
+mod delete;
+mod lists;
+mod merge;
+mod numbers;
+mod rules;
+pub(crate) mod tokens;
+mod writer;
+
+use std::path::Path;
+
+use quarry_index::manifest::{PartEntry, SegmentEntry};
+use quarry_index::{Segment, deleted};
+use quarry_vectors::DocId;
+use roaring::RoaringBitmap;
+
+use crate::BuildError;
+
+pub use add::{AddReport, add};
+pub use calibration::store_calibration;
+pub use delete::{DeleteReport, delete};
+pub use lists::{AddOptions, add_lists};
+pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
+pub use rules::{AddTokens, Adding, AsBuilt};
+pub use tokens::{TokenInput, TokenOptions, add_tokens};
+pub(crate) use writer::{Checked, IndexWriter, new_part_name};
+
+/// Deletions on top of those that segments have.
+struct Deletions<'a> {
+    segments: &'a [Segment],
+    /// Of each segment all deleted rows, old and new.
+    rows: Vec<RoaringBitmap>,
+    /// Of each segment the documents newly deleted.
+    documents: Vec<u64>,
+}
+
+impl<'a> Deletions<'a> {
+    fn new(segments: &'a [Segment]) -> Self {
+        let rows = segments.iter().map(|s| s.deleted().cloned().unwrap_or_default()).collect();
+        Self { segments, rows, documents: vec![0; segments.len()] }
+    }
+
+    /// Deletes a document; says whether there was one.
+    fn delete(&mut self, id: &str) -> bool {
+        let mut any = false;
+        for (at, segment) in self.segments.iter().enumerate() {
+            let mut here = false;
+            for DocId(row) in segment.documents().find(id) {
+                here |= self.rows[at].insert(row);
+            }
+            self.documents[at] += u64::from(here);
+            any |= here;
+        }
+        any
+    }
+
+    /// Documents newly deleted.
+    fn count(&self) -> u64 {
+        self.documents.iter().sum()
+    }
+
+    /// Writes what changed, and enters it into the manifest's segments.
+    fn write(&self, folder: &Path, entries: &mut [SegmentEntry]) -> Result<(), BuildError> {
+        for ((entry, rows), documents) in entries.iter_mut().zip(&self.rows).zip(&self.documents) {
+            if *documents == 0 {
+                continue;
+            }
+            let file = new_part_name(entry.id, deleted::KIND);
+            let written = deleted::write(&folder.join(&file), entry.rows, rows)?;
+            entry.parts.retain(|part| part.kind != deleted::KIND);
+            entry.parts.push(PartEntry::new(deleted::KIND, deleted::VERSION, &file, written, true));
+            entry.documents -= documents;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! An index taken for writing, and its next generation.
+
+use std::path::{Path, PathBuf};
+
+use quarry_index::folder::{BUILD, FolderWriter};
+use quarry_index::manifest::Manifest;
+use quarry_index::{Index, Verify, deleted, doctable, lexicon};
+use uuid::Uuid;
+
+use crate::BuildError;
+use crate::build::count_done;
+use crate::job::{Job, Work};
+use crate::workspace::{self, Found};
+
+/// Which bytes are compared with their checksums before they are copied into something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// Those of every part: what a damaged one says would get a valid checksum elsewhere.
+    All,
+    /// Those of the parts that a deletion or an addition reads and writes anew; it leaves the others as
+    /// they are.
+    Rewritten,
+    /// None: no part is read.
+    None,
+}
+
+impl Checked {
+    fn of(self, kind: &str) -> Verify {
+        let rewritten = [doctable::KIND, deleted::KIND, lexicon::KIND].contains(&kind);
+        match self {
+            Self::All => Verify::Full,
+            Self::Rewritten if rewritten => Verify::Full,
+            Self::Rewritten | Self::None => Verify::Envelope,
+        }
+    }
+}
+
+/// An index that nobody else writes to as long as this lives.
+pub(crate) struct IndexWriter {
+    folder: FolderWriter,
+    index: Index,
+    build: PathBuf,
+    /// Whether unfinished work in the folder is this writer's.
+    works: bool,
+}
+
+impl IndexWriter {
+    /// Takes the index in `folder`; another writer there, or an unfinished build, is an error. What other
+    /// unfinished work left is removed, unless `keep` wants it.
+    pub(crate) fn take(
+        folder: &Path,
+        checked: Checked,
+        keep: impl FnOnce(&Job) -> bool,
+    ) -> Result<Self, BuildError> {
+        let writer = FolderWriter::open(folder)?;
+        let build = folder.join(BUILD);
+        match workspace::look(&build)? {
+            Found::Ours(job) if job.work() == Work::Build => {
+                let documents = count_done(&build)?;
+                return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
+            }
+            Found::Ours(job) if keep(&job) => {}
+            Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
+            Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
+        }
+        writer.collect()?;
+        Self::open(writer, checked, true)
+    }
+
+    /// Takes the index in `folder` for a change that only names further files: unfinished work there stays,
+    /// and can be resumed.
+    pub(crate) fn take_beside_work(folder: &Path) -> Result<Self, BuildError> {
+        Self::open(FolderWriter::open(folder)?, Checked::None, false)
+    }
+
+    fn open(folder: FolderWriter, checked: Checked, works: bool) -> Result<Self, BuildError> {
+        let index = Index::open_checking(folder.path(), &|kind| checked.of(kind))?;
+        let build = folder.path().join(BUILD);
+        Ok(Self { folder, index, build, works })
+    }
+
+    /// The current generation.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The folder of unfinished work, once it is begun.
+    pub(crate) fn build(&self) -> &Path {
+        &self.build
+    }
+
+    /// Begins work that leaves files in [`Self::build`].
+    pub(crate) fn begin(&self, job: &Job) -> Result<(), BuildError> {
+        workspace::begin(&self.build, job)
+    }
+
+    /// Makes `manifest` the current generation and removes what no generation in use names; its number.
+    pub(crate) fn commit(self, manifest: Manifest) -> Result<u64, BuildError> {
+        let Self { mut folder, index, build, works } = self;
+        // A generation that is open is kept: let go of it, so that its files can be collected.
+        drop(index);
+        let generation = folder.commit(manifest)?.generation;
+        finish(&folder, &build, works)?;
+        Ok(generation)
+    }
+
+    /// Leaves the index as it is, and removes what the work left.
+    pub(crate) fn leave(self) -> Result<(), BuildError> {
+        finish(&self.folder, &self.build, self.works)
+    }
+}
+
+fn finish(folder: &FolderWriter, build: &Path, works: bool) -> Result<(), BuildError> {
+    if works {
+        workspace::clear(build)?;
+    }
+    folder.collect()?;
+    Ok(())
+}
+
+/// A name that was never used, for a part of a kind that a segment may have got before.
+pub(crate) fn new_part_name(segment: Uuid, kind: &str) -> String {
+    format!("{}-{kind}-{}.qry", segment.simple(), Uuid::new_v4().simple())
+}
