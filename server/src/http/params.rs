@@ -17,7 +17,9 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
     // Bytes that are not UTF-8 would be replaced in silence.
     let written = uri.query().unwrap_or_default().to_ascii_uppercase().contains("%EF%BF%BD");
-    if !written && pairs.iter().any(|pair| [&pair.0, &pair.1].iter().any(|t| t.contains('\u{fffd}'))) {
+    if !written
+        && pairs.iter().any(|pair| [&pair.0, &pair.1].iter().any(|t| t.contains('\u{fffd}')))
+    {
         return Err(ApiError::new(ErrorCode::InvalidValue, "the URL's query is not UTF-8"));
     }
     let mut request = SearchRequest::text("");
