@@ -85,11 +85,32 @@ fn quiet_guarded_panics() {
     }));
 }
 
+/// Tells what is wrong with the arguments, or gives the help that was asked for. An argument with control
+/// characters is repeated without them, and then without colours.
+fn misused(error: &clap::Error) -> ExitCode {
+    let plain = |arg: std::ffi::OsString| {
+        let arg = arg.to_string_lossy();
+        arg == terminal::escaped(&arg)
+    };
+    if !error.use_stderr() || std::env::args_os().all(plain) {
+        error.exit();
+    }
+    // Nothing is left to do when stderr is closed too.
+    let _ = std::io::Write::write_all(
+        &mut terminal::stderr(),
+        error.render().to_string().as_bytes(),
+    );
+    ExitCode::from(2)
+}
+
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misused(&error),
+    };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return misused(&error),
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
         // A server says once what it runs on; a command of one search need not.

@@ -11,6 +11,7 @@ use quarry_engine::{
 };
 use quarry_vectors::{InputVector, Query, SparseVector};
 
+use crate::exit::Usage;
 use crate::output::{count, note};
 use crate::told::told;
 
@@ -64,6 +65,12 @@ impl From<QueryFormatArg> for QueryFormat {
 /// Options of a file of queries.
 pub(crate) const OF_QUERIES: [&str; 3] = ["query_format", "query_scale", "vector_field"];
 
+/// Whether a file's name ends so, before the ending of a compression.
+fn options_end(name: &str, end: &str) -> bool {
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+    Path::new(name).extension().is_some_and(|found| found.eq_ignore_ascii_case(end))
+}
+
 impl QueryArgs {
     /// Reads a file or folder, of a folder the queries that a split judges.
     pub(crate) fn read(&self, path: &Path, split: Option<&str>) -> anyhow::Result<Vec<Query>> {
@@ -74,6 +81,17 @@ impl QueryArgs {
             split: split.map(str::to_owned),
         };
         let read = read_queries(path, &options)?;
+        let (path, given) = (path.display(), |query: &Query| query.vector.is_some());
+        if self.query_scale.is_some() && !read.queries.iter().any(given) {
+            let text = format!("--query-scale divides given weights, and {path} brings texts: leave it out");
+            return Err(Usage(text).into());
+        }
+        let numbered = |query: &Query| matches!(query.vector, Some(InputVector::Terms(_)));
+        let binary = ["bin", "csr"].iter().any(|end| options_end(&path.to_string(), end));
+        if self.vector_field.is_some() && binary && read.queries.iter().all(numbered) {
+            let text = format!("--vector-field names a field of JSON lines, and {path} has none: leave it out");
+            return Err(Usage(text).into());
+        }
         for notice in &read.notices {
             note(format!("note: {notice}"));
         }

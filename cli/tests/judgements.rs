@@ -167,8 +167,21 @@ fn sets_that_cannot_be_used_are_named_and_the_others_kept() {
     let error = fails(&[&sets[..], &["--rerank-k", "1"]].concat(), 5);
     assert!(error.contains("other settings") && error.contains("--overwrite"), "{error}");
     fs::write(&kept, "7 Q0 1 1 1 mine\n").unwrap();
-    let error = fails(&sets, 5);
-    assert!(error.contains("good.sparse.trec"), "{error}");
+    // One that cannot be used leaves the others.
+    let (others, notes) = run(&[]);
+    assert!(notes.contains("good is left out") && notes.contains("good.sparse.trec"), "{notes}");
+    assert!(others.contains("cqa/x") && !others.contains("good"), "{others}");
+    // An index is no place for others, and collections without documents are named.
+    let error = fails(&["eval", text(&dir.join("good")), "--sets", text(&root)], 5);
+    assert!(error.contains("is an index"), "{error}");
+    fs::create_dir_all(root.join("lacking/qrels")).unwrap();
+    beir(&root.join("deep/er/still"), GOOD);
+    let (_, notes) = run(&[]);
+    for name in ["lacking", "deep/er"] {
+        assert!(notes.contains(&format!("{name} is left out")), "{name}: {notes}");
+    }
+    fs::remove_dir_all(root.join("lacking")).unwrap();
+    fs::remove_dir_all(root.join("deep")).unwrap();
     assert_eq!(run(&["--overwrite"]).0, shown);
     // A collection that changed since has an index of before.
     let corpus = root.join("good/corpus.jsonl");

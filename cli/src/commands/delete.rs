@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut ids = args.id.clone();
     if let Some(file) = &args.ids {
         let text = crate::files::text(file)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         ids.extend(text.lines().filter(|l| !l.is_empty()).map(str::to_owned));
     }
     let deleted = Writer::open(&args.dir, models())

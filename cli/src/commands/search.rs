@@ -76,7 +76,7 @@ impl Args {
         )?;
         given.only_if(
             of_file,
-            &["run_format"],
+            &["run", "run_format", "overwrite"],
             "a run is made of --queries, not of one question",
         )?;
         given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;

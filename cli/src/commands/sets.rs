@@ -193,7 +193,14 @@ pub(crate) fn run(
     measures: &[Measure],
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
-    let mut sets = find(root, dir)?;
+    if dir.join(quarry_index::folder::CURRENT).is_file() {
+        let text = format!(
+            "{}: is an index; --sets makes one for each collection, in a folder of its own: name another",
+            dir.display()
+        );
+        return Err(crate::exit::Refused(text).into());
+    }
+    let (mut sets, unfit) = find(root, dir)?;
     let token_model = args.search.second.token_model.as_deref().or(args.search.model.as_deref());
     let systems = systems(token_model)?;
     let mut skipped: Vec<(String, String)> = Vec::new();
@@ -204,6 +211,7 @@ pub(crate) fn run(
             false
         }
     });
+    skipped.extend(unfit);
     for (name, reason) in &skipped {
         note(format!("note: {name} is left out: {reason}"));
     }
@@ -211,10 +219,17 @@ pub(crate) fn run(
         path: dir.join("runs").join(format!("{}.{}.trec", set.name, system.name)),
         overwrite: args.overwrite,
     };
-    for set in &sets {
-        for system in systems.iter().copied() {
-            reusable(set, &kept(set, system), (args, system), measures)?;
-        }
+    let mut refused = None;
+    sets.retain(|set| {
+        let reusable = |system: &System| reusable(set, &kept(set, *system), (args, *system), measures);
+        let Err(error) = systems.iter().try_for_each(reusable) else { return true };
+        note(format!("note: {} is left out: {error:#}", set.name));
+        skipped.push((set.name.clone(), format!("{error:#}")));
+        refused = Some(error);
+        false
+    });
+    if let Some(error) = refused.filter(|_| sets.is_empty()) {
+        return Err(error);
     }
     let mut rows = Vec::new();
     for set in &sets {
@@ -384,9 +399,24 @@ fn folders(of: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// Collections, and by name what looks like one and is not whole.
+type Found = (Vec<Set>, Vec<(String, String)>);
+
+/// Why a folder without a corpus is not passed over: it has other files of a collection, or holds one deeper
+/// than is looked.
+fn unfit(folder: &Path, depth: u32) -> Option<&'static str> {
+    if folder.join("qrels").is_dir() || folder.join("queries.jsonl").is_file() {
+        return Some("it has queries or qrels, and no corpus.jsonl");
+    }
+    let inner = folders(folder).unwrap_or_default();
+    let deeper = depth > 0 && inner.iter().any(|(_, f)| has_corpus(f) || unfit(f, depth - 1).is_some());
+    deeper.then_some("it holds a collection deeper than two folders; name that folder's own parent")
+}
+
 /// The BEIR folders in `root`, and in folders of it that are none themselves.
-fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
+fn find(root: &Path, dir: &Path) -> anyhow::Result<Found> {
     let mut found = Vec::new();
+    let mut lacking = Vec::new();
     let mut push = |name: String, group: Option<String>, folder: PathBuf| {
         let index = dir.join(&name);
         found.push(Set { name, group, folder, index, build: false });
@@ -396,9 +426,16 @@ fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
             push(name, None, folder);
             continue;
         }
+        if let Some(reason) = unfit(&folder, 0) {
+            lacking.push((name, reason.to_owned()));
+            continue;
+        }
         for (part, folder) in folders(&folder)? {
+            let part = format!("{name}/{part}");
             if has_corpus(&folder) {
-                push(format!("{name}/{part}"), Some(name.clone()), folder);
+                push(part, Some(name.clone()), folder);
+            } else if let Some(reason) = unfit(&folder, 2) {
+                lacking.push((part, reason.to_owned()));
             }
         }
     }
@@ -406,7 +443,7 @@ fn find(root: &Path, dir: &Path) -> anyhow::Result<Vec<Set>> {
         let hint = if has_corpus(root) { "; it is one itself: --collection takes it" } else { "" };
         bail!("{}: holds no folder with a corpus.jsonl (BEIR's layout){hint}", root.display());
     }
-    Ok(found)
+    Ok((found, lacking))
 }
 
 fn build(set: &Set, args: &eval::Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {

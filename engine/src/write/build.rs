@@ -177,6 +177,7 @@ impl Build {
             texts_as: self.texts_as,
             encoding: &self.encoding,
             seal: &self.seal,
+            tokens: self.tokens.is_some(),
             filled_in: false,
         }
     }
@@ -191,6 +192,8 @@ pub(super) struct Target<'a> {
     pub(super) texts_as: TextsAs,
     pub(super) encoding: &'a Encoding,
     pub(super) seal: &'a SealOptions,
+    /// Whether token embeddings of the texts are wanted, too.
+    pub(super) tokens: bool,
     /// Whether what the index was built with stands in for what was not given.
     pub(super) filled_in: bool,
 }
@@ -226,15 +229,20 @@ impl Target<'_> {
         let reading = Arc::new(Reading::of(&reader));
         let mut documents = Watched { reader, reading: Arc::clone(&reading) }.peekable();
         let has_vectors = look(&mut documents)?.unwrap_or(
-            // No document shows it; a format of vectors does.
-            matches!(
-                format,
-                CollectionFormat::SeismicBin | CollectionFormat::BigAnnCsr | CollectionFormat::Ciff
-            ),
+            // No document shows it; a format of vectors does, a file's name, or that their field was named.
+            input.vector_field.is_some()
+                || is_named_for_vectors(&input.path)
+                || matches!(
+                    format,
+                    CollectionFormat::SeismicBin
+                        | CollectionFormat::BigAnnCsr
+                        | CollectionFormat::Ciff
+                ),
         );
         let first = documents.peek().and_then(|document| document.as_ref().ok());
         let content = self.content(has_vectors, first);
         content.check_input(input, format)?;
+        content.check_tokens(self.tokens)?;
         content.check_model(Some(input))?;
         let facts = Facts {
             encode: content.encodes(),
@@ -282,6 +290,7 @@ impl Target<'_> {
         if first.is_some() && !content.encodes() && self.texts_as == TextsAs::Sparse {
             content.check_encoding("the documents bring their vectors, and it is about texts")?;
         }
+        content.check_tokens(self.tokens)?;
         content.check_model(None)?;
         let facts = Facts {
             encode: content.encodes(),
@@ -357,6 +366,13 @@ impl Target<'_> {
             fields: seal.fields,
         }
     }
+}
+
+/// Whether a file's name ends as those of vectors do.
+fn is_named_for_vectors(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    [".bin", ".csr", ".ciff"].iter().any(|end| name.ends_with(end))
 }
 
 /// Whether the first document brings a vector; `None` without a document. Fails where the first one does:

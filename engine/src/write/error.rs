@@ -73,6 +73,15 @@ pub enum WriteError {
     /// Passages are wanted of texts that no model encodes.
     #[error("passages split texts that a model encodes; here none does")]
     PassagesWithoutModel,
+    /// Token embeddings are wanted of documents without texts.
+    #[error("token embeddings are made of texts, and the documents bring vectors alone")]
+    TokensWithoutTexts,
+    /// Vectors come to an index whose documents are encoded.
+    #[error(
+        "the index's documents are texts that a model encodes, with passages or origins: vectors cannot be \
+         added to it"
+    )]
+    VectorsAmongTexts,
     /// A document of a file, which is named, since the input is a folder.
     #[error("{}: {source}", path.display())]
     InFile {

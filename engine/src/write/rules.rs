@@ -47,6 +47,9 @@ impl Content<'_> {
         let named = matches!(self.first.map(|d| &d.vector), Some(Some(InputVector::Tokens(_))));
         let why = "the vectors name their tokens; it names term numbers";
         refuse(named && input.vocabulary.is_some(), Setting::Vocabulary, why)?;
+        let fields = format == CollectionFormat::JsonLines;
+        let why = "it names a field of JSON lines";
+        refuse(input.vector_field.is_some() && !fields, Setting::VectorField, why)?;
         let table = format == CollectionFormat::MsMarco;
         let why = "it is about MS MARCO's tables, id TAB text";
         refuse(!input.repair_encoding && !table, Setting::RawEncoding, why)?;
@@ -62,8 +65,21 @@ impl Content<'_> {
         refuse(encoding.is_run_elsewhere(), Setting::Device, why)
     }
 
+    /// Refuses token embeddings of documents that have no text.
+    pub(super) fn check_tokens(&self, tokens: bool) -> Result<(), WriteError> {
+        let textless = |d: &Document| d.vector.is_some() && d.text.is_empty() && d.title.is_empty();
+        match tokens && self.first.is_some_and(textless) {
+            true => Err(WriteError::TokensWithoutTexts),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses a model, or what only a model does, where none encodes.
     pub(super) fn check_model(&self, input: Option<&Input>) -> Result<(), WriteError> {
+        let kept = self.encoding.provenance || self.encoding.passages.is_some();
+        if self.filled_in && self.has_vectors && kept {
+            return Err(WriteError::VectorsAmongTexts);
+        }
         if let Some(input) = input.filter(|i| i.texts.is_some() && !self.has_vectors) {
             return Err(WriteError::TextsWithoutVectors { input: input.path.clone() });
         }

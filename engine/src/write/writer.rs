@@ -273,6 +273,7 @@ impl ReadyToAdd {
             texts_as: self.texts_as,
             encoding: &self.encoding,
             seal: &options.seal,
+            tokens: false,
             filled_in: true,
         }
     }

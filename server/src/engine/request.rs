@@ -54,8 +54,9 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         return Err(ApiError::invalid("fields", message));
     }
     let channel = channel(request)?;
-    if channel == Channel::Bm25 {
-        bm25(request)?;
+    match channel {
+        Channel::Bm25 => bm25(request)?,
+        Channel::Sparse => of_method(request)?,
     }
     let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
     Ok(Checked { channel, k, query_cut, postings, candidates, rerank })
@@ -65,6 +66,10 @@ fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, A
     let mut options = if input.exact { RerankOptions::exact() } else { RerankOptions::default() };
     if let Some(depth) = input.depth {
         options.depth = positive("rerank.depth", depth, MAX_K)?;
+        if options.depth < k {
+            let message = format!("{depth} candidates are fewer than the {k} results wanted");
+            return Err(ApiError::invalid("rerank.depth", message));
+        }
     }
     options.alpha = input.alpha.unwrap_or(options.alpha);
     if let Some(beta) = input.beta {
@@ -182,6 +187,35 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
     match unfit.iter().find(|u| u.1) {
         Some((param, _, what)) => {
             Err(ApiError::not_supported(*param, format!("the channel `bm25` {what}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Options of other methods are refused, too.
+fn of_method(request: &SearchRequest) -> Result<(), ApiError> {
+    let lists = [
+        ("postings", request.postings.is_some()),
+        ("candidates", request.candidates.is_some()),
+    ];
+    let blocks = [
+        ("query_cut", request.query_cut.is_some()),
+        ("heap_factor", request.heap_factor.is_some()),
+    ];
+    let overlap = [("overlap", request.overlap.is_some())];
+    let (unfit, what): (Vec<_>, _) = match request.method {
+        // They say how, whatever is chosen.
+        Method::Auto => return Ok(()),
+        Method::Exact | Method::Scan => (
+            [&lists[..], &blocks, &overlap].concat(),
+            "says nothing here: `exact` and `scan` find the k best by proof",
+        ),
+        Method::Impact | Method::Clusters => (blocks.to_vec(), "is of the method `seismic`"),
+        Method::Seismic => (lists.to_vec(), "is of the methods `impact` and `clusters`"),
+    };
+    match unfit.iter().find(|option| option.1) {
+        Some((param, _)) => {
+            Err(ApiError::not_supported(*param, format!("`{param}` {what}")).hint("leave it out"))
         }
         None => Ok(()),
     }
