@@ -79,7 +79,7 @@ fn parse_threads(text: &str) -> Result<std::num::NonZeroUsize, String> {
 fn quiet_guarded_panics() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !quarry_index::is_guarded() {
+        if !quarry_vectors::is_guarded() {
             told(panic);
         }
     }));

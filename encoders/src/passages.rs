@@ -9,6 +9,7 @@ use quarry_vectors::{EncodeError, SplitText};
 use tokenizers::Tokenizer;
 
 use crate::texts::Texts;
+use crate::vocabulary::encode;
 use crate::{DocumentOptions, EncoderError, Model};
 
 /// Tokens that a passage may have more by itself than within the text, where there are no words.
@@ -71,15 +72,14 @@ impl SplitText for PassageSplitter {
 
 impl PassageSplitter {
     fn cut(&self, title: &str, text: &str) -> Result<Vec<Range<usize>>, EncoderError> {
-        let failed = |e: tokenizers::Error| EncoderError::Tokenise { reason: e.to_string() };
         let above = if title.is_empty() {
             0
         } else {
             let title = format!("{title}{}", self.separator);
-            self.tokenizer.encode_fast(title, false).map_err(failed)?.len()
+            encode(&self.tokenizer, &title, false, false)?.len()
         };
         let window = self.window.saturating_sub(above).max(self.window / 4).max(1);
-        let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
+        let encoding = encode(&self.tokenizer, text, false, true)?;
         let (offsets, words) = (encoding.get_offsets(), encoding.get_word_ids());
         // Whether a token begins a word: passages are not cut inside one.
         let begins = |at: usize| at == 0 || words[at].is_none() || words[at] != words[at - 1];

@@ -18,6 +18,7 @@ use tokenizers::{Encoding, Tokenizer};
 use crate::graph::InputRow;
 use crate::head::head;
 use crate::sessions::AsRow;
+use crate::vocabulary::encode;
 use crate::{DocumentParameters, EncoderError, Vocabulary};
 
 /// A text's tokens.
@@ -291,20 +292,6 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, EncoderError> {
         return Ok(Vec::new());
     }
     Ok(encode(tokenizer, text, false, false)?.get_ids().to_vec())
-}
-
-/// The tokens of a text; offsets, in bytes, are only kept where that is asked for.
-fn encode(
-    tokenizer: &Tokenizer,
-    text: &str,
-    special: bool,
-    offsets: bool,
-) -> Result<Encoding, EncoderError> {
-    let encoding = match offsets {
-        true => tokenizer.encode(text, special),
-        false => tokenizer.encode_fast(text, special),
-    };
-    encoding.map_err(|e| EncoderError::Tokenise { reason: e.to_string() })
 }
 
 #[cfg(test)]

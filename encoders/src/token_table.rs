@@ -3,6 +3,7 @@
 
 use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
 
+use crate::vocabulary::encode;
 use crate::{EncoderError, QueryParameters, TermFrequency, Vocabulary, query_tables};
 
 /// A query encoder of kind `token-table`: `weight(token) * tf(count)` for each distinct token.
@@ -98,11 +99,7 @@ impl TokenTableQuery {
         if !self.prompt.is_empty() {
             text = format!("{}{text}", self.prompt).into();
         }
-        let encoding = self
-            .vocabulary
-            .tokenizer()
-            .encode_fast(text, false)
-            .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+        let encoding = encode(self.vocabulary.tokenizer(), &text, false, false)?;
         let mut ids = encoding.get_ids().to_vec();
         ids.sort_unstable();
         let (mut terms, mut weights) = (Vec::new(), Vec::new());

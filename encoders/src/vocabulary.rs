@@ -1,10 +1,9 @@
 //! The tokenizer as both sides use it: its truncation and padding overridden, its ids dense.
 
-use std::panic;
-
+use quarry_vectors::caught;
 use serde_json::json;
 use tokenizers::{
-    PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
+    Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
 use crate::EncoderError;
@@ -39,9 +38,9 @@ impl Vocabulary {
         let refused = |reason: String| EncoderError::Tokenizer { reason };
         // The library panics on some files that are JSON and no tokenizer, such as one whose
         // decoder is of no known kind.
-        let mut tokenizer = panic::catch_unwind(|| Tokenizer::from_bytes(json))
-            .map_err(|_| {
-                refused("it has parts that the tokenizer library cannot build".to_owned())
+        let mut tokenizer = caught(|| Tokenizer::from_bytes(json))
+            .map_err(|panic| {
+                refused(format!("it has parts that the tokenizer library cannot build: {panic}"))
             })?
             .map_err(|e| refused(e.to_string()))?;
         tokenizer.with_truncation(None).map_err(|e| refused(e.to_string()))?;
@@ -102,6 +101,22 @@ impl Vocabulary {
             .map_err(|e| EncoderError::Tokenizer { reason: e.to_string() })?;
         Ok(tokenizer)
     }
+}
+
+/// The tokens of a text; offsets, in bytes, are only kept where that is asked for.
+pub(crate) fn encode(
+    tokenizer: &Tokenizer,
+    text: &str,
+    special: bool,
+    offsets: bool,
+) -> Result<Encoding, EncoderError> {
+    let failed = |reason| EncoderError::Tokenise { reason };
+    // A published tokenizer may have parts that the library only stumbles over when they are used.
+    let encoding = caught(|| match offsets {
+        true => tokenizer.encode(text, special),
+        false => tokenizer.encode_fast(text, special),
+    });
+    encoding.map_err(failed)?.map_err(|e| failed(e.to_string()))
 }
 
 fn tokens_by_id(tokenizer: &Tokenizer, rows: Option<u32>) -> Result<Vec<String>, EncoderError> {

@@ -19,11 +19,11 @@ use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What every target begins with. libFuzzer's hook ends the process at a panic, before it can become an
-/// error; one that does become an error ([`quarry_index::guarded`]) is no finding.
+/// error; one that does become an error ([`quarry_vectors::caught`]) is no finding.
 pub fn begin() {
     let ends = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !quarry_index::is_guarded() {
+        if !quarry_vectors::is_guarded() {
             ends(panic);
         }
     }));

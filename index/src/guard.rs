@@ -4,24 +4,12 @@
 //! reader is given a shared view of bytes that nobody changes, so nothing is left half done: the panic
 //! becomes an error, and the part is not read on.
 
-use std::any::Any;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use quarry_vectors::caught;
 use tantivy::TantivyError;
 
 use crate::IndexError;
-
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread now becomes an error: a program's panic hook need not tell of it.
-#[must_use]
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
 
 /// Makes a call that reads the text part at `path`.
 ///
@@ -31,30 +19,17 @@ pub fn guarded<T, E: From<IndexError>>(
     path: &Path,
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            GUARDED.set(self.0);
-        }
-    }
-    let restore = Restore(GUARDED.replace(true));
-    let result = catch_unwind(AssertUnwindSafe(call));
-    drop(restore);
-    result.unwrap_or_else(|panic| {
-        let what = format!("it cannot be read: {}", words(&*panic));
+    caught(call).unwrap_or_else(|panic| {
+        let what = format!("it cannot be read: {panic}");
         Err(IndexError::text(path)(TantivyError::InternalError(what)).into())
     })
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given")
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
+    use quarry_vectors::is_guarded;
+
     use super::*;
 
     #[test]

@@ -30,7 +30,7 @@ pub mod tokens;
 pub use container::Verify;
 pub use error::IndexError;
 pub use files::read as read_file;
-pub use guard::{guarded, is_guarded};
+pub use guard::guarded;
 pub use map::MappedFile;
 pub use open::{DERIVED, Index, KINDS, QUERY_TABLE, Segment, TOKENIZER};
 pub use pages::Pages;

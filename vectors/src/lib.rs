@@ -5,6 +5,7 @@
 
 mod document;
 mod encode;
+mod guard;
 mod multivector;
 mod provenance;
 mod ranking;
@@ -13,6 +14,7 @@ mod topk;
 
 pub use document::{Document, InputVector, Query, join_title_and_text};
 pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage, SplitText};
+pub use guard::{caught, is_guarded};
 pub use multivector::{TokenEmbeddings, TokenEmbeddingsError};
 pub use provenance::{Field, Origin, PooledBy, Traced};
 pub use ranking::{Ranking, ScoredDoc, better};

@@ -17,6 +17,7 @@ use super::files::{Folder, inputs, meant, number, token_text};
 use super::graph::GraphFile;
 use super::sentence_transformers::modules;
 use crate::graphs::{Between, Precision, TOKENS_OUTPUT};
+use crate::vocabulary::encode;
 use crate::{
     BuiltGraph, BuiltHead, EncoderError, MANIFEST_FORMAT, Markers, ModelManifest, OnnxTokens,
     ProjectionLayer, QueryFill, ResidualLayer, TokenParameters, Vocabulary, files,
@@ -371,8 +372,7 @@ impl<'a> Words<'a> {
 
     /// The first token of a text by itself.
     fn first_token(&self, text: &str) -> Result<Option<String>, EncoderError> {
-        let encoding = self.vocabulary.tokenizer().encode_fast(text, false);
-        let encoding = encoding.map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+        let encoding = encode(self.vocabulary.tokenizer(), text, false, false)?;
         let first = encoding.get_ids().first().and_then(|id| usize::try_from(*id).ok());
         Ok(first.and_then(|id| self.vocabulary.tokens().get(id).cloned()))
     }

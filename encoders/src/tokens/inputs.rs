@@ -11,6 +11,7 @@ use super::TokenParameters;
 use crate::graph::InputRow;
 use crate::head::head;
 use crate::texts::all_tokens;
+use crate::vocabulary::encode;
 use crate::{EncoderError, Vocabulary};
 
 /// How texts of one kind are read.
@@ -109,10 +110,7 @@ impl Inputs {
                 true => Cow::Owned(piece.to_lowercase()),
                 false => Cow::Borrowed(piece),
             };
-            let encoding = self
-                .tokenizer
-                .encode_fast(piece.as_ref(), true)
-                .map_err(|e| EncoderError::Tokenise { reason: e.to_string() })?;
+            let encoding = encode(&self.tokenizer, piece.as_ref(), true, false)?;
             let all = all_tokens(&encoding);
             Ok((encoding, all))
         })?;

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{Toy, bundled, bundled_folder};
 use proptest::prelude::*;
@@ -157,10 +159,23 @@ fn frequency_and_table_make_the_weight() {
 #[test]
 fn a_tokenizer_that_the_library_panics_on_is_refused() {
     let json = include_str!("../toy/tokenizer.json");
-    let spoilt = json.replace(r#""decoder": null"#, r#""decoder": 7"#);
+    let spoilt = json.replace(r#""decoder": null"#, r#""decoder": {"type": nope}"#);
     assert_ne!(spoilt, json);
+    // A program's own hook is told that the panic becomes an error, so it stays quiet.
+    let (here, told) = (std::thread::current().id(), Arc::new(AtomicU32::new(0)));
+    let (before, count) = (std::panic::take_hook(), Arc::clone(&told));
+    std::panic::set_hook(Box::new(move |panic| {
+        if quarry_vectors::is_guarded() && std::thread::current().id() == here {
+            count.fetch_add(1, Ordering::Relaxed);
+        } else {
+            before(panic);
+        }
+    }));
     let error = Vocabulary::from_bytes(spoilt.as_bytes()).unwrap_err();
     assert!(matches!(error, EncoderError::Tokenizer { .. }), "{error}");
+    assert!(error.to_string().contains("Helper"), "the library's own words: {error}");
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert!(!quarry_vectors::is_guarded());
 }
 
 fn parameters() -> QueryParameters {
