@@ -86,7 +86,7 @@ pub fn merge(
         let options = options(folder, memory, (index, &merged));
         let job = SealJob {
             folder,
-            build: &build,
+            build,
             shards: &shard_paths(build, shards),
             options: &options,
             tokens: None,
