@@ -55,8 +55,8 @@ impl FromStr for ModelSource {
     }
 }
 
-/// Hears what a fetch from the hub does.
-pub type HubProgress = Arc<dyn Fn(HubEvent<'_>) + Send + Sync>;
+/// Hears of fetches, from whatever thread fetches.
+pub type OnFetch = Arc<dyn Fn(HubEvent<'_>) + Send + Sync>;
 
 /// Where models may be taken from.
 #[derive(Clone, Default)]
@@ -66,7 +66,7 @@ pub struct Models {
     /// The hub that names are fetched from, with its cache.
     pub hub: Option<Hub>,
     /// Hears of fetches.
-    pub progress: Option<HubProgress>,
+    pub progress: Option<OnFetch>,
 }
 
 impl std::fmt::Debug for Models {
