@@ -4,9 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use quarry_datasets::DatasetError;
-use quarry_index::IndexError;
+use quarry_engine::{EngineError, IndexError, SearchError};
 use quarry_indexer::BuildError;
-use quarry_searcher::SearchError;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -54,21 +53,35 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
+    // Its own causes are those of what it holds, so that a chain of errors does not show that.
+    if let Some(error) = cause.downcast_ref::<EngineError>() {
+        return match error {
+            EngineError::Index(error) => of_index(error),
+            EngineError::Build(error) => of_build(error),
+            EngineError::Search(error) => of_search(error),
+            EngineError::Dataset(error) => Some(of_dataset(error)),
+            _ => None,
+        };
+    }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
     }
     if let Some(error) = cause.downcast_ref::<SearchError>() {
-        return match error {
-            SearchError::Index(error) => of_index(error),
-            // The text part is mapped: what cannot be read is not as it was written.
-            SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
-            _ => None,
-        };
+        return of_search(error);
     }
     if let Some(error) = cause.downcast_ref::<IndexError>() {
         return of_index(error);
     }
     cause.downcast_ref::<DatasetError>().map(of_dataset)
+}
+
+fn of_search(error: &SearchError) -> Option<u8> {
+    match error {
+        SearchError::Index(error) => of_index(error),
+        // The text part is mapped: what cannot be read is not as it was written.
+        SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
+        _ => None,
+    }
 }
 
 fn of_dataset(error: &DatasetError) -> u8 {

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::bail;
-use quarry_encoders::{Hub, HubEvent};
-use quarry_engine::{ModelSource, Models};
+use quarry_encoders::Model;
+use quarry_engine::{Hub, HubEvent, Index, ModelSource, Models, QueryModel};
+use quarry_vectors::EncodeQuery;
 
-use crate::model;
+use crate::model::{self, DeviceArg};
 use crate::output::note;
 use crate::progress::Progress;
+use crate::told::told;
 
 /// The model that an option names: a folder, a name, or a pair.
 pub(crate) fn source(given: Option<&str>) -> Option<ModelSource> {
@@ -20,6 +22,35 @@ pub(crate) fn source(given: Option<&str>) -> Option<ModelSource> {
 /// Where models are looked for; fetches are shown.
 pub(crate) fn models() -> Models {
     Models { bundled: model::bundled().ok(), hub: hub().ok(), progress: Some(Arc::new(shown())) }
+}
+
+/// What encodes text queries: the model given, else the index's own copies.
+pub(crate) fn of_queries(given: Option<&str>) -> QueryModel {
+    source(given).map_or(QueryModel::Copies, QueryModel::Model)
+}
+
+/// The folder of a model given by folder or name.
+pub(crate) fn folder(given: &str) -> anyhow::Result<PathBuf> {
+    models().folder(given).map_err(told)
+}
+
+/// Opens the model given, or the bundled one, checking every file against its manifest.
+pub(crate) fn open(given: Option<&str>) -> anyhow::Result<Model> {
+    models().open(&source(given).unwrap_or_default()).map_err(told)
+}
+
+/// Fetches a model from the hub even when the cache has it.
+pub(crate) fn pull(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(hub()?.pull(name, &shown())?)
+}
+
+/// The query encoder of an index, as the engine makes it.
+pub(crate) fn query_encoder(
+    index: &Index,
+    given: Option<&str>,
+    device: DeviceArg,
+) -> anyhow::Result<Option<Arc<dyn EncodeQuery>>> {
+    models().query_encoder(index, source(given).as_ref(), device.into()).map_err(told)
 }
 
 /// The hub and cache that the environment names, as Python's `huggingface_hub` reads it.

@@ -1,17 +1,18 @@
-//! Queries: read from files, and turned into vectors of an index.
+//! Queries: read from files, and encoded by the engine, with what the command line says of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use quarry_datasets::{QueryFormat, QueryOptions, read_queries};
-use quarry_index::Index;
-use quarry_vectors::{EncodeError, EncodeQuery, InputVector, Query, SparseVector, TermId};
-use rayon::prelude::*;
+use quarry_engine::{
+    Channel, EncodedQuery, EngineError, Index, SearchError, Snapshot, SparseQuery,
+};
+use quarry_vectors::{InputVector, Query, SparseVector};
 
 use crate::output::{count, note};
+use crate::told::told;
 
 /// How a file of queries is read.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -80,30 +81,6 @@ impl QueryArgs {
     }
 }
 
-/// An encoder that encodes each text once, however often it is asked about it.
-pub(crate) struct Once {
-    encoder: Arc<dyn EncodeQuery>,
-    done: Mutex<HashMap<String, SparseVector>>,
-}
-
-impl Once {
-    pub(crate) fn new(encoder: Arc<dyn EncodeQuery>) -> Self {
-        Self { encoder, done: Mutex::default() }
-    }
-}
-
-impl EncodeQuery for Once {
-    fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError> {
-        let done = || self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(vector) = done().get(text) {
-            return Ok(vector.clone());
-        }
-        let vector = self.encoder.encode_query(text)?;
-        done().insert(text.to_owned(), vector.clone());
-        Ok(vector)
-    }
-}
-
 /// Says how many queries found nothing, where nothing but their words can be the reason.
 pub(crate) fn tell_silent<'a>(ids: impl Iterator<Item = &'a str>) {
     let silent: Vec<&str> = ids.collect();
@@ -115,66 +92,70 @@ pub(crate) fn tell_silent<'a>(ids: impl Iterator<Item = &'a str>) {
     }
 }
 
-/// The vectors of `queries`, in their order. Tokens that the index does not know are counted and
-/// reported on standard error. Terms given by number are the index's, or named by `vocabulary`.
-pub(crate) fn vectors(
+/// Queries as the engine takes them, in their order; terms given by number are the index's, or named by
+/// `vocabulary`.
+pub(crate) fn asked(
     index: &Index,
-    encoder: Option<&dyn EncodeQuery>,
+    queries: &[Query],
+    vocabulary: Option<&[String]>,
+) -> anyhow::Result<Vec<quarry_engine::Query>> {
+    let Some(names) = vocabulary else { return Ok(queries.iter().map(Into::into).collect()) };
+    if !queries.iter().any(|query| matches!(query.vector, Some(InputVector::Terms(_)))) {
+        bail!("--vocab names terms given by number, and no query gives any: leave it out");
+    }
+    if index.lexicon().is_some_and(|lexicon| !lexicon.is_named()) {
+        bail!("--vocab names terms, and the index's terms are numbers without names: leave it out");
+    }
+    let named = |query: &Query| {
+        let mut asked = quarry_engine::Query::from(query);
+        if let Some(InputVector::Terms(vector)) = &query.vector {
+            let vector = SparseQuery::named(vector, names).map_err(|e| of_query(&query.id, e))?;
+            asked.sparse = Some(vector);
+        }
+        Ok(asked)
+    };
+    queries.iter().map(named).collect()
+}
+
+/// Queries in the form that a channel of an index searches. Tokens that the index does not know are counted
+/// and reported on standard error.
+pub(crate) fn encoded(
+    snapshot: &Snapshot,
+    channel: Channel,
+    queries: &[Query],
+    vocabulary: Option<&[String]>,
+) -> anyhow::Result<Vec<EncodedQuery>> {
+    encoded_of(snapshot, channel, queries, &asked(snapshot.index(), queries, vocabulary)?)
+}
+
+/// The same of queries as the engine takes them.
+pub(crate) fn encoded_of(
+    snapshot: &Snapshot,
+    channel: Channel,
+    queries: &[Query],
+    asked: &[quarry_engine::Query],
+) -> anyhow::Result<Vec<EncodedQuery>> {
+    let encoded = snapshot.encode(asked, channel).into_iter().zip(queries);
+    let encoded: Vec<EncodedQuery> = encoded
+        .map(|(found, query)| found.map_err(|error| of_query(&query.id, error)))
+        .collect::<anyhow::Result<_>>()?;
+    tell_unknown(&encoded);
+    Ok(encoded)
+}
+
+/// The index's vectors of queries, as [`encoded`] makes them.
+pub(crate) fn vectors(
+    snapshot: &Snapshot,
     queries: &[Query],
     vocabulary: Option<&[String]>,
 ) -> anyhow::Result<Vec<SparseVector>> {
-    let Some(lexicon) = index.lexicon() else {
-        bail!("this index has no sparse channel; search it with --channel bm25");
-    };
-    let by_number = |query: &Query| matches!(query.vector, Some(InputVector::Terms(_)));
-    if vocabulary.is_some() && !queries.iter().any(by_number) {
-        bail!("--vocab names terms given by number, and no query gives any: leave it out");
-    }
-    if vocabulary.is_some() && !lexicon.is_named() {
-        bail!("--vocab names terms, and the index's terms are numbers without names: leave it out");
-    }
-    let converted = queries
-        .par_iter()
-        .map(|query| {
-            let mut unknown: Vec<String> = Vec::new();
-            let vector = match &query.vector {
-                Some(InputVector::Terms(vector)) => {
-                    let mut pairs = Vec::with_capacity(vector.len());
-                    for (number, weight) in vector.iter() {
-                        let term = match vocabulary {
-                            None => index.term_of_number(number)?,
-                            Some(names) => lexicon.term(name(names, number, &query.id)?),
-                        };
-                        match term {
-                            Some(TermId(term)) => pairs.push((term, weight)),
-                            None => unknown.push(number.to_string()),
-                        }
-                    }
-                    SparseVector::from_pairs(pairs).with_context(|| format!("query `{}`", query.id))?
-                }
-                Some(InputVector::Tokens(tokens)) => {
-                    let mut pairs = Vec::new();
-                    for (token, weight) in tokens {
-                        match lexicon.term(token) {
-                            Some(TermId(term)) => pairs.push((term, *weight)),
-                            None => unknown.push(token.clone()),
-                        }
-                    }
-                    SparseVector::from_pairs(pairs).with_context(|| format!("query `{}`", query.id))?
-                }
-                None => match encoder {
-                    Some(encoder) => encoder.encode_query(&query.text)?,
-                    None => bail!(
-                        "query `{}` is text, and this index has no query encoder: give encoded queries, or --model",
-                        query.id
-                    ),
-                },
-            };
-            Ok((vector, unknown))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let encoded = encoded(snapshot, Channel::Sparse, queries, vocabulary)?;
+    Ok(encoded.iter().filter_map(EncodedQuery::vector).cloned().collect())
+}
+
+fn tell_unknown(encoded: &[EncodedQuery]) {
     let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
-    for token in converted.iter().flat_map(|c| &c.1) {
+    for token in encoded.iter().flat_map(|query| &query.unknown) {
         *unknown.entry(token).or_default() += 1;
     }
     if !unknown.is_empty() {
@@ -186,44 +167,21 @@ pub(crate) fn vectors(
             examples.join(", ")
         ));
     }
-    Ok(converted.into_iter().map(|c| c.0).collect())
 }
 
-/// What a vocabulary calls a number.
-fn name<'a>(names: &'a [String], number: u32, query: &str) -> anyhow::Result<&'a str> {
-    match names.get(number as usize) {
-        Some(name) => Ok(name),
-        None => bail!(
-            "query `{query}`: term {number} lies beyond the vocabulary of {} tokens",
-            count(names.len() as u64)
+/// An error of one query, with its id and the option that helps.
+pub(crate) fn of_query(id: &str, error: EngineError) -> anyhow::Error {
+    match &error {
+        EngineError::Search(SearchError::NoSparse) => {
+            let text = format!("{error}; search it with --channel bm25");
+            anyhow::Error::from(error).context(text)
+        }
+        EngineError::NoQueryEncoder => anyhow::anyhow!(
+            "query `{id}` is text, and this index has no query encoder: give encoded queries, or --model"
         ),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    struct Counting(AtomicUsize);
-
-    impl EncodeQuery for Counting {
-        fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            let term = u32::try_from(text.len()).unwrap();
-            Ok(SparseVector::new(vec![term], vec![1.0]).unwrap())
+        EngineError::Weights { .. } | EngineError::BeyondVocabulary { .. } => {
+            anyhow::Error::from(error).context(format!("query `{id}`"))
         }
-    }
-
-    #[test]
-    fn a_question_is_encoded_once() {
-        let counting = Arc::new(Counting(AtomicUsize::new(0)));
-        let once = Once::new(Arc::clone(&counting) as Arc<dyn EncodeQuery>);
-        for text in ["a", "bc", "a", "a", "bc"] {
-            let term = u32::try_from(text.len()).unwrap();
-            assert_eq!(once.encode_query(text).unwrap().terms(), [term]);
-        }
-        assert_eq!(counting.0.load(Ordering::Relaxed), 2);
+        _ => told(error),
     }
 }

@@ -1,28 +1,20 @@
-//! The second stage on the command line: its options, what scores, and questions as token embeddings.
+//! The second stage on the command line: its options, and what is said of it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use quarry_datasets::TokenRows;
-use quarry_encoders::{TokenIdentity, TokenOptions};
-use quarry_index::Index;
-use quarry_index::features::TokensKept;
-use quarry_reranker::CpuReranker;
-use quarry_searcher::{
-    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
-    Reranked,
+use quarry_engine::{
+    EngineError, Index, RerankOptions, RerankParams, ScoreDevice, TokenModel, TokensOptions,
 };
 use quarry_server::api::RerankInput;
-use quarry_vectors::{EncodeTokens, Query, TokenEmbeddings};
-use serde_json::Value;
 
 use crate::bytes::parse_bytes;
 use crate::commands::tokens::FormArg;
-use crate::model;
 use crate::output::{count, note};
+use crate::{models, told};
 
 /// A number, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,7 +53,7 @@ pub(crate) enum Device {
     Cuda,
 }
 
-impl From<Device> for quarry_reranker::Device {
+impl From<Device> for ScoreDevice {
     fn from(arg: Device) -> Self {
         match arg {
             Device::Auto => Self::Auto,
@@ -121,59 +113,107 @@ pub(crate) struct RerankArgs {
 }
 
 impl RerankArgs {
-    /// Candidates for k results.
-    pub(crate) fn depth(&self, k: NonZeroUsize) -> NonZeroUsize {
-        let default = NonZeroUsize::new(DEFAULT_DEPTH).unwrap_or(k);
-        self.depth.unwrap_or(default).max(k)
+    /// What a second stage is asked for.
+    pub(crate) fn options(&self) -> RerankOptions {
+        let mut options =
+            if self.exact_rerank { RerankOptions::exact() } else { RerankOptions::default() };
+        options.depth = self.depth.unwrap_or(options.depth);
+        options.alpha = self.alpha.map_or(options.alpha, Knob::value);
+        options.beta = self.beta.map_or(options.beta, Knob::value);
+        options.weight = self.weight.unwrap_or(options.weight);
+        options
     }
 
-    /// What a second stage is asked for.
-    pub(crate) fn params(&self, k: NonZeroUsize) -> RerankParams {
-        let exact = self.exact_rerank;
-        let alpha = self.alpha.map_or((!exact).then_some(DEFAULT_ALPHA), Knob::value);
-        let beta = self.beta.map_or((!exact).then_some(DEFAULT_BETA), Knob::value);
-        let weight = self.weight.unwrap_or(DEFAULT_WEIGHT);
-        RerankParams { alpha, beta, weight, exact, ..RerankParams::new(k) }
+    /// Whether the result must equal scoring in fp16.
+    pub(crate) fn exact(&self) -> bool {
+        self.exact_rerank
     }
 
     /// The same as a request says it.
     pub(crate) fn request(&self, k: NonZeroUsize) -> RerankInput {
-        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let params = self.params(k);
+        let small = |n: NonZeroUsize| u32::try_from(n.get()).unwrap_or(u32::MAX);
+        let options = self.options();
         RerankInput {
-            depth: Some(small(self.depth(k).get())),
-            alpha: Some(params.alpha),
-            beta: Some(params.beta.map(|beta| small(beta.get()))),
-            weight: Some(params.weight),
-            exact: params.exact,
+            depth: Some(small(options.depth.max(k))),
+            alpha: Some(options.alpha),
+            beta: Some(options.beta.map(small)),
+            weight: Some(options.weight),
+            exact: options.exact,
             vectors: None,
         }
     }
 
     /// What an exhaustive search is asked for.
     pub(crate) fn exhaustive(&self, k: NonZeroUsize) -> RerankParams {
-        RerankParams { exact: self.exact_rerank, ..RerankParams::new(k) }
+        let mut params = RerankParams::new(k);
+        params.exact = self.exact_rerank;
+        params
     }
 
-    /// Opens what the options name.
-    pub(crate) fn open(
-        &self,
-        index: &Arc<Index>,
-        model: Option<&str>,
-    ) -> anyhow::Result<SecondStage> {
-        let reranker = reranker(index, (self.device, self.device_memory), self.form)?;
-        tell_lacking(index);
-        let files = (&self.query_tokens, &self.query_lengths, &self.query_ids);
-        let questions = match files {
-            (Some(rows), Some(lengths), Some(ids)) => {
-                Questions::Files(Mutex::new(TokenRows::open(rows, lengths, ids)?))
-            }
-            _ => {
-                Questions::Encoder(question_encoder(index, self.token_model.as_deref().or(model))?)
-            }
-        };
-        Ok(SecondStage { reranker, questions })
+    /// How token embeddings are opened; those of queries by a model unless they are in files.
+    pub(crate) fn tokens(&self, model: Option<&str>) -> anyhow::Result<TokensOptions> {
+        check_memory(self.device, self.device_memory, self.form.is_some())?;
+        if self.form.is_some() && self.device == Device::Cuda {
+            bail!(
+                "--form: the GPU scores int8 where it is stored, else fp16; choose a form on the processor"
+            );
+        }
+        let source = models::source(self.token_model.as_deref().or(model));
+        let mut options = TokensOptions::new(match self.query_tokens {
+            Some(_) => TokenModel::Brought,
+            None => TokenModel::Model(source.unwrap_or_default()),
+        });
+        options.device = self.device.into();
+        options.device_memory = bytes(self.device_memory);
+        options.form = self.form.map(Into::into);
+        Ok(options)
     }
+
+    /// The queries' token embeddings, where they are in files.
+    pub(crate) fn rows(&self) -> anyhow::Result<Option<TokenRows>> {
+        Ok(match (&self.query_tokens, &self.query_lengths, &self.query_ids) {
+            (Some(rows), Some(lengths), Some(ids)) => Some(TokenRows::open(rows, lengths, ids)?),
+            _ => None,
+        })
+    }
+}
+
+/// Refuses a bound of a GPU's memory where none is used.
+pub(crate) fn check_memory(
+    device: Device,
+    memory: Option<u64>,
+    has_form: bool,
+) -> anyhow::Result<()> {
+    if memory.is_some() && (device == Device::Cpu || has_form) {
+        bail!("--device-memory: with --device cpu or --form no GPU is used; leave one of them out");
+    }
+    Ok(())
+}
+
+/// As many as can be counted here.
+pub(crate) fn bytes(given: Option<u64>) -> Option<usize> {
+    given.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// An error of the engine, with the options that help searches.
+pub(crate) fn told(error: EngineError) -> anyhow::Error {
+    match imported(&error) {
+        Some(text) => anyhow::Error::from(error).context(text),
+        None => told::told(error),
+    }
+}
+
+/// What an error says on the command line, where options help.
+pub(crate) fn advice(error: &EngineError) -> Option<String> {
+    imported(error).or_else(|| told::advice(error))
+}
+
+fn imported(error: &EngineError) -> Option<String> {
+    let EngineError::ImportedTokens { file } = error else { return None };
+    Some(format!(
+        "the token embeddings of this index were imported from {file}: give those of the queries with \
+         --query-tokens, --query-lengths and --query-ids"
+    ))
 }
 
 /// Says which documents cannot be rescored.
@@ -190,150 +230,5 @@ pub(crate) fn tell_lacking(index: &Index) {
             count(segments),
             index.folder().display()
         ));
-    }
-}
-
-/// What scores an index's token embeddings: on a device, in at most so many bytes of its memory.
-pub(crate) fn reranker(
-    index: &Arc<Index>,
-    (device, memory): (Device, Option<u64>),
-    form: Option<FormArg>,
-) -> anyhow::Result<Arc<dyn Rerank>> {
-    if memory.is_some() && (device == Device::Cpu || form.is_some()) {
-        bail!("--device-memory: with --device cpu or --form no GPU is used; leave one of them out");
-    }
-    let Some(form) = form else {
-        let budget = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        return Ok(quarry_reranker::open(Arc::clone(index), device.into(), budget)?);
-    };
-    if device == Device::Cuda {
-        bail!(
-            "--form: the GPU scores int8 where it is stored, else fp16; choose a form on the processor"
-        );
-    }
-    Ok(Arc::new(CpuReranker::new(Arc::clone(index))?.with_form(form.into())?))
-}
-
-/// The token encoder for questions to an index, which must be the one of its documents.
-pub(crate) fn question_encoder(
-    index: &Index,
-    model: Option<&str>,
-) -> anyhow::Result<Arc<dyn EncodeTokens>> {
-    let kept = index.features().tokens.as_ref();
-    let source = kept.map(|kept| &kept.source);
-    if let Some(file) = source.and_then(|s| s.get("file")) {
-        bail!(
-            "the token embeddings of this index were imported from {file}: give those of the queries with \
-             --query-tokens, --query-lengths and --query-ids"
-        );
-    }
-    Ok(encoder_of(source, model, Some(NonZeroUsize::MIN))?.0)
-}
-
-/// The token encoder for documents that are added to an index with embeddings, and its identity.
-pub(crate) fn document_encoder(
-    kept: &TokensKept,
-    model: Option<&str>,
-) -> anyhow::Result<(Arc<dyn EncodeTokens>, Value)> {
-    if let Some(file) = kept.source.get("file") {
-        bail!(
-            "the token embeddings of this index were imported from {file}, and no model makes them"
-        );
-    }
-    encoder_of(Some(&kept.source), model, None)
-}
-
-/// The token encoder of a model, which must be the one that made what is there.
-fn encoder_of(
-    source: Option<&Value>,
-    model: Option<&str>,
-    sessions: Option<NonZeroUsize>,
-) -> anyhow::Result<(Arc<dyn EncodeTokens>, Value)> {
-    // Dimensions and lengths as the documents have them.
-    let as_made = source.and_then(|s| serde_json::from_value::<TokenIdentity>(s.clone()).ok());
-    let parameters = as_made.as_ref().map(|identity| &identity.parameters);
-    let options = TokenOptions {
-        sessions,
-        dims: parameters.map(|p| p.dims),
-        max_tokens: parameters.map(|p| p.max_tokens),
-        query_max_tokens: parameters.map(|p| p.query_max_tokens),
-    };
-    let opened = model::open(model)?;
-    let Some(tokens) = opened.token_model() else {
-        bail!(
-            "model `{}` gives no token embeddings{}",
-            opened.manifest().name,
-            as_made.map_or_else(String::new, |made| format!(
-                "; those of this index were made by `{0}`: give it with --token-model {0}",
-                made.model_name
-            ))
-        );
-    };
-    let found = tokens.identity(&options);
-    if let Some(source) = source {
-        // By folder and by name a model is called differently; its files and parameters count.
-        let same = as_made.as_ref().is_some_and(|made| {
-            *made == TokenIdentity { model_name: made.model_name.clone(), ..found.clone() }
-        });
-        if !same {
-            let made = as_made.map_or_else(|| source.to_string(), |made| made.model_name);
-            bail!(
-                "the token embeddings of this index were made by model `{made}`, and the files or parameters \
-                 of `{}` are others: questions and documents would not match; name the model with --token-model",
-                found.model_name
-            );
-        }
-    }
-    Ok((Arc::new(tokens.encoder(&options)?), serde_json::to_value(found)?))
-}
-
-enum Questions {
-    Encoder(Arc<dyn EncodeTokens>),
-    Files(Mutex<TokenRows>),
-}
-
-/// What rescores, and where questions' rows come from.
-pub(crate) struct SecondStage {
-    pub(crate) reranker: Arc<dyn Rerank>,
-    questions: Questions,
-}
-
-impl SecondStage {
-    /// The encoder of questions, when they are not read from files.
-    pub(crate) fn encoder(&self) -> Option<Arc<dyn EncodeTokens>> {
-        match &self.questions {
-            Questions::Encoder(encoder) => Some(Arc::clone(encoder)),
-            Questions::Files(_) => None,
-        }
-    }
-
-    /// The rows of queries, in order.
-    pub(crate) fn tokens(&self, queries: &[Query]) -> anyhow::Result<Vec<TokenEmbeddings>> {
-        let one = |query: &Query| match &self.questions {
-            Questions::Encoder(encoder) => Ok(encoder.encode_question(&query.text)?),
-            Questions::Files(rows) => {
-                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-                let at = rows.find(&query.id).with_context(|| {
-                    format!("query `{}` has no rows in the files of --query-tokens", query.id)
-                })?;
-                Ok(rows.rows(at)?)
-            }
-        };
-        queries.iter().map(one).collect()
-    }
-
-    /// Rescores candidates of each query.
-    pub(crate) fn rerank(
-        &self,
-        tokens: &[TokenEmbeddings],
-        candidates: &[Vec<quarry_searcher::Hit>],
-        params: &RerankParams,
-    ) -> anyhow::Result<Vec<Reranked>> {
-        let queries: Vec<RerankQuery<'_>> = tokens
-            .iter()
-            .zip(candidates)
-            .map(|(tokens, candidates)| RerankQuery { tokens, candidates })
-            .collect();
-        Ok(self.reranker.rerank(&queries, params)?)
     }
 }

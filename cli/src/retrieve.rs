@@ -2,20 +2,23 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_datasets::{Ignored, Run, read_vocabulary};
-use quarry_index::{Index, Verify};
-use quarry_searcher::{Bm25Params, DEFAULT_OVERLAP, Method, Outcome, Searcher, SparseParams};
-use quarry_vectors::{EncodeQuery, Query, SparseVector};
+use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
+use quarry_engine::{
+    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundRow, Method, OpenOptions, Outcome,
+    QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher, SecondStage,
+    Snapshot, Verify,
+};
+use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
 
 use crate::applies::Given;
 use crate::exit::Usage;
 use crate::output::note;
-use crate::rerank::{RerankArgs, SecondStage};
-use crate::{model, queries};
+use crate::rerank::{self, RerankArgs};
+use crate::{model, models, queries};
 
 /// BM25's defaults, the field's usual values for passages.
 pub(crate) const K1: f32 = 0.9;
@@ -38,6 +41,16 @@ impl Channel {
             Self::Sparse => "sparse",
             Self::Bm25 => "bm25",
             Self::Maxsim => "maxsim",
+        }
+    }
+}
+
+impl From<Channel> for quarry_engine::Channel {
+    fn from(arg: Channel) -> Self {
+        match arg {
+            Channel::Sparse => Self::Sparse,
+            Channel::Bm25 => Self::Bm25,
+            Channel::Maxsim => Self::Maxsim,
         }
     }
 }
@@ -231,83 +244,113 @@ impl SearchArgs {
             .try_for_each(|options| given.only_if(false, options, why))
     }
 
-    pub(crate) fn sparse_params(&self, k: NonZeroUsize) -> SparseParams {
-        let mut params = SparseParams::new(k);
-        params.method = self.method.into();
-        params.overlap = self.overlap;
-        params.postings = self.postings;
-        params.candidates = self.candidates;
-        params.query_cut = self.query_cut;
-        params.heap_factor = self.heap_factor;
-        params
+    /// How k results are searched, by the first stage alone.
+    pub(crate) fn first_stage(&self, k: NonZeroUsize) -> SearchOptions {
+        let mut options = SearchOptions::new(k).on(self.channel.into());
+        options.sparse.method = self.method.into();
+        options.sparse.overlap = self.overlap;
+        options.sparse.postings = self.postings;
+        options.sparse.candidates = self.candidates;
+        options.sparse.query_cut = self.query_cut;
+        options.sparse.heap_factor = self.heap_factor;
+        (options.bm25.k1, options.bm25.b) = (self.k1, self.b);
+        options.maxsim_exact = self.second.exact();
+        options.filter.clone_from(&self.filter);
+        options
     }
 
-    fn bm25_params(&self, k: NonZeroUsize) -> Bm25Params {
-        Bm25Params { k1: self.k1, b: self.b, ..Bm25Params::new(k) }
+    /// The same, reranked if that is asked for.
+    pub(crate) fn options(&self, k: NonZeroUsize) -> SearchOptions {
+        let mut options = self.first_stage(k);
+        options.rerank = self.second.rerank.then(|| self.second.options());
+        options
     }
 
     pub(crate) fn verify(&self) -> Verify {
         if self.no_verify { Verify::Envelope } else { Verify::Full }
     }
+
+    /// Refuses what the channel does not do, and says how the index is opened.
+    fn open_options(&self) -> anyhow::Result<OpenOptions> {
+        let (sparse, maxsim) = (self.channel == Channel::Sparse, self.channel == Channel::Maxsim);
+        if !sparse && self.encode_device == model::DeviceArg::Cuda {
+            bail!("--encode-device cuda: this channel encodes no question by a sparse network");
+        }
+        if maxsim && self.second.rerank {
+            bail!(
+                "--rerank: the channel maxsim has scored every document by its token embeddings already"
+            );
+        }
+        if maxsim && self.filter.is_some() {
+            bail!("--filter: the channel maxsim scores every document and takes no filter");
+        }
+        if self.vocab.is_some() && !sparse {
+            bail!("--vocab names the terms of query vectors; this channel takes none");
+        }
+        let mut options = OpenOptions::default();
+        (options.verify, options.preload) = (self.verify(), self.preload);
+        options.models = models::models();
+        options.keep_encoded = true;
+        let model = self.model.as_deref();
+        options.queries = if sparse { models::of_queries(model) } else { QueryModel::None };
+        options.encode_device = self.encode_device.into();
+        let scores_tokens = maxsim || self.second.rerank;
+        options.tokens = scores_tokens.then(|| self.second.tokens(model)).transpose()?;
+        Ok(options)
+    }
 }
 
-/// An open index and what turns questions into its vectors.
+/// An open collection, and what queries are read with.
 pub(crate) struct Opened {
-    pub(crate) searcher: Searcher,
-    pub(crate) encoder: Option<Arc<dyn EncodeQuery>>,
-    pub(crate) second: Option<SecondStage>,
+    pub(crate) collection: Collection,
+    snapshot: Arc<Snapshot>,
+    /// Token embeddings of queries, where they are in files.
+    rows: Option<Mutex<TokenRows>>,
     vocabulary: Option<Vec<String>>,
 }
 
 /// Opens the index in `folder`.
 pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
-    let mut index = Index::open(folder, args.verify())?;
-    if args.preload {
-        index.preload()?;
+    open_as(folder, args, args.open_options()?)
+}
+
+/// The same, correcting what the index's table says of costs by what its searches take.
+pub(crate) fn open_observing(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
+    let mut options = args.open_options()?;
+    options.observe = true;
+    open_as(folder, args, options)
+}
+
+fn open_as(folder: &Path, args: &SearchArgs, options: OpenOptions) -> anyhow::Result<Opened> {
+    let collection = Collection::open(folder, &options).map_err(rerank::told)?;
+    let snapshot = collection.snapshot();
+    if options.tokens.is_some() {
+        rerank::tell_lacking(snapshot.index());
     }
-    let index = Arc::new(index);
-    let encoder = match args.channel {
-        Channel::Sparse => model::query_encoder(&index, args.model.as_deref(), args.encode_device)?,
-        Channel::Bm25 | Channel::Maxsim => {
-            if args.encode_device == model::DeviceArg::Cuda {
-                bail!("--encode-device cuda: this channel encodes no question by a sparse network");
-            }
-            None
-        }
-    };
-    if args.channel == Channel::Maxsim && args.second.rerank {
-        bail!(
-            "--rerank: the channel maxsim has scored every document by its token embeddings already"
-        );
-    }
-    if args.channel == Channel::Maxsim && args.filter.is_some() {
-        bail!("--filter: the channel maxsim scores every document and takes no filter");
-    }
-    let encoder = encoder.map(|inner| Arc::new(queries::Once::new(inner)) as Arc<dyn EncodeQuery>);
-    let second = (args.channel == Channel::Maxsim || args.second.rerank)
-        .then(|| args.second.open(&index, args.model.as_deref()))
-        .transpose()?;
-    if args.vocab.is_some() && args.channel != Channel::Sparse {
-        bail!("--vocab names the terms of query vectors; this channel takes none");
-    }
+    let rows = if options.tokens.is_some() { args.second.rows()? } else { None };
     let vocabulary = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    Ok(Opened { searcher: Searcher::new(index), encoder, second, vocabulary })
+    Ok(Opened { collection, snapshot, rows: rows.map(Mutex::new), vocabulary })
 }
 
 impl Opened {
-    /// The same, correcting what the index's table says of costs by what its searches take.
-    pub(crate) fn observing(self) -> Self {
-        Self { searcher: self.searcher.observing(), ..self }
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(crate) fn searcher(&self) -> &Searcher {
+        self.snapshot.searcher()
     }
 
     /// Says where the overlap wanted is not what the index's measurements promise of these queries.
-    fn tell_promise(&self, vectors: &[SparseVector], params: &SparseParams) {
+    pub(crate) fn tell_promise(&self, encoded: &[EncodedQuery], options: &SearchOptions) {
+        let params = options.sparse.params(options.depth(), None);
+        let vectors: Vec<_> = encoded.iter().filter_map(EncodedQuery::vector).collect();
         let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
         if own || params.heap_factor.is_some() || vectors.is_empty() {
             return;
         }
-        let tune = format!("`quarry tune {}`", self.searcher.index().folder().display());
-        let promised = vectors.iter().map(|v| self.searcher.promised(v, params));
+        let tune = format!("`quarry tune {}`", self.snapshot.index().folder().display());
+        let promised = vectors.iter().map(|v| self.searcher().promised(v, &params));
         let Some(promised) = promised.sum::<Option<f64>>() else {
             return note(format!(
                 "note: the index was not measured, so settings are defaults and an overlap of {} is not \
@@ -327,15 +370,64 @@ impl Opened {
         }
     }
 
+    /// Queries as the engine takes them, with their token embeddings where those are in files.
+    pub(crate) fn asked(&self, queries: &[Query]) -> anyhow::Result<Vec<quarry_engine::Query>> {
+        let vocabulary = self.vocabulary.as_deref();
+        let mut asked = queries::asked(self.snapshot.index(), queries, vocabulary)?;
+        if let Some(rows) = &self.rows {
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            for (query, asked) in queries.iter().zip(&mut asked) {
+                let at = rows.find(&query.id).with_context(|| {
+                    format!("query `{}` has no rows in the files of --query-tokens", query.id)
+                })?;
+                asked.tokens = Some(rows.rows(at)?);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Queries in the form that the channel searches, with what is to be said of them.
+    pub(crate) fn encoded(
+        &self,
+        queries: &[Query],
+        options: &SearchOptions,
+    ) -> anyhow::Result<Vec<EncodedQuery>> {
+        let asked = self.asked(queries)?;
+        let channel = options.channel()?;
+        let encoded = queries::encoded_of(&self.snapshot, channel, queries, &asked)?;
+        self.tell_promise(&encoded, options);
+        Ok(encoded)
+    }
+
     /// The vectors of queries, in order.
     pub(crate) fn vectors(&self, queries: &[Query]) -> anyhow::Result<Vec<SparseVector>> {
-        let index = self.searcher.index();
-        queries::vectors(index, self.encoder.as_deref(), queries, self.vocabulary.as_deref())
+        queries::vectors(&self.snapshot, queries, self.vocabulary.as_deref())
     }
 
     /// What rescores candidates.
     pub(crate) fn second(&self) -> anyhow::Result<&SecondStage> {
-        self.second.as_ref().context("no second stage was opened")
+        self.snapshot.second_stage().context("no second stage was opened")
+    }
+
+    /// The token embeddings of queries, in order.
+    pub(crate) fn tokens(&self, queries: &[Query]) -> anyhow::Result<Vec<TokenEmbeddings>> {
+        let second = self.second()?;
+        let rows = |asked: &quarry_engine::Query| second.rows(asked).map_err(rerank::told);
+        self.asked(queries)?.iter().map(rows).collect()
+    }
+
+    /// Rescores candidates of each query.
+    pub(crate) fn rescore(
+        &self,
+        tokens: &[TokenEmbeddings],
+        candidates: &[Vec<FoundRow>],
+        params: &RerankParams,
+    ) -> anyhow::Result<Vec<Reranked>> {
+        let asked = tokens.iter().zip(candidates);
+        let asked: Vec<RerankQuery<'_>> =
+            asked.map(|(tokens, candidates)| RerankQuery { tokens, candidates }).collect();
+        let found = self.second()?.rescore(&asked, params);
+        Ok(found.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Searches all queries over all cores, and rescores what is found if that is asked for.
@@ -348,10 +440,10 @@ impl Opened {
         if !args.second.rerank {
             return self.first(queries, args, k);
         }
-        let mut outcomes = self.first(queries, args, args.second.depth(k))?;
+        let rerank = args.second.options();
+        let mut outcomes = self.first(queries, args, rerank.depth.max(k))?;
         let candidates: Vec<_> = outcomes.iter().map(|o| o.hits.clone()).collect();
-        let second = self.second()?;
-        let found = second.rerank(&second.tokens(queries)?, &candidates, &args.second.params(k))?;
+        let found = self.rescore(&self.tokens(queries)?, &candidates, &rerank.params(k, None))?;
         for (outcome, found) in outcomes.iter_mut().zip(found) {
             outcome.hits = found.hits;
         }
@@ -365,35 +457,10 @@ impl Opened {
         args: &SearchArgs,
         k: NonZeroUsize,
     ) -> anyhow::Result<Vec<Outcome>> {
-        let filter = args.filter.as_deref().map(|f| self.searcher.filter(f)).transpose()?;
-        let filter = filter.as_ref();
-        match args.channel {
-            Channel::Sparse => {
-                let vectors = self.vectors(queries)?;
-                let params = args.sparse_params(k);
-                self.tell_promise(&vectors, &params);
-                Ok(self.searcher.sparse_batch_filtered(&vectors, &params, filter)?)
-            }
-            Channel::Bm25 => {
-                let texts: Vec<&str> = queries.iter().map(|q| q.text.as_str()).collect();
-                Ok(self.searcher.bm25_batch_filtered(&texts, &args.bm25_params(k), filter)?)
-            }
-            Channel::Maxsim => {
-                let second = self.second()?;
-                let tokens = second.tokens(queries)?;
-                let tokens: Vec<_> = tokens.iter().collect();
-                let params = args.second.exhaustive(k);
-                let reranker = second.reranker.as_ref();
-                let mut found = self.searcher.maxsim_batch(reranker, &tokens, &params)?;
-                // A model embeds the empty text, too: its rows stand for no word.
-                for (query, outcome) in queries.iter().zip(&mut found) {
-                    if query.text.trim().is_empty() && query.vector.is_none() {
-                        outcome.hits.clear();
-                    }
-                }
-                Ok(found)
-            }
-        }
+        let options = args.first_stage(k);
+        let encoded = self.encoded(queries, &options)?;
+        let found = self.snapshot.retrieve(&encoded, &options)?;
+        Ok(found.into_iter().map(|found| Ok(found?.outcome)).collect::<Result<_, EngineError>>()?)
     }
 
     /// Searches all queries and makes a run of the hits. What is `ignored` is left out before the cut
@@ -409,7 +476,7 @@ impl Opened {
         self.tell_silent(queries, &outcomes, args);
         let mut run = Run::new(&format!("quarry-{}", args.channel.name()));
         for (query, outcome) in queries.iter().zip(&outcomes) {
-            let mut ranking = self.searcher.ranking(outcome);
+            let mut ranking = self.searcher().ranking(outcome);
             ranking.retain(|hit| !ignored.contains(&query.id, &hit.id));
             ranking.truncate(k.get());
             run.insert(&query.id, ranking)?;
@@ -419,7 +486,7 @@ impl Opened {
 
     /// Says which queries found nothing for want of words: with a filter that is not known.
     pub(crate) fn tell_silent(&self, queries: &[Query], outcomes: &[Outcome], args: &SearchArgs) {
-        if args.filter.is_none() && self.searcher.index().manifest().documents() > 0 {
+        if args.filter.is_none() && self.snapshot.index().manifest().documents() > 0 {
             let silent = queries.iter().zip(outcomes).filter(|(_, found)| found.hits.is_empty());
             queries::tell_silent(silent.map(|(query, _)| query.id.as_str()));
         }

@@ -33,17 +33,31 @@ pub(crate) fn told(error: EngineError) -> Error {
         EngineError::NoSuchModel { given } => {
             anyhow!("{given}: no such folder; a model is a folder, or a name such as org/name")
         }
-        EngineError::NoTokenModel { model, made_by: Some(made_by) } => anyhow!(
-            "model `{model}` gives no token embeddings; those of this index were made by `{made_by}`: give it with \
-             --token-model {made_by}"
-        ),
-        EngineError::OtherTokenModel { made_by, given } => anyhow!(
-            "the token embeddings of this index were made by model `{made_by}`, and the files or parameters of \
-             `{given}` are others: questions and documents would not match; name the model with --token-model"
-        ),
         EngineError::Write(error) => of_write(error),
-        other => other.into(),
+        other => match advice(&other) {
+            Some(text) => Error::from(other).context(text),
+            None => other.into(),
+        },
     }
+}
+
+/// What an error says here, where an option helps.
+pub(crate) fn advice(error: &EngineError) -> Option<String> {
+    let help = match error {
+        EngineError::OtherModel(mismatch) => {
+            format!("give the index's with --model {}", mismatch.indexed)
+        }
+        EngineError::NeedsModel { model } => format!("give it with --model {model}"),
+        EngineError::NoTokenModel { made_by: Some(made_by), .. } => format!(
+            "those of this index were made by `{made_by}`: give it with --token-model {made_by}"
+        ),
+        EngineError::OtherTokenModel { .. } => "name the model with --token-model".to_owned(),
+        EngineError::NoNetwork { .. } => {
+            "--encode-device cuda needs a --model whose queries go through one".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!("{error}; {help}"))
 }
 
 fn of_write(error: WriteError) -> Error {

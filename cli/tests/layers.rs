@@ -14,15 +14,9 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
-    ("server", &["index", "searcher", "vectors"]),
+    ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
-    (
-        "cli",
-        &[
-            "datasets", "encoders", "engine", "index", "indexer", "reranker", "searcher", "server",
-            "vectors",
-        ],
-    ),
+    ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong, with what to do about it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use quarry_datasets::DatasetError;
@@ -130,6 +131,63 @@ pub enum EngineError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The weights of a query vector do not add up to a finite number, or are none.
+    #[error("the query's weights: {source}")]
+    Weights {
+        /// What is wrong.
+        source: VectorError,
+    },
+    /// A query without the form that the channel searches.
+    #[error("the query has nothing that the channel {channel} can search")]
+    NoQuery {
+        /// The channel.
+        channel: &'static str,
+    },
+    /// Text on the sparse channel, and nothing that encodes it.
+    #[error(
+        "the query is text, and this index has no query encoder: give an encoded query, or open it with a model"
+    )]
+    NoQueryEncoder,
+    /// Text, and nothing that makes token embeddings of it.
+    #[error(
+        "no encoder of token embeddings is loaded: give those of the query, or open the index with a model"
+    )]
+    NoTokenEncoder,
+    /// A term number that a vocabulary does not name.
+    #[error("term {number} lies beyond the vocabulary of {tokens} tokens")]
+    BeyondVocabulary {
+        /// The number.
+        number: u32,
+        /// Tokens of the vocabulary.
+        tokens: usize,
+    },
+    /// Asked for what no search does.
+    #[error("{what}")]
+    NotSupported {
+        /// What.
+        what: &'static str,
+    },
+    /// The search was cancelled.
+    #[error("the search was cancelled")]
+    Cancelled,
+    /// The hits are longer than allowed.
+    #[error("the answer would have more than {most} bytes: ask for fewer results or fields")]
+    AnswerTooLarge {
+        /// The limit.
+        most: NonZeroUsize,
+    },
+    /// A document that the index does not have.
+    #[error("no document has the id `{id}`")]
+    UnknownDocument {
+        /// The id.
+        id: String,
+    },
+    /// The index stores no documents.
+    #[error("this index stores no documents: build it from documents with text")]
+    NothingStored,
+    /// A stage gave fewer answers than it was asked for: a fault of ours.
+    #[error("a stage of the search gave no answer")]
+    NoAnswer,
     /// What is written does not go together.
     #[error(transparent)]
     Write(#[from] WriteError),

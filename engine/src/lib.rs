@@ -1,12 +1,43 @@
 #![doc = include_str!("../README.md")]
 
+mod collection;
+mod describe;
 mod error;
-mod models;
-
-pub use error::EngineError;
-pub use models::{MadeBy, ModelSource, Models, identity, needs_network, token_options};
-
 pub mod evaluate;
+mod filters;
+mod hits;
+mod models;
+mod query;
+mod rerank;
+mod search;
+mod snapshot;
+mod warning;
+mod words;
 pub mod write;
 
+pub use collection::{Collection, OpenOptions, QueryModel};
+pub use describe::Description;
+pub use error::EngineError;
+pub use models::{MadeBy, ModelSource, Models, identity, needs_network, token_options};
+pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
+pub use rerank::{SecondStage, TokenModel, TokensOptions};
+pub use search::{
+    Answer, Bm25Options, Channel, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search,
+    SearchOptions, SparseOptions, StoredDocument, Timings, Version,
+};
+pub use snapshot::{Retrieved, Snapshot};
+pub use warning::{Warning, WarningKind};
 pub use write::{WriteError, Writer};
+
+// What stands in the types above.
+pub use quarry_encoders::{Device, Hub, HubEvent};
+pub use quarry_index::doctable::PassageSpan;
+pub use quarry_index::tokens::Form;
+pub use quarry_index::{Index, IndexError, Verify};
+pub use quarry_reranker::Device as ScoreDevice;
+pub use quarry_searcher::{
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_OVERLAP, DEFAULT_WEIGHT, Hit as FoundRow,
+    LEAST_MEASURED, Matched, Method, Outcome, RerankParams, RerankQuery, RerankStats, Reranked,
+    SearchError, Searcher, SparseParams, Stats, TokenOrigin, TokenPlace,
+};
+pub use quarry_vectors::{Document, EncodeError, InputVector, SparseVector, TokenEmbeddings};

@@ -1,17 +1,19 @@
 //! Bodies of requests, answered by an engine without a model.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use quarry_index::{Index, Verify};
+use quarry_engine::{Collection, OpenOptions, QueryModel};
 use quarry_server::Engine;
 use quarry_server::api::SearchRequest;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    let index = Index::open(&quarry_fuzz::whole_index(), Verify::Full).expect("an index");
-    Engine::new(Arc::new(index), None)
+    let mut options = OpenOptions::default();
+    options.queries = QueryModel::None;
+    let collection = Collection::open(&quarry_fuzz::whole_index(), &options);
+    Engine::new(collection.expect("an index"))
 });
 
 fuzz_target!(|data: &[u8]| {

@@ -229,10 +229,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
-                target.check(opened.searcher.index(), &queries)?;
+                target.check(opened.searcher().index(), &queries)?;
             }
             if let Some(qrels) = &qrels {
-                let judged = IndexJudgements::of(&opened.searcher, qrels);
+                let judged = IndexJudgements::of(opened.searcher(), qrels);
                 tell_of_index(&judged, "");
                 judged::report(&judged, &mut report);
             }
@@ -370,9 +370,9 @@ fn overlap(
         bail!("--against-exact compares searches of the sparse channel");
     }
     let vectors = opened.vectors(queries)?;
-    let params = args.search.sparse_params(k);
-    let filter = args.search.filter.as_deref().map(|f| opened.searcher.filter(f)).transpose()?;
-    let found = evaluate::overlap(&opened.searcher, &vectors, &params, filter.as_ref());
+    let params = args.search.first_stage(k).sparse.params(k, None);
+    let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
+    let found = evaluate::overlap(opened.searcher(), &vectors, &params, filter.as_ref());
     let Overlap { share, judged_by } = found.map_err(told)?;
     match judged_by {
         JudgedBy::Given { path } => {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -11,6 +12,7 @@ use quarry_datasets::export::{
     write_name, write_seismic_bin,
 };
 use quarry_datasets::read_vocabulary;
+use quarry_engine::{Collection, OpenOptions};
 use quarry_index::lexicon::Lexicon;
 use quarry_index::text::StoredDocument;
 use quarry_index::{Index, Segment, Verify};
@@ -23,7 +25,8 @@ use crate::exit::Usage;
 use crate::output::{bytes, count, line, note};
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
-use crate::{model, queries};
+use crate::told::told;
+use crate::{models, queries};
 
 /// Write an index's vectors, or those of queries, in the format of other engines
 ///
@@ -107,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!("--queries: CIFF holds documents; take csr, seismic or jsonl");
     }
     // What is damaged here would be whole elsewhere.
-    let index = Index::open(&args.dir, Verify::Full)?;
+    let index = Arc::new(Index::open(&args.dir, Verify::Full)?);
     let Some(lexicon) = index.lexicon().filter(|_| index.has_sparse()) else {
         bail!("{}: the index has no vectors to export", args.dir.display());
     };
@@ -221,14 +224,17 @@ fn columns(lexicon: &Lexicon) -> u32 {
 
 /// The vectors of queries, by id.
 fn questions(
-    index: &Index,
+    index: &Arc<Index>,
     args: &Args,
     file: &Path,
 ) -> anyhow::Result<Vec<(String, SparseVector)>> {
     let read = args.query_args.read(file, Some("test"))?;
-    let encoder = model::query_encoder(index, args.model.as_deref(), model::DeviceArg::Cpu)?;
+    let mut options = OpenOptions::default();
+    options.models = models::models();
+    options.queries = models::of_queries(args.model.as_deref());
+    let collection = Collection::of_index(Arc::clone(index), &options).map_err(told)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    let vectors = queries::vectors(index, encoder.as_deref(), &read, names.as_deref())?;
+    let vectors = queries::vectors(&collection.snapshot(), &read, names.as_deref())?;
     Ok(read.into_iter().map(|query| query.id).zip(vectors).collect())
 }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use quarry_engine::LEAST_MEASURED;
 use quarry_index::{Index, Verify};
-use quarry_searcher::LEAST_MEASURED;
 use quarry_vectors::PooledBy;
 use serde_json::json;
 

@@ -13,8 +13,8 @@ use quarry_encoders::{
 };
 use quarry_vectors::Passage;
 
-use crate::model;
 use crate::output::{line, note};
+use crate::{model, models};
 
 /// Show what a model is recognised as, or fetch one by name
 #[derive(Debug, clap::Args)]
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             show(model, (*family, *precision), *json, write.then_some(*overwrite))
         }
         Action::Pull { name } => {
-            let folder = model::fetch(name, true)?;
+            let folder = models::pull(name)?;
             Ok(line(folder.display().to_string())?)
         }
         Action::Make { folder, from } => {
@@ -115,7 +115,7 @@ fn show(
     json: bool,
     write: Option<bool>,
 ) -> anyhow::Result<()> {
-    let folder = model::folder(given)?;
+    let folder = models::folder(given)?;
     let mut manifest = Model::manifest_of(&folder, family)
         .with_context(|| format!("model {}", folder.display()))?;
     if let Some(precision) = precision {

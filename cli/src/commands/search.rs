@@ -2,21 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use quarry_datasets::Ignored;
-
+use quarry_engine::{ChannelQuery, Hit, Matched, Search, SparseQuery, TokenOrigin, TokenPlace};
+use quarry_server::Engine;
 use quarry_server::api::{self, SearchRequest};
-use quarry_server::{Engine, SecondStage};
-
-use quarry_searcher::{TokenOrigin, TokenPlace};
 use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::applies::Given;
 use crate::exit::Usage;
 use crate::output::line;
 use crate::queries::{OF_QUERIES, QueryArgs};
+use crate::rerank;
 use crate::retrieve::{self, B, Channel, K1, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
 use crate::terminal::on_one_line;
@@ -106,8 +104,8 @@ fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
     // What cannot be written is found before it is searched for.
     let target = RunTarget::begin(args.run.as_deref(), args.run_format, args.overwrite)?;
     let queries = args.query_args.read(&crate::collections::place(path)?, None)?;
-    let opened = retrieve::open(&args.dir, &args.search)?.observing();
-    target.check(opened.searcher.index(), &queries)?;
+    let opened = retrieve::open_observing(&args.dir, &args.search)?;
+    target.check(opened.snapshot().index(), &queries)?;
     target.write(&opened.run(&queries, &args.search, args.k, &Ignored::default())?)
 }
 
@@ -121,23 +119,20 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     if search.channel == Channel::Maxsim {
         bail!("--json answers as the server does, which has no channel maxsim");
     }
-    let mut engine = Engine::new(Arc::clone(opened.searcher.index()), opened.encoder);
     let mut request = request(args, question);
-    if let Some(second) = &opened.second {
-        request.rerank = Some(search.second.request(args.k));
-        let question = Query { id: "question".into(), text: question.into(), vector: None };
-        let tokens = match second.encoder() {
-            Some(_) => None,
-            None => second.tokens(std::slice::from_ref(&question))?.pop(),
-        };
-        if let (Some(rerank), Some(tokens)) = (&mut request.rerank, tokens) {
-            rerank.vectors = Some(tokens.rows().map(<[f32]>::to_vec).collect());
-        }
-        let (reranker, encoder) = (Arc::clone(&second.reranker), second.encoder());
-        engine = engine.with_second_stage(SecondStage { reranker, encoder });
+    if search.second.rerank {
+        let mut rerank = search.second.request(args.k);
+        // Those of files; an encoder makes them of the question.
+        let brought = opened.asked(&[of_text(question)])?.pop().and_then(|asked| asked.tokens);
+        rerank.vectors = brought.map(|rows| rows.rows().map(<[f32]>::to_vec).collect());
+        request.rerank = Some(rerank);
     }
-    let answer = engine.search(&request, None)?;
+    let answer = Engine::new(opened.collection).search(&request, None)?;
     crate::output::json(&answer)
+}
+
+fn of_text(question: &str) -> Query {
+    Query { id: "question".into(), text: question.into(), vector: None }
 }
 
 /// The question as a request, with all that was given.
@@ -150,7 +145,7 @@ fn request(args: &Args, question: &str) -> SearchRequest {
         Channel::Sparse => api::Channel::Sparse,
         Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
     }];
-    request.method = quarry_searcher::Method::from(search.method).into();
+    request.method = quarry_engine::Method::from(search.method).into();
     request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
     request.query_cut = search.query_cut.map(small);
     request.postings = search.postings.map(small);
@@ -164,51 +159,59 @@ fn request(args: &Args, question: &str) -> SearchRequest {
 
 fn one(args: &Args, question: &str) -> anyhow::Result<()> {
     let opened = retrieve::open(&args.dir, &args.search)?;
-    let query = Query { id: "question".into(), text: question.into(), vector: None };
-    let outcomes = opened.batch(std::slice::from_ref(&query), &args.search, args.k)?;
-    let outcome = outcomes.first().context("a question without an answer")?;
-    let vector = match (args.explain, args.search.channel) {
-        (true, Channel::Sparse) => opened.vectors(std::slice::from_ref(&query))?.pop(),
-        _ => None,
-    };
-    for (rank, hit) in outcome.hits.iter().enumerate() {
-        let stored = opened.searcher.stored(hit)?.unwrap_or_default();
-        let passage = opened.searcher.passage(hit);
-        let passage = passage.map_or(String::new(), |p| format!(" [passage {}]", p.ordinal + 1));
-        line(format!(
-            "{:>3}. {:.4}  {}{passage}  {}",
-            rank + 1,
-            hit.score,
-            on_one_line(opened.searcher.id(hit)),
-            on_one_line(&spaced(&stored.title))
-        ))?;
-        if !stored.text.is_empty() {
-            let snippet: String = stored.text.chars().take(SNIPPET).collect();
-            let more = if snippet.len() < stored.text.len() { "..." } else { "" };
-            line(format!("     {}{more}", on_one_line(&spaced(&snippet))))?;
-        }
-        if let Some(vector) = &vector {
-            let matched = opened.searcher.explain(vector, hit)?;
-            let parts: Vec<String> = matched
-                .iter()
-                .map(|m| {
-                    format!(
-                        "{} {:.2} x {:.2} = {:.2}{}",
-                        m.token,
-                        m.query_weight,
-                        m.document_weight,
-                        m.contribution,
-                        m.origin.as_ref().map(from).unwrap_or_default()
-                    )
-                })
-                .collect();
-            line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
-        }
+    let mut options = args.search.options(args.k).with_fields(["title", "text"]);
+    options.explain = args.explain;
+    let queries = [of_text(question)];
+    let mut query = opened.asked(&queries)?.pop().context("a question that is lost")?;
+    // What is to be said of it comes before the search.
+    if let Some(ChannelQuery::Sparse(vector)) =
+        opened.encoded(&queries, &options)?.pop().map(|encoded| encoded.query)
+    {
+        query.sparse = Some(SparseQuery::Terms(vector));
     }
-    if outcome.hits.is_empty() {
+    let answer = opened.snapshot().search(&Search::new(query, options)).map_err(rerank::told)?;
+    for hit in &answer.hits {
+        show(hit)?;
+    }
+    if answer.hits.is_empty() {
         crate::output::note("note: nothing matched");
     }
     Ok(())
+}
+
+fn show(hit: &Hit) -> anyhow::Result<()> {
+    let field = |name: &str| hit.fields.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+    let (title, text) = (field("title"), field("text"));
+    let passage = hit.passage.as_ref();
+    let passage = passage.map_or(String::new(), |p| format!(" [passage {}]", p.ordinal + 1));
+    line(format!(
+        "{:>3}. {:.4}  {}{passage}  {}",
+        hit.rank,
+        hit.score,
+        on_one_line(&hit.id),
+        on_one_line(&spaced(title))
+    ))?;
+    if !text.is_empty() {
+        let snippet: String = text.chars().take(SNIPPET).collect();
+        let more = if snippet.len() < text.len() { "..." } else { "" };
+        line(format!("     {}{more}", on_one_line(&spaced(&snippet))))?;
+    }
+    if let Some(matched) = &hit.matched {
+        let parts: Vec<String> = matched.iter().map(product).collect();
+        line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
+    }
+    Ok(())
+}
+
+fn product(matched: &Matched) -> String {
+    format!(
+        "{} {:.2} x {:.2} = {:.2}{}",
+        matched.token,
+        matched.query_weight,
+        matched.document_weight,
+        matched.contribution,
+        matched.origin.as_ref().map(from).unwrap_or_default()
+    )
 }
 
 /// Line ends and tabs as spaces.

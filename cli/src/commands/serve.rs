@@ -3,16 +3,15 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use quarry_index::{Index, Verify};
-use quarry_server::{Engine, Key, SecondStage, ServerConfig};
+use quarry_engine::{Collection, OpenOptions, TokenModel, TokensOptions, Verify};
+use quarry_server::{Engine, Key, ServerConfig};
 
 use crate::bytes::parse_bytes;
 use crate::output::{line, note};
-use crate::{model, rerank};
+use crate::{model, models, rerank};
 
 /// Serve an index over HTTP
 ///
@@ -108,48 +107,51 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .ok()
         .and_then(NonZeroUsize::new)
         .context("--answer-bytes must be above 0")?;
-    let (dir, model_folder) = (args.dir.clone(), args.model.clone());
-    let token_model = args.token_model.clone().or_else(|| model_folder.clone());
-    let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
-    let (preload, device) = (args.preload, (args.device, args.device_memory));
-    let encode_device = args.encode_device;
+    let dir = args.dir.clone();
+    let options = open_options(args);
+    let (device, memory) = (args.device, args.device_memory);
     let load = move || -> anyhow::Result<Engine> {
-        let mut index = Index::open(&dir, verify)?;
-        if preload {
-            index.preload()?;
-        }
-        let index = Arc::new(index);
-        let encoded_only = model_folder.is_none() && encode_device == model::DeviceArg::Cpu;
-        let encoder = if encoded_only && model::needs_network(&index)? {
+        let collection = Collection::open(&dir, &options).map_err(rerank::told)?;
+        let snapshot = collection.snapshot();
+        if snapshot.needs().is_some() {
             note(
                 "note: questions of this index go through a network: without --model, only encoded ones are answered",
             );
-            None
-        } else {
-            model::query_encoder(&index, model_folder.as_deref(), encode_device)?
-        };
-        let engine = Engine::new(Arc::clone(&index), encoder);
-        if index.token_dims().is_none() {
-            return Ok(engine);
         }
-        rerank::tell_lacking(&index);
-        let reranker = rerank::reranker(&index, device, None)?;
-        let encoder = match rerank::question_encoder(&index, token_model.as_deref()) {
-            Ok(encoder) => Some(encoder),
-            Err(error) => {
-                note(format!(
-                    "note: requests that rerank must bring their question's token embeddings ({error:#})"
-                ));
-                None
-            }
-        };
-        Ok(engine.with_second_stage(SecondStage { reranker, encoder }))
+        if snapshot.second_stage().is_some() {
+            rerank::check_memory(device, memory, false)?;
+            rerank::tell_lacking(snapshot.index());
+        }
+        if let Some(error) = snapshot.tokens_lack() {
+            let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
+            note(format!(
+                "note: requests that rerank must bring their question's token embeddings ({error})"
+            ));
+        }
+        Ok(Engine::new(collection))
     };
     let bound = |address: SocketAddr| {
         // Whoever started us with port 0 reads the address here; nobody need listen, though.
         let _ = line(format!("http://{address}/v1/collections/{name}"));
     };
     quarry_server::run(config, load, bound).context("serving")
+}
+
+fn open_options(args: &Args) -> OpenOptions {
+    let model = args.model.as_deref();
+    let source = models::source(args.token_model.as_deref().or(model));
+    let mut tokens = TokensOptions::new(TokenModel::Model(source.unwrap_or_default()));
+    tokens.optional = true;
+    tokens.device = args.device.into();
+    tokens.device_memory = rerank::bytes(args.device_memory);
+    let mut options = OpenOptions::default().with_tokens(tokens);
+    options.verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    options.preload = args.preload;
+    options.models = models::models();
+    options.queries = models::of_queries(model);
+    options.encode_device = args.encode_device.into();
+    options.observe = true;
+    options
 }
 
 fn folder_name(dir: &std::path::Path) -> anyhow::Result<String> {

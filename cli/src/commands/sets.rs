@@ -48,7 +48,7 @@ const SYSTEMS: [System; 3] = [
 
 /// The systems of a model: without token embeddings none reranks.
 pub(crate) fn systems(model: Option<&str>) -> anyhow::Result<Vec<System>> {
-    let tokens = crate::model::open(model)?.token_model().is_some();
+    let tokens = crate::models::open(model)?.token_model().is_some();
     Ok(SYSTEMS.into_iter().filter(|system| tokens || !system.rerank).collect())
 }
 
@@ -306,7 +306,7 @@ fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
         if !set.build {
             // A model that is named has to be the index's.
             let given = args.search.model.as_deref();
-            crate::model::query_encoder(&index, given, args.search.encode_device)?;
+            crate::models::query_encoder(&index, given, args.search.encode_device)?;
         }
     } else {
         set.build = true;
@@ -340,7 +340,7 @@ fn evaluated(
     }
     let index = Index::open(&set.index, Verify::Envelope)?;
     let has_tokens = index.has_tokens();
-    let searcher = quarry_searcher::Searcher::new(std::sync::Arc::new(index));
+    let searcher = quarry_engine::Searcher::new(std::sync::Arc::new(index));
     let judged = IndexJudgements::of(&searcher, &open_qrels(&set.folder, &args.split)?);
     tell_of_index(&judged, &format!("{}: ", set.name));
     // A generation that is open is kept: let go of it, so that its files can be collected.

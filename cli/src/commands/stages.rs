@@ -7,7 +7,7 @@ use std::time::Instant;
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
 use quarry_datasets::{Ignored, Qrels, Run};
 use quarry_engine::evaluate::depth;
-use quarry_searcher::{Hit, Outcome, RerankStats};
+use quarry_engine::{FoundRow as Hit, Outcome, RerankStats};
 use quarry_vectors::{Query, ScoredDoc, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
@@ -52,9 +52,9 @@ pub(crate) fn both(
     search: &SearchArgs,
     (rerank_k, depth, ignored): (NonZeroUsize, NonZeroUsize, &Ignored),
 ) -> anyhow::Result<Both> {
-    let second = opened.second()?;
-    let handed = search.second.depth(rerank_k);
-    let tokens = second.tokens(queries)?;
+    let rerank = search.second.options();
+    let handed = rerank.depth.max(rerank_k);
+    let tokens = opened.tokens(queries)?;
     let started = Instant::now();
     let wanted = depth.max(handed).saturating_add(ignored.most());
     let mut first = opened.first(queries, search, wanted)?;
@@ -64,7 +64,7 @@ pub(crate) fn both(
     let candidates: Vec<Vec<Hit>> =
         first.iter().map(|o| o.hits.iter().take(handed.get()).copied().collect()).collect();
     let started = Instant::now();
-    let found = second.rerank(&tokens, &candidates, &search.second.params(rerank_k))?;
+    let found = opened.rescore(&tokens, &candidates, &rerank.params(rerank_k, None))?;
     let second_us = each(started, queries);
     let mut stats = RerankStats::default();
     found.iter().for_each(|f| stats.add(&f.stats));
@@ -81,7 +81,7 @@ impl Both {
 
 fn drop_ignored(opened: &Opened, queries: &[Query], found: &mut [Outcome], ignored: &Ignored) {
     for (query, outcome) in queries.iter().zip(found) {
-        outcome.hits.retain(|hit| !ignored.contains(&query.id, opened.searcher.id(hit)));
+        outcome.hits.retain(|hit| !ignored.contains(&query.id, opened.searcher().id(hit)));
     }
 }
 
@@ -118,7 +118,8 @@ pub(crate) fn run(
         let params = search.second.exhaustive(deepest.saturating_add(ignored.most()));
         let tokens: Vec<_> = both.tokens.iter().collect();
         let started = Instant::now();
-        let mut all = opened.searcher.maxsim_batch(second.reranker.as_ref(), &tokens, &params)?;
+        let mut all =
+            opened.searcher().maxsim_batch(second.reranker().as_ref(), &tokens, &params)?;
         let micros = each(started, queries);
         drop_ignored(opened, queries, &mut all, ignored);
         let run = runs(opened, queries, "exhaustive", deepest, all.iter().map(ranking))?;
@@ -128,7 +129,7 @@ pub(crate) fn run(
     if let Some(first) = stages.first() {
         tell_unanswered(&first.evaluation);
     }
-    let device = second.reranker.device();
+    let device = second.reranker().device();
     if args.json {
         print_json(&stages, &device, (queries.len(), report))
     } else {
@@ -168,8 +169,8 @@ fn runs(
     let mut run = Run::new(&format!("quarry-{tag}"));
     for (query, hits) in queries.iter().zip(rankings) {
         let hits = hits.iter().take(depth.get());
-        let ranking =
-            hits.map(|hit| ScoredDoc { id: opened.searcher.id(hit).to_owned(), score: hit.score });
+        let ranking = hits
+            .map(|hit| ScoredDoc { id: opened.searcher().id(hit).to_owned(), score: hit.score });
         run.insert(&query.id, ranking.collect())?;
     }
     Ok(run)

@@ -1,18 +1,17 @@
 //! `quarry tune`: an index measures its search methods and keeps the table.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use quarry_datasets::read_vocabulary;
-use quarry_engine::EngineError;
 use quarry_engine::write::{Calibrate, Calibrated, GivenQueries, Writer};
+use quarry_engine::{Collection, EngineError, Index, OpenOptions, Snapshot, Verify};
 use quarry_index::calibration::Calibration;
-use quarry_index::{Index, Verify};
 use quarry_vectors::{Query, SparseVector};
 
 use crate::applies::Given;
 use crate::exit::Usage;
-use crate::model::DeviceArg;
 use crate::models;
 use crate::output::{count, line, note, table};
 use crate::progress::Progress;
@@ -116,23 +115,26 @@ pub(crate) fn tell_network(done: &Calibrated) {
 /// The queries of the file, as vectors.
 fn given(args: &Args) -> anyhow::Result<Option<GivenQueries>> {
     let Some(file) = &args.queries else { return Ok(None) };
-    let index = Index::open(&args.dir, Verify::Envelope)?;
+    let index = Arc::new(Index::open(&args.dir, Verify::Envelope)?);
     if !index.has_sparse() {
         return Ok(None);
     }
+    let mut options = OpenOptions::default();
+    options.models = models::models();
+    options.queries = models::of_queries(args.model.as_deref());
+    let collection = Collection::of_index(index, &options).map_err(told)?;
     let name = file.file_name();
     let source =
         name.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Ok(Some(GivenQueries { source, vectors: read(&index, args, file)? }))
+    Ok(Some(GivenQueries { source, vectors: read(&collection.snapshot(), args, file)? }))
 }
 
-fn read(index: &Index, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
+fn read(snapshot: &Snapshot, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
     let all: Vec<Query> = args.query_args.read(file, None)?;
     let step = all.len().div_ceil(args.most.max(1)).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
-    let encoder = crate::model::query_encoder(index, args.model.as_deref(), DeviceArg::Cpu)?;
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    let vectors = crate::queries::vectors(index, encoder.as_deref(), &some, names.as_deref())?;
+    let vectors = crate::queries::vectors(snapshot, &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
         bail!("{}: no query that could be measured", file.display());

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use quarry_searcher::SearchError;
+use quarry_engine::{EngineError, IndexError, SearchError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -197,6 +197,46 @@ impl fmt::Display for ApiError {
 impl Error for ApiError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Search(error) => error.into(),
+            EngineError::Weights { source } => Self::invalid("query.sparse", source.to_string()),
+            EngineError::Index(IndexError::NamedTerms { .. }) => Self::not_supported(
+                "query.sparse.term_ids",
+                "this index's terms have names, in the order in which its documents brought \
+                 them: a number says nothing there",
+            )
+            .hint("give `query.sparse.tokens`"),
+            EngineError::NoQueryEncoder | EngineError::NeedsModel { .. } => {
+                Self::not_supported("query.text", "no encoder is loaded for this index's vectors")
+                    .hint("give `query.sparse`, search the channel `bm25`, or serve with a model")
+            }
+            EngineError::NoTokenEncoder => {
+                Self::not_supported("rerank", "no encoder of token embeddings is loaded")
+                    .hint("give the question's token embeddings as `rerank.vectors`")
+            }
+            // That there is a query was checked: token embeddings are what it lacks.
+            EngineError::NoQuery { .. } => Self::invalid(
+                "rerank.vectors",
+                "give `rerank.vectors`, or a question as `query.text`",
+            ),
+            EngineError::NotSupported { .. } => Self::not_supported("channels", message),
+            EngineError::UnknownDocument { .. } => {
+                Self::new(ErrorCode::DocumentNotFound, message).param("id")
+            }
+            EngineError::NothingStored => {
+                Self::new(ErrorCode::NotSupported, "this index stores no documents")
+                    .hint("build the index from documents with text")
+            }
+            EngineError::AnswerTooLarge { most } => Self::answer_too_large(most.get()),
+            EngineError::Cancelled => Self::timeout(),
+            error => Self::internal(error),
+        }
     }
 }
 

@@ -266,9 +266,27 @@ impl Channel {
             Self::Bm25 => "bm25",
         }
     }
+
+    /// The engine's channel, where requests can name it.
+    pub(crate) fn of(channel: quarry_engine::Channel) -> Option<Self> {
+        match channel {
+            quarry_engine::Channel::Sparse => Some(Self::Sparse),
+            quarry_engine::Channel::Bm25 => Some(Self::Bm25),
+            _ => None,
+        }
+    }
 }
 
-impl From<Method> for quarry_searcher::Method {
+impl From<Channel> for quarry_engine::Channel {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::Sparse => Self::Sparse,
+            Channel::Bm25 => Self::Bm25,
+        }
+    }
+}
+
+impl From<Method> for quarry_engine::Method {
     fn from(method: Method) -> Self {
         match method {
             Method::Auto => Self::Auto,
@@ -281,15 +299,15 @@ impl From<Method> for quarry_searcher::Method {
     }
 }
 
-impl From<quarry_searcher::Method> for Method {
-    fn from(method: quarry_searcher::Method) -> Self {
+impl From<quarry_engine::Method> for Method {
+    fn from(method: quarry_engine::Method) -> Self {
         match method {
-            quarry_searcher::Method::Auto => Self::Auto,
-            quarry_searcher::Method::Impact => Self::Impact,
-            quarry_searcher::Method::Clusters => Self::Clusters,
-            quarry_searcher::Method::Seismic => Self::Seismic,
-            quarry_searcher::Method::Exact => Self::Exact,
-            quarry_searcher::Method::Scan => Self::Scan,
+            quarry_engine::Method::Auto => Self::Auto,
+            quarry_engine::Method::Impact => Self::Impact,
+            quarry_engine::Method::Clusters => Self::Clusters,
+            quarry_engine::Method::Seismic => Self::Seismic,
+            quarry_engine::Method::Exact => Self::Exact,
+            quarry_engine::Method::Scan => Self::Scan,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::second::{self, Second};
+use quarry_engine::{RerankOptions, SearchError};
+
 use crate::api::{
     ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
-    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, SearchRequest, SparseInput,
+    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, RerankInput, SearchRequest, SparseInput,
 };
 
 /// What checking found out.
@@ -17,7 +18,7 @@ pub(crate) struct Checked {
     pub(crate) query_cut: Option<NonZeroUsize>,
     pub(crate) postings: Option<NonZeroUsize>,
     pub(crate) candidates: Option<NonZeroUsize>,
-    pub(crate) second: Option<Second>,
+    pub(crate) rerank: Option<RerankOptions>,
 }
 
 impl SearchRequest {
@@ -56,8 +57,27 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     if channel == Channel::Bm25 {
         bm25(request)?;
     }
-    let second = request.rerank.as_ref().map(|input| second::check(input, k)).transpose()?;
-    Ok(Checked { channel, k, query_cut, postings, candidates, second })
+    let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
+    Ok(Checked { channel, k, query_cut, postings, candidates, rerank })
+}
+
+fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, ApiError> {
+    let mut options = if input.exact { RerankOptions::exact() } else { RerankOptions::default() };
+    if let Some(depth) = input.depth {
+        options.depth = positive("rerank.depth", depth, MAX_K)?;
+    }
+    options.alpha = input.alpha.unwrap_or(options.alpha);
+    if let Some(beta) = input.beta {
+        options.beta = beta.map(|beta| positive("rerank.beta", beta, MAX_K)).transpose()?;
+    }
+    options.weight = input.weight.unwrap_or(options.weight);
+    match options.params(k, None).check() {
+        Err(SearchError::Param { name, found, expected }) => {
+            let message = format!("{found} is not {expected}");
+            Err(ApiError::invalid(format!("rerank.{name}"), message))
+        }
+        _ => Ok(options),
+    }
 }
 
 fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
@@ -167,7 +187,7 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
     }
 }
 
-pub(crate) fn positive(param: &str, found: u32, most: u32) -> Result<NonZeroUsize, ApiError> {
+fn positive(param: &str, found: u32, most: u32) -> Result<NonZeroUsize, ApiError> {
     bounded(param, u64::from(found), u64::from(most))?;
     usize::try_from(found)
         .ok()

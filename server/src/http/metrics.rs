@@ -106,8 +106,9 @@ impl Metrics {
         self.set(IN_FLIGHT, u64::try_from(app.admission.in_flight()).unwrap_or(u64::MAX));
         self.set(QUEUED, u64::try_from(app.admission.queued()).unwrap_or(u64::MAX));
         if let Some(engine) = app.loaded() {
-            self.set(DOCUMENTS, engine.searcher().index().manifest().documents());
-            self.set(GENERATION, engine.version().generation);
+            let snapshot = engine.collection().snapshot();
+            self.set(DOCUMENTS, snapshot.index().manifest().documents());
+            self.set(GENERATION, snapshot.version().generation);
         }
         self.handle.render()
     }

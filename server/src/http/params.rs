@@ -71,7 +71,7 @@ fn channel(name: &str) -> Result<Channel, ApiError> {
 }
 
 fn method(name: &str) -> Result<Method, ApiError> {
-    match quarry_searcher::Method::named(name) {
+    match quarry_engine::Method::named(name) {
         Some(method) => Ok(method.into()),
         None => {
             let message =

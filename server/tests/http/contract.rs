@@ -1,10 +1,9 @@
 //! What is answered when all is well.
 
-use quarry_server::Engine;
 use quarry_server::api::SearchRequest;
 use serde_json::{Value, json};
 
-use crate::index::{ALL, Parts, build};
+use crate::index::{ALL, Parts, build, engine};
 use crate::server::{SEARCH, Server, config};
 
 fn ids(answer: &Value) -> Vec<&str> {
@@ -144,7 +143,7 @@ fn get_equals_post() {
 fn the_engine_alone_answers_the_same() {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::new(build(folder.path(), ALL), Some(server.encoder.clone()));
+    let engine = engine(build(folder.path(), ALL), Some(server.encoder.clone()));
     let mut request = SearchRequest::text("dog bird");
     request.explain = true;
     request.fields = vec!["title".into()];

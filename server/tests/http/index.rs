@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
+use quarry_engine::{Collection, OpenOptions, QueryModel};
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::folder::{FolderWriter, Mark};
 use quarry_index::forward::{self, ForwardWriter, LevelWidth, Quantization};
@@ -11,6 +12,7 @@ use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, PartEntry, Segmen
 use quarry_index::strings::StringTableBuilder;
 use quarry_index::text;
 use quarry_index::{Index, Verify};
+use quarry_server::Engine;
 use quarry_vectors::{EncodeError, EncodeQuery, SparseVector, join_title_and_text};
 use serde_json::{Map, json};
 use tantivy::TantivyDocument;
@@ -99,6 +101,14 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
     };
     writer.commit(manifest).unwrap();
     Arc::new(Index::open(folder, Verify::Full).unwrap())
+}
+
+/// An engine over an index, which encodes text where there is an encoder.
+pub(crate) fn engine(index: Arc<Index>, encoder: Option<Arc<dyn EncodeQuery>>) -> Engine {
+    let mut options = OpenOptions::default();
+    options.observe = true;
+    options.queries = encoder.map_or(QueryModel::None, QueryModel::Encoder);
+    Engine::new(Collection::of_index(index, &options).unwrap())
 }
 
 fn pack_texts(path: &Path) -> quarry_index::container::Written {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use quarry_server::{ConfigError, Engine, ServeError};
 use tokio::sync::oneshot;
 
-use crate::index::{ALL, build};
+use crate::index::{ALL, build, engine};
 use crate::server::{SEARCH, Server, config, exchange, get, read, request, spawn};
 
 const DOG: &str = r#"{"query":{"text":"dog"},"timeout_ms":60000}"#;
@@ -216,7 +216,7 @@ fn not_ready_while_loading() {
     let (stop, stopped) = oneshot::channel();
     let load = move || {
         wait.recv().unwrap();
-        Ok(Engine::new(index, None))
+        Ok(engine(index, None))
     };
     let (address, thread) = spawn(config(), load, stopped);
     assert_eq!(get(address, "/livez").status, 200);
@@ -319,7 +319,7 @@ fn an_idle_server_stops_at_once() {
 fn a_signal_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let index = build(folder.path(), ALL);
-    let load = move || Ok::<_, std::io::Error>(Engine::new(index, None));
+    let load = move || Ok::<_, std::io::Error>(engine(index, None));
     let (tell, told) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         quarry_server::run(config(), load, move |address| tell.send(address).unwrap())

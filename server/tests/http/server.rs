@@ -12,7 +12,7 @@ use quarry_server::{Engine, ServeError, ServerConfig};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::index::{ALL, FakeEncoder, Parts, build};
+use crate::index::{ALL, FakeEncoder, Parts, build, engine};
 
 pub(crate) const SEARCH: &str = "/v1/collections/c/search";
 
@@ -57,7 +57,7 @@ impl Server {
         let encoder = Arc::new(FakeEncoder::default());
         let used = encodes.then(|| encoder.clone() as Arc<dyn quarry_vectors::EncodeQuery>);
         let (stop, stopped) = oneshot::channel();
-        let (address, thread) = spawn(config, move || Ok(Engine::new(index, used)), stopped);
+        let (address, thread) = spawn(config, move || Ok(engine(index, used)), stopped);
         let server =
             Self { address, encoder, stop: Some(stop), thread: Some(thread), _folder: folder };
         server.await_status("/readyz", 200);

@@ -1,5 +1,5 @@
 //! Filters that were asked for lately: the next request with the same words need not read postings
-//! again. An engine is of one generation, so what is kept never grows stale.
+//! again. They belong to one generation, so what is kept never grows stale.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,11 +15,11 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// The filters of one searcher.
 #[derive(Debug, Default)]
-pub(super) struct Filters(Lately<Filter>);
+pub(crate) struct Filters(Lately<Filter>);
 
 impl Filters {
     /// The filter for an expression, made if it is not kept.
-    pub(super) fn get(
+    pub(crate) fn get(
         &self,
         searcher: &Searcher,
         expression: &str,

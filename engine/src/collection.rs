@@ -1,0 +1,275 @@
+//! An open index with its models: what is searched, and which generation of it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use quarry_encoders::Device;
+use quarry_index::folder::read_current;
+use quarry_index::{Index, Verify};
+use quarry_searcher::Searcher;
+use quarry_vectors::EncodeQuery;
+
+use crate::describe::Description;
+use crate::query::Once;
+use crate::rerank::{Opened, SecondStage, TokensOptions};
+use crate::search::{Answer, Search, SearchOptions, StoredDocument};
+use crate::snapshot::{Parts, Snapshot};
+use crate::{EngineError, ModelSource, Models, Query, identity};
+
+/// What turns the text of queries into vectors.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum QueryModel {
+    /// The copies of tokenizer and query table that the index keeps. Where queries go through a network, only
+    /// encoded ones are answered, and texts with [`EngineError::NeedsModel`].
+    #[default]
+    Copies,
+    /// A model, which must be the one that encoded the documents.
+    Model(ModelSource),
+    /// An encoder of the caller's. That it goes with the index is the caller's to know.
+    Encoder(Arc<dyn EncodeQuery>),
+    /// Nothing: only encoded queries are answered.
+    None,
+}
+
+impl fmt::Debug for QueryModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copies => f.write_str("Copies"),
+            Self::Model(source) => f.debug_tuple("Model").field(source).finish(),
+            Self::Encoder(_) => f.write_str("Encoder(..)"),
+            Self::None => f.write_str("None"),
+        }
+    }
+}
+
+/// How a collection is opened. The defaults check every byte, take queries by the copies in the index, and
+/// open no token embeddings.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// What of the files is checked. [`Verify::Full`] reads every byte once.
+    pub verify: Verify,
+    /// Copy vectors and lists into memory, on huge pages where the system gives them. Cost: their size.
+    pub preload: bool,
+    /// Where models come from.
+    pub models: Models,
+    /// What turns the text of queries into vectors.
+    pub queries: QueryModel,
+    /// Where a query network runs; a GPU is refused where there is no network.
+    pub encode_device: Device,
+    /// Keep the vector of each text that was encoded: for a set of queries that is searched more than once.
+    /// Grows with each new text.
+    pub keep_encoded: bool,
+    /// Correct what the index's measurements say of costs by what searches take, as a server does. Which
+    /// method [`crate::Method::Auto`] takes then depends on the machine's load.
+    pub observe: bool,
+    /// Token embeddings, for the channel maxsim and for reranking; `None`: they are not opened.
+    pub tokens: Option<TokensOptions>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            verify: Verify::Full,
+            preload: false,
+            models: Models::default(),
+            queries: QueryModel::Copies,
+            encode_device: Device::Cpu,
+            keep_encoded: false,
+            observe: false,
+            tokens: None,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// The same with a model for queries, from where `models` says.
+    #[must_use]
+    pub fn with_model(self, source: ModelSource, models: Models) -> Self {
+        Self { queries: QueryModel::Model(source), models, ..self }
+    }
+
+    /// The same with token embeddings.
+    #[must_use]
+    pub fn with_tokens(self, tokens: TokensOptions) -> Self {
+        Self { tokens: Some(tokens), ..self }
+    }
+}
+
+/// An index in a folder, open with its models. Shared between threads as it is; a request sees one generation,
+/// whatever is committed or reloaded meanwhile.
+pub struct Collection {
+    options: OpenOptions,
+    current: RwLock<Arc<Snapshot>>,
+    /// One reload at a time; searches do not wait for it.
+    reloading: Mutex<()>,
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collection").field("version", &self.snapshot().version()).finish()
+    }
+}
+
+impl Collection {
+    /// Opens the current generation of the index in `folder`.
+    ///
+    /// # Errors
+    /// [`EngineError::Index`] when there is none or its files are not whole; when a model is not there, or not the
+    /// one of the index. Cost: with [`Verify::Full`] reads every byte once, files in parallel.
+    pub fn open(folder: &Path, options: &OpenOptions) -> Result<Self, EngineError> {
+        let index = open_index(folder, options)?;
+        Self::of_index(index, options)
+    }
+
+    /// The same over an index that is open.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of models.
+    pub fn of_index(index: Arc<Index>, options: &OpenOptions) -> Result<Self, EngineError> {
+        let snapshot = snapshot(index, options, None)?;
+        Ok(Self {
+            options: options.clone(),
+            current: RwLock::new(Arc::new(snapshot)),
+            reloading: Mutex::new(()),
+        })
+    }
+
+    /// The generation that is searched now. As long as it is held, its files stay.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Opens the folder's current generation if it is a newer one, or another index; searches from then on see
+    /// it. Models are kept where the index still goes with them. Says whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; the generation before goes on being searched. Cost: without a newer generation one
+    /// small file is read.
+    pub fn reload_if_newer(&self) -> Result<bool, EngineError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let (manifest, lease) = read_current(before.index().folder())?;
+        let version = before.version();
+        if manifest.uuid == version.index && manifest.generation <= version.generation {
+            return Ok(false);
+        }
+        drop(lease);
+        let index = open_index(before.index().folder(), &self.options)?;
+        let after = snapshot(index, &self.options, Some(&before))?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        Ok(true)
+    }
+
+    /// Answers a search, as [`Snapshot::search`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`].
+    pub fn search(&self, search: &Search) -> Result<Answer, EngineError> {
+        self.snapshot().search(search)
+    }
+
+    /// Answers many queries, as [`Snapshot::search_batch`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::search_batch`].
+    pub fn search_batch(
+        &self,
+        queries: &[Query],
+        options: &SearchOptions,
+    ) -> Result<Vec<Result<Answer, EngineError>>, EngineError> {
+        self.snapshot().search_batch(queries, options)
+    }
+
+    /// A stored document, as [`Snapshot::document`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::document`].
+    pub fn document(&self, id: &str) -> Result<StoredDocument, EngineError> {
+        self.snapshot().document(id)
+    }
+
+    /// Stored documents of one generation, in the order of the ids, each with its own error.
+    pub fn documents(&self, ids: &[&str]) -> Vec<Result<StoredDocument, EngineError>> {
+        let snapshot = self.snapshot();
+        ids.iter().map(|id| snapshot.document(id)).collect()
+    }
+
+    /// What can be asked.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        self.snapshot().describe()
+    }
+}
+
+fn open_index(folder: &Path, options: &OpenOptions) -> Result<Arc<Index>, EngineError> {
+    let mut index = Index::open(folder, options.verify)?;
+    if options.preload {
+        index.preload()?;
+    }
+    Ok(Arc::new(index))
+}
+
+/// Opens what goes with an index; takes over what an earlier generation has where it still fits.
+fn snapshot(
+    index: Arc<Index>,
+    options: &OpenOptions,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, EngineError> {
+    let (encoder, needs) = query_side(&index, options, before)?;
+    let same_tokens = before.filter(|before| {
+        let source = |index: &Index| index.features().tokens.as_ref().map(|t| t.source.clone());
+        source(before.index()) == source(&index)
+    });
+    let kept = same_tokens.and_then(Snapshot::second_stage).and_then(|s| s.encoder.clone());
+    let opened = match &options.tokens {
+        Some(tokens) => SecondStage::open(&index, &options.models, tokens, kept)?,
+        None => Opened { stage: None, lacks: None },
+    };
+    let searcher = Searcher::new(index);
+    let searcher = if options.observe { searcher.observing() } else { searcher };
+    Ok(Snapshot::new(Parts {
+        searcher,
+        encoder,
+        needs,
+        second: opened.stage,
+        tokens_lack: opened.lacks,
+    }))
+}
+
+type QuerySide = (Option<Arc<dyn EncodeQuery>>, Option<String>);
+
+/// The query encoder, and the model that texts need where there is none.
+fn query_side(
+    index: &Index,
+    options: &OpenOptions,
+    before: Option<&Snapshot>,
+) -> Result<QuerySide, EngineError> {
+    let sparse = |index: &Index| index.manifest().encoders.get("sparse").cloned();
+    if let Some(before) = before.filter(|before| sparse(before.index()) == sparse(index)) {
+        return Ok((before.encoder().cloned(), before.needs().map(str::to_owned)));
+    }
+    let on_gpu = options.encode_device == Device::Cuda;
+    let encoder = match &options.queries {
+        QueryModel::None | QueryModel::Encoder(_) if on_gpu => {
+            return Err(EngineError::NoNetwork { why: "texts are not encoded by a model" });
+        }
+        QueryModel::None => return Ok((None, None)),
+        QueryModel::Encoder(encoder) => Some(Arc::clone(encoder)),
+        QueryModel::Copies => {
+            let network = identity(index)?.filter(|identity| identity.query_graph.is_some());
+            if let Some(network) = network.filter(|_| !on_gpu) {
+                return Ok((None, Some(network.model_name)));
+            }
+            options.models.query_encoder(index, None, options.encode_device)?
+        }
+        QueryModel::Model(source) => {
+            options.models.query_encoder(index, Some(source), options.encode_device)?
+        }
+    };
+    let once = |inner| Arc::new(Once::new(inner)) as Arc<dyn EncodeQuery>;
+    Ok((if options.keep_encoded { encoder.map(once) } else { encoder }, None))
+}

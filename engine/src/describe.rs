@@ -1,0 +1,67 @@
+//! What can be asked of a collection.
+
+use quarry_index::Segment;
+use quarry_searcher::Method;
+use serde_json::{Map, Value};
+
+use crate::search::{Channel, Version};
+use crate::snapshot::Snapshot;
+
+/// A collection and what can be asked of it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Description {
+    /// What is open.
+    pub version: Version,
+    /// Number of documents, without deleted ones.
+    pub documents: u64,
+    /// The encoder's identity by channel, as the index recorded it.
+    pub encoders: Map<String, Value>,
+    /// Channels that can be searched.
+    pub channels: Vec<Channel>,
+    /// Channels that take text.
+    pub text_queries: Vec<Channel>,
+    /// Methods of the sparse channel.
+    pub methods: Vec<Method>,
+    /// Channels that can explain hits.
+    pub explain: Vec<Channel>,
+    /// Whether what is found can be reranked.
+    pub rerank: bool,
+    /// Whether documents' fields are stored.
+    pub stored_fields: bool,
+}
+
+impl Snapshot {
+    /// What can be asked of this generation.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        let index = self.index();
+        let manifest = index.manifest();
+        let (sparse, bm25, second) = (index.has_sparse(), index.has_text(), self.second_stage());
+        let maxsim_text = second.is_some_and(|second| second.encoder.is_some());
+        let of = |has: [bool; 3]| {
+            let channels = [Channel::Sparse, Channel::Bm25, Channel::Maxsim];
+            channels.into_iter().zip(has).filter(|c| c.1).map(|c| c.0).collect()
+        };
+        let all = |has: fn(&Segment) -> bool| index.segments().iter().all(has);
+        let methods = [
+            (Method::Auto, true),
+            (Method::Impact, all(|s| s.impact().is_some())),
+            (Method::Clusters, all(|s| s.clusters().is_some())),
+            (Method::Seismic, all(|s| s.seismic().is_some())),
+            (Method::Exact, true),
+            (Method::Scan, true),
+        ];
+        Description {
+            version: self.version(),
+            documents: manifest.documents(),
+            encoders: manifest.encoders.clone(),
+            channels: of([sparse, bm25, second.is_some()]),
+            text_queries: of([sparse && self.encoder().is_some(), bm25, maxsim_text]),
+            methods: methods.into_iter().filter(|m| sparse && m.1).map(|m| m.0).collect(),
+            explain: of([sparse, false, false]),
+            rerank: second.is_some(),
+            stored_fields: bm25,
+        }
+    }
+}

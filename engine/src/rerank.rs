@@ -1,0 +1,199 @@
+//! Token embeddings of an index: what scores them, and what turns queries into rows.
+
+use std::sync::Arc;
+
+use quarry_index::Index;
+use quarry_index::tokens::Form;
+use quarry_reranker::{CpuReranker, Device as ScoreDevice};
+use quarry_searcher::{Hit as Found, Rerank, RerankParams, RerankQuery, Reranked};
+use quarry_vectors::{EncodeTokens, TokenEmbeddings};
+
+use crate::{EngineError, ModelSource, Models, Query};
+
+/// What turns the text of queries into token embeddings.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum TokenModel {
+    /// Nothing: queries bring theirs.
+    #[default]
+    Brought,
+    /// A model, which must be the one that made those of the index.
+    Model(ModelSource),
+    /// An encoder.
+    Encoder(Arc<dyn EncodeTokens>),
+}
+
+impl std::fmt::Debug for TokenModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Brought => f.write_str("Brought"),
+            Self::Model(source) => f.debug_tuple("Model").field(source).finish(),
+            Self::Encoder(_) => f.write_str("Encoder(..)"),
+        }
+    }
+}
+
+/// How token embeddings are opened, for the channel maxsim and for reranking.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TokensOptions {
+    /// What makes those of queries.
+    pub model: TokenModel,
+    /// Open the collection also where the index has none, or the model is not the one that made them:
+    /// [`crate::Snapshot::tokens_lack`] says so, and queries must bring their own.
+    pub optional: bool,
+    /// Where rows are scored.
+    pub device: ScoreDevice,
+    /// Bytes of a GPU's memory that rows may take; `None`: what is free, less a reserve.
+    pub device_memory: Option<usize>,
+    /// Form of the rows that is scored, on the CPU; `None`: int8 where stored.
+    pub form: Option<Form>,
+}
+
+impl TokensOptions {
+    /// The defaults, with a model for the text of queries.
+    #[must_use]
+    pub fn new(model: TokenModel) -> Self {
+        Self { model, ..Self::default() }
+    }
+}
+
+/// What scores an index's token embeddings, and makes those of queries.
+pub struct SecondStage {
+    pub(crate) reranker: Arc<dyn Rerank>,
+    pub(crate) encoder: Option<Arc<dyn EncodeTokens>>,
+}
+
+impl std::fmt::Debug for SecondStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecondStage").field("reranker", &self.reranker).finish_non_exhaustive()
+    }
+}
+
+/// A second stage, where there can be one, and what it lacks.
+pub(crate) struct Opened {
+    pub(crate) stage: Option<SecondStage>,
+    pub(crate) lacks: Option<EngineError>,
+}
+
+impl SecondStage {
+    /// Opens the second stage of an index. `kept` is an encoder of an earlier generation with the same
+    /// embeddings.
+    pub(crate) fn open(
+        index: &Arc<Index>,
+        models: &Models,
+        options: &TokensOptions,
+        kept: Option<Arc<dyn EncodeTokens>>,
+    ) -> Result<Opened, EngineError> {
+        if options.optional && index.token_dims().is_none() {
+            return Ok(Opened { stage: None, lacks: None });
+        }
+        let reranker: Arc<dyn Rerank> = match options.form {
+            Some(form) => Arc::new(CpuReranker::new(Arc::clone(index))?.with_form(form)?),
+            None => {
+                quarry_reranker::open(Arc::clone(index), options.device, options.device_memory)?
+            }
+        };
+        let encoder = match (&options.model, kept) {
+            (_, Some(kept)) => Ok(Some(kept)),
+            (TokenModel::Brought, None) => Ok(None),
+            (TokenModel::Encoder(encoder), None) => Ok(Some(Arc::clone(encoder))),
+            (TokenModel::Model(source), None) => models.query_tokens(index, source).map(Some),
+        };
+        match encoder {
+            Ok(encoder) => Ok(Opened { stage: Some(Self { reranker, encoder }), lacks: None }),
+            Err(error) if options.optional => {
+                Ok(Opened { stage: Some(Self { reranker, encoder: None }), lacks: Some(error) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What scores.
+    #[must_use]
+    pub fn reranker(&self) -> &Arc<dyn Rerank> {
+        &self.reranker
+    }
+
+    /// Token embeddings of a query: those that it brings, else of its text.
+    ///
+    /// # Errors
+    /// [`EngineError::NoQuery`] without either, [`EngineError::NoTokenEncoder`] for a text without an encoder,
+    /// or as the encoder. Cost: one pass of the token model.
+    pub fn rows(&self, query: &Query) -> Result<TokenEmbeddings, EngineError> {
+        match (&query.tokens, &query.text, &self.encoder) {
+            (Some(rows), _, _) => Ok(rows.clone()),
+            (None, None, _) => Err(EngineError::NoQuery { channel: "maxsim" }),
+            (None, Some(_), None) => Err(EngineError::NoTokenEncoder),
+            (None, Some(text), Some(encoder)) => Ok(encoder.encode_question(text)?),
+        }
+    }
+
+    /// Rescores the candidates of many queries, each with its own error: a batch that fails is run again
+    /// query by query.
+    pub fn rescore(
+        &self,
+        queries: &[RerankQuery<'_>],
+        params: &RerankParams,
+    ) -> Vec<Result<Reranked, EngineError>> {
+        by_query(queries, |queries| Ok(self.reranker.rerank(queries, params)?))
+    }
+}
+
+/// Candidates of a query with its rows.
+pub(crate) struct Candidates {
+    pub(crate) rows: TokenEmbeddings,
+    pub(crate) found: Vec<Found>,
+}
+
+impl Candidates {
+    pub(crate) fn asked(&self) -> RerankQuery<'_> {
+        RerankQuery { tokens: &self.rows, candidates: &self.found }
+    }
+}
+
+/// Runs `run` over all queries at once; where that fails, query by query.
+pub(crate) fn by_query<Q, T>(
+    queries: &[Q],
+    run: impl Fn(&[Q]) -> Result<Vec<T>, EngineError>,
+) -> Vec<Result<T, EngineError>> {
+    let lacking = || Err(EngineError::NoAnswer);
+    match run(queries) {
+        Ok(found) if found.len() == queries.len() => found.into_iter().map(Ok).collect(),
+        Err(error) if queries.len() == 1 => vec![Err(error)],
+        _ => {
+            let one = |query: &Q| match run(std::slice::from_ref(query)) {
+                Ok(mut found) => found.pop().map_or_else(lacking, Ok),
+                Err(error) => Err(error),
+            };
+            queries.iter().map(one).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_batch_that_fails_has_an_error_for_the_query_at_fault_alone() {
+        let calls = RefCell::new(Vec::new());
+        let run = |queries: &[u32]| {
+            calls.borrow_mut().push(queries.len());
+            match queries.contains(&2) {
+                true => Err(EngineError::Cancelled),
+                false => Ok(queries.iter().map(|q| q * 10).collect()),
+            }
+        };
+        let found = by_query(&[1, 2, 3], run);
+        assert_eq!(*found[0].as_ref().unwrap(), 10);
+        assert!(matches!(found[1], Err(EngineError::Cancelled)));
+        assert_eq!(*found[2].as_ref().unwrap(), 30);
+        assert_eq!(calls.take(), [3, 1, 1, 1]);
+        assert_eq!(by_query(&[4, 5], run).len(), 2);
+        assert!(by_query(&[2], run)[0].is_err());
+        assert_eq!(calls.take(), [2, 1], "one query is not run twice");
+    }
+}

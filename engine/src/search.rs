@@ -1,0 +1,403 @@
+//! What is asked, and what is answered.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use quarry_index::doctable::PassageSpan;
+use quarry_searcher::{
+    Bm25Params, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_OVERLAP, DEFAULT_WEIGHT,
+    Matched, Method, RerankParams, RerankStats, SearchError, SparseParams, Stats,
+};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{EngineError, Query, Warning};
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Channel {
+    /// Learned sparse vectors.
+    Sparse,
+    /// Words, by BM25.
+    Bm25,
+    /// Token embeddings, by MaxSim with every document.
+    Maxsim,
+}
+
+impl Channel {
+    /// Its name in commands and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Bm25 => "bm25",
+            Self::Maxsim => "maxsim",
+        }
+    }
+}
+
+/// Parameters of the sparse channel. Those that are not set are planned: from the index's own measurements
+/// where it has any, else they take their defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SparseOptions {
+    /// How to search.
+    pub method: Method,
+    /// overlap@k with the exact search to aim at, in (0, 1]; 1 makes [`Method::Auto`] exact.
+    pub overlap: f32,
+    /// Impact, clusters: postings added up.
+    pub postings: Option<NonZeroUsize>,
+    /// Impact: documents scored exactly. Clusters: clusters whose documents are.
+    pub candidates: Option<NonZeroUsize>,
+    /// Seismic: query terms whose lists are visited, heaviest first.
+    pub query_cut: Option<NonZeroUsize>,
+    /// Seismic: blocks that promise less than this share of the k-th score are skipped; in (0, 1].
+    pub heap_factor: Option<f32>,
+}
+
+impl Default for SparseOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::Auto,
+            overlap: DEFAULT_OVERLAP,
+            postings: None,
+            candidates: None,
+            query_cut: None,
+            heap_factor: None,
+        }
+    }
+}
+
+impl SparseOptions {
+    /// As the searcher takes them.
+    #[must_use]
+    pub fn params(&self, k: NonZeroUsize, deadline: Option<Instant>) -> SparseParams {
+        let Self { method, overlap, postings, candidates, query_cut, heap_factor } = *self;
+        SparseParams { k, method, overlap, postings, candidates, query_cut, heap_factor, deadline }
+    }
+}
+
+/// Parameters of the channel bm25.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Bm25Options {
+    /// Saturation of term frequency.
+    pub k1: f32,
+    /// Share of length normalisation, in [0, 1].
+    pub b: f32,
+}
+
+impl Default for Bm25Options {
+    /// The field's usual values for passages.
+    fn default() -> Self {
+        let Bm25Params { k1, b, .. } = Bm25Params::new(NonZeroUsize::MIN);
+        Self { k1, b }
+    }
+}
+
+/// A second stage: what is found is rescored by MaxSim over token embeddings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct RerankOptions {
+    /// Candidates that the search hands on; at least k are.
+    pub depth: NonZeroUsize,
+    /// Candidates whose first score lies more than this share below the k-th are left out; `None` keeps all.
+    pub alpha: Option<f32>,
+    /// Scoring ends after this many candidates in a row that do not enter the k best; `None` scores all.
+    pub beta: Option<NonZeroUsize>,
+    /// Weight of the first stage's standardised score.
+    pub weight: f32,
+    /// Whether the result must equal scoring in fp16.
+    pub exact: bool,
+}
+
+impl Default for RerankOptions {
+    fn default() -> Self {
+        Self {
+            depth: NonZeroUsize::new(DEFAULT_DEPTH).unwrap_or(NonZeroUsize::MIN),
+            alpha: Some(DEFAULT_ALPHA),
+            beta: Some(DEFAULT_BETA),
+            weight: DEFAULT_WEIGHT,
+            exact: false,
+        }
+    }
+}
+
+impl RerankOptions {
+    /// The same result as scoring every candidate in fp16.
+    #[must_use]
+    pub fn exact() -> Self {
+        Self { alpha: None, beta: None, exact: true, ..Self::default() }
+    }
+
+    /// As the second stage takes them.
+    #[must_use]
+    pub fn params(&self, k: NonZeroUsize, deadline: Option<Instant>) -> RerankParams {
+        let Self { alpha, beta, weight, exact, .. } = *self;
+        RerankParams { k, alpha, beta, weight, exact, deadline }
+    }
+}
+
+/// How to search: the same for each query of a batch.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SearchOptions {
+    /// Results wanted.
+    pub k: NonZeroUsize,
+    /// What is searched: exactly one channel for now.
+    pub channels: Vec<Channel>,
+    /// Of the sparse channel.
+    pub sparse: SparseOptions,
+    /// Of the channel bm25.
+    pub bm25: Bm25Options,
+    /// Of the channel maxsim: whether the result must equal scoring in fp16.
+    pub maxsim_exact: bool,
+    /// Which documents may be found, by their other fields, in tantivy's query syntax.
+    pub filter: Option<String>,
+    /// Stored fields wanted with each hit: `title`, `text` or any other field of the documents.
+    pub fields: Vec<String>,
+    /// Whether each hit tells its matched tokens, on the sparse channel.
+    pub explain: bool,
+    /// Rescore what is found.
+    pub rerank: Option<RerankOptions>,
+    /// When to give up: [`SearchError::Timeout`].
+    pub deadline: Option<Instant>,
+    /// Set to true from elsewhere, it ends the search at its next stage: [`EngineError::Cancelled`].
+    pub cancel: Option<Arc<AtomicBool>>,
+    /// Most bytes of the hits of one query, stored fields and matched tokens as JSON; counted while they are
+    /// fetched, so that memory has the limit too: [`EngineError::AnswerTooLarge`].
+    pub most_bytes: Option<NonZeroUsize>,
+}
+
+impl SearchOptions {
+    /// The k best of the sparse channel, with the defaults.
+    #[must_use]
+    pub fn new(k: NonZeroUsize) -> Self {
+        Self {
+            k,
+            channels: vec![Channel::Sparse],
+            sparse: SparseOptions::default(),
+            bm25: Bm25Options::default(),
+            maxsim_exact: false,
+            filter: None,
+            fields: Vec::new(),
+            explain: false,
+            rerank: None,
+            deadline: None,
+            cancel: None,
+            most_bytes: None,
+        }
+    }
+
+    /// The same on another channel.
+    #[must_use]
+    pub fn on(self, channel: Channel) -> Self {
+        Self { channels: vec![channel], ..self }
+    }
+
+    /// The same with stored fields.
+    #[must_use]
+    pub fn with_fields<S: Into<String>>(self, fields: impl IntoIterator<Item = S>) -> Self {
+        Self { fields: fields.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The same among the documents that a filter allows.
+    #[must_use]
+    pub fn filtered(self, expression: impl Into<String>) -> Self {
+        Self { filter: Some(expression.into()), ..self }
+    }
+
+    /// The same with a second stage.
+    #[must_use]
+    pub fn reranked(self, rerank: RerankOptions) -> Self {
+        Self { rerank: Some(rerank), ..self }
+    }
+
+    /// The one channel.
+    ///
+    /// # Errors
+    /// [`EngineError::NotSupported`] where it is not one.
+    pub fn channel(&self) -> Result<Channel, EngineError> {
+        match self.channels.as_slice() {
+            [channel] => Ok(*channel),
+            [] => Err(EngineError::NotSupported { what: "a search needs a channel" }),
+            _ => Err(EngineError::NotSupported { what: "more than one channel does not work yet" }),
+        }
+    }
+
+    /// What the first stage finds: k, or the candidates of a second stage.
+    #[must_use]
+    pub fn depth(&self) -> NonZeroUsize {
+        self.rerank.map_or(self.k, |rerank| rerank.depth.max(self.k))
+    }
+
+    /// An error once the time has passed or the search was cancelled.
+    pub(crate) fn expire(&self) -> Result<(), EngineError> {
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            return Err(EngineError::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(SearchError::Timeout.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A search.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Search {
+    /// What is searched for.
+    pub query: Query,
+    /// How.
+    pub options: SearchOptions,
+}
+
+impl Search {
+    /// A query, and how it is searched.
+    #[must_use]
+    pub fn new(query: Query, options: SearchOptions) -> Self {
+        Self { query, options }
+    }
+
+    /// The k best for a text on the sparse channel, with the defaults.
+    #[must_use]
+    pub fn text(text: impl Into<String>, k: NonZeroUsize) -> Self {
+        Self::new(Query::text(text), SearchOptions::new(k))
+    }
+}
+
+/// A state of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Version {
+    /// The index's own id, kept over its generations.
+    pub index: Uuid,
+    /// The generation.
+    pub generation: u64,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What was searched.
+    pub version: Version,
+    /// How: never [`Method::Auto`].
+    pub method: Method,
+    /// Hits, best first.
+    pub hits: Vec<Hit>,
+    /// Where the time went.
+    pub timings: Timings,
+    /// What the search did.
+    pub stats: Stats,
+    /// What the second stage did.
+    pub rerank: Option<RerankReport>,
+    /// What made the answer poorer than it might have been.
+    pub warnings: Vec<Warning>,
+}
+
+/// How long each stage took. In a batch, those that run for all queries at once (the second stage, the channel
+/// maxsim) are shared out evenly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Text to vector; zero where a vector or words are searched.
+    pub encode: Duration,
+    /// The search.
+    pub retrieve: Duration,
+    /// Text to token embeddings, of a second stage.
+    pub tokens: Duration,
+    /// The second stage.
+    pub rerank: Duration,
+    /// Stored fields and matched tokens.
+    pub fetch: Duration,
+}
+
+/// What a second stage did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RerankReport {
+    /// What it ran on.
+    pub device: String,
+    /// Counts.
+    pub stats: RerankStats,
+}
+
+/// A document found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Hit {
+    /// Its place, from 1.
+    pub rank: usize,
+    /// The collection's own name of the document.
+    pub id: String,
+    /// What it is ranked by; larger is better.
+    pub score: f32,
+    /// Its scores and ranks on the channels searched.
+    pub channels: ChannelScores,
+    /// The second stage's score; none where it has no token embeddings, or there is one stage.
+    pub rerank: Option<f32>,
+    /// The passage that the hit is, where the document was split; `text` then is the passage's.
+    pub passage: Option<PassageSpan>,
+    /// The stored fields asked for, as far as the document has them.
+    pub fields: Map<String, Value>,
+    /// With `explain`: matched tokens, largest contribution first.
+    pub matched: Option<Vec<Matched>>,
+}
+
+/// Scores and ranks by channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ChannelScores {
+    /// Dot product of the vectors.
+    pub sparse: Option<Placed>,
+    /// BM25.
+    pub bm25: Option<Placed>,
+    /// MaxSim over all documents.
+    pub maxsim: Option<Placed>,
+}
+
+impl ChannelScores {
+    /// Of one channel.
+    pub(crate) fn of(channel: Channel, placed: Option<Placed>) -> Self {
+        let mut scores = Self::default();
+        match channel {
+            Channel::Sparse => scores.sparse = placed,
+            Channel::Bm25 => scores.bm25 = placed,
+            Channel::Maxsim => scores.maxsim = placed,
+        }
+        scores
+    }
+}
+
+/// Where a channel put a document.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Placed {
+    /// Its place among what the channel found, from 1.
+    pub rank: usize,
+    /// Its score there.
+    pub score: f32,
+}
+
+impl Placed {
+    pub(crate) fn new(rank: usize, score: f32) -> Self {
+        Self { rank, score }
+    }
+}
+
+/// A stored document.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StoredDocument {
+    /// Where it was read.
+    pub version: Version,
+    /// The collection's own name of the document.
+    pub id: String,
+    /// `title`, `text` and its other fields; empty titles and texts are left out.
+    pub fields: Map<String, Value>,
+}

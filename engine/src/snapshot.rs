@@ -1,0 +1,472 @@
+//! One generation of an index with its models, and the stages of a search over it.
+//!
+//! 1. encode: the query in the form that the channel searches (`query`)
+//! 2. retrieve: the k best, or the candidates of a second stage
+//! 3. rerank: the candidates rescored, if that is asked for (`rerank`)
+//! 4. fetch: ids, stored fields, matched tokens (`hits`)
+//!
+//! [`Snapshot::search`] and [`Snapshot::search_batch`] run all of them; who measures stages, or wants places
+//! in place of documents, runs them one by one. Everything is synchronous, and may block on the disk or an encoder.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quarry_index::Index;
+use quarry_searcher::{
+    Bm25Params, Hit as Found, Method, Outcome, RerankParams, RerankQuery, Reranked, SearchError,
+    Searcher, Stats,
+};
+use quarry_vectors::EncodeQuery;
+use rayon::prelude::*;
+
+use crate::filters::Filters;
+use crate::hits::{HitContext, all_fields};
+use crate::query::{ChannelQuery, EncodedQuery, index_vector};
+use crate::rerank::{Candidates, SecondStage, by_query};
+use crate::search::{
+    Answer, Channel, RerankReport, Search, SearchOptions, StoredDocument, Timings, Version,
+};
+use crate::{EngineError, Query, Warning, WarningKind, words};
+
+/// What a snapshot is made of.
+pub(crate) struct Parts {
+    pub(crate) searcher: Searcher,
+    pub(crate) encoder: Option<Arc<dyn EncodeQuery>>,
+    /// The model that texts need, where it was not given.
+    pub(crate) needs: Option<String>,
+    pub(crate) second: Option<SecondStage>,
+    /// Why texts have no token embeddings, where there are some.
+    pub(crate) tokens_lack: Option<EngineError>,
+}
+
+/// One generation of an index, open with its models.
+pub struct Snapshot {
+    parts: Parts,
+    version: Version,
+    filters: Filters,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// What the first stage found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Retrieved {
+    /// Hits by their place in the index, best first.
+    pub outcome: Outcome,
+    /// How long that took; in a batch of the channel maxsim a share of all of it.
+    pub took: Duration,
+}
+
+/// A query on its way through the stages.
+struct Work<'a> {
+    query: &'a Query,
+    encoded: EncodedQuery,
+    found: Vec<Found>,
+    method: Method,
+    stats: Stats,
+    rescored: Option<Rescored>,
+    timings: Timings,
+}
+
+struct Rescored {
+    hits: Vec<Found>,
+    report: RerankReport,
+}
+
+type Results<T> = Vec<Result<T, EngineError>>;
+
+impl Snapshot {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let manifest = parts.searcher.index().manifest();
+        let version = Version { index: manifest.uuid, generation: manifest.generation };
+        Self { parts, version, filters: Filters::default() }
+    }
+
+    /// The state of the index that is searched.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        self.parts.searcher.index()
+    }
+
+    /// The searcher, for who wants more than options can say.
+    #[must_use]
+    pub fn searcher(&self) -> &Searcher {
+        &self.parts.searcher
+    }
+
+    /// What turns the text of queries into vectors, if something does.
+    #[must_use]
+    pub fn encoder(&self) -> Option<&Arc<dyn EncodeQuery>> {
+        self.parts.encoder.as_ref()
+    }
+
+    /// The model through whose network texts go, where it was not given.
+    #[must_use]
+    pub fn needs(&self) -> Option<&str> {
+        self.parts.needs.as_deref()
+    }
+
+    /// What scores token embeddings, where they were opened.
+    #[must_use]
+    pub fn second_stage(&self) -> Option<&SecondStage> {
+        self.parts.second.as_ref()
+    }
+
+    /// Why queries must bring their token embeddings though a model was named.
+    #[must_use]
+    pub fn tokens_lack(&self) -> Option<&EngineError> {
+        self.parts.tokens_lack.as_ref()
+    }
+
+    /// Answers a search, on the caller's thread.
+    ///
+    /// # Errors
+    /// When the query is in no form that the channel can search, the options are out of range or ask what this
+    /// index cannot do, the deadline passes, or an encoder or the index's files fail. Names that the index does not
+    /// know are no error: the answer warns of them.
+    pub fn search(&self, search: &Search) -> Result<Answer, EngineError> {
+        let queries = std::slice::from_ref(&search.query);
+        self.search_batch(queries, &search.options)?.pop().unwrap_or(Err(EngineError::NoAnswer))
+    }
+
+    /// Answers many queries over all cores (rayon's pool), in the order given, each with its own error.
+    ///
+    /// # Errors
+    /// As [`Self::search`], of what concerns all of them: the options and the filter.
+    pub fn search_batch(
+        &self,
+        queries: &[Query],
+        options: &SearchOptions,
+    ) -> Result<Results<Answer>, EngineError> {
+        let channel = options.channel()?;
+        let encoded = self.encode(queries, channel);
+        let mut works: Results<Work<'_>> = queries
+            .iter()
+            .zip(encoded)
+            .map(|(query, encoded)| encoded.map(|encoded| Work::new(query, encoded)))
+            .collect();
+        if works.iter().any(Result::is_ok) {
+            options.expire()?;
+            self.retrieve_all(&mut works, options)?;
+            self.rescore_all(&mut works, options)?;
+        }
+        let answer = |work: Result<Work<'_>, EngineError>| self.answer(work?, options);
+        Ok(match works.len() {
+            1 => works.into_iter().map(answer).collect(),
+            _ => works.into_par_iter().map(answer).collect(),
+        })
+    }
+
+    /// Stage 1: each query in the form that a channel searches, over all cores; token embeddings one query
+    /// after another, since a token model takes all cores itself.
+    pub fn encode(&self, queries: &[Query], channel: Channel) -> Results<EncodedQuery> {
+        let one = |query: &Query| {
+            let started = Instant::now();
+            self.encode_one(query, channel, started)
+        };
+        match channel {
+            Channel::Maxsim => queries.iter().map(one).collect(),
+            _ => each(queries, one),
+        }
+    }
+
+    fn encode_one(
+        &self,
+        query: &Query,
+        channel: Channel,
+        started: Instant,
+    ) -> Result<EncodedQuery, EngineError> {
+        let (asked, unknown, of_text) = match channel {
+            Channel::Sparse => {
+                let encoder = self.encoder().map(AsRef::as_ref);
+                let found = index_vector(self.index(), encoder, query);
+                let found = found.map_err(|error| self.names_its_model(error))?;
+                (ChannelQuery::Sparse(found.vector), found.unknown, query.sparse.is_none())
+            }
+            Channel::Bm25 => {
+                let text =
+                    query.text.clone().ok_or(EngineError::NoQuery { channel: channel.name() })?;
+                (ChannelQuery::Bm25(text), Vec::new(), false)
+            }
+            Channel::Maxsim => {
+                let second = self.second_stage().ok_or(SearchError::NoTokens)?;
+                // A model embeds the blank text, too: its rows stand for no word.
+                let blank = query.tokens.is_none()
+                    && query.sparse.is_none()
+                    && query.text.as_ref().is_some_and(|text| text.trim().is_empty());
+                let rows = if blank { None } else { Some(second.rows(query)?) };
+                (ChannelQuery::Maxsim(rows), Vec::new(), query.tokens.is_none())
+            }
+        };
+        let took = if of_text { started.elapsed() } else { Duration::ZERO };
+        Ok(EncodedQuery { query: asked, unknown, of_text, took })
+    }
+
+    /// Where a text needs a model that was not given, the error names it.
+    fn names_its_model(&self, error: EngineError) -> EngineError {
+        match (error, self.needs()) {
+            (EngineError::NoQueryEncoder, Some(model)) => {
+                EngineError::NeedsModel { model: model.to_owned() }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Stage 2: the [`SearchOptions::depth`] best for each query, over all cores, in the order given.
+    ///
+    /// # Errors
+    /// Of what concerns all queries: the filter, or what the channel cannot do.
+    pub fn retrieve<Q: Borrow<EncodedQuery> + Sync>(
+        &self,
+        queries: &[Q],
+        options: &SearchOptions,
+    ) -> Result<Results<Retrieved>, EngineError> {
+        let channel = options.channel()?;
+        if channel == Channel::Maxsim && options.filter.is_some() {
+            let what = "the channel maxsim scores every document and takes no filter";
+            return Err(EngineError::NotSupported { what });
+        }
+        let started = Instant::now();
+        let searcher = self.searcher();
+        let filter = options.filter.as_deref();
+        let filter = filter.map(|f| self.filters.get(searcher, f, options.deadline)).transpose()?;
+        let filter = filter.as_deref();
+        options.expire()?;
+        let filtering = if filter.is_some() { started.elapsed() } else { Duration::ZERO };
+        if channel == Channel::Maxsim {
+            return self.maxsim(queries, options);
+        }
+        let (k, deadline) = (options.depth(), options.deadline);
+        let sparse = options.sparse.params(k, deadline);
+        let bm25 = Bm25Params { k, k1: options.bm25.k1, b: options.bm25.b, deadline };
+        Ok(each(queries, |query| {
+            let started = Instant::now();
+            let outcome = match &query.borrow().query {
+                ChannelQuery::Sparse(vector) => {
+                    searcher.sparse_filtered(vector, &sparse, filter)?
+                }
+                ChannelQuery::Bm25(text) => searcher.bm25_filtered(text, &bm25, filter)?,
+                ChannelQuery::Maxsim(_) => {
+                    return Err(EngineError::NoQuery { channel: channel.name() });
+                }
+            };
+            Ok(Retrieved { outcome, took: filtering + started.elapsed() })
+        }))
+    }
+
+    /// All queries at once, as a GPU wants them.
+    fn maxsim<Q: Borrow<EncodedQuery>>(
+        &self,
+        queries: &[Q],
+        options: &SearchOptions,
+    ) -> Result<Results<Retrieved>, EngineError> {
+        let second = self.second_stage().ok_or(SearchError::NoTokens)?;
+        let mut params = RerankParams::new(options.depth());
+        (params.exact, params.deadline) = (options.maxsim_exact, options.deadline);
+        let rows = |query: &Q| match &query.borrow().query {
+            ChannelQuery::Maxsim(rows) => Ok(rows.is_some()),
+            _ => Err(EngineError::NoQuery { channel: Channel::Maxsim.name() }),
+        };
+        let kinds: Results<bool> = queries.iter().map(rows).collect();
+        let asked: Vec<_> = queries
+            .iter()
+            .filter_map(|query| match &query.borrow().query {
+                ChannelQuery::Maxsim(rows) => rows.as_ref(),
+                _ => None,
+            })
+            .collect();
+        let started = Instant::now();
+        let run = |asked: &[_]| {
+            Ok(self.searcher().maxsim_batch(second.reranker().as_ref(), asked, &params)?)
+        };
+        let mut found =
+            if asked.is_empty() { Vec::new() } else { by_query(&asked, run) }.into_iter();
+        let took = share(started.elapsed(), asked.len());
+        let nothing =
+            || Outcome { hits: Vec::new(), method: Method::Scan, stats: Stats::default() };
+        let one = |has_rows: Result<bool, EngineError>| {
+            let outcome = match has_rows? {
+                true => found.next().unwrap_or(Err(EngineError::NoAnswer))?,
+                false => nothing(),
+            };
+            Ok(Retrieved { outcome, took })
+        };
+        Ok(kinds.into_iter().map(one).collect())
+    }
+
+    fn retrieve_all(
+        &self,
+        works: &mut [Result<Work<'_>, EngineError>],
+        options: &SearchOptions,
+    ) -> Result<(), EngineError> {
+        if options.rerank.is_some() {
+            if options.channel()? == Channel::Maxsim {
+                let what =
+                    "the channel maxsim has scored every document by its token embeddings already";
+                return Err(EngineError::NotSupported { what });
+            }
+            self.second_stage().ok_or(SearchError::NoTokens)?;
+        }
+        let asked: Vec<&EncodedQuery> = works.iter().flatten().map(|work| &work.encoded).collect();
+        let found = self.retrieve(&asked, options)?;
+        put(works, found, |work, Retrieved { outcome, took }| {
+            (work.found, work.method, work.stats) = (outcome.hits, outcome.method, outcome.stats);
+            work.timings.retrieve = took;
+        });
+        Ok(())
+    }
+
+    fn rescore_all(
+        &self,
+        works: &mut [Result<Work<'_>, EngineError>],
+        options: &SearchOptions,
+    ) -> Result<(), EngineError> {
+        let (Some(rerank), Some(second)) = (&options.rerank, self.second_stage()) else {
+            return Ok(());
+        };
+        let rows: Vec<_> = works
+            .iter()
+            .flatten()
+            .map(|work| {
+                let started = Instant::now();
+                second.rows(work.query).map(|rows| (rows, started.elapsed()))
+            })
+            .collect();
+        let mut candidates: Vec<Candidates> = Vec::with_capacity(rows.len());
+        put(works, rows, |work, (rows, took)| {
+            work.timings.tokens = took;
+            candidates.push(Candidates { rows, found: work.found.clone() });
+        });
+        options.expire()?;
+        let asked: Vec<RerankQuery<'_>> = candidates.iter().map(Candidates::asked).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let found = second.rescore(&asked, &rerank.params(options.k, options.deadline));
+        let took = share(started.elapsed(), asked.len());
+        let device = second.reranker().device();
+        put(works, found, |work, Reranked { hits, stats }| {
+            let report = RerankReport { device: device.clone(), stats };
+            work.rescored = Some(Rescored { hits, report });
+            work.timings.rerank = took;
+        });
+        Ok(())
+    }
+
+    /// Stage 4, and what there is to warn of.
+    fn answer(&self, work: Work<'_>, options: &SearchOptions) -> Result<Answer, EngineError> {
+        let mut warnings = self.warnings(&work.encoded, options)?;
+        let Work { encoded, found, method, stats, rescored, mut timings, .. } = work;
+        let started = Instant::now();
+        let context = HitContext {
+            searcher: self.searcher(),
+            options,
+            query: &encoded.query,
+            candidates: rescored.is_some().then_some(found.as_slice()),
+        };
+        if rescored.is_some() {
+            warnings.extend(self.without_tokens(&found));
+        }
+        let hits = context.hits(rescored.as_ref().map_or(&found, |rescored| &rescored.hits))?;
+        warnings.extend(context.unknown_fields(&hits));
+        timings.fetch = started.elapsed();
+        let rerank = rescored.map(|rescored| rescored.report);
+        Ok(Answer { version: self.version, method, hits, timings, stats, rerank, warnings })
+    }
+
+    /// What of a query the index does not know.
+    fn warnings(
+        &self,
+        encoded: &EncodedQuery,
+        options: &SearchOptions,
+    ) -> Result<Vec<Warning>, EngineError> {
+        let (unknown, kinds, empty) = match &encoded.query {
+            ChannelQuery::Maxsim(_) => return Ok(Vec::new()),
+            ChannelQuery::Sparse(vector) => {
+                let kinds = match encoded.of_text {
+                    true => (WarningKind::UnknownTerms, WarningKind::EmptyText),
+                    false => (WarningKind::UnknownTokens, WarningKind::EmptyVector),
+                };
+                (encoded.unknown.clone(), kinds, vector.is_empty())
+            }
+            ChannelQuery::Bm25(text) => {
+                let words = words::look_up(self.index(), text, options)?;
+                let kinds = (WarningKind::UnknownWords, WarningKind::EmptyWords);
+                (words.unknown, kinds, !words.any_known)
+            }
+        };
+        let unknown = Warning::of(kinds.0, unknown);
+        Ok(unknown.into_iter().chain(empty.then(|| Warning::empty(kinds.1))).collect())
+    }
+
+    /// Candidates whose segment has no token embeddings are not rescored, and that is said.
+    fn without_tokens(&self, candidates: &[Found]) -> Option<Warning> {
+        let searcher = self.searcher();
+        let lacking = candidates.iter().filter(|hit| !searcher.has_tokens(hit));
+        let ids = lacking.map(|hit| searcher.id(hit).to_owned()).collect();
+        Warning::of(WarningKind::NoTokens, ids)
+    }
+
+    /// A stored document, whole, by the collection's own name of it.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownDocument`]; [`EngineError::NothingStored`]; or when the index's files cannot be read.
+    pub fn document(&self, id: &str) -> Result<StoredDocument, EngineError> {
+        let hit = self.searcher().find(id);
+        let hit = hit.ok_or_else(|| EngineError::UnknownDocument { id: id.to_owned() })?;
+        let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
+        Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(query: &'a Query, encoded: EncodedQuery) -> Self {
+        let timings = Timings { encode: encoded.took, ..Timings::default() };
+        let (method, stats) = (Method::Exact, Stats::default());
+        Self { query, encoded, found: Vec::new(), method, stats, rescored: None, timings }
+    }
+}
+
+/// Over all cores; a single one on the caller's thread, so that who answers one request a thread decides how many
+/// run at once.
+fn each<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    match items {
+        [one] => vec![of(one)],
+        _ => items.par_iter().map(&of).collect(),
+    }
+}
+
+/// Gives each query that is still on its way what a stage found for it.
+fn put<T>(
+    works: &mut [Result<Work<'_>, EngineError>],
+    found: Vec<Result<T, EngineError>>,
+    mut with: impl FnMut(&mut Work<'_>, T),
+) {
+    let mut found = found.into_iter();
+    for slot in works {
+        let Ok(work) = slot else { continue };
+        match found.next().unwrap_or(Err(EngineError::NoAnswer)) {
+            Ok(found) => with(work, found),
+            Err(error) => *slot = Err(error),
+        }
+    }
+}
+
+/// What each of `among` has of a time.
+fn share(time: Duration, among: usize) -> Duration {
+    time / u32::try_from(among.max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,60 @@
+//! Words of a text that no document has.
+
+use std::collections::HashSet;
+
+use quarry_index::text::{TextIndex, analyzer};
+use quarry_index::{Index, Segment, guarded};
+use quarry_searcher::SearchError;
+
+use crate::EngineError;
+use crate::search::SearchOptions;
+
+/// What an index knows of a text's words.
+pub(crate) struct Words {
+    /// Those that no document has, each once.
+    pub(crate) unknown: Vec<String>,
+    /// Whether there is another.
+    pub(crate) any_known: bool,
+}
+
+/// Looks the words of a text up. Cost: one dictionary lookup a word and segment.
+pub(crate) fn look_up(
+    index: &Index,
+    text: &str,
+    options: &SearchOptions,
+) -> Result<Words, EngineError> {
+    let texts: Option<Vec<&TextIndex>> = index.segments().iter().map(Segment::text).collect();
+    let texts = texts.ok_or(SearchError::NoText)?;
+    match texts.first() {
+        Some(first) => guarded(first.path(), || look(&texts, text, options)),
+        None => look(&texts, text, options),
+    }
+}
+
+fn look(texts: &[&TextIndex], text: &str, options: &SearchOptions) -> Result<Words, EngineError> {
+    let mut fields = Vec::new();
+    for text in texts {
+        let contents = text.reader().inverted_index(text.fields().contents);
+        fields.push(contents.map_err(|error| SearchError::Text(Box::new(error)))?);
+    }
+    let mut words = Words { unknown: Vec::new(), any_known: false };
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut analyzer = analyzer();
+    let mut tokens = analyzer.token_stream(text);
+    while let Some(token) = tokens.next() {
+        let word = text.get(token.offset_from..token.offset_to).unwrap_or(&token.text);
+        if !seen.insert(word.to_owned()) {
+            continue;
+        }
+        options.expire()?;
+        let mut found = false;
+        for field in &fields {
+            found |= field.terms().get(&token.text).map_err(SearchError::TextIo)?.is_some();
+        }
+        words.any_known |= found;
+        if !found {
+            words.unknown.push(word.to_owned());
+        }
+    }
+    Ok(words)
+}

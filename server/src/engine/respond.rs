@@ -1,0 +1,109 @@
+//! An answer as the contract has it.
+
+use std::time::Duration;
+
+use quarry_engine::{Answer, Hit as Found, Matched, RerankStats, TokenOrigin, WarningKind};
+use quarry_vectors::{Field, PooledBy};
+
+use super::version;
+use crate::api::{
+    ApiError, Hit, MatchedToken, Origin, Passage, RerankReport, Scores, SearchResponse, Timings,
+    Warning, WarningCode,
+};
+
+pub(crate) fn response(answer: Answer) -> Result<SearchResponse, ApiError> {
+    let timings = answer.timings;
+    Ok(SearchResponse {
+        index: version(answer.version),
+        method: answer.method.into(),
+        partial: false,
+        timings_us: Timings {
+            encode: micros(timings.encode),
+            search: micros(timings.retrieve),
+            tokens: micros(timings.tokens),
+            rerank: micros(timings.rerank),
+        },
+        rerank: answer.rerank.map(report),
+        warnings: answer.warnings.iter().map(warning).collect(),
+        hits: answer.hits.into_iter().map(hit).collect::<Result<_, _>>()?,
+    })
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn report(report: quarry_engine::RerankReport) -> RerankReport {
+    let device = report.device;
+    let RerankStats { candidates, pruned, skipped, scored, rescored, without_tokens } =
+        report.stats;
+    RerankReport { device, candidates, pruned, skipped, scored, rescored, without_tokens }
+}
+
+fn warning(warning: &quarry_engine::Warning) -> Warning {
+    let code = match warning.kind {
+        WarningKind::EmptyText | WarningKind::EmptyVector | WarningKind::EmptyWords => {
+            WarningCode::EmptyQuery
+        }
+        WarningKind::UnknownFields | WarningKind::NothingStored => WarningCode::UnknownFields,
+        WarningKind::NoTokens => WarningCode::NoTokens,
+        _ => WarningCode::UnknownTokens,
+    };
+    let (message, count) = (warning.to_string(), warning.names.len());
+    Warning { code, message, count, names: warning.first_names().to_vec() }
+}
+
+fn hit(found: Found) -> Result<Hit, ApiError> {
+    // JSON has no infinity; an overflowing score would become null.
+    if !found.score.is_finite() {
+        return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
+    }
+    let channels = found.channels;
+    Ok(Hit {
+        rank: found.rank,
+        id: found.id,
+        score: found.score,
+        scores: Scores {
+            sparse: channels.sparse.map(|placed| placed.score),
+            bm25: channels.bm25.map(|placed| placed.score),
+            rerank: found.rerank,
+        },
+        passage: found.passage.map(|p| Passage {
+            ordinal: p.ordinal,
+            start: p.bytes.start,
+            end: p.bytes.end,
+        }),
+        fields: found.fields,
+        matched: found.matched.map(|matched| matched.into_iter().map(token).collect()),
+    })
+}
+
+fn token(matched: Matched) -> MatchedToken {
+    MatchedToken {
+        token: matched.token,
+        query_weight: matched.query_weight,
+        document_weight: matched.document_weight,
+        contribution: matched.contribution,
+        origin: matched.origin.map(origin),
+    }
+}
+
+fn origin(found: TokenOrigin) -> Origin {
+    let TokenOrigin { position, pooled_by, place } = found;
+    let field = place.as_ref().map(|place| match place.field {
+        Field::Title => "title",
+        Field::Text => "text",
+    });
+    let bytes = place.as_ref().map(|place| place.bytes.clone());
+    Origin {
+        position,
+        pooled_by: match pooled_by {
+            PooledBy::Max => "max",
+            PooledBy::Sum => "sum",
+        },
+        field,
+        start: bytes.as_ref().map(|bytes| bytes.start),
+        end: bytes.as_ref().map(|bytes| bytes.end),
+        word: place.and_then(|place| place.word),
+    }
+}
