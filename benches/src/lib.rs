@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quarry_index::{Index, Verify};
-use quarry_indexer::{BuildOptions, Levels, Lists, build, default_clusters, default_seismic};
+use quarry_indexer::{BuildOptions, IngestOptions, Lists, SealOptions, build};
 use quarry_searcher::Searcher;
 use quarry_vectors::{Document, InputVector, SparseVector};
 
@@ -64,7 +64,9 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
         })
     });
     let lists = Lists::These { impact: true, seismic: true, clusters: false };
-    let options = BuildOptions { overwrite: true, lists, ..options(folder) };
+    let mut options = options(folder);
+    options.overwrite = true;
+    options.seal.lists = lists;
     build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
     Ok(Searcher::new(Arc::new(Index::open(folder, Verify::Full)?)))
 }
@@ -74,20 +76,8 @@ pub fn synthetic(folder: &Path, documents: u32, terms: u32) -> anyhow::Result<Se
 pub fn options(out: &Path) -> BuildOptions {
     BuildOptions {
         out: out.to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: 512 << 20,
-        seed: 42,
-        levels: Levels::Auto,
-        lists: Lists::Auto,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 1 << 16,
-        description: serde_json::Map::new(),
-        source: serde_json::Value::Null,
-        ids_are_unique: true,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { ids_are_unique: true, ..IngestOptions::default() },
+        seal: SealOptions { memory: 512 << 20, ..SealOptions::default() },
+        ..BuildOptions::default()
     }
 }

@@ -9,11 +9,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use quarry_indexer::{
-    BuildOptions, JoinOptions, LEAST_MEMORY, Levels, Lists, build_share, default_clusters,
-    default_seismic, join,
+    BuildOptions, IngestOptions, JoinOptions, LEAST_MEMORY, Lists, SealOptions, build_share, join,
 };
 use quarry_vectors::{Document, InputVector};
-use serde_json::{Map, Value};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,21 +30,9 @@ static SHARE: LazyLock<(TempDir, Vec<(PathBuf, Vec<u8>)>)> = LazyLock::new(|| {
     });
     let options = BuildOptions {
         out: out.clone(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::NONE,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 8,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 8, ..IngestOptions::default() },
+        seal: SealOptions { memory: LEAST_MEMORY, seed: 7, lists: Lists::NONE, ..SealOptions::default() },
+        ..BuildOptions::default()
     };
     build_share(documents, None, (&options, "1/1".parse().expect("a share")), None, &|_| {})
         .expect("a share");

@@ -9,7 +9,7 @@ use quarry_index::folder::{FolderWriter, Mark};
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{QUERY_TABLE, TOKENIZER};
 use quarry_indexer::{
-    BuildOptions, LEAST_MEMORY, Levels, Lists, build, default_clusters, store_calibration,
+    BuildOptions, IngestOptions, LEAST_MEMORY, Lists, SealOptions, build, store_calibration,
 };
 use quarry_vectors::{Document, InputVector};
 use serde_json::{Map, Value, json};
@@ -19,29 +19,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::env::args_os().nth(1).map_or(default, PathBuf::from);
     let options = BuildOptions {
         out: out.clone(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 42,
-        levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true, clusters: false },
-        seismic: SeismicParams {
-            n_postings: 4,
-            max_fraction: 2.0,
-            min_per_document: 2,
-            centroid_fraction: 0.5,
-            min_cluster_size: 0,
-            document_cut: 4,
-            summary_energy: 0.75,
-        },
-        clusters: default_clusters(),
-        shard_documents: 5,
         description: object(json!({"purpose": "golden index of format 1"})),
         source: json!("indexer/examples/make_golden.rs"),
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 5, ..IngestOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 42,
+            lists: Lists::These { impact: true, seismic: true, clusters: false },
+            seismic: SeismicParams {
+                n_postings: 4,
+                max_fraction: 2.0,
+                min_per_document: 2,
+                centroid_fraction: 0.5,
+                min_cluster_size: 0,
+                document_cut: 4,
+                summary_energy: 0.75,
+            },
+            ..SealOptions::default()
+        },
+        ..BuildOptions::default()
     };
     build(documents().into_iter().map(Ok::<_, Infallible>), None, &options, &|_| {})?;
     // A second generation adds what a build with a model keeps of it.

@@ -18,9 +18,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::BuildError;
-use crate::ingest::ingest;
+use crate::ingest::{Reading, ingest};
 use crate::job::{Job, Work};
-use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event, Lists};
+use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event, Lists, SealOptions};
 use crate::seal::{SealJob, Sealed, Totals, seal};
 use crate::spool::{Shard, shard_path, shard_paths};
 use crate::terms::Known;
@@ -60,7 +60,13 @@ where
     folder.collect()?;
     let build = options.out.join(BUILD);
     workspace::begin(&build, &job)?;
-    let ingested = ingest(documents, encoder, (options, &Known::Nothing), (&build, None), progress);
+    let ingested = ingest(
+        documents,
+        encoder,
+        (Reading::of(options), &Known::Nothing),
+        (&build, None),
+        progress,
+    );
     if let Err(error) = &ingested
         && is_of_input(error)
         && !workspace::has_shards(&build)
@@ -73,8 +79,9 @@ where
         folder: folder.path(),
         build: &build,
         shards: &shard_paths(&build, ingested.shards),
-        options,
-        tokens: encoder.map(|e| &e.tokens),
+        options: &options.seal,
+        tokens: encoder.map(|e| &e.tokens).or(options.ingest.vocabulary.as_ref()),
+        ids_are_unique: options.ingest.ids_are_unique,
         kept: None,
         channels: options
             .channels
@@ -86,7 +93,10 @@ where
         tokenizer: setup.tokenizer.as_deref(),
         query_table: setup.query_table.as_deref(),
     });
-    let report = commit(&mut folder, sealed, (options, job.facts()), (kept, None))?;
+    let report = {
+        let built = Description { options: &options.description, facts: job.facts() };
+        commit(&mut folder, sealed, (&options.seal, built), (kept, None))?
+    };
     workspace::clear(&build)?;
     folder.collect()?;
     Ok(BuildReport {
@@ -104,11 +114,20 @@ pub(crate) struct EncoderFiles<'a> {
     pub(crate) query_table: Option<&'a [u8]>,
 }
 
+/// What the manifest says of a build.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Description<'a> {
+    /// The options as they were given.
+    pub(crate) options: &'a Map<String, Value>,
+    /// What identifies the build.
+    pub(crate) facts: &'a Map<String, Value>,
+}
+
 /// Makes a sealed segment the whole of a new index, or of a new generation that replaces what is there.
 pub(crate) fn commit(
     folder: &mut FolderWriter,
     sealed: Sealed,
-    (options, facts): (&BuildOptions, &Map<String, Value>),
+    (options, built): (&SealOptions, Description<'_>),
     (encoder, tokens): (Option<EncoderFiles<'_>>, Option<TokensKept>),
 ) -> Result<BuildReport, BuildError> {
     let mut assets = Vec::from_iter(sealed.lexicon);
@@ -122,8 +141,8 @@ pub(crate) fn commit(
             }
         }
     }
-    let mut description = options.description.clone();
-    description.insert(JOB.into(), Value::Object(facts.clone()));
+    let mut description = built.options.clone();
+    description.insert(JOB.into(), Value::Object(built.facts.clone()));
     let totals = sealed.totals;
     let features = features(options, &totals);
     let unmet_fields =
@@ -158,7 +177,7 @@ pub(crate) fn commit(
 }
 
 /// What a new index has: without documents and an encoder it is open which channels.
-fn features(options: &BuildOptions, totals: &Totals) -> Features {
+fn features(options: &SealOptions, totals: &Totals) -> Features {
     let (sparse, bm25) = (totals.has_vectors, totals.has_text);
     let decided = totals.rows > 0 || sparse || bm25;
     let mut features =
@@ -172,7 +191,7 @@ fn features(options: &BuildOptions, totals: &Totals) -> Features {
 }
 
 /// The types of fields that hold from now on: those that were known, and those that were met.
-pub(crate) fn fields_of(options: &BuildOptions, totals: &Totals) -> FieldRules {
+pub(crate) fn fields_of(options: &SealOptions, totals: &Totals) -> FieldRules {
     let mut rules = options.fields.clone();
     rules.extend(totals.fields.iter().map(|(path, rule)| (path.clone(), *rule)));
     rules

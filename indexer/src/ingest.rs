@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::BuildError;
 use crate::fields::Fields;
-use crate::options::{BuildOptions, EncoderSetup, Event};
+use crate::options::{BuildOptions, EncoderSetup, Event, IngestOptions};
 use crate::pieces::pieces;
 use crate::shares::{Share, take_into};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
@@ -43,12 +43,29 @@ pub(crate) struct Ingested {
     pub(crate) digest: u64,
 }
 
+/// How documents are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) ingest: &'a IngestOptions,
+    /// Types of their other fields.
+    pub(crate) fields: &'a FieldRules,
+    /// The index folder, for messages.
+    pub(crate) out: &'a Path,
+}
+
+impl<'a> Reading<'a> {
+    /// Of a build.
+    pub(crate) fn of(options: &'a BuildOptions) -> Self {
+        Self { ingest: &options.ingest, fields: &options.seal.fields, out: &options.out }
+    }
+}
+
 /// Reads all of `documents` into shards under `build`, after those that are there already; of a `share`
 /// only its own shards are made. The terms that an index has already are `known`.
 pub(crate) fn ingest<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
-    (options, known): (&BuildOptions, &Known),
+    (options, known): (Reading<'_>, &Known),
     (build, share): (&Path, Option<Share>),
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Ingested, BuildError>
@@ -57,9 +74,9 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let mut seen = Seen::new(build, options.ids_are_unique, share);
-    let mut fields = Fields::new(&options.fields);
-    let mut terms = Terms::new(known, options.vocabulary.as_deref());
+    let mut seen = Seen::new(build, options.ingest.ids_are_unique, share);
+    let mut fields = Fields::new(options.fields);
+    let mut terms = Terms::new(known, options.ingest.vocabulary.as_deref());
     let mut done = Ingested::default();
     let mut before = Vec::new();
     while share.is_none() && shard_path(build, done.shards).exists() {
@@ -159,7 +176,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
     documents: impl Iterator<Item = Result<Document, E>>,
     (before, mut digest): (Vec<Before>, Option<Xxh3>),
     (mut seen, mut fields): (Seen<'_>, Fields),
-    options: &BuildOptions,
+    options: Reading<'_>,
     out: &Sender<Result<Batch, BuildError>>,
 ) -> u64 {
     let (mut shard, mut bytes, mut count) = (Vec::new(), 0, 0u64);
@@ -193,7 +210,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
                 shard.push(document);
             }
         }
-        if shard.len() >= options.shard_documents || bytes >= SHARD_BYTES {
+        if shard.len() >= options.ingest.shard_documents || bytes >= SHARD_BYTES {
             bytes = 0;
             seen.shard += 1;
             let documents = std::mem::take(&mut shard);
@@ -204,7 +221,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
         }
     }
     let last = if count < skip {
-        Err(BuildError::InputShrank { path: options.out.clone(), found: count, done: skip })
+        Err(BuildError::InputShrank { path: options.out.to_path_buf(), found: count, done: skip })
     } else {
         Ok(Batch { documents: shard, fields: fields.of_shard(), digest: of_shard.digest() })
     };

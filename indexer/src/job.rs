@@ -53,14 +53,15 @@ impl Job {
         facts.insert("version".into(), json!(VERSION));
         facts.insert("source".into(), options.source.clone());
         facts.insert("encoder".into(), encoder.map_or(Value::Null, |e| e.identity.clone()));
-        facts.insert("shard_documents".into(), json!(options.shard_documents));
-        facts.insert("vocabulary_terms".into(), json!(options.vocabulary.as_ref().map(Vec::len)));
+        facts.insert("shard_documents".into(), json!(options.ingest.shard_documents));
+        let terms = options.ingest.vocabulary.as_ref().map(Vec::len);
+        facts.insert("vocabulary_terms".into(), json!(terms));
         facts.insert("provenance".into(), json!(encoder.is_some_and(|e| e.provenance)));
         if let Some(passages) = encoder.and_then(|e| e.passages) {
             facts.insert("passages".into(), json!([passages.tokens, passages.overlap]));
         }
-        if !options.fields.is_empty() {
-            facts.insert("fields".into(), json!(options.fields));
+        if !options.seal.fields.is_empty() {
+            facts.insert("fields".into(), json!(options.seal.fields));
         }
         Self::of(Work::Build, facts)
     }

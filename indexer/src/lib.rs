@@ -28,8 +28,8 @@ mod workspace;
 pub use build::build;
 pub use error::BuildError;
 pub use options::{
-    BuildOptions, BuildReport, EncoderSetup, Event, LEAST_MEMORY, Levels, Lists, MANY_ROWS,
-    Passages, SealOptions, default_clusters, default_seismic,
+    BuildOptions, BuildReport, EncoderSetup, Event, IngestOptions, LEAST_MEMORY, Levels, Lists,
+    MANY_ROWS, Passages, SealOptions, default_clusters, default_seismic,
 };
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{

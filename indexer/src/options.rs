@@ -134,8 +134,26 @@ impl Default for SealOptions {
     }
 }
 
-/// Everything about a build but its documents.
+/// How documents are read into shards.
 #[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// Documents of a shard, the unit of resuming and of encoding.
+    pub shard_documents: usize,
+    /// Whether ids are known to be unique (ordinals of binary files), so that no check is needed.
+    pub ids_are_unique: bool,
+    /// Names of terms by number, for vectors given by term number.
+    pub vocabulary: Option<Vec<String>>,
+}
+
+impl Default for IngestOptions {
+    /// Shards of 65,536 documents; ids are checked, terms have no names of their own.
+    fn default() -> Self {
+        Self { shard_documents: 1 << 16, ids_are_unique: false, vocabulary: None }
+    }
+}
+
+/// Everything about a build but its documents.
+#[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
     /// The index folder.
     pub out: PathBuf,
@@ -143,49 +161,40 @@ pub struct BuildOptions {
     pub overwrite: bool,
     /// Continue an interrupted build.
     pub resume: bool,
-    /// Bytes that buffers and sorting may take together. Besides, the process needs the model (if
-    /// any), about 40 bytes a document for ids, and mapped pages that the system can drop.
-    pub memory: u64,
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Storage of weights.
-    pub levels: Levels,
-    /// Which lists are built over the vectors.
-    pub lists: Lists,
-    /// How blocked lists are built.
-    pub seismic: SeismicParams,
-    /// How clusters are built.
-    pub clusters: ClusterParams,
-    /// Documents of a shard, the unit of resuming and of encoding.
-    pub shard_documents: usize,
     /// For the manifest: the options as the user gave them.
     pub description: Map<String, Value>,
     /// What identifies the input; a resumed build must have the same.
     pub source: Value,
-    /// Whether ids are known to be unique (ordinals of binary files), so that no check is needed.
-    pub ids_are_unique: bool,
     /// What the index has even without a document that brings it; otherwise what its documents bring, and
     /// both with an encoder.
     pub channels: Option<Channels>,
-    /// Names of terms by number, for vectors given by term number.
-    pub vocabulary: Option<Vec<String>>,
-    /// Types of the documents' other fields, by path; other paths get the JSON kind of their first
-    /// value, up to 1,000 of them.
-    pub fields: FieldRules,
+    /// How documents are read.
+    pub ingest: IngestOptions,
+    /// How they are stored.
+    pub seal: SealOptions,
 }
 
 impl BuildOptions {
     pub(crate) fn check(&self) -> Result<(), BuildError> {
+        self.seal.check()?;
+        self.ingest.check()
+    }
+}
+
+impl IngestOptions {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if self.shard_documents > 0 {
+            return Ok(());
+        }
+        let found = "0".to_owned();
+        Err(BuildError::Param { name: "shard documents", found, expected: "at least 1" })
+    }
+}
+
+impl SealOptions {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.memory < LEAST_MEMORY {
             return Err(BuildError::Memory { found: self.memory, least: LEAST_MEMORY });
-        }
-        if self.shard_documents == 0 {
-            let found = "0".to_owned();
-            return Err(BuildError::Param {
-                name: "shard documents",
-                found,
-                expected: "at least 1",
-            });
         }
         for (name, value) in
             [("cluster size", self.clusters.size), ("cluster components", self.clusters.components)]

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::BuildError;
 use crate::clusters;
 use crate::impact;
-use crate::options::{BuildOptions, Event};
+use crate::options::{Event, SealOptions};
 use crate::order::{Order, Rows, stored_in_order};
 use crate::quantize;
 use crate::seismic::{self, ListsJob};
@@ -90,9 +90,11 @@ pub(crate) struct SealJob<'a> {
     pub(crate) build: &'a Path,
     /// The shards' files, in order.
     pub(crate) shards: &'a [PathBuf],
-    pub(crate) options: &'a BuildOptions,
-    /// The encoder's vocabulary by term id.
+    pub(crate) options: &'a SealOptions,
+    /// Names of terms by term id: the encoder's vocabulary, or one that was given.
     pub(crate) tokens: Option<&'a Vec<String>>,
+    /// Whether ids are known to be unique.
+    pub(crate) ids_are_unique: bool,
     /// For documents that come into an index that is there.
     pub(crate) kept: Option<Kept>,
     /// What the segment has even if none of its documents brings it.
@@ -134,7 +136,7 @@ pub(crate) fn seal(
     totals.has_vectors |= job.channels.sparse;
     totals.has_text |= job.channels.bm25;
     let id = Uuid::new_v4();
-    let list = job.tokens.or(job.options.vocabulary.as_ref()).map(Vec::as_slice);
+    let list = job.tokens.map(Vec::as_slice);
     let met = (totals.new_tokens.as_slice(), totals.new_numbers.as_slice(), totals.dimension);
     let terms = Grown::of(&Known::Nothing, list, met);
     let dimension = job.kept.map_or_else(|| terms.len(), |kept| Ok(kept.dimension))?;
@@ -252,7 +254,7 @@ fn write_vectors(
         }
         Ok(())
     })?;
-    if !job.options.ids_are_unique
+    if !job.ids_are_unique
         && let Some((first, again)) = ids.repeated_id()
     {
         return Err(duplicate(input, first, again)?);

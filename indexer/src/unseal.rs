@@ -16,7 +16,7 @@ use crate::options::Event;
 use crate::spool::{self, ShardMeta, SpoolDoc, shard_path};
 
 /// A shard ends when it has so many documents or their vectors and texts so many bytes.
-pub(crate) const SHARD_DOCUMENTS: usize = 1 << 16;
+const SHARD_DOCUMENTS: usize = 1 << 16;
 const SHARD_BYTES: usize = 16 << 20;
 
 /// Writes the documents that are not deleted into shards from number `first` on; returns the number

@@ -22,17 +22,17 @@ use quarry_index::seismic;
 use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::BuildError;
 use crate::build::{count_done, exists};
 use crate::job::{Job, Work};
-use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
+use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
 use crate::seal::{Kept, SealJob, Sealed, Stored, seal};
 use crate::spool::shard_paths;
 use crate::terms::{Grown, Known};
-use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::unseal::{tokens_in_order, unseal};
 use crate::workspace::{self, Found};
 
 /// Key of the manifest's build description: which index it was made of.
@@ -152,13 +152,14 @@ fn anew(
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<SegmentEntry, BuildError> {
     let shards = shard_paths(build, unseal(segment, (build, 0), progress)?);
-    let options = options(index, segment, (out, memory));
+    let options = options(index, segment, memory);
     let job = SealJob {
         folder: out,
         build,
         shards: &shards,
         options: &options,
         tokens: None,
+        ids_are_unique: true,
         kept: Some(Kept {
             dimension: index.lexicon().map_or(0, Lexicon::len),
             stored: segment.forward().map(Stored::of),
@@ -175,7 +176,7 @@ fn anew(
 
 /// The options of a build that leaves the kinds of lists that the segment has; built as they were where
 /// they can be read, else as by default.
-fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> BuildOptions {
+fn options(index: &Index, segment: &Segment, memory: u64) -> SealOptions {
     let part = |kind: &str| {
         let found = segment.entry().parts.iter().find(|part| part.kind == kind);
         found.map(|part| index.folder().join(&part.file))
@@ -183,10 +184,7 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
     let (blocked, grouped) = (part(seismic::KIND), part(clusters::KIND));
     let of_blocked = blocked.as_ref().and_then(|path| built_with(path, seismic::KIND, "meta"));
     let of_grouped = grouped.as_ref().and_then(|path| built_with(path, clusters::KIND, "clusters"));
-    BuildOptions {
-        out: out.to_path_buf(),
-        overwrite: false,
-        resume: false,
+    SealOptions {
         memory: memory.max(LEAST_MEMORY),
         seed: index.manifest().seed,
         levels: Levels::Auto,
@@ -197,12 +195,6 @@ fn options(index: &Index, segment: &Segment, (out, memory): (&Path, u64)) -> Bui
         },
         seismic: of_blocked.unwrap_or_else(crate::default_seismic),
         clusters: of_grouped.unwrap_or_else(crate::default_clusters),
-        shard_documents: SHARD_DOCUMENTS,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: true,
-        channels: None,
-        vocabulary: None,
         fields: index.manifest().fields.clone(),
     }
 }

@@ -104,7 +104,8 @@ fn terms_by_number() {
 fn a_vocabulary_names_terms() {
     let vocabulary = Some(["x", "y", "z"].map(str::to_owned).to_vec());
     let out = tempdir().unwrap();
-    let named = quarry_indexer::BuildOptions { vocabulary, ..options(out.path()) };
+    let mut named = options(out.path());
+    named.ingest.vocabulary = vocabulary;
     build_all(vec![with_terms(document("1", 0), &[(1, 2.0)])], None, &named).unwrap();
     let index = open(out.path());
     assert_eq!(index.lexicon().unwrap().term("z"), Some(TermId(2)));
@@ -131,11 +132,9 @@ fn empty_documents_are_kept() {
     ];
     documents[2].text = "only words".into();
     for shard_documents in [1, 4] {
-        let options = quarry_indexer::BuildOptions {
-            shard_documents,
-            overwrite: true,
-            ..options(out.path())
-        };
+        let mut options = options(out.path());
+        options.ingest.shard_documents = shard_documents;
+        options.overwrite = true;
         let report = build_all(documents.clone(), None, &options).unwrap();
         assert_eq!((report.documents, report.empty_vectors), (4, 3));
         let index = open(out.path());
@@ -185,8 +184,8 @@ fn a_document_of_100_000_components() {
         with_terms(document("other", 2), &[(5, 1.0)]),
     ];
     // Lists of such a document repeat it in every summary; they are tested with shorter ones.
-    let options =
-        quarry_indexer::BuildOptions { lists: quarry_indexer::Lists::NONE, ..options(out.path()) };
+    let mut options = options(out.path());
+    options.seal.lists = quarry_indexer::Lists::NONE;
     build_all(documents, None, &options).unwrap();
     let index = open(out.path());
     let segment = &index.segments()[0];
@@ -208,7 +207,8 @@ fn repeated_ids_are_refused_with_both_lines() {
         let mut documents = vectors(64);
         documents[again - 1].id = documents[first - 1].id.clone();
         let wanted = documents[first - 1].id.clone();
-        let options = quarry_indexer::BuildOptions { shard_documents, ..options(out.path()) };
+        let mut options = options(out.path());
+        options.ingest.shard_documents = shard_documents;
         match build_all(documents, None, &options).unwrap_err() {
             BuildError::DuplicateId { id, first: a, line: b } => {
                 assert_eq!((id, a, b), (wanted, first as u64, again as u64));
@@ -241,7 +241,8 @@ fn mixtures_are_refused() {
     for (first, second, why) in cases {
         for shard_documents in [1, 2] {
             let out = tempdir().unwrap();
-            let options = quarry_indexer::BuildOptions { shard_documents, ..options(out.path()) };
+            let mut options = options(out.path());
+            options.ingest.shard_documents = shard_documents;
             let error = build_all(vec![first.clone(), second.clone()], None, &options).unwrap_err();
             match &error {
                 BuildError::Document { id, line: 2, what } if id == "b" && what.contains(why) => {}
@@ -298,7 +299,7 @@ fn other_fields_of_any_shape() {
     // Of several kinds in one list: refused unless values are taken as they come.
     let error = build_all(vec![odd.clone()], None, &options).unwrap_err().to_string();
     assert!(error.contains("a.b.c.d") && error.contains("--field"), "{error}");
-    options.fields.insert("a.b.c.d".into(), FieldRule::Given(FieldType::Any));
+    options.seal.fields.insert("a.b.c.d".into(), FieldRule::Given(FieldType::Any));
     options.overwrite = true;
     build_all(vec![odd], None, &options).unwrap();
     let index = open(out.path());
@@ -310,7 +311,9 @@ fn other_fields_of_any_shape() {
 fn lists_and_levels_as_asked() {
     let build_with = |lists, levels, documents| {
         let out = tempdir().unwrap();
-        let options = quarry_indexer::BuildOptions { lists, levels, ..options(out.path()) };
+        let mut options = options(out.path());
+        options.seal.lists = lists;
+        options.seal.levels = levels;
         build_all(documents, None, &options).unwrap();
         let index = open(out.path());
         let segment = &index.segments()[0];
@@ -338,7 +341,8 @@ fn the_same_input_gives_the_same_bytes() {
     build_all(vectors(500), None, &options(b.path())).unwrap();
     assert_same(a.path(), b.path());
     // The cut into shards shows in no part, as long as no encoder sees it.
-    let other = quarry_indexer::BuildOptions { shard_documents: 77, ..options(c.path()) };
+    let mut other = options(c.path());
+    other.ingest.shard_documents = 77;
     build_all(vectors(500), None, &other).unwrap();
     assert_same(a.path(), c.path());
 }

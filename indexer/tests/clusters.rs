@@ -13,9 +13,7 @@ use collection::{
 use quarry_index::clusters::ClusterParams;
 use quarry_index::impact::decode;
 use quarry_index::{IndexError, Segment};
-use quarry_indexer::{
-    AddOptions, BuildError, BuildOptions, LEAST_MEMORY, Lists, add_lists, default_seismic,
-};
+use quarry_indexer::{AddOptions, BuildError, LEAST_MEMORY, Lists, add_lists, default_seismic};
 use quarry_vectors::{DocId, Document, TermId};
 use tempfile::{TempDir, tempdir};
 
@@ -24,7 +22,9 @@ const ALL: Lists = Lists::These { impact: true, seismic: true, clusters: true };
 fn clustered(documents: Vec<Document>, lists: Lists, size: u32, components: u32) -> TempDir {
     let out = tempdir().unwrap();
     let clusters = ClusterParams { size, components };
-    let options = BuildOptions { lists, clusters, ..options(out.path()) };
+    let mut options = options(out.path());
+    options.seal.lists = lists;
+    options.seal.clusters = clusters;
     build_all(documents, None, &options).unwrap();
     out
 }
@@ -145,8 +145,9 @@ fn the_same_bytes_for_any_number_of_threads_and_shards() {
     let input = topics(34_000, 400);
     let build_with = |threads: usize, shard_documents: usize| {
         let out = tempdir().unwrap();
-        let options =
-            BuildOptions { lists: Lists::CLUSTERS, shard_documents, ..options(out.path()) };
+        let mut options = options(out.path());
+        options.seal.lists = Lists::CLUSTERS;
+        options.ingest.shard_documents = shard_documents;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| build_all(input.clone(), None, &options)).unwrap();
         out
@@ -204,7 +205,8 @@ fn bad_parameters_and_repeated_ids_are_refused() {
         [ClusterParams { size: 0, components: 9 }, ClusterParams { size: 8, components: 0 }]
     {
         let out = tempdir().unwrap();
-        let options = BuildOptions { clusters, ..options(out.path()) };
+        let mut options = options(out.path());
+        options.seal.clusters = clusters;
         let error = build_all(topics(3, 1), None, &options).unwrap_err();
         assert!(matches!(error, BuildError::Param { .. }), "{error}");
     }
@@ -212,7 +214,8 @@ fn bad_parameters_and_repeated_ids_are_refused() {
     let mut documents = topics(60, 6);
     documents[50].id = documents[7].id.clone();
     let out = tempdir().unwrap();
-    let options = BuildOptions { lists: Lists::CLUSTERS, ..options(out.path()) };
+    let mut options = options(out.path());
+    options.seal.lists = Lists::CLUSTERS;
     match build_all(documents, None, &options).unwrap_err() {
         BuildError::DuplicateId { id, first, line } => {
             assert_eq!((id.as_str(), first, line), ("d7", 8, 51));

@@ -35,7 +35,12 @@ fn old_options(out: &Path) -> BuildOptions {
 }
 
 fn new_options(out: &Path) -> BuildOptions {
-    BuildOptions { overwrite: true, shard_documents: 1_000, ..options(out) }
+    {
+        let mut built = options(out);
+        built.overwrite = true;
+        built.ingest.shard_documents = 1_000;
+        built
+    }
 }
 
 #[test]

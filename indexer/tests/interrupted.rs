@@ -105,9 +105,11 @@ fn another_build_is_not_continued() {
     let good = options(out.path());
     interrupt(&documents, 40, Some(&setup(&encoder, "fake")), &good);
     let other_source = BuildOptions { source: json!({"input": "another"}), ..good.clone() };
-    let other_shards = BuildOptions { shard_documents: 17, ..good.clone() };
+    let mut other_shards = good.clone();
+    other_shards.ingest.shard_documents = 17;
     let vocabulary = Some(vec!["t".to_owned()]);
-    let other_vocabulary = BuildOptions { vocabulary, ..good.clone() };
+    let mut other_vocabulary = good.clone();
+    other_vocabulary.ingest.vocabulary = vocabulary;
     let cases = [
         (&other_source, "fake", "source", "another"),
         (&other_shards, "fake", "shard_documents", "17"),

@@ -84,7 +84,8 @@ fn token_embeddings_are_made_or_refused_and_gaps_filled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     whole(path, &[Form::Int8, Form::Fp16]);
-    let given = BuildOptions { lists: Lists::Auto, ..options(path) };
+    let mut given = options(path);
+    given.seal.lists = Lists::Auto;
     let plain = Adding::new(&given);
     let refused = |tokens: AddTokens<'_>| {
         let before = bytes(path);
@@ -183,7 +184,8 @@ fn a_policy_merges_what_fits_together() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     whole(path, &[Form::Int8]);
-    let given = BuildOptions { lists: Lists::Auto, ..options(path) };
+    let mut given = options(path);
+    given.seal.lists = Lists::Auto;
     for batch in 1..=MOST_SEGMENTS as u64 {
         if batch % 3 == 0 {
             let tokens = AddTokens::Without;
@@ -244,7 +246,9 @@ fn an_emptied_index_goes_on() {
         let path = folder.path();
         whole(path, &[Form::Int8, Form::Fp16]);
         if lists == Lists::NONE {
-            let options = BuildOptions { lists, overwrite: true, ..options(path) };
+            let mut options = options(path);
+            options.seal.lists = lists;
+            options.overwrite = true;
             build(read(texts(40)), Some(&setup()), &options, &|_| {}).unwrap();
         }
         let had = open(path).features().clone();
@@ -324,8 +328,12 @@ fn an_index_of_nothing_takes_documents() {
 fn lists_of_an_empty_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    build_all(vec![], Some(&setup()), &BuildOptions { lists: Lists::NONE, ..options(path) })
-        .unwrap();
+    build_all(vec![], Some(&setup()), &{
+        let mut built = options(path);
+        built.seal.lists = Lists::NONE;
+        built
+    })
+    .unwrap();
     let lists = AddOptions {
         impact: true,
         seismic: Some(default_seismic()),
@@ -334,7 +342,8 @@ fn lists_of_an_empty_index() {
     };
     assert!(add_lists(path, &lists, &|_| {}).unwrap().is_some());
     assert!(add_lists(path, &lists, &|_| {}).unwrap().is_none());
-    let given = BuildOptions { lists: Lists::Auto, ..options(path) };
+    let mut given = options(path);
+    given.seal.lists = Lists::Auto;
     add(read(texts(5)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
     let index = open(path);
     let segment = &index.segments()[0];

@@ -52,7 +52,7 @@ fn documents_without_ids_replace_none() {
     // A number that was deleted is not given again while its row is there, nor is the highest.
     delete(out.path(), ["7", "2"]).unwrap();
     assert_eq!(added(numbered(1), &options).unwrap().numbered_from, Some(8));
-    merge(out.path(), Merge::All, options.memory, &|_| {}).unwrap().unwrap();
+    merge(out.path(), Merge::All, options.seal.memory, &|_| {}).unwrap().unwrap();
     assert_eq!(added(numbered(2), &options).unwrap().numbered_from, Some(9));
     assert_eq!(ids(out.path()).len(), 9);
     // A number that is given as an id is one, and replaces.
@@ -88,7 +88,8 @@ fn numbers_do_not_go_among_names_without_a_vocabulary() {
     assert!(error.contains("--vocab"), "{error}");
 
     let vocabulary = Some(["rock", "x", "wave"].map(str::to_owned).to_vec());
-    let with = BuildOptions { vocabulary, ..plain.clone() };
+    let mut with = plain.clone();
+    with.ingest.vocabulary = vocabulary;
     added(numbers(), &with).unwrap();
     let index = open(out.path());
     let lexicon = index.lexicon().unwrap();
@@ -106,7 +107,8 @@ fn a_vocabulary_that_was_given_says_what_numbers_are() {
     let out = tempdir().unwrap();
     let plain = options(out.path());
     let vocabulary = Some(["x", "y", "z"].map(str::to_owned).to_vec());
-    let with = BuildOptions { vocabulary, ..plain.clone() };
+    let mut with = plain.clone();
+    with.ingest.vocabulary = vocabulary;
     build_all(vec![with_terms(document("a", 1), &[(1, 1.0)])], None, &with).unwrap();
     assert_eq!(open(out.path()).term_of_number(2).unwrap(), Some(TermId(2)));
     added(vec![with_terms(document("b", 1), &[(2, 1.0)])], &plain).unwrap();
@@ -136,7 +138,8 @@ fn names_do_not_go_among_numbers() {
     // Numbers in digits are numbers, as in queries.
     added(vec![with_tokens(document("b", 1), &[("7", 1.0)])], &plain).unwrap();
     assert_eq!(vector(&open(out.path()), 1, 0), [(7, 1.0)]);
-    let with = BuildOptions { vocabulary: Some(vec!["x".to_owned()]), ..plain };
+    let mut with = plain;
+    with.ingest.vocabulary = Some(vec!["x".to_owned()]);
     let error = added(vec![with_terms(document("c", 1), &[(0, 1.0)])], &with).unwrap_err();
     assert!(error.to_string().contains("leave the vocabulary out"), "{error}");
 }

@@ -136,7 +136,11 @@ fn resumed_builds_have_the_same_bytes() {
     let encoder = Tracing::default();
     for lists in [Lists::NONE, Lists::CLUSTERS] {
         let whole = tempdir().unwrap();
-        let with = |out: &Path| BuildOptions { lists, ..options(out) };
+        let with = |out: &Path| {
+            let mut built = options(out);
+            built.seal.lists = lists;
+            built
+        };
         build_all(documents.clone(), Some(&setup(&encoder, true)), &with(whole.path())).unwrap();
         assert_eq!(assert_origins(&open(whole.path()), |_| false), 150);
         for cut in [1, 16, 100] {

@@ -94,7 +94,8 @@ struct Case {
 impl Case {
     fn new(documents: Vec<Document>, with_encoder: bool) -> Self {
         let dir = tempdir().unwrap();
-        let options = BuildOptions { lists: ALL, ..options(&dir.path().join("one")) };
+        let mut options = options(&dir.path().join("one"));
+        options.seal.lists = ALL;
         Self { documents, with_encoder, split: false, tokens: None, options, dir }
     }
 
@@ -238,10 +239,10 @@ fn names_of_terms_and_other_forms_of_weights_are_kept() {
         })
         .collect();
     let mut case = Case::new(documents, false);
-    case.options.vocabulary = Some(["a", "b", "c", "d", "e"].map(str::to_owned).to_vec());
-    case.options.levels = Levels::U8;
-    case.options.lists = Lists::IMPACT;
-    case.options.ids_are_unique = true;
+    case.options.ingest.vocabulary = Some(["a", "b", "c", "d", "e"].map(str::to_owned).to_vec());
+    case.options.seal.levels = Levels::U8;
+    case.options.seal.lists = Lists::IMPACT;
+    case.options.ingest.ids_are_unique = true;
     let one = case.one();
     assert_equal(&case, &one, 2);
     assert_eq!(open(&case.at("joined-2")).lexicon().unwrap().token(quarry_vectors::TermId(4)), "e");
@@ -252,7 +253,7 @@ fn passages_and_token_embeddings_follow() {
     for (split, lists) in [(false, ALL), (true, ALL), (true, Lists::IMPACT)] {
         let mut case = Case::new(texts(150), true);
         case.split = split;
-        case.options.lists = lists;
+        case.options.seal.lists = lists;
         case.tokens = Some(vec![Form::Int8, Form::Residual]);
         let one = case.one();
         let rows = open(&one).segments()[0].entry().rows;
@@ -287,7 +288,8 @@ fn a_repeated_id_is_named_wherever_it_stands() {
     );
     case.share(2, 2, &case.at("b")).unwrap();
     // A share that was made all the same is found out when it is joined.
-    let unchecked = BuildOptions { ids_are_unique: true, ..case.share_options(&case.at("c")) };
+    let mut unchecked = case.share_options(&case.at("c"));
+    unchecked.ingest.ids_are_unique = true;
     case.share_of(&case.documents, 1, 2, &unchecked).unwrap();
     let record = |share: &str| case.at(share).join("shard-of-build.json");
     let text = fs::read_to_string(record("c")).unwrap();
@@ -339,9 +341,9 @@ fn shares_that_do_not_belong_together_are_refused() {
         case.share_of(&case.documents, 2, 2, &options).unwrap();
         out
     };
-    let seed = other("seed", &|o| o.seed = 8);
+    let seed = other("seed", &|o| o.seal.seed = 8);
     refused(&case, &[a, &seed], &["seed: shard 2/2", "options", "\"seed\":8", "\"seed\":7"]);
-    let lists = other("lists", &|o| o.lists = Lists::IMPACT);
+    let lists = other("lists", &|o| o.seal.lists = Lists::IMPACT);
     refused(&case, &[a, &lists], &["lists: shard 2/2", "options"]);
     let source = other("source", &|o| o.source = json!({"input": "elsewhere", "scale": 2}));
     refused(&case, &[a, &source], &["source: shard 2/2", "source", "scale"]);

@@ -11,15 +11,15 @@ use proptest::prelude::*;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
-    BuildOptions, LEAST_MEMORY, Levels, Lists, TokenInput, TokenOptions, add_tokens, build,
-    default_clusters, default_seismic,
+    BuildOptions, IngestOptions, LEAST_MEMORY, Lists, SealOptions, TokenInput, TokenOptions,
+    add_tokens, build,
 };
 use quarry_reranker::{CpuReranker, Kernels, QueryRows, Scratch, prune};
 use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, SearchError};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector, TokenEmbeddings};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const DIMS: usize = 48;
@@ -38,21 +38,14 @@ fn plain_index(documents: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let options = BuildOptions {
         out: folder.path().to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::NONE,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 1 << 10,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 1 << 10, ..IngestOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 7,
+            lists: Lists::NONE,
+            ..SealOptions::default()
+        },
+        ..BuildOptions::default()
     };
     let vector = || SparseVector::from_pairs(vec![(0, 1.0)]).unwrap();
     let documents = (0..documents).map(|n| {

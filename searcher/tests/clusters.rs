@@ -30,8 +30,8 @@ impl Random {
 
 fn clustered(documents: Vec<Document>, size: u32) -> Built {
     built(documents, |o| {
-        o.lists = Lists::CLUSTERS;
-        o.clusters = ClusterParams { size, components: 10_000 };
+        o.seal.lists = Lists::CLUSTERS;
+        o.seal.clusters = ClusterParams { size, components: 10_000 };
     })
 }
 

@@ -21,9 +21,9 @@ const METHODS: [Method; 6] = Method::ALL;
 
 fn all_lists(vectors: &[SparseVector]) -> Built {
     built(documents(vectors), |o| {
-        o.lists = Lists::These { impact: true, seismic: true, clusters: true };
-        o.clusters = ClusterParams { size: 3, components: 10_000 };
-        o.seismic = everything_kept();
+        o.seal.lists = Lists::These { impact: true, seismic: true, clusters: true };
+        o.seal.clusters = ClusterParams { size: 3, components: 10_000 };
+        o.seal.seismic = everything_kept();
     })
 }
 
@@ -82,7 +82,7 @@ fn k_documents_are_found_whenever_so_many_are_allowed() {
         vector(&[(n % 3, weight(7)), (3 + n % 5, weight(13)), (8 + n % 7, weight(29))])
     });
     let collection = vectors.enumerate().map(|(n, v)| with_terms(&n.to_string(), &v)).collect();
-    let built = built(collection, |o| o.lists = Lists::IMPACT);
+    let built = built(collection, |o| o.seal.lists = Lists::IMPACT);
     let query = vector(&[(1, 2.0), (4, 1.0), (9, 0.5)]);
     for step in [1usize, 2, 10, 1000, 20_000] {
         let allowed: Vec<String> =

@@ -49,8 +49,8 @@ fn collection(levels: Levels, sorted: bool) -> Built {
     }
     let documents = documents.iter().enumerate();
     built(documents.map(|(n, d)| with_terms(&n.to_string(), &vector(d))).collect(), |o| {
-        o.lists = Lists::IMPACT;
-        o.levels = levels;
+        o.seal.lists = Lists::IMPACT;
+        o.seal.levels = levels;
     })
 }
 
@@ -204,7 +204,7 @@ fn damaged_postings_are_survived() {
             )
         })
         .collect();
-    let built = built(documents, |o| o.lists = Lists::IMPACT);
+    let built = built(documents, |o| o.seal.lists = Lists::IMPACT);
     let folder = built.index().folder().to_path_buf();
     let part = std::fs::read_dir(&folder)
         .unwrap()

@@ -109,7 +109,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let mut built = options(folder);
-        built.lists = lists;
+        built.seal.lists = lists;
         let mut model = Model::new();
         let mut seen = BTreeSet::new();
         let first: Vec<Document> = first

@@ -86,7 +86,7 @@ fn an_hour_of_changes_and_searches() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let mut built = options(folder);
-    built.lists = Lists::IMPACT;
+    built.seal.lists = Lists::IMPACT;
     let mut model = Model::new();
     let first: Vec<Document> = (0..2000)
         .map(|n| Document {

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
-    AddOptions, BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, add_lists, build,
-    default_clusters, default_seismic,
+    AddOptions, BuildOptions, EncoderSetup, IngestOptions, LEAST_MEMORY, Lists, SealOptions,
+    add_lists, build, default_clusters,
 };
 use quarry_searcher::{Bm25Params, Hit, Method, Searcher, SparseParams};
 use quarry_vectors::{
     Document, EncodeDocument, EncodeError, Field, Origin, Passage, PooledBy, ScoredDoc,
     SparseVector, SplitText, Traced, better,
 };
-use serde_json::{Map, json};
+use serde_json::json;
 
 /// Words are numbers; a passage's vector has each word's count.
 struct Counting;
@@ -81,21 +81,10 @@ impl SplitText for FiveWords {
 fn indexed(folder: &Path, documents: &[Document], lists: Lists) {
     let options = BuildOptions {
         out: folder.to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 4,
-        description: Map::new(),
         source: json!("synthetic"),
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 4, ..IngestOptions::default() },
+        seal: SealOptions { memory: LEAST_MEMORY, seed: 7, lists, ..SealOptions::default() },
+        ..BuildOptions::default()
     };
     let setup = EncoderSetup {
         encoder: &Counting,

@@ -124,7 +124,7 @@ fn check(searcher: &Searcher, docs: &Docs, queries: &Docs, what: &str) {
 
 fn indexed(docs: &Docs, lists: Lists) -> common::Built {
     let documents = docs.iter().enumerate().map(|(at, v)| with_terms(&name(at), v)).collect();
-    built(documents, |options| options.lists = lists)
+    built(documents, |options| options.seal.lists = lists)
 }
 
 /// Collections of every range of weights.
@@ -258,7 +258,7 @@ fn merging_changes_no_ranking_by_more_than_storing_does() {
         range.map(of).collect::<Vec<_>>()
     };
     let mut options = options(folder.path());
-    (options.lists, options.levels) = (Lists::IMPACT, Levels::Auto);
+    (options.seal.lists, options.seal.levels) = (Lists::IMPACT, Levels::Auto);
     build(documents(0..200), None, &options, &|_| {}).unwrap();
     let open = |folder: &Path| Searcher::new(Arc::new(Index::open(folder, Verify::Full).unwrap()));
     for range in [200..400, 400..500] {

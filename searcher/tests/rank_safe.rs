@@ -21,8 +21,8 @@ const KS: [usize; 6] = [1, 2, 3, 10, 60, 100_000];
 
 fn with_lists(vectors: &[SparseVector]) -> Built {
     built(documents(vectors), |o| {
-        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
-        o.seismic = everything_kept();
+        o.seal.lists = Lists::These { impact: true, seismic: true, clusters: false };
+        o.seal.seismic = everything_kept();
     })
 }
 
@@ -80,9 +80,9 @@ proptest! {
             vectors.iter().map(|v| { number += 1; with_terms(&id(number), v) }).collect()
         });
         let built = built_of_segments(collections.into(), |o| {
-            o.vocabulary = Some((0..20).map(|t| format!("t{t}")).collect());
-            o.lists = Lists::These { impact: true, seismic: true, clusters: false };
-            o.seismic = everything_kept();
+            o.ingest.vocabulary = Some((0..20).map(|t| format!("t{t}")).collect());
+            o.seal.lists = Lists::These { impact: true, seismic: true, clusters: false };
+            o.seal.seismic = everything_kept();
         });
         assert_true_ranking(&built, &query);
     }
@@ -129,8 +129,8 @@ fn ties_at_the_cut_go_by_id_descending() {
     let documents: Vec<_> =
         vectors.iter().enumerate().map(|(n, v)| with_terms(&format!("{n}"), v)).collect();
     let built = built(documents, |o| {
-        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
-        o.seismic = everything_kept();
+        o.seal.lists = Lists::These { impact: true, seismic: true, clusters: false };
+        o.seal.seismic = everything_kept();
     });
     for k in [1, 6, 7, 10, 500, 4_999, 5_000, 5_001] {
         for method in METHODS {
@@ -158,11 +158,11 @@ fn estimates_that_round_lose_no_tie() {
             [vector(&[(0, 31.0)]), vector(&[(0, 31.0), (5, 31.0)]), vector(&[(9, 255.0)])];
         let documents = ["a", "b", "c"].iter().zip(&vectors).map(|(id, v)| with_terms(id, v));
         let built = built(documents.collect(), |o| {
-            o.seed = seed;
-            o.lists = Lists::These { impact: true, seismic: true, clusters: false };
-            o.seismic = everything_kept();
-            o.seismic.centroid_fraction = 1.0;
-            o.seismic.min_cluster_size = 0;
+            o.seal.seed = seed;
+            o.seal.lists = Lists::These { impact: true, seismic: true, clusters: false };
+            o.seal.seismic = everything_kept();
+            o.seal.seismic.centroid_fraction = 1.0;
+            o.seal.seismic.min_cluster_size = 0;
         });
         for method in METHODS {
             let found =
@@ -196,7 +196,7 @@ fn one_byte_levels_that_lose_something_are_searched_as_stored() {
     let vectors: Vec<SparseVector> = (0u16..300)
         .map(|n| vector(&[(0, f32::from(n).sin().abs() + 0.01), (1, f32::from(n) / 7.0 + 0.1)]))
         .collect();
-    let built = built(documents(&vectors), |o| o.levels = Levels::U8);
+    let built = built(documents(&vectors), |o| o.seal.levels = Levels::U8);
     let query = vector(&[(0, 1.0), (1, 0.125)]);
     for k in KS {
         let outcome = built.searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
@@ -240,8 +240,8 @@ fn approximate_hits_have_true_scores() {
         })
         .collect();
     let built = built(documents(&vectors), |o| {
-        o.lists = Lists::These { impact: true, seismic: true, clusters: false };
-        o.seismic.n_postings = 20;
+        o.seal.lists = Lists::These { impact: true, seismic: true, clusters: false };
+        o.seal.seismic.n_postings = 20;
     });
     for number in 0..40u32 {
         let query =

@@ -19,8 +19,8 @@ fn vectors_only(lists: Lists) -> Built {
     let documents =
         (0..100u32).map(|n| with_terms(&n.to_string(), &vector(&[(n % 7, 1.0), (7 + n, 2.0)])));
     built(documents.collect(), |o| {
-        o.lists = lists;
-        o.seismic = everything_kept();
+        o.seal.lists = lists;
+        o.seal.seismic = everything_kept();
     })
 }
 

@@ -28,7 +28,7 @@ fn exact_looks_again_where_bounds_promise_too_much() {
         let weight = 1_000 + (n / terms) * 1_066 + n % 13;
         with_terms(&format!("high-{n}"), &vector(&[(n % terms, weight as f32)]))
     }));
-    let built = built(documents, |o| o.lists = Lists::IMPACT);
+    let built = built(documents, |o| o.seal.lists = Lists::IMPACT);
     let query = vector(&(0..terms).map(|t| (t, 1.0)).collect::<Vec<_>>());
     for k in [1, 10, 100] {
         let want = built.searcher.sparse(&query, &thorough(k, Method::Scan)).unwrap();
@@ -55,7 +55,7 @@ fn approximate_looks_again_where_the_best_stand_together() {
     };
     let mut collections = vec![segment(0, 5_000, 250)];
     collections.extend((1..7).map(|number| segment(number, 4_900, 4)));
-    let built = built_of_segments(collections, |o| o.lists = Lists::IMPACT);
+    let built = built_of_segments(collections, |o| o.seal.lists = Lists::IMPACT);
     let query = vector(&[(0, 1.0), (1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5), (8, 1.0)]);
     let k = 150;
     let exact = built.searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();

@@ -71,12 +71,12 @@ proptest! {
         levels in prop::sample::select(&[Levels::Auto, Levels::U16][..]),
     ) {
         let built = built(documents(&vectors), |o| {
-            o.lists = Lists::SEISMIC;
-            o.levels = levels;
-            o.seismic.summary_energy = energy;
-            o.seismic.centroid_fraction = fraction;
-            o.seismic.n_postings = n_postings;
-            o.seismic.min_per_document = default_seismic().min_per_document.min(n_postings / 8);
+            o.seal.lists = Lists::SEISMIC;
+            o.seal.levels = levels;
+            o.seal.seismic.summary_energy = energy;
+            o.seal.seismic.centroid_fraction = fraction;
+            o.seal.seismic.n_postings = n_postings;
+            o.seal.seismic.min_per_document = default_seismic().min_per_document.min(n_postings / 8);
         });
         let segment = &built.index().segments()[0];
         for query in &queries {

@@ -41,7 +41,7 @@ fn small() -> (Built, Vec<SparseVector>) {
     let documents =
         (0..9_000).map(|n| with_terms(&n.to_string(), &some(&mut random, 90, n % 80))).collect();
     let built = built(documents, |o| {
-        o.lists = Lists::These { impact: true, seismic: true, clusters: true };
+        o.seal.lists = Lists::These { impact: true, seismic: true, clusters: true };
     });
     let queries = (0..80).map(|n| some(&mut random, 20, n)).collect();
     (built, queries)

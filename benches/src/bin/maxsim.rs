@@ -152,7 +152,7 @@ fn seconds(times: usize, mut call: impl FnMut()) -> f64 {
 
 fn make(args: &Args, rows: &mut TokenRows) -> anyhow::Result<()> {
     let mut options = quarry_benches::options(&args.work);
-    options.lists = Lists::NONE;
+    options.seal.lists = Lists::NONE;
     let vector = SparseVector::from_pairs(vec![(0, 1.0)])?;
     let ids = rows.ids().to_vec();
     let documents = ids.iter().map(|id| {

@@ -103,7 +103,7 @@ fn main() -> Result<()> {
 
 fn make(args: &Args, numbers: &mut Numbers) -> Result<()> {
     let mut options = quarry_benches::options(&args.work);
-    options.lists = Lists::NONE;
+    options.seal.lists = Lists::NONE;
     let vector = SparseVector::from_pairs(vec![(0, 1.0)])?;
     let documents = (0..args.documents).map(|id| {
         let vector = Some(InputVector::Terms(vector.clone()));

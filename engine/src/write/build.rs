@@ -14,7 +14,8 @@ use quarry_datasets::{CollectionFormat, DatasetError, open_collection, read_voca
 use quarry_index::features::Channels;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
-    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, Passages, SealOptions,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, Event, IngestOptions, Passages,
+    SealOptions,
 };
 use quarry_vectors::Document;
 use serde_json::{Map, Value};
@@ -346,24 +347,19 @@ impl Target<'_> {
     }
 
     fn options(&self, facts: Facts) -> BuildOptions {
-        let seal = self.seal.clone();
         BuildOptions {
             out: self.out.to_path_buf(),
             overwrite: self.overwrite,
             resume: self.resume,
-            memory: seal.memory,
-            seed: seal.seed,
-            levels: seal.levels,
-            lists: seal.lists,
-            seismic: seal.seismic,
-            clusters: seal.clusters,
-            shard_documents: if facts.encode { ENCODED_SHARD } else { GIVEN_SHARD },
             channels: channels(self.texts_as, &facts),
             description: facts.description,
             source: facts.source,
-            ids_are_unique: facts.ids_are_unique,
-            vocabulary: facts.vocabulary,
-            fields: seal.fields,
+            ingest: IngestOptions {
+                shard_documents: if facts.encode { ENCODED_SHARD } else { GIVEN_SHARD },
+                ids_are_unique: facts.ids_are_unique,
+                vocabulary: facts.vocabulary,
+            },
+            seal: self.seal.clone(),
         }
     }
 }

@@ -284,6 +284,6 @@ impl ReadyToAdd {
             None if options.tokens == NewTokens::Without => AddTokens::Without,
             None => AddTokens::None,
         };
-        Adding { options: built, tokens, merge: options.merge }
+        Adding { tokens, merge: options.merge, ..Adding::new(built) }
     }
 }

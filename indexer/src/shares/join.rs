@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use super::make::{QUERY_TABLE, TOKENIZER, VOCABULARY};
 use super::record::{Record, Tokens, tokens_path};
 use crate::BuildError;
-use crate::build::{EncoderFiles, JOB, commit, count_done, exists, report_of};
+use crate::build::{Description, EncoderFiles, JOB, commit, count_done, exists, report_of};
 use crate::job::{Job, Work};
 use crate::options::{BuildReport, Event};
 use crate::order::Rows;
@@ -86,8 +86,7 @@ pub fn join(
     workspace::begin(&build, &Job::change())?;
     let shards = shards(&given)?;
     let memory = options.memory.unwrap_or(record.memory);
-    let mut seal_options = record.sealing.options(&options.out, memory);
-    seal_options.description = record.description.clone();
+    let seal_options = record.sealing.options(memory);
     seal_options.check()?;
     let vocabulary = vocabulary(first)?;
     let identity = record.facts.get("encoder").unwrap_or(&Value::Null);
@@ -98,6 +97,7 @@ pub fn join(
         shards: &shards,
         options: &seal_options,
         tokens: vocabulary.as_ref(),
+        ids_are_unique: record.sealing.ids_are_unique,
         kept: None,
         channels: Channels { sparse: encoded, bm25: encoded },
     };
@@ -114,7 +114,8 @@ pub fn join(
         query_table: query_table.as_deref(),
     });
     let tokens = record.tokens.as_ref().map(|tokens| tokens.options.kept(tokens.dims));
-    let report = commit(&mut folder, sealed, (&seal_options, &record.facts), (kept, tokens))?;
+    let built = Description { options: &record.description, facts: &record.facts };
+    let report = commit(&mut folder, sealed, (&seal_options, built), (kept, tokens))?;
     workspace::clear(&build)?;
     folder.collect()?;
     let truncated = given.iter().map(|g| g.record.truncated).sum();

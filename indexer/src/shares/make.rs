@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::Share;
 use super::record::{Input, RECORD, Record, Spooled, Tokens, tokens_path};
 use crate::BuildError;
-use crate::ingest::ingest;
+use crate::ingest::{Reading, ingest};
 use crate::job::Job;
 use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::spool::{Shard, shard_path};
@@ -90,8 +90,13 @@ where
         return Ok(report);
     }
     marked.write(folder)?;
-    let ingested =
-        ingest(documents, encoder, (options, &Known::Nothing), (folder, Some(share)), progress)?;
+    let ingested = ingest(
+        documents,
+        encoder,
+        (Reading::of(options), &Known::Nothing),
+        (folder, Some(share)),
+        progress,
+    )?;
     record.truncated = ingested.truncated;
     record.input = Input {
         documents: ingested.documents,
@@ -113,7 +118,7 @@ where
             },
         );
     }
-    let names = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref());
+    let names = encoder.map(|e| &e.tokens).or(options.ingest.vocabulary.as_ref());
     if let Some(names) = names {
         let bytes = serde_json::to_vec(names)
             .map_err(|e| IndexError::corrupt(&folder.join(VOCABULARY), e.to_string()))?;

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Share;
 use crate::BuildError;
-use crate::options::{BuildOptions, Levels, Lists};
+use crate::options::{BuildOptions, Levels, Lists, SealOptions};
 use crate::update::tokens::TokenOptions;
 
 /// The record's file: written last, so its presence says that the share is finished.
@@ -65,7 +65,7 @@ pub(super) struct Sealing {
     lists: Lists,
     seismic: SeismicParams,
     clusters: ClusterParams,
-    ids_are_unique: bool,
+    pub(super) ids_are_unique: bool,
     fields: FieldRules,
 }
 
@@ -86,35 +86,27 @@ pub(super) struct Tokens {
 
 impl Sealing {
     pub(super) fn of(options: &BuildOptions) -> Self {
+        let (seal, ingest) = (&options.seal, &options.ingest);
         Self {
-            seed: options.seed,
-            levels: options.levels,
-            lists: options.lists,
-            seismic: options.seismic,
-            clusters: options.clusters,
-            ids_are_unique: options.ids_are_unique,
-            fields: options.fields.clone(),
+            seed: seal.seed,
+            levels: seal.levels,
+            lists: seal.lists,
+            seismic: seal.seismic,
+            clusters: seal.clusters,
+            ids_are_unique: ingest.ids_are_unique,
+            fields: seal.fields.clone(),
         }
     }
 
-    /// The options of a build, less what a merge takes from elsewhere.
-    pub(super) fn options(&self, out: &Path, memory: u64) -> BuildOptions {
-        BuildOptions {
-            out: out.to_path_buf(),
-            overwrite: false,
-            resume: false,
+    /// The same for sealing.
+    pub(super) fn options(&self, memory: u64) -> SealOptions {
+        SealOptions {
             memory,
             seed: self.seed,
             levels: self.levels,
             lists: self.lists,
             seismic: self.seismic,
             clusters: self.clusters,
-            shard_documents: 1,
-            description: Map::new(),
-            source: Value::Null,
-            ids_are_unique: self.ids_are_unique,
-            channels: None,
-            vocabulary: None,
             fields: self.fields.clone(),
         }
     }
@@ -130,7 +122,7 @@ impl Record {
             input: Input { documents: 0, shards: 0, digest: String::new() },
             sealing: Sealing::of(options),
             description: options.description.clone(),
-            memory: options.memory,
+            memory: options.seal.memory,
             truncated: 0,
             shards: BTreeMap::new(),
             files: BTreeMap::new(),

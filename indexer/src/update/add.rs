@@ -26,9 +26,9 @@ use super::{Checked, Deletions, IndexWriter};
 use crate::BuildError;
 use crate::build::fields_of;
 use crate::fields::joined;
-use crate::ingest::ingest;
+use crate::ingest::{Reading, ingest};
 use crate::job::Job;
-use crate::options::{BuildOptions, EncoderSetup, Event, Lists};
+use crate::options::{EncoderSetup, Event, IngestOptions, Lists, SealOptions};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 use crate::terms::{Grown, Known};
@@ -54,7 +54,7 @@ pub struct AddReport {
     pub merged: Option<MergeReport>,
 }
 
-/// Adds `documents` to the index in `adding.options.out`; those whose id is there replace the old ones.
+/// Adds `documents` to the index in `adding.folder`; those whose id is there replace the old ones.
 /// Those whose file names none ([`Document::numbered`]) never do: they go on after the highest number.
 /// They get what the index has: passages, origins, lists, token embeddings.
 ///
@@ -75,13 +75,14 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let folder = adding.options.out.as_path();
+    let folder = adding.folder;
+    adding.ingest.check()?;
     encoder.map_or(Ok(()), EncoderSetup::check)?;
     // What a merge would copy is checked before anything is added.
     let merges = adding.merge && read_current(folder)?.0.segments.len() >= MOST_SEGMENTS;
     let mut report = commit(documents, encoder, (adding, merges), progress)?;
     if adding.merge && report.added > 0 {
-        let memory = adding.options.memory;
+        let memory = adding.seal.memory;
         report.merged = merge(folder, Merge::Policy, memory, progress).map_err(|source| {
             BuildError::NotMerged { generation: report.generation, source: Box::new(source) }
         })?;
@@ -102,7 +103,7 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let (options, folder) = (adding.options, adding.options.out.as_path());
+    let folder = adding.folder;
     let checked = if merges { Checked::All } else { Checked::Rewritten };
     let writer = IndexWriter::take(folder, checked, |_| false)?;
     let (index, build) = (writer.index(), writer.build());
@@ -111,15 +112,17 @@ where
     writer.begin(&Job::change())?;
     let known = Known::of(index);
     // Repeated ids are sorted out below: the last of a batch stays.
-    let fields = joined(&index.manifest().fields, &options.fields)?;
-    let mut options = BuildOptions { ids_are_unique: true, fields, ..options.clone() };
+    let ingest_options = IngestOptions { ids_are_unique: true, ..adding.ingest.clone() };
+    let fields = joined(&index.manifest().fields, &adding.seal.fields)?;
+    let mut options = SealOptions { fields, ..adding.seal.clone() };
     let numbers = Numbers::new(index);
     let documents = documents.into_iter().map(|document| {
         let mut document = document.map_err(|e| BuildError::Input(Box::new(e)))?;
         numbers.name(&mut document)?;
         Ok::<_, BuildError>(document)
     });
-    let ingested = ingest(documents, encoder, (&options, &known), (build, None), progress)?;
+    let reading = Reading { ingest: &ingest_options, fields: &options.fields, out: folder };
+    let ingested = ingest(documents, encoder, (reading, &known), (build, None), progress)?;
     let repeated = drop_repeated(build, ingested.shards)?;
     let mut report = AddReport {
         generation: index.manifest().generation,
@@ -135,16 +138,17 @@ where
     }
     let met = Met::of(build, ingested.shards)?;
     let channels = met.channels(index, encoder)?;
-    let list = encoder.map(|e| &e.tokens).or(options.vocabulary.as_ref()).cloned();
+    let list = encoder.map(|e| &e.tokens).or(ingest_options.vocabulary.as_ref());
     let of_batch = (met.tokens.as_slice(), met.numbers.as_slice(), met.dimension);
-    let grown = Grown::of(&known, list.as_deref(), of_batch);
+    let grown = Grown::of(&known, list.map(Vec::as_slice), of_batch);
     as_the_index_has_them(&mut options, index.features(), met.rows);
     let job = SealJob {
         folder,
         build,
         shards: &shard_paths(build, ingested.shards),
         options: &options,
-        tokens: encoder.map(|e| &e.tokens),
+        tokens: list,
+        ids_are_unique: true,
         kept: Some(Kept { dimension: grown.len()?, stored: None }),
         channels,
     };
@@ -185,7 +189,7 @@ where
 }
 
 /// Lists that are not named are those that the index has, made as it has them.
-fn as_the_index_has_them(options: &mut BuildOptions, features: &Features, rows: u64) {
+fn as_the_index_has_them(options: &mut SealOptions, features: &Features, rows: u64) {
     if options.lists == Lists::Auto {
         options.lists = Lists::of(features, rows);
         options.seismic = features.seismic.unwrap_or(options.seismic);

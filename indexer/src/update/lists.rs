@@ -9,22 +9,21 @@
 //! writer.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use quarry_index::clusters::ClusterParams;
 use quarry_index::features::{Channels, Features};
 use quarry_index::manifest::SegmentEntry;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{Index, IndexError, Segment};
-use serde_json::{Map, Value};
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
-use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
+use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions};
 use crate::seal::{Kept, SealJob, Stored, seal, write_lists};
 use crate::spool::shard_paths;
-use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::unseal::{tokens_in_order, unseal};
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -74,12 +73,15 @@ pub fn add_lists(
             continue;
         }
         changed = true;
-        let mut options = options(folder, (add, seed), segment, lacks);
-        options.fields = index.manifest().fields.clone();
+        let options = SealOptions {
+            seed,
+            fields: index.manifest().fields.clone(),
+            ..options(add, segment, lacks)
+        };
         options.check()?;
         writer.begin(&Job::change())?;
         if lacks.clusters(entry.rows) {
-            *entry = sealed_anew(segment, build, &options, progress)?;
+            *entry = sealed_anew(segment, (folder, build), &options, progress)?;
         } else if let Some(forward) = segment.forward() {
             let job = SealJob {
                 folder,
@@ -87,6 +89,7 @@ pub fn add_lists(
                 shards: &[],
                 options: &options,
                 tokens: None,
+                ids_are_unique: true,
                 kept: None,
                 channels: Channels { sparse: true, bm25: false },
             };
@@ -112,14 +115,9 @@ fn features(index: &Index, add: &AddOptions) -> Features {
     }
 }
 
-/// The options of a build that would leave what is wanted. A segment that is sealed anew gets all
-/// lists that it had, as they were made.
-fn options(
-    folder: &Path,
-    (add, seed): (&AddOptions, u64),
-    segment: &Segment,
-    lacks: Lists,
-) -> BuildOptions {
+/// How a segment is sealed so that it has what is wanted. One that is sealed anew gets all lists that it had,
+/// as they were made.
+fn options(add: &AddOptions, segment: &Segment, lacks: Lists) -> SealOptions {
     let had = segment.seismic().map(|lists| lists.meta().params);
     let lists = match lacks {
         Lists::These { impact, seismic, clusters: true } => Lists::These {
@@ -129,31 +127,20 @@ fn options(
         },
         other => other,
     };
-    BuildOptions {
-        out: folder.to_path_buf(),
-        overwrite: false,
-        resume: false,
+    SealOptions {
         memory: add.memory.max(LEAST_MEMORY),
-        seed,
-        levels: Levels::Auto,
         lists,
         seismic: had.or(add.seismic).unwrap_or_else(crate::default_seismic),
         clusters: add.clusters.unwrap_or_else(crate::default_clusters),
-        shard_documents: SHARD_DOCUMENTS,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: true,
-        channels: None,
-        vocabulary: None,
-        fields: quarry_index::fields::FieldRules::new(),
+        ..SealOptions::default()
     }
 }
 
 /// The same documents as a new segment.
 fn sealed_anew(
     segment: &Segment,
-    build: &Path,
-    options: &BuildOptions,
+    (folder, build): (&Path, &Path),
+    options: &SealOptions,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<SegmentEntry, BuildError> {
     let Some(forward) = segment.forward() else {
@@ -161,14 +148,14 @@ fn sealed_anew(
     };
     let shards = unseal(segment, (build, 0), progress)?;
     let kept = Kept { dimension: forward.lexicon_terms(), stored: Some(Stored::of(forward)) };
-    let folder: PathBuf = options.out.clone();
     let shards = shard_paths(build, shards);
     let job = SealJob {
-        folder: &folder,
+        folder,
         build,
         shards: &shards,
         options,
         tokens: None,
+        ids_are_unique: true,
         kept: Some(kept),
         channels: Channels { sparse: true, bm25: segment.text().is_some() },
     };
@@ -180,7 +167,7 @@ fn sealed_anew(
     if entry.rows == 0 {
         return Ok(entry);
     }
-    if let Some(part) = tokens_in_order(&[segment], &folder, &entry)? {
+    if let Some(part) = tokens_in_order(&[segment], folder, &entry)? {
         entry.parts.push(part);
     }
     Ok(entry)

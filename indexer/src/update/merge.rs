@@ -12,15 +12,14 @@ use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
 use quarry_index::{Index, Segment, names, tokens};
-use serde_json::{Map, Value};
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
-use crate::options::{BuildOptions, Event, LEAST_MEMORY, Levels, Lists};
+use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
 use crate::seal::{Kept, SealJob, Stored, seal};
 use crate::spool::shard_paths;
-use crate::unseal::{SHARD_DOCUMENTS, tokens_in_order, unseal};
+use crate::unseal::{tokens_in_order, unseal};
 
 /// Segments that an index has at most before a change merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -83,13 +82,14 @@ pub fn merge(
         for segment in &merged {
             shards = unseal(segment, (build, shards), progress)?;
         }
-        let options = options(folder, memory, (index, &merged));
+        let options = options(memory, index, &merged);
         let job = SealJob {
             folder,
             build,
             shards: &shard_paths(build, shards),
             options: &options,
             tokens: None,
+            ids_are_unique: true,
             kept: Some(Kept {
                 dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
                 stored: shared_form(&merged),
@@ -194,25 +194,16 @@ fn shared_form(segments: &[&Segment]) -> Option<Stored> {
     shared.then_some(Stored { quantization, tolerance })
 }
 
-fn options(folder: &Path, memory: u64, (index, merged): (&Index, &[&Segment])) -> BuildOptions {
+fn options(memory: u64, index: &Index, merged: &[&Segment]) -> SealOptions {
     let rows = merged.iter().map(|s| live(s)).sum();
     let Features { seismic, clusters, .. } = index.features();
-    BuildOptions {
-        out: folder.to_path_buf(),
-        overwrite: false,
-        resume: false,
+    SealOptions {
         memory: memory.max(LEAST_MEMORY),
         seed: index.manifest().seed,
         levels: Levels::Auto,
         lists: Lists::of(index.features(), rows),
         seismic: seismic.unwrap_or_else(crate::default_seismic),
         clusters: clusters.unwrap_or_else(crate::default_clusters),
-        shard_documents: SHARD_DOCUMENTS,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: true,
-        channels: None,
-        vocabulary: None,
         fields: index.manifest().fields.clone(),
     }
 }

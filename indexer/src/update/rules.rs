@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::BuildError;
 use crate::build::JOB;
-use crate::options::{BuildOptions, EncoderSetup};
+use crate::options::{BuildOptions, EncoderSetup, IngestOptions, SealOptions};
 use crate::update::tokens::TokenOptions;
 
 /// How an index was built, for who adds to it.
@@ -92,9 +92,14 @@ impl AsBuilt {
 /// How documents are added.
 #[derive(Debug, Clone, Copy)]
 pub struct Adding<'a> {
+    /// The index folder.
+    pub folder: &'a Path,
     /// Memory, seed, types of fields, how weights are stored. Lists `auto` are those that the index has,
     /// and what the size asks for.
-    pub options: &'a BuildOptions,
+    pub seal: &'a SealOptions,
+    /// Shards and the vocabulary. Whether ids are unique is not looked at: of documents with one id the last
+    /// stays.
+    pub ingest: &'a IngestOptions,
     /// Who makes the token embeddings of the new documents.
     pub tokens: AddTokens<'a>,
     /// Whether the smallest segments are merged afterwards where there are more than
@@ -126,10 +131,11 @@ impl std::fmt::Debug for AddTokens<'_> {
 }
 
 impl<'a> Adding<'a> {
-    /// Without token embeddings and without a merge.
+    /// With the options of a build into the index's folder; without token embeddings and without a merge.
     #[must_use]
     pub fn new(options: &'a BuildOptions) -> Self {
-        Self { options, tokens: AddTokens::None, merge: false }
+        let BuildOptions { out, seal, ingest, .. } = options;
+        Self { folder: out, seal, ingest, tokens: AddTokens::None, merge: false }
     }
 
     /// The encoder of token embeddings and how they are stored, where the index has them.

@@ -10,32 +10,26 @@ use std::sync::Mutex;
 use quarry_index::container::Part;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
-    BuildError, BuildOptions, BuildReport, EncoderSetup, LEAST_MEMORY, Levels, Lists, build,
-    default_clusters, default_seismic,
+    BuildError, BuildOptions, BuildReport, EncoderSetup, IngestOptions, LEAST_MEMORY, Lists,
+    SealOptions, build,
 };
 use quarry_vectors::{Document, EncodeDocument, EncodeError, InputVector, Passage, SparseVector};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Options that the tests begin with: lists always, shards of 16 documents.
 pub(crate) fn options(out: &Path) -> BuildOptions {
     BuildOptions {
         out: out.to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::SEISMIC,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 16,
-        description: Map::new(),
         source: json!({"input": "synthetic"}),
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 16, ..IngestOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 7,
+            lists: Lists::SEISMIC,
+            ..SealOptions::default()
+        },
+        ..BuildOptions::default()
     }
 }
 

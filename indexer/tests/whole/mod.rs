@@ -116,7 +116,11 @@ pub(crate) fn read(
 }
 
 pub(crate) fn all_lists(folder: &Path) -> BuildOptions {
-    BuildOptions { lists: ALL, ..options(folder) }
+    {
+        let mut built = options(folder);
+        built.seal.lists = ALL;
+        built
+    }
 }
 
 /// Documents of ids that `texts` does not have.
@@ -130,9 +134,10 @@ pub(crate) fn more(from: u64, count: u64) -> Vec<Document> {
 /// Adds documents with what the index has.
 pub(crate) fn add_more(folder: &Path, documents: Vec<Document>) -> Result<u64, BuildError> {
     let (options, source) = (options(folder), source());
-    let options = BuildOptions { lists: Lists::Auto, ..options };
+    let mut options = options;
+    options.seal.lists = Lists::Auto;
     let adding =
-        Adding { options: &options, tokens: AddTokens::Encoder(&Rows, &source), merge: true };
+        Adding { tokens: AddTokens::Encoder(&Rows, &source), merge: true, ..Adding::new(&options) };
     add(read(documents), Some(&setup()), &adding, &|_| {}).map(|report| report.generation)
 }
 

@@ -12,12 +12,9 @@ use proptest::prelude::*;
 use quarry_index::folder::FolderWriter;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{Index, Verify};
-use quarry_indexer::{
-    BuildOptions, LEAST_MEMORY, Levels, Lists, build, default_clusters, default_seismic,
-};
+use quarry_indexer::{BuildOptions, IngestOptions, LEAST_MEMORY, Lists, SealOptions, build};
 use quarry_searcher::{Method, Outcome, Searcher, SparseParams};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector, better};
-use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// A searcher and the folder that its index lies in.
@@ -41,21 +38,14 @@ impl Built {
 pub(crate) fn options(out: &Path) -> BuildOptions {
     BuildOptions {
         out: out.to_path_buf(),
-        overwrite: false,
-        resume: false,
-        memory: LEAST_MEMORY,
-        seed: 7,
-        levels: Levels::Auto,
-        lists: Lists::NONE,
-        seismic: default_seismic(),
-        clusters: default_clusters(),
-        shard_documents: 1 << 10,
-        description: Map::new(),
-        source: Value::Null,
-        ids_are_unique: false,
-        channels: None,
-        vocabulary: None,
-        fields: std::collections::BTreeMap::new(),
+        ingest: IngestOptions { shard_documents: 1 << 10, ..IngestOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 7,
+            lists: Lists::NONE,
+            ..SealOptions::default()
+        },
+        ..BuildOptions::default()
     }
 }
 
