@@ -96,10 +96,8 @@ fn misused(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     // Nothing is left to do when stderr is closed too.
-    let _ = std::io::Write::write_all(
-        &mut terminal::stderr(),
-        error.render().to_string().as_bytes(),
-    );
+    let _ =
+        std::io::Write::write_all(&mut terminal::stderr(), error.render().to_string().as_bytes());
     ExitCode::from(2)
 }
 

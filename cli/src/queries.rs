@@ -83,13 +83,17 @@ impl QueryArgs {
         let read = read_queries(path, &options)?;
         let (path, given) = (path.display(), |query: &Query| query.vector.is_some());
         if self.query_scale.is_some() && !read.queries.iter().any(given) {
-            let text = format!("--query-scale divides given weights, and {path} brings texts: leave it out");
+            let text = format!(
+                "--query-scale divides given weights, and {path} brings texts: leave it out"
+            );
             return Err(Usage(text).into());
         }
         let numbered = |query: &Query| matches!(query.vector, Some(InputVector::Terms(_)));
         let binary = ["bin", "csr"].iter().any(|end| options_end(&path.to_string(), end));
         if self.vector_field.is_some() && binary && read.queries.iter().all(numbered) {
-            let text = format!("--vector-field names a field of JSON lines, and {path} has none: leave it out");
+            let text = format!(
+                "--vector-field names a field of JSON lines, and {path} has none: leave it out"
+            );
             return Err(Usage(text).into());
         }
         for notice in &read.notices {

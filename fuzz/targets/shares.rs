@@ -31,7 +31,12 @@ static SHARE: LazyLock<(TempDir, Vec<(PathBuf, Vec<u8>)>)> = LazyLock::new(|| {
     let options = BuildOptions {
         out: out.clone(),
         ingest: IngestOptions { shard_documents: 8, ..IngestOptions::default() },
-        seal: SealOptions { memory: LEAST_MEMORY, seed: 7, lists: Lists::NONE, ..SealOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 7,
+            lists: Lists::NONE,
+            ..SealOptions::default()
+        },
         ..BuildOptions::default()
     };
     build_share(documents, None, (&options, "1/1".parse().expect("a share")), None, &|_| {})

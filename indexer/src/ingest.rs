@@ -187,7 +187,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
             document.map_err(|e| BuildError::Input(Box::new(e))).and_then(|mut document| {
                 count += 1;
                 if count <= skip {
-                    again.take(&document, &options.out)?;
+                    again.take(&document, options.out)?;
                 } else {
                     take_into(&mut of_shard, &document);
                     seen.check(&document, &shard)?;

@@ -221,7 +221,8 @@ pub(crate) fn run(
     };
     let mut refused = None;
     sets.retain(|set| {
-        let reusable = |system: &System| reusable(set, &kept(set, *system), (args, *system), measures);
+        let reusable =
+            |system: &System| reusable(set, &kept(set, *system), (args, *system), measures);
         let Err(error) = systems.iter().try_for_each(reusable) else { return true };
         note(format!("note: {} is left out: {error:#}", set.name));
         skipped.push((set.name.clone(), format!("{error:#}")));
@@ -409,7 +410,8 @@ fn unfit(folder: &Path, depth: u32) -> Option<&'static str> {
         return Some("it has queries or qrels, and no corpus.jsonl");
     }
     let inner = folders(folder).unwrap_or_default();
-    let deeper = depth > 0 && inner.iter().any(|(_, f)| has_corpus(f) || unfit(f, depth - 1).is_some());
+    let deeper =
+        depth > 0 && inner.iter().any(|(_, f)| has_corpus(f) || unfit(f, depth - 1).is_some());
     deeper.then_some("it holds a collection deeper than two folders; name that folder's own parent")
 }
 

@@ -194,10 +194,8 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
 
 /// Options of other methods are refused, too.
 fn of_method(request: &SearchRequest) -> Result<(), ApiError> {
-    let lists = [
-        ("postings", request.postings.is_some()),
-        ("candidates", request.candidates.is_some()),
-    ];
+    let lists =
+        [("postings", request.postings.is_some()), ("candidates", request.candidates.is_some())];
     let blocks = [
         ("query_cut", request.query_cut.is_some()),
         ("heap_factor", request.heap_factor.is_some()),

@@ -172,12 +172,7 @@ fn what_this_index_cannot_do() {
                 no,
                 Some("query_cut"),
             ),
-            (
-                r#"{"query":{"text":"a"},"method":"exact","postings":3}"#,
-                422,
-                no,
-                Some("postings"),
-            ),
+            (r#"{"query":{"text":"a"},"method":"exact","postings":3}"#, 422, no, Some("postings")),
             (r#"{"query":{"text":"a"},"method":"scan","overlap":0.9}"#, 422, no, Some("overlap")),
             (
                 r#"{"query":{"text":"a"},"method":"impact","heap_factor":0.5}"#,
