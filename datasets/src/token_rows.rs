@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 use npyz::{DType, NpyFile, NpyHeader, Order};
-use quarry_vectors::TokenEmbeddings;
+use quarry_vectors::{TokenEmbeddings, caught};
 
 use crate::error::DatasetError;
 use crate::input::{Input, open_file};
@@ -186,13 +186,31 @@ fn descr(header: &NpyHeader) -> String {
     }
 }
 
+/// Bytes of a header: far more than a type and a shape take.
+const MOST_HEADER: u32 = 1 << 16;
+
 fn header(path: &Path) -> Result<(NpyHeader, File), DatasetError> {
     let mut file = open_file(path)?;
-    let header = NpyHeader::from_reader(&mut file).map_err(|e| DatasetError::TokenRows {
+    // The library makes room for the length that the file gives, to 4 GiB from version 2 on.
+    let mut head = Vec::new();
+    (&mut file).take(12).read_to_end(&mut head).map_err(|e| DatasetError::open(path, e))?;
+    if let [_, _, _, _, _, _, version, _, length @ ..] = head.as_slice()
+        && *version > 1
+        && let Ok(length) = <[u8; 4]>::try_from(length).map(u32::from_le_bytes)
+        && length > MOST_HEADER
+    {
+        let what =
+            format!("no .npy file: a header of {length} bytes; expected at most {MOST_HEADER}");
+        return Err(DatasetError::TokenRows { path: path.into(), what });
+    }
+    file.rewind().map_err(|e| DatasetError::open(path, e))?;
+    let wrong = |what: String| DatasetError::TokenRows {
         path: path.into(),
-        what: format!("no .npy file: {e}"),
-    })?;
-    Ok((header, file))
+        what: format!("no .npy file: {what}"),
+    };
+    // It multiplies the shape, which may be of any numbers.
+    let header = caught(|| NpyHeader::from_reader(&mut file)).map_err(wrong)?;
+    Ok((header.map_err(|e| wrong(e.to_string()))?, file))
 }
 
 fn read_lengths(path: &Path) -> Result<Vec<u64>, DatasetError> {
@@ -275,6 +293,26 @@ mod tests {
         std::fs::write(at("id"), "a\n").unwrap();
         let mut read = TokenRows::open(&at("half"), &at("one"), &at("id")).unwrap();
         assert_eq!(read.rows(0).unwrap().values(), [1., -0.5]);
+    }
+
+    /// 17 bytes asked for 4 GiB.
+    #[test]
+    fn a_header_that_claims_to_be_long_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for version in [2u8, 3, 255] {
+            let head = [b"\x93NUMPY".as_slice(), &[version, 0], &[0x20, 0xff, 0xff, 0xff, 0x20]];
+            std::fs::write(at("rows"), head.concat()).unwrap();
+            let error = TokenRows::open(&at("rows"), &at("rows"), &at("ids")).unwrap_err();
+            assert!(error.to_string().contains("a header of 4294967072 bytes"), "{error}");
+        }
+        npy(&at("rows"), "<f4", "(9223372036854775807, 4)", &floats(&[1.]));
+        assert!(TokenRows::open(&at("rows"), &at("rows"), &at("ids")).is_err());
+        // The longest that is taken is read, and the file ends before.
+        let head = [b"\x93NUMPY".as_slice(), &[2, 0], &MOST_HEADER.to_le_bytes()];
+        std::fs::write(at("rows"), head.concat()).unwrap();
+        let error = TokenRows::open(&at("rows"), &at("rows"), &at("ids")).unwrap_err();
+        assert!(!error.to_string().contains("at most"), "{error}");
     }
 
     #[test]
