@@ -70,9 +70,9 @@ fn collection(random: &mut SmallRng, shape: Shape) -> Built {
         (0..count).map(one).collect()
     });
     built_of_segments(Vec::from(segments), |options| {
-        options.levels = shape.levels;
-        options.lists = Lists::These { impact: true, seismic: true, clusters: true };
-        options.clusters.size = 16;
+        options.seal.levels = shape.levels;
+        options.seal.lists = Lists::These { impact: true, seismic: true, clusters: true };
+        options.seal.clusters.size = 16;
     })
 }
 
