@@ -188,7 +188,7 @@ fn large_numbers_take_room_for_those_that_there_are() {
         assert_eq!(found, expected);
     };
     check(&[0, 1]);
-    merge(out.path(), Merge::All, plain.memory, &|_| {}).unwrap().unwrap();
+    merge(out.path(), Merge::All, plain.seal.memory, &|_| {}).unwrap().unwrap();
     check(&[0]);
 }
 
