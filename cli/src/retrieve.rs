@@ -311,18 +311,18 @@ pub(crate) struct Opened {
 
 /// Opens the index in `folder`.
 pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
-    open_as(folder, args, args.open_options()?)
+    open_as(folder, args, &args.open_options()?)
 }
 
 /// The same, correcting what the index's table says of costs by what its searches take.
 pub(crate) fn open_observing(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
     let mut options = args.open_options()?;
     options.observe = true;
-    open_as(folder, args, options)
+    open_as(folder, args, &options)
 }
 
-fn open_as(folder: &Path, args: &SearchArgs, options: OpenOptions) -> anyhow::Result<Opened> {
-    let collection = Collection::open(folder, &options).map_err(rerank::told)?;
+fn open_as(folder: &Path, args: &SearchArgs, options: &OpenOptions) -> anyhow::Result<Opened> {
+    let collection = Collection::open(folder, options).map_err(rerank::told)?;
     let snapshot = collection.snapshot();
     if options.tokens.is_some() {
         rerank::tell_lacking(snapshot.index());

@@ -18,7 +18,7 @@ pub mod write;
 pub use collection::{Collection, OpenOptions, QueryModel};
 pub use describe::Description;
 pub use error::EngineError;
-pub use models::{MadeBy, ModelSource, Models, identity, needs_network, token_options};
+pub use models::{MadeBy, ModelSource, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
 pub use rerank::{SecondStage, TokenModel, TokensOptions};
 pub use search::{

@@ -55,6 +55,9 @@ impl FromStr for ModelSource {
     }
 }
 
+/// Hears of fetches, from whatever thread fetches.
+pub type OnFetch = Arc<dyn Fn(HubEvent<'_>) + Send + Sync>;
+
 /// Where models may be taken from.
 #[derive(Clone, Default)]
 pub struct Models {
@@ -63,7 +66,7 @@ pub struct Models {
     /// The hub that names are fetched from, with its cache.
     pub hub: Option<Hub>,
     /// Hears of fetches.
-    pub progress: Option<Arc<dyn Fn(HubEvent<'_>) + Send + Sync>>,
+    pub progress: Option<OnFetch>,
 }
 
 impl std::fmt::Debug for Models {
