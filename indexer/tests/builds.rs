@@ -270,13 +270,13 @@ fn parameters_out_of_range() {
     let out = tempdir().unwrap();
     let good = options(out.path());
     let mut cases = vec![good.clone(); 7];
-    cases[0].memory = LEAST_MEMORY - 1;
-    cases[1].shard_documents = 0;
-    cases[2].seismic.centroid_fraction = 0.0;
-    cases[3].seismic.summary_energy = 1.5;
-    cases[4].seismic.max_fraction = f32::NAN;
-    cases[5].seismic.summary_energy = f32::NAN;
-    cases[6].seismic.max_fraction = 0.5;
+    cases[0].seal.memory = LEAST_MEMORY - 1;
+    cases[1].ingest.shard_documents = 0;
+    cases[2].seal.seismic.centroid_fraction = 0.0;
+    cases[3].seal.seismic.summary_energy = 1.5;
+    cases[4].seal.seismic.max_fraction = f32::NAN;
+    cases[5].seal.seismic.summary_energy = f32::NAN;
+    cases[6].seal.seismic.max_fraction = 0.5;
     for bad in cases {
         let error = build_all(vec![], None, &bad).unwrap_err();
         assert!(matches!(error, BuildError::Memory { .. } | BuildError::Param { .. }), "{error:?}");

@@ -5,15 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Parser;
 use quarry_datasets::measures::{Measure, TieOrder};
 use quarry_datasets::{DatasetError, Ignored, OutputFile};
 use quarry_engine::ModelSource;
 use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 
 use crate::commands::eval::RERANK_K;
+use crate::commands::search::{self, Question};
 use crate::commands::sets::{Task, evaluate_system, systems};
-use crate::commands::{index, search, tokens};
+use crate::commands::{index, tokens};
 use crate::output::{line, note, table};
 use crate::report::print_report;
 use crate::retrieve::SearchArgs;
@@ -25,6 +25,12 @@ const QRELS: &str = include_str!("../../../datasets/sample/qrels/test.tsv");
 /// A question that shares only some of its words with the passages that answer it.
 const QUESTION: &str =
     "Which animals carry pollen from blossom to blossom so that plants can bear fruit?";
+
+/// Hits that are shown of it.
+const SHOWN: NonZeroUsize = match NonZeroUsize::new(3) {
+    Some(three) => three,
+    None => NonZeroUsize::MIN,
+};
 
 /// Index, search and evaluate the bundled sample collection
 ///
@@ -39,12 +45,6 @@ pub(crate) struct Args {
     /// Replace files of the sample's names, and an index, that no demo has made
     #[arg(long)]
     overwrite: bool,
-}
-
-#[derive(Debug, Parser)]
-struct SearchLine {
-    #[command(flatten)]
-    args: search::Args,
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
@@ -80,8 +80,13 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     tokens::add(&index_dir, &from, &StoreTokens::default())?;
 
     step(&format!("quarry search {index_text} \"{QUESTION}\" -k 3 --explain"))?;
-    let words = ["search", index_text.as_str(), QUESTION, "-k", "3", "--explain"];
-    search::run(&SearchLine::try_parse_from(words)?.args)?;
+    search::one(Question {
+        dir: &index_dir,
+        text: QUESTION,
+        k: SHOWN,
+        explain: true,
+        search: &SearchArgs::default(),
+    })?;
 
     step(&format!(
         "quarry eval {index_text} --collection {sample_text} [--channel bm25 | --rerank]"

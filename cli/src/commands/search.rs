@@ -94,7 +94,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     match (&args.question, &args.queries) {
         (Some(question), None) if args.json => answer(args, question),
-        (Some(question), None) => one(args, question),
+        (Some(question), None) => one(Question {
+            dir: &args.dir,
+            text: question,
+            k: args.k,
+            explain: args.explain,
+            search: &args.search,
+        }),
         (None, Some(path)) => many(args, path),
         _ => bail!("give one QUESTION, or --queries FILE"),
     }
@@ -161,11 +167,22 @@ fn request(args: &Args, question: &str) -> SearchRequest {
     request
 }
 
-fn one(args: &Args, question: &str) -> anyhow::Result<()> {
-    let opened = retrieve::open(&args.dir, &args.search)?;
-    let mut options = args.search.options(args.k).with_fields(["title", "text"]);
-    options.explain = args.explain;
-    let queries = [of_text(question)];
+/// One question, whose hits are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) k: NonZeroUsize,
+    pub(crate) explain: bool,
+    pub(crate) search: &'a SearchArgs,
+}
+
+/// Searches, and prints the hits.
+pub(crate) fn one(question: Question<'_>) -> anyhow::Result<()> {
+    let opened = retrieve::open(question.dir, question.search)?;
+    let mut options = question.search.options(question.k).with_fields(["title", "text"]);
+    options.explain = question.explain;
+    let queries = [of_text(question.text)];
     let mut query = opened.asked(&queries)?.pop().context("a question that is lost")?;
     // What is to be said of it comes before the search.
     if let Some(ChannelQuery::Sparse(vector)) =

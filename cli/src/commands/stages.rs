@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
 use quarry_datasets::{Ignored, Qrels, Run};
-use quarry_engine::evaluate::depth;
+use quarry_engine::evaluate::{depth, followed, run_of};
 use quarry_engine::{FoundRow as Hit, Outcome, RerankStats};
-use quarry_vectors::{Query, ScoredDoc, TokenEmbeddings};
+use quarry_vectors::{Query, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
 use super::eval::Args;
@@ -16,6 +16,7 @@ use super::judged::tell_unanswered;
 use crate::output::{line, table};
 use crate::retrieve::{Opened, SearchArgs};
 use crate::runs::RunTarget;
+use crate::told::told;
 
 /// What is asked, and what is right.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +76,7 @@ pub(crate) fn both(
 impl Both {
     /// The run of the second stage.
     pub(crate) fn reranked(&self, opened: &Opened, queries: &[Query]) -> anyhow::Result<Run> {
-        runs(opened, queries, "reranked", self.depth, self.second.iter().cloned())
+        runs(opened, queries, "reranked", self.depth, self.second.iter().map(Vec::as_slice))
     }
 }
 
@@ -143,37 +144,19 @@ fn each(started: Instant, queries: &[Query]) -> f64 {
     started.elapsed().as_secs_f64() * 1e6 / queries.len().max(1) as f64
 }
 
-fn ranking(outcome: &Outcome) -> Vec<Hit> {
-    outcome.hits.clone()
+fn ranking(outcome: &Outcome) -> &[Hit] {
+    &outcome.hits
 }
 
-/// The second stage's hits, then what it left out in the first stage's order, with scores below.
-fn followed(best: &[Hit], first: &[Hit]) -> Vec<Hit> {
-    let mut all = best.to_vec();
-    let same = |a: &Hit, b: &Hit| (a.segment, a.doc) == (b.segment, b.doc);
-    let mut score = best.last().map_or(0.0, |hit| hit.score.min(0.0));
-    for hit in first.iter().filter(|hit| !best.iter().any(|b| same(b, hit))) {
-        score -= 1.0;
-        all.push(Hit { score, ..*hit });
-    }
-    all
-}
-
-fn runs(
+fn runs<'a>(
     opened: &Opened,
     queries: &[Query],
     tag: &str,
     depth: NonZeroUsize,
-    rankings: impl Iterator<Item = Vec<Hit>>,
+    rankings: impl Iterator<Item = &'a [Hit]>,
 ) -> anyhow::Result<Run> {
-    let mut run = Run::new(&format!("quarry-{tag}"));
-    for (query, hits) in queries.iter().zip(rankings) {
-        let hits = hits.iter().take(depth.get());
-        let ranking = hits
-            .map(|hit| ScoredDoc { id: opened.searcher().id(hit).to_owned(), score: hit.score });
-        run.insert(&query.id, ranking.collect())?;
-    }
-    Ok(run)
+    let tag = format!("quarry-{tag}");
+    run_of(opened.searcher(), &tag, queries, rankings, depth).map_err(told)
 }
 
 fn print_json(

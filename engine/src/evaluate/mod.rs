@@ -5,6 +5,7 @@
 
 mod given;
 mod judged;
+mod runs;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use quarry_vectors::SparseVector;
 use crate::EngineError;
 
 pub use judged::{IndexJudgements, RunJudgements};
+pub use runs::{followed, run_of};
 
 /// Least hits retrieved for a query.
 const LEAST_DEPTH: usize = 100;

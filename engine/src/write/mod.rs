@@ -2,6 +2,24 @@
 //!
 //! A build is [`build`] (a collection on disk) or [`build_documents`] (an iterator). What changes an index is
 //! a method of [`Writer`]. Neither prints; what happened is in the result, how far it is goes to a callback.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use quarry_engine::Models;
+//! use quarry_engine::write::{Add, Build, Input, Writer, build};
+//!
+//! # fn main() -> Result<(), quarry_engine::EngineError> {
+//! let models = Models { bundled: Some("models/quarry-mini".into()), ..Models::default() };
+//! let how = Build { out: "index".into(), calibrate: true, ..Build::default() };
+//! let built = build(&Input::new("corpus.jsonl"), &how, &models, &|_, _| {})?;
+//! println!("{} documents", built.report.documents);
+//! let writer = Writer::open(Path::new("index"), models)?;
+//! writer.add(&Input::new("more.jsonl"), &Add::default(), &|_, _| {})?;
+//! writer.delete(["doc-7"])?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod build;
 mod calibrate;

@@ -133,8 +133,7 @@ pub(crate) fn more(from: u64, count: u64) -> Vec<Document> {
 
 /// Adds documents with what the index has.
 pub(crate) fn add_more(folder: &Path, documents: Vec<Document>) -> Result<u64, BuildError> {
-    let (options, source) = (options(folder), source());
-    let mut options = options;
+    let (mut options, source) = (options(folder), source());
     options.seal.lists = Lists::Auto;
     let adding =
         Adding { tokens: AddTokens::Encoder(&Rows, &source), merge: true, ..Adding::new(&options) };

@@ -1,0 +1,62 @@
+//! Rankings of rows as a run, and those of two stages as one ranking.
+
+use std::num::NonZeroUsize;
+
+use quarry_datasets::Run;
+use quarry_searcher::{Hit, Searcher};
+use quarry_vectors::{Query, ScoredDoc};
+
+use crate::EngineError;
+
+/// The second stage's hits, then what it left out in the first stage's order, with scores below.
+#[must_use]
+pub fn followed(best: &[Hit], first: &[Hit]) -> Vec<Hit> {
+    let mut all = best.to_vec();
+    let same = |a: &Hit, b: &Hit| (a.segment, a.doc) == (b.segment, b.doc);
+    let mut score = best.last().map_or(0.0, |hit| hit.score.min(0.0));
+    for hit in first.iter().filter(|hit| !best.iter().any(|b| same(b, hit))) {
+        score -= 1.0;
+        all.push(Hit { score, ..*hit });
+    }
+    all
+}
+
+/// The run of rankings, one for each query in order, cut at `depth`.
+///
+/// # Errors
+/// When two queries have one id, or a document stands twice in a ranking.
+pub fn run_of<'a>(
+    searcher: &Searcher,
+    tag: &str,
+    queries: &[Query],
+    rankings: impl IntoIterator<Item = &'a [Hit]>,
+    depth: NonZeroUsize,
+) -> Result<Run, EngineError> {
+    let mut run = Run::new(tag);
+    for (query, hits) in queries.iter().zip(rankings) {
+        let hits = hits.iter().take(depth.get());
+        let scored =
+            hits.map(|hit| ScoredDoc { id: searcher.id(hit).to_owned(), score: hit.score });
+        run.insert(&query.id, scored.collect())?;
+    }
+    Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_vectors::DocId;
+
+    use super::*;
+
+    #[test]
+    fn what_the_second_stage_left_out_follows() {
+        let hit = |doc, score| Hit { segment: 0, doc: DocId(doc), score };
+        let all = followed(
+            &[hit(3, 0.9), hit(1, 0.4)],
+            &[hit(1, 9.0), hit(2, 8.0), hit(3, 7.0), hit(4, 6.0)],
+        );
+        let order: Vec<u32> = all.iter().map(|hit| hit.doc.0).collect();
+        assert_eq!(order, [3, 1, 2, 4]);
+        assert!(all.windows(2).all(|pair| pair[0].score > pair[1].score), "{all:?}");
+    }
+}
