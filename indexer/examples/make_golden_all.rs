@@ -13,8 +13,8 @@ use quarry_index::folder::read_current;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
 use quarry_indexer::{
-    BuildOptions, EncoderSetup, LEAST_MEMORY, Levels, Lists, Passages, TokenInput, TokenOptions,
-    add_tokens, build, delete, store_calibration,
+    BuildOptions, EncoderSetup, IngestOptions, LEAST_MEMORY, Lists, Passages, SealOptions,
+    TokenInput, TokenOptions, add_tokens, build, delete, store_calibration,
 };
 use quarry_vectors::{
     Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin, Passage, PooledBy,
@@ -179,33 +179,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out: out.clone(),
         overwrite: false,
         resume: false,
-        memory: LEAST_MEMORY,
-        seed: 42,
-        levels: Levels::Auto,
-        lists: Lists::These { impact: true, seismic: true, clusters: true },
-        seismic: SeismicParams {
-            n_postings: 4,
-            max_fraction: 2.0,
-            min_per_document: 2,
-            centroid_fraction: 0.5,
-            min_cluster_size: 0,
-            document_cut: 4,
-            summary_energy: 0.75,
-        },
-        clusters: ClusterParams { size: 3, components: 4 },
-        shard_documents: 5,
         description: object(json!({"purpose": "golden index with every kind of part"})),
         source: json!("indexer/examples/make_golden_all.rs"),
-        ids_are_unique: false,
         channels: None,
-        vocabulary: None,
-        fields: BTreeMap::from([
-            given("year", FieldType::Integer),
-            given("topic", FieldType::Keyword),
-            given("tags", FieldType::Any),
-            given("seen", FieldType::Date),
-            given("note", FieldType::Stored),
-        ]),
+        ingest: IngestOptions { shard_documents: 5, ..IngestOptions::default() },
+        seal: SealOptions {
+            memory: LEAST_MEMORY,
+            seed: 42,
+            lists: Lists::These { impact: true, seismic: true, clusters: true },
+            seismic: SeismicParams {
+                n_postings: 4,
+                max_fraction: 2.0,
+                min_per_document: 2,
+                centroid_fraction: 0.5,
+                min_cluster_size: 0,
+                document_cut: 4,
+                summary_energy: 0.75,
+            },
+            clusters: ClusterParams { size: 3, components: 4 },
+            fields: BTreeMap::from([
+                given("year", FieldType::Integer),
+                given("topic", FieldType::Keyword),
+                given("tags", FieldType::Any),
+                given("seen", FieldType::Date),
+                given("note", FieldType::Stored),
+            ]),
+            ..SealOptions::default()
+        },
     };
     let encoder = EncoderSetup {
         encoder: &Words,
