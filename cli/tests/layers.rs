@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on (outside tests).
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("vectors", &[]),
     ("index", &["vectors"]),
     ("encoders", &["vectors"]),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
+    ("embed", &["engine"]),
     ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),

@@ -10,14 +10,17 @@ mod runs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
-use quarry_datasets::{Qrels, Run};
+use quarry_datasets::measures::evaluate;
 use quarry_searcher::{Filter, Method, Outcome, Searcher, SparseParams, mean_overlap};
 use quarry_vectors::SparseVector;
 
 use crate::EngineError;
 
 pub use judged::{IndexJudgements, RunJudgements};
+// What a caller needs for them.
+pub use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure};
+pub use quarry_datasets::{Ignored, Qrels, QueryOptions, Run, open_qrels, open_queries};
+pub use quarry_vectors::ScoredDoc;
 pub use runs::{followed, run_of};
 
 /// Least hits retrieved for a query.
