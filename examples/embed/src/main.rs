@@ -69,6 +69,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     let found = evaluate_run(&run, &qrels, &measures, EvaluateOptions::default());
-    println!("nDCG@10 {:.4}", found.evaluation.means()[0]);
+    for (measure, mean) in found.evaluation.means() {
+        println!("{measure} {mean:.4}");
+    }
     Ok(())
 }
