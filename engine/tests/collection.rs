@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use quarry_engine::write::{Add, Build, build_documents};
 use quarry_engine::{
-    Channel, Collection, Document, EncodeError, EngineError, InputVector, Models, OpenOptions,
-    Query, QueryModel, RerankOptions, Search, SearchError, SearchOptions, SparseQuery,
+    Channel, Collection, Document, EncodeError, EngineError, InputVector, ModelSource, Models,
+    OpenOptions, Query, QueryModel, RerankOptions, Search, SearchError, SearchOptions, SparseQuery,
     SparseVector, WarningKind, Writer,
 };
 use quarry_vectors::EncodeQuery;
@@ -251,4 +251,32 @@ fn a_newer_generation_is_seen_when_it_is_asked_for() {
     // Who holds the generation before goes on seeing it.
     assert_eq!(ids(&before.search(&search).unwrap()), ["d1", "d3"]);
     assert_eq!(before.version().generation, 1);
+}
+
+/// With the bundled model, where the checkout has it: texts are encoded, and asked by the index's own copies.
+#[test]
+fn texts_by_the_bundled_model() {
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/quarry-mini");
+    if !bundled.join("model.onnx").is_file() {
+        println!("skipped: no bundled model");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models { bundled: Some(bundled), ..Models::default() };
+    let build = Build { out: folder.path().to_path_buf(), ..Build::default() };
+    let texts = documents(&ROWS)
+        .into_iter()
+        .map(|document| document.map(|document| Document { vector: None, ..document }));
+    build_documents(texts, json!("texts"), &build, &models, &|_| {}).unwrap();
+    let search = Search::text("a bird", NonZeroUsize::MIN);
+    let copies = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let by_copies = copies.search(&search).unwrap();
+    assert_eq!(ids(&by_copies), ["d3"]);
+    let given = OpenOptions::default().with_model(ModelSource::Bundled, models);
+    let by_model = Collection::open(folder.path(), &given).unwrap().search(&search).unwrap();
+    assert_eq!(by_model.hits, by_copies.hits);
+    // Without a place to take it from, the model is asked for.
+    let nowhere = OpenOptions::default().with_model(ModelSource::Bundled, Models::default());
+    let error = Collection::open(folder.path(), &nowhere).unwrap_err();
+    assert!(matches!(error, EngineError::NoBundledModel), "{error}");
 }

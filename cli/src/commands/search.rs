@@ -184,11 +184,11 @@ pub(crate) fn one(question: Question<'_>) -> anyhow::Result<()> {
     options.explain = question.explain;
     let queries = [of_text(question.text)];
     let mut query = opened.asked(&queries)?.pop().context("a question that is lost")?;
-    // What is to be said of it comes before the search.
-    if let Some(ChannelQuery::Sparse(vector)) =
-        opened.encoded(&queries, &options)?.pop().map(|encoded| encoded.query)
-    {
-        query.sparse = Some(SparseQuery::Terms(vector));
+    // What is to be said of it comes before the search, which takes it as it was encoded.
+    match opened.encoded(&queries, &options)?.pop().map(|encoded| encoded.query) {
+        Some(ChannelQuery::Sparse(vector)) => query.sparse = Some(SparseQuery::Terms(vector)),
+        Some(ChannelQuery::Maxsim(rows)) => query.tokens = rows,
+        _ => {}
     }
     let answer = opened.snapshot().search(&Search::new(query, options)).map_err(rerank::told)?;
     for hit in &answer.hits {
