@@ -88,10 +88,9 @@ struct Place {
 
 /// The folders to look in, in order.
 fn places(executable: Option<&Path>, cache: Option<&Path>) -> Vec<Place> {
-    let beside = executable.and_then(Path::parent);
-    let beside = beside.map(|folder| [folder.to_owned(), folder.join(FOLDER)]);
+    let beside = executable.and_then(Path::parent).map(Path::to_owned);
     let project = executable.and_then(workspace_of).map(|root| root.join(FOLDER));
-    let shared = beside.into_iter().flatten().chain(project);
+    let shared = beside.into_iter().chain(project);
     let mut places: Vec<Place> = shared.map(|folder| Place { folder, private: false }).collect();
     places.extend(cache.map(|f| Place { folder: f.join("quarry/onnxruntime"), private: true }));
     places
