@@ -108,7 +108,11 @@ pub(crate) fn lists_of(fields: &serde_json::Map<String, Value>) -> Option<String
     }
     let (terms, weights) = (listed(fields, &TERMS)?, listed(fields, &WEIGHTS)?);
     let len = |name: &str| fields.get(name).and_then(Value::as_array).map(Vec::len);
-    let numbers = fields.get(weights)?.as_array()?.iter().all(Value::is_number);
+    let all = |name: &str, is: fn(&Value) -> bool| {
+        fields.get(name).and_then(Value::as_array).is_some_and(|list| list.iter().all(is))
+    };
+    let named = terms.starts_with("token") || terms.starts_with("term");
+    let numbers = all(weights, Value::is_number) && (named || all(terms, Value::is_u64));
     (numbers && len(terms) == len(weights)).then(|| format!("`{terms}` and `{weights}`"))
 }
 

@@ -220,7 +220,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
     ) {
         let mut bytes = Vec::new();
-        ciff(&mut bytes, &rows, 8, None, 1 << 20);
+        ciff(&mut bytes, &rows, 24, None, 1 << 20);
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;

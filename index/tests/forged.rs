@@ -63,10 +63,16 @@ fn a_manifest_that_lies_is_refused() {
 fn the_last_generation_has_no_next() {
     let folder = copy();
     let last = folder.path().join(format!("manifest-{}.json", u64::MAX));
-    fs::write(last, b"{}").unwrap();
-    assert!(refusal(folder.path()).is_none());
+    // A file of somebody else's has no generation, and its name is passed over.
+    fs::write(&last, b"{}").unwrap();
+    let current = manifest_name(folder.path());
+    let next = |from: u64| folder.path().join(format!("manifest-{from}.json"));
     let mut writer = FolderWriter::open(folder.path()).unwrap();
     let manifest = writer.current().unwrap().clone();
+    fs::write(next(manifest.generation + 1), b"thesis").unwrap();
+    assert_eq!(writer.commit(manifest.clone()).unwrap().generation, manifest.generation + 2);
+    assert_eq!(fs::read(&last).unwrap(), b"{}");
+    fs::copy(folder.path().join(current), &last).unwrap();
     let error = writer.commit(manifest).unwrap_err();
     assert!(matches!(error, IndexError::Limit { .. }), "{error}");
 }

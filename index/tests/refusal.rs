@@ -136,7 +136,7 @@ fn a_flipped_bit_anywhere_in_json() {
         (&assets[0], &["Checksum"]),
         (&assets[1], &["Checksum"]),
         (&manifest, &["Checksum"]),
-        ("CURRENT", &["Foreign", "Io", "Length", "Checksum"]),
+        ("CURRENT", &["Foreign", "Corrupt", "Length", "Checksum"]),
     ];
     for (name, allowed) in cases {
         let path = folder.path().join(name);
@@ -345,6 +345,10 @@ fn missing_files() {
                 assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
                 assert!(path.ends_with(&name));
             }
+            // Not the file that is lacking is said to be damaged, but the one that names it.
+            IndexError::Corrupt { path, what } if name.starts_with("manifest-") => {
+                assert!(path.ends_with("CURRENT") && what.contains(&name), "{what}");
+            }
             error => panic!("{name}: {error:?}"),
         }
     }
@@ -360,6 +364,8 @@ fn no_index() {
     fs::remove_file(folder.path().join("CURRENT")).unwrap();
     assert!(!interrupted(folder.path()));
     fs::create_dir(folder.path().join("build")).unwrap();
+    assert!(!interrupted(folder.path()), "that may be anybody's");
+    fs::write(folder.path().join("build/job.json"), "{}").unwrap();
     assert!(interrupted(folder.path()));
     let nowhere = refusal(&folder.path().join("nowhere")).unwrap();
     assert!(matches!(nowhere, IndexError::NoFolder { .. }), "{nowhere:?}");
@@ -395,7 +401,7 @@ fn names_that_leave_the_folder() {
     let path = folder.path().join("CURRENT");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("manifest-", "../manifest-")).unwrap();
-    assert_refused(folder.path(), &["Foreign"], "CURRENT that names a path");
+    assert_refused(folder.path(), &["Corrupt"], "CURRENT that names a path");
 }
 
 #[test]
