@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let measures: [Measure; 1] = ["nDCG@10".parse()?];
     let texts: Vec<Query> = queries.iter().map(|query| Query::text(&query.text)).collect();
     let mut run = quarry_engine::evaluate::Run::new("embed");
-    for (query, answer) in queries.iter().zip(opened.search_batch(&texts, &plain)) {
+    for (query, answer) in queries.iter().zip(opened.search_batch(&texts, &plain)?) {
         let hits = answer?.hits.into_iter();
         run.insert(
             &query.id,
