@@ -85,12 +85,12 @@ pub struct RerankInput {
     #[schema(minimum = 1, maximum = 1000)]
     pub depth: Option<u32>,
     /// Candidates whose first score lies more than this share below the k-th are left out; null
-    /// keeps all; 0.3 if absent, with `exact` null.
+    /// keeps all; 0.4 if absent, with `exact` null.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_null")]
     #[schema(value_type = Option<f32>, minimum = 0)]
     pub alpha: Option<Option<f32>>,
-    /// Scoring stops after so many candidates in a row that do not enter the k best; null scores
-    /// all; 30 if absent, with `exact` null.
+    /// Scoring stops after this many candidates in a row that do not enter the k best; null scores
+    /// all; 20 if absent, with `exact` null.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "or_null")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     pub beta: Option<Option<u32>>,
