@@ -27,7 +27,8 @@ pub struct PassageSplitter {
 
 impl Model {
     /// Passages of at most `tokens` tokens, title and added tokens included, of which neighbours
-    /// share about `overlap`; half a passage at most. A title takes at most three quarters.
+    /// share about `overlap`; half a passage at most. A title takes at most three quarters. A passage that
+    /// begins inside a word longer than that can have a token more.
     ///
     /// # Errors
     /// When `tokens` is no length between 16 and the longest input in force.

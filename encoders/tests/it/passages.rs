@@ -65,7 +65,8 @@ proptest! {
             prop_assert!(found <= most, "{} tokens in {:?}", found, passage);
             if above <= (tokens as usize - 2) / 2 && !title.is_empty() {
                 let whole = tokenizer.encode(format!("{title}. {passage}"), true).unwrap().len();
-                prop_assert!(whole <= tokens as usize, "{} tokens", whole);
+                // A border inside a word that is longer than the window makes one token more of it.
+                prop_assert!(whole <= tokens as usize + 1, "{} tokens", whole);
             }
         }
     }
