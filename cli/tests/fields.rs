@@ -80,6 +80,11 @@ fn fields_have_the_type_that_was_given_or_seen() {
     let message = fails(&["add", text(&index), text(&more), "--field", "year:float"], 1);
     assert!(message.contains("year:float; in the index it is integer"), "{message}");
     ok(&["add", text(&index), text(&more), "--field", "year:integer", "--field", "price:float"]);
+    for filter in ["year:1.5", "year:-0.5", "year:1e300"] {
+        let search = ["search", text(&index), "x", "--channel", "bm25", "--filter", filter];
+        let message = fails(&search, 1);
+        assert!(message.contains("`year` has whole numbers of 64 bits"), "{filter}: {message}");
+    }
     let manifest: Value = serde_json::from_str(&ok(&["inspect", text(&index), "--json"])).unwrap();
     let fields = &manifest["manifest"]["fields"];
     assert_eq!(fields["year"]["given"], "integer");

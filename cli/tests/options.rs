@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{fails, text, vectors};
+use common::{fails, ok, text, vectors};
 
 #[test]
 fn options_that_do_nothing_are_refused() {
@@ -23,6 +23,7 @@ fn options_that_do_nothing_are_refused() {
         (&search, "--b 0.5"),
         (&search, "--k1 1.2 --channel maxsim"),
         (&search, "--fields text"),
+        (&search, "--run x.run"),
         (&search, "--run-format tabs"),
         (&search, "--query-format text"),
         (&search, "--query-scale 2"),
@@ -149,4 +150,28 @@ fn what_the_input_makes_useless_is_refused() {
         assert!(error.contains("does nothing here"), "{options:?}: {error}");
         assert!(!out.exists(), "{options:?}");
     }
+}
+
+/// What an input turns out to hold decides as well, and before anything is built.
+#[test]
+fn options_that_do_nothing_with_this_input_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("docs.jsonl"), 20, 1);
+    let (index, queries) = (at("index"), at("q.tsv"));
+    ok(&["index", text(&at("docs.jsonl")), "--out", text(&index), "--no-tune"]);
+    ok(&["export", text(&index), "--format", "seismic", "--out", text(&at("docs.bin"))]);
+    fs::write(&queries, "1\tgranite\n").unwrap();
+    let search = ["search", text(&index), "--queries"];
+    let error = fails(&[&search[..], &[text(&queries), "--query-scale", "2"]].concat(), 2);
+    assert!(error.contains("--query-scale") && error.contains("brings texts"), "{error}");
+    let error = fails(&[&search[..], &[text(&at("docs.bin")), "--vector-field", "v"]].concat(), 2);
+    assert!(error.contains("--vector-field") && error.contains("JSON lines"), "{error}");
+    let (new, given) = (at("new"), at("docs.bin"));
+    let build = ["index", text(&given), "--out", text(&new)];
+    let error = fails(&[&build[..], &["--tokens"]].concat(), 1);
+    assert!(error.contains("token embeddings are made of texts"), "{error}");
+    let error = fails(&[&build[..], &["--vector-field", "v"]].concat(), 2);
+    assert!(error.contains("--vector-field"), "{error}");
+    assert!(!new.exists(), "nothing was begun");
 }

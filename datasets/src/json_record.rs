@@ -79,7 +79,10 @@ fn read(line: Line<'_>, rules: Rules<'_>, of: Of) -> Result<(Document, bool, boo
         let shape = vector_like(name, value, of == Of::Queries);
         if let Some(shape) = shape.filter(|_| !rules.kept.contains(name)) {
             let hint = match of {
-                Of::Documents => format!("--field {name}:stored keeps it as it is"),
+                Of::Documents => format!(
+                    "--field {name}:stored keeps it as it is, --field {name}:any to filter by as well; where \
+                     a command has neither option, leave it out of the file"
+                ),
                 Of::Queries => "leave it out to search with the text".to_owned(),
             };
             let reason = format!(
@@ -478,6 +481,15 @@ mod tests {
         }
         let text = r#"{"id":"x","text":"t","sv":{"salt":1,"sea":2}}"#;
         assert!(query(line(text), RULES).unwrap_err().to_string().contains("--vector-field sv"));
+        // What query sets have besides.
+        for more in [
+            r#""metadata":{"year":2019}"#,
+            r#""metadata":{"pid":"42"}"#,
+            r#""source":{"pid":"42"}"#,
+            r#""metadata":{"117":[{"sentences":[0,1],"label":"SUPPORT"}]}"#,
+        ] {
+            query(line(&format!(r#"{{"id":"x","text":"t",{more}}}"#)), RULES).unwrap();
+        }
         for (field, value) in [
             ("place", r#"{"lat":1.5,"lon":2}"#),
             ("size", r#"{"width":1.5,"height":2.5,"depth":0.5,"weight":3.5}"#),

@@ -83,8 +83,8 @@ const TERMS: [&str; 7] = ["indices", "index", "tokens", "token", "token_ids", "t
 const WEIGHTS: [&str; 6] = ["values", "value", "weights", "weight", "scores", "score"];
 
 /// What makes a field look like a sparse vector, whatever engine it is of: lists of terms and weights,
-/// pairs, or an object of numbers that are many, or whose name says so; of a query any object of numbers,
-/// since a query has no other use for one. It may lie within other fields, or be JSON in a string.
+/// pairs, or an object of numbers that are many, or whose name says so; of a query any object of numbers
+/// but its metadata. It may lie within other fields, or be JSON in a string.
 pub(crate) fn vector_like(name: &str, value: &Value, of_query: bool) -> Option<String> {
     let inner: Value;
     let value = match value {
@@ -129,9 +129,12 @@ fn looks(name: &str, value: &Value, of_query: bool, depth: u32) -> Option<String
     let lower = name.to_ascii_lowercase();
     let named = ["vector", "embedding", "sparse", "splade"].iter().any(|word| lower.contains(word));
     let short = ["sv", "vec", "emb"].contains(&lower.as_str());
+    let of_query = of_query && !METADATA.contains(&lower.as_str());
     let few = named || short || of_query || is_weighted(object);
     let least = if few { 1 } else { MANY };
-    let numbers = object.values().filter(|value| is_number(value)).count();
+    // Elsewhere digits in a string are an id or a year.
+    let counts = if named || short { is_number } else { Value::is_number };
+    let numbers = object.values().filter(|value| counts(value)).count();
     // A single other value among many weights is a mistake in a vector.
     if numbers >= least
         && (numbers == object.len() || (numbers >= MANY && numbers * 10 >= object.len() * 9))
@@ -170,6 +173,8 @@ fn pairs(list: &[Value]) -> Option<String> {
         .then(|| format!("{} pairs of a term and a weight", list.len()))
 }
 
+/// Fields that query sets keep numbers in.
+const METADATA: [&str; 4] = ["metadata", "meta", "info", "extra"];
 /// Fewest tokens of a vector whose fractions are taken for weights.
 const WEIGHTED: usize = 4;
 /// Names of measures, places and shares, which are no tokens of a text.

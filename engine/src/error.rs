@@ -54,7 +54,9 @@ pub enum EngineError {
     #[error("the bundled model is not there: name a model")]
     NoBundledModel,
     /// A model's name is neither a folder nor a name on the hub.
-    #[error("{given}: there is no such folder; a model is a folder, or a name such as org/name")]
+    #[error(
+        "{given}: not a folder, and not a name on the hub; give a folder, or a name such as org/name"
+    )]
     NoSuchModel {
         /// What was given.
         given: String,

@@ -78,6 +78,26 @@ fn finished_shards_are_not_encoded_again() {
     assert_same(whole.path(), out.path());
 }
 
+/// Of the same length and in the same place, but not the documents that the shards were made of.
+#[test]
+fn a_build_is_not_resumed_with_other_documents() {
+    let documents = vectors(100);
+    let out = tempdir().unwrap();
+    let options = options(out.path());
+    interrupt(&documents, 70, None, &options);
+    for at in [0, 15, 16, 63] {
+        let mut changed = documents.clone();
+        changed[at].vector = documents[at + 1].vector.clone();
+        match resume(&changed, None, &options) {
+            Err(BuildError::ResumeMismatch { what, .. }) => {
+                assert!(what.contains(&format!("shard {},", at / 16 + 1)), "{at}: {what}");
+            }
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    assert_eq!(resume(&documents, None, &options).unwrap().resumed_documents, 64);
+}
+
 #[test]
 fn an_interrupted_build_is_not_lost_by_mistake() {
     let documents = vectors(100);

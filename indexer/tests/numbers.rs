@@ -240,3 +240,29 @@ fn shares_number_large_terms_as_one_machine_does() {
         assert_eq!(vector(&whole, 0, row), vector(&joined, 0, row));
     }
 }
+
+/// What weights were off by before a merge, they are off by after it.
+#[test]
+fn a_merge_keeps_the_largest_error() {
+    let out = tempdir().unwrap();
+    let plain = options(out.path());
+    let off = |id: &str, by: f32| {
+        let weights: Vec<(u32, f32)> =
+            (1..40u8).map(|t| (u32::from(t), f32::from(t) * by)).collect();
+        with_terms(document(id, 1), &weights)
+    };
+    build_all(vec![off("a", 0.031_7), off("b", 1.234_5)], None, &plain).unwrap();
+    added(vec![off("c", 0.777_7)], &plain).unwrap();
+    let errors = || {
+        let index = open(out.path());
+        let metas = index.segments().iter().map(|s| s.forward().unwrap().meta().clone());
+        metas.fold((0f64, 0f64), |(largest, relative), meta| {
+            (largest.max(meta.max_error), relative.max(meta.max_relative_error))
+        })
+    };
+    let before = errors();
+    assert!(before.0 > 0.0 && before.1 > 0.0, "{before:?}");
+    merge(out.path(), Merge::All, plain.seal.memory, &|_| {}).unwrap().unwrap();
+    let after = errors();
+    assert!(after.0 >= before.0 && after.1 >= before.1, "{before:?}, {after:?}");
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::common::{Toy, bundled, bundled_folder};
 use proptest::prelude::*;
 use quarry_encoders::{
-    EncoderError, ModelManifest, QueryParameters, TermFrequency, TokenTableQuery, Vocabulary,
+    EncoderError, Model, ModelManifest, QueryParameters, TermFrequency, TokenTableQuery, Vocabulary,
 };
 use quarry_vectors::Passage;
 use serde_json::json;
@@ -25,6 +25,31 @@ fn a_missing_file_is_named() {
             matches!(&error, EncoderError::Read { path, .. } if path.ends_with(file)),
             "{error}"
         );
+    }
+}
+
+/// Taken for absent, a settings file that cannot be read would make another model of it.
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_read_is_not_absent() {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/multivector/colbert-bert");
+    for name in ["sentence_bert_config.json", "tokenizer_config.json", "modules.json"] {
+        for how in ["dangling", "folder"] {
+            let dir = tempfile::tempdir().unwrap();
+            for entry in fs::read_dir(&whole).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+            }
+            Model::open(dir.path()).unwrap();
+            let path = dir.path().join(name);
+            drop(fs::remove_file(&path));
+            match how {
+                "folder" => fs::create_dir(&path).unwrap(),
+                _ => std::os::unix::fs::symlink("/nowhere/blob", &path).unwrap(),
+            }
+            let error = Model::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(name), "{how}: {error}");
+        }
     }
 }
 

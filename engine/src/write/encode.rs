@@ -64,7 +64,7 @@ pub enum EncodeEvent<'a> {
         /// The file.
         path: &'a Path,
     },
-    /// Encoding begins, after so many vectors of an interrupted run.
+    /// Encoding begins; the vectors of an interrupted run are kept.
     Begun {
         /// Vectors that are there.
         done: u64,

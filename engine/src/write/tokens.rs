@@ -45,7 +45,7 @@ pub enum TokensFrom {
 pub struct StoreTokens {
     /// Forms of rows; int8 where neither they are given nor the index has some.
     pub forms: Vec<Form>,
-    /// One row is left for so many similar ones of a document; else 1.
+    /// Keeps one row for every this many similar rows of a document; 1 keeps all rows.
     pub pool: Option<usize>,
     /// Centroids of the form 4bit; else 256.
     pub centroids: Option<usize>,
