@@ -187,30 +187,47 @@ fn descr(header: &NpyHeader) -> String {
 }
 
 /// Bytes of a header: far more than a type and a shape take.
-const MOST_HEADER: u32 = 1 << 16;
+const MOST_HEADER: usize = 1 << 16;
 
+/// Opening brackets of a header: a plain array has one brace and one parenthesis, an array of records with
+/// one field has four.
+const MOST_BRACKETS: usize = 4;
+
+/// Reads the head of an .npy file, and leaves the file where its values begin.
 fn header(path: &Path) -> Result<(NpyHeader, File), DatasetError> {
     let mut file = open_file(path)?;
-    // The library makes room for the length that the file gives, to 4 GiB from version 2 on.
-    let mut head = Vec::new();
-    (&mut file).take(12).read_to_end(&mut head).map_err(|e| DatasetError::open(path, e))?;
-    if let [_, _, _, _, _, _, version, _, length @ ..] = head.as_slice()
-        && *version > 1
-        && let Ok(length) = <[u8; 4]>::try_from(length).map(u32::from_le_bytes)
-        && length > MOST_HEADER
-    {
-        let what =
-            format!("no .npy file: a header of {length} bytes; expected at most {MOST_HEADER}");
-        return Err(DatasetError::TokenRows { path: path.into(), what });
-    }
-    file.rewind().map_err(|e| DatasetError::open(path, e))?;
     let wrong = |what: String| DatasetError::TokenRows {
         path: path.into(),
         what: format!("no .npy file: {what}"),
     };
+    let mut head = Vec::new();
+    let most = (MOST_HEADER + 12) as u64;
+    (&mut file).take(most).read_to_end(&mut head).map_err(|e| DatasetError::open(path, e))?;
+    check_header(&head).map_err(wrong)?;
+    file.rewind().map_err(|e| DatasetError::open(path, e))?;
     // It multiplies the shape, which may be of any numbers.
     let header = caught(|| NpyHeader::from_reader(&mut file)).map_err(wrong)?;
     Ok((header.map_err(|e| wrong(e.to_string()))?, file))
+}
+
+/// Refuses what would cost the library memory or time without bound: it makes room for the length that the
+/// file gives, to 4 GiB from version 2 on, and its time quadruples with each bracket within another.
+fn check_header(head: &[u8]) -> Result<(), String> {
+    let [_, _, _, _, _, _, version, _, rest @ ..] = head else { return Ok(()) };
+    let (length, text) = match (version, rest) {
+        (0 | 1, [a, b, text @ ..]) => (u32::from(u16::from_le_bytes([*a, *b])), text),
+        (_, [a, b, c, d, text @ ..]) => (u32::from_le_bytes([*a, *b, *c, *d]), text),
+        _ => return Ok(()),
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > MOST_HEADER {
+        return Err(format!("a header of {length} bytes; expected at most {MOST_HEADER}"));
+    }
+    let text = &text[..length.min(text.len())];
+    if text.iter().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() > MOST_BRACKETS {
+        return Err("its header is nested; expected one plain type and a shape".into());
+    }
+    Ok(())
 }
 
 fn read_lengths(path: &Path) -> Result<Vec<u64>, DatasetError> {
@@ -309,10 +326,23 @@ mod tests {
         npy(&at("rows"), "<f4", "(9223372036854775807, 4)", &floats(&[1.]));
         assert!(TokenRows::open(&at("rows"), &at("rows"), &at("ids")).is_err());
         // The longest that is taken is read, and the file ends before.
-        let head = [b"\x93NUMPY".as_slice(), &[2, 0], &MOST_HEADER.to_le_bytes()];
+        let longest = u32::try_from(MOST_HEADER).unwrap().to_le_bytes();
+        let head = [b"\x93NUMPY".as_slice(), &[2, 0], &longest];
         std::fs::write(at("rows"), head.concat()).unwrap();
         let error = TokenRows::open(&at("rows"), &at("rows"), &at("ids")).unwrap_err();
         assert!(!error.to_string().contains("at most"), "{error}");
+    }
+
+    /// 60 bytes kept the library busy for years.
+    #[test]
+    fn a_nested_header_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for bracket in ["(", "[", "{", "([{"] {
+            npy(&at("rows"), "<f4", &bracket.repeat(40), &floats(&[1.]));
+            let error = TokenRows::open(&at("rows"), &at("rows"), &at("ids")).unwrap_err();
+            assert!(error.to_string().contains("its header is nested"), "{error}");
+        }
     }
 
     #[test]
