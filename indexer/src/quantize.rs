@@ -10,10 +10,9 @@
 //! Powers of two, since a merge then brings weights of two segments to one step without rounding those of
 //! the finer one again.
 
-use quarry_index::forward::{LevelWidth, Precision, Quantization};
+use quarry_index::forward::{ForwardIndex, LevelWidth, Precision, Quantization};
 
 use crate::options::Levels;
-use crate::seal::Stored;
 use crate::weights::WeightStats;
 
 /// Shares of the step that a float may lie off a whole multiple while guessing the step.
@@ -31,6 +30,22 @@ const WHOLE_U8: u32 = 1 << 14;
 const IMPACTS: f32 = (1u64 << 32) as f32;
 /// The largest weight is an outlier when it exceeds the 99.9th percentile by this factor.
 const OUTLIER: f64 = 8.0;
+
+/// The form of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) quantization: Quantization,
+    /// What small weights may be off by.
+    pub(crate) tolerance: Option<f64>,
+}
+
+impl Stored {
+    /// That of a forward index.
+    pub(crate) fn of(forward: &ForwardIndex) -> Self {
+        let meta = forward.meta();
+        Self { quantization: meta.quantization, tolerance: meta.tolerance }
+    }
+}
 
 /// Decides how weights are stored.
 pub(crate) fn choose(stats: &WeightStats, levels: Levels) -> Stored {

@@ -11,7 +11,7 @@ use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::features::Channels;
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::FolderWriter;
-use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter, Quantization};
+use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
@@ -24,7 +24,7 @@ use crate::clusters;
 use crate::impact;
 use crate::options::{Event, SealOptions};
 use crate::order::{Order, Rows, stored_in_order};
-use crate::quantize;
+use crate::quantize::{self, Stored};
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
 use crate::terms::{Grown, Known};
@@ -107,22 +107,6 @@ pub(crate) struct Kept {
     pub(crate) dimension: u32,
     /// How their weights are stored; chosen anew without.
     pub(crate) stored: Option<Stored>,
-}
-
-/// The form of stored weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Stored {
-    pub(crate) quantization: Quantization,
-    /// What small weights may be off by.
-    pub(crate) tolerance: Option<f64>,
-}
-
-impl Stored {
-    /// That of a forward index.
-    pub(crate) fn of(forward: &ForwardIndex) -> Self {
-        let meta = forward.meta();
-        Self { quantization: meta.quantization, tolerance: meta.tolerance }
-    }
 }
 
 /// Seals all shards into one segment.

@@ -19,14 +19,11 @@ use quarry_vectors::{Document, EncodeDocument, Passage, SparseVector};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::encoded_file::{ShardRecord, check_record};
-use super::error::io;
+use super::encoded_file::{CHUNK, ShardRecord, check_record};
 use super::unfinished::{Record, Unfinished};
 use super::{Encoding, WriteError};
+use crate::error::io;
 use crate::{EngineError, ModelSource, Models};
-
-/// Documents encoded together: the unit of resuming.
-pub(super) const CHUNK: usize = 1024;
 
 /// What is encoded, and where the vectors go.
 #[derive(Debug, Clone, Default)]

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::encode::CHUNK;
-use super::error::io;
 use super::{WriteError, files};
 use crate::EngineError;
+use crate::error::io;
+
+/// Documents encoded together: the unit of resuming.
+pub(super) const CHUNK: usize = 1024;
 
 const MAGIC: &str = "quarry-shard-of-encoding";
 const VERSION: u32 = 1;

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use super::WriteError;
-use super::error::io;
 use crate::EngineError;
+use crate::error::io;
 
 /// Opens a file to read it.
 pub(super) fn open(path: &Path) -> Result<File, EngineError> {

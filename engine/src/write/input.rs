@@ -12,9 +12,9 @@ use quarry_indexer::SealOptions;
 use quarry_vectors::Document;
 use serde_json::{Map, Value, json};
 
-use super::error::io;
 use super::{Encoding, TextsAs};
 use crate::EngineError;
+use crate::error::io;
 
 /// A collection on disk, and how it is read.
 #[derive(Debug, Clone)]

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::WriteError;
-use super::encode::CHUNK;
-use super::error::io;
+use super::encoded_file::CHUNK;
 use crate::EngineError;
+use crate::error::io;
 
 const MAGIC: &str = "quarry-unfinished-encoding";
 

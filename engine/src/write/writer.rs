@@ -12,7 +12,7 @@ use quarry_indexer::{
 use quarry_vectors::Document;
 use serde_json::Value;
 
-use super::build::Target;
+use super::target::Target;
 use super::{
     Calibrate, Calibrated, Encoding, Input, InputReport, OnProgress, StoreTokens, TextsAs,
     TokensFrom, WriteError, calibrate, tokens,

@@ -21,7 +21,8 @@ use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions};
-use crate::seal::{Kept, SealJob, Stored, seal, write_lists};
+use crate::quantize::Stored;
+use crate::seal::{Kept, SealJob, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{tokens_in_order, unseal};
 

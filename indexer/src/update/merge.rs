@@ -17,7 +17,8 @@ use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
-use crate::seal::{Kept, SealJob, Stored, seal};
+use crate::quantize::Stored;
+use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{tokens_in_order, unseal};
 

@@ -18,20 +18,17 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::features::TokensKept;
 use quarry_index::manifest::PartEntry;
-use quarry_index::tokens::{self, Centroids, Form, RowError, TokensOptions, TokensWriter};
+use quarry_index::tokens::{self, Centroids, Form, TokensOptions, TokensWriter};
 use quarry_index::{Index, IndexError, Segment};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::spool::Spool;
+use self::spool::{Spool, wrong_rows};
 use super::{Checked, IndexWriter, new_part_name};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::Event;
-
-/// Documents that are asked for together.
-const BATCH: usize = 64;
 
 /// What is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -276,12 +273,4 @@ pub(crate) fn write(
         }
     }
     Ok(part.finish()?.0)
-}
-
-/// The error that names the document.
-fn wrong_rows(id: String, error: RowError) -> BuildError {
-    match error {
-        RowError::Index(error) => error.into(),
-        other => BuildError::Tokens { id, what: other.to_string() },
-    }
 }

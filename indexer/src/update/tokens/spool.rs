@@ -5,15 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quarry_index::text::StoredDocument;
-use quarry_index::tokens::{Form, TokenStore, TokensOptions, TokensWriter};
+use quarry_index::tokens::{Form, RowError, TokenStore, TokensOptions, TokensWriter};
 use quarry_index::{IndexError, Segment, Verify};
 use quarry_vectors::{DocId, EncodeTokens, Passage, TokenEmbeddings};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BATCH, wrong_rows};
 use crate::BuildError;
 use crate::options::Event;
+
+/// Documents that are asked for together.
+pub(super) const BATCH: usize = 64;
 
 /// Documents of a shard.
 const SHARD: usize = 1 << 12;
@@ -134,4 +136,12 @@ pub(crate) fn encode_shard(
     }
     part.finish()?;
     Ok(())
+}
+
+/// The error that names the document.
+pub(super) fn wrong_rows(id: String, error: RowError) -> BuildError {
+    match error {
+        RowError::Index(error) => error.into(),
+        other => BuildError::Tokens { id, what: other.to_string() },
+    }
 }

@@ -1,0 +1,231 @@
+//! From a collection, or what an iterator gives, to documents with an encoder, ready to be stored.
+
+use std::iter::Peekable;
+use std::path::Path;
+use std::sync::Arc;
+
+use quarry_datasets::{CollectionFormat, DatasetError, open_collection, read_vocabulary};
+use quarry_index::features::Channels;
+use quarry_indexer::{
+    BuildError, BuildOptions, EncoderSetup, Event, IngestOptions, Passages, SealOptions,
+};
+use quarry_vectors::Document;
+use serde_json::{Map, Value};
+
+use super::encoding::{Encoding, TextsAs, setup};
+use super::input::{Input, InputReport, Reading, Watched};
+use super::rules::Content;
+use super::{OnProgress, WriteError};
+use crate::{EngineError, Models};
+
+/// Documents of a shard when a model encodes them: what a kill can cost.
+const ENCODED_SHARD: usize = 1024;
+/// Documents of a shard when vectors are given.
+const GIVEN_SHARD: usize = 1 << 16;
+
+/// Where documents go, and what becomes of them there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) out: &'a Path,
+    pub(super) overwrite: bool,
+    pub(super) resume: bool,
+    pub(super) texts_as: TextsAs,
+    pub(super) encoding: &'a Encoding,
+    pub(super) seal: &'a SealOptions,
+    /// Whether token embeddings of the texts are wanted, too.
+    pub(super) tokens: bool,
+    /// Whether what the index was built with stands in for what was not given.
+    pub(super) filled_in: bool,
+}
+
+/// What a build, a share of one, or an addition is started with.
+pub(super) struct Ready<'a> {
+    pub(super) encoder: Option<&'a EncoderSetup<'a>>,
+    pub(super) options: &'a BuildOptions,
+}
+
+/// What is known of documents before the first is encoded.
+struct Facts {
+    encode: bool,
+    has_vectors: bool,
+    empty: bool,
+    description: Map<String, Value>,
+    source: Value,
+    vocabulary: Option<Vec<String>>,
+    ids_are_unique: bool,
+}
+
+impl Target<'_> {
+    /// Opens a collection and its encoder, and hands both to `run`.
+    pub(super) fn with_collection<T>(
+        &self,
+        input: &Input,
+        models: &Models,
+        progress: OnProgress<'_>,
+        run: impl FnOnce(Peekable<Watched>, Ready<'_>, &(dyn Fn(Event) + Sync)) -> Result<T, BuildError>,
+    ) -> Result<(T, InputReport), EngineError> {
+        let reader = open_collection(&input.path, &input.options(self.seal))?;
+        let format = reader.format();
+        let reading = Arc::new(Reading::of(&reader));
+        let mut documents = Watched { reader, reading: Arc::clone(&reading) }.peekable();
+        let has_vectors = look(&mut documents)?.unwrap_or(
+            // No document shows it; a format of vectors does, a file's name, or that their field was named.
+            input.vector_field.is_some()
+                || is_named_for_vectors(&input.path)
+                || matches!(
+                    format,
+                    CollectionFormat::SeismicBin
+                        | CollectionFormat::BigAnnCsr
+                        | CollectionFormat::Ciff
+                ),
+        );
+        let first = documents.peek().and_then(|document| document.as_ref().ok());
+        let content = self.content(has_vectors, first);
+        content.check_input(input, format)?;
+        content.check_tokens(self.tokens)?;
+        content.check_model(Some(input))?;
+        let facts = Facts {
+            encode: content.encodes(),
+            has_vectors,
+            empty: first.is_none(),
+            description: input.description(format, self.seal.memory),
+            source: input.source(self.encoding, self.texts_as, reading.bytes_total())?,
+            vocabulary: input.vocabulary.as_deref().map(read_vocabulary).transpose()?,
+            // The reader sees to it.
+            ids_are_unique: true,
+        };
+        reading.set_encodes(facts.encode);
+        let result = self.with_encoder(facts, models, |ready| {
+            progress(Event::Resumed { documents: 0 }, &reading);
+            run(documents, ready, &|event| progress(event, &reading))
+        });
+        let result = result.map_err(|error| match error {
+            EngineError::Build(source @ BuildError::Document { .. }) if input.path.is_dir() => {
+                WriteError::InFile { path: reading.path(), source: Box::new(source) }.into()
+            }
+            error => error,
+        })?;
+        Ok((result, reading.report()))
+    }
+
+    /// The same for documents of an iterator.
+    pub(super) fn with_documents<T, I, E>(
+        &self,
+        documents: &mut Peekable<I>,
+        source: Value,
+        models: &Models,
+        run: impl FnOnce(&mut Peekable<I>, Ready<'_>) -> Result<T, BuildError>,
+    ) -> Result<T, EngineError>
+    where
+        I: Iterator<Item = Result<Document, E>>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        if matches!(documents.peek(), Some(Err(_)))
+            && let Some(Err(error)) = documents.next()
+        {
+            return Err(BuildError::Input(Box::new(error)).into());
+        }
+        let first = documents.peek().and_then(|document| document.as_ref().ok());
+        let content = self.content(first.is_some_and(|d| d.vector.is_some()), first);
+        if first.is_some() && !content.encodes() && self.texts_as == TextsAs::Sparse {
+            content.check_encoding("the documents bring their vectors, and it is about texts")?;
+        }
+        content.check_tokens(self.tokens)?;
+        content.check_model(None)?;
+        let facts = Facts {
+            encode: content.encodes(),
+            has_vectors: content.has_vectors,
+            empty: first.is_none(),
+            description: Map::new(),
+            source,
+            vocabulary: None,
+            ids_are_unique: false,
+        };
+        self.with_encoder(facts, models, |ready| run(documents, ready))
+    }
+
+    fn content<'c>(&'c self, has_vectors: bool, first: Option<&'c Document>) -> Content<'c> {
+        Content {
+            encoding: self.encoding,
+            texts_as: self.texts_as,
+            filled_in: self.filled_in,
+            has_vectors,
+            first,
+        }
+    }
+
+    /// Opens the encoder, where one is needed.
+    fn with_encoder<T>(
+        &self,
+        facts: Facts,
+        models: &Models,
+        run: impl FnOnce(Ready<'_>) -> Result<T, BuildError>,
+    ) -> Result<T, EngineError> {
+        let options = self.encoding.options();
+        let model = if facts.encode { Some(models.open(&self.encoding.source())?) } else { None };
+        let encoder = model.as_ref().map(|m| m.document_encoder(&options)).transpose()?;
+        let splitter = match (self.encoding.passages, &model) {
+            (Some(size), Some(model)) => {
+                Some((model.splitter(size.tokens, size.overlap, &options)?, size))
+            }
+            _ => None,
+        };
+        let setup = match (&model, &encoder) {
+            (Some(model), Some(encoder)) => Some(EncoderSetup {
+                passages: splitter.as_ref().map(|(splitter, size)| Passages {
+                    splitter,
+                    tokens: size.tokens,
+                    overlap: size.overlap,
+                }),
+                ..setup(model, encoder.as_ref(), &options)?
+            }),
+            _ => None,
+        };
+        let options = self.options(facts);
+        Ok(run(Ready { encoder: setup.as_ref(), options: &options })?)
+    }
+
+    fn options(&self, facts: Facts) -> BuildOptions {
+        BuildOptions {
+            out: self.out.to_path_buf(),
+            overwrite: self.overwrite,
+            resume: self.resume,
+            channels: channels(self.texts_as, &facts),
+            description: facts.description,
+            source: facts.source,
+            ingest: IngestOptions {
+                shard_documents: if facts.encode { ENCODED_SHARD } else { GIVEN_SHARD },
+                ids_are_unique: facts.ids_are_unique,
+                vocabulary: facts.vocabulary,
+            },
+            seal: self.seal.clone(),
+        }
+    }
+}
+
+/// Whether a file's name ends as those of vectors do.
+fn is_named_for_vectors(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    [".bin", ".csr", ".ciff"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether the first document brings a vector; `None` without a document. Fails where the first one does:
+/// before an unfinished build lies in the folder that the next try would be refused for.
+fn look(documents: &mut Peekable<Watched>) -> Result<Option<bool>, DatasetError> {
+    if matches!(documents.peek(), Some(Err(_)))
+        && let Some(Err(error)) = documents.next()
+    {
+        return Err(error);
+    }
+    Ok(documents.peek().and_then(|d| d.as_ref().ok()).map(|document| document.vector.is_some()))
+}
+
+/// What an index without documents is one of.
+fn channels(texts_as: TextsAs, facts: &Facts) -> Option<Channels> {
+    let bm25 = texts_as == TextsAs::Bm25;
+    match (facts.empty, facts.encode) {
+        (true, false) => Some(Channels { sparse: facts.has_vectors && !bm25, bm25 }),
+        _ => None,
+    }
+}
