@@ -11,14 +11,27 @@ use common::{collection, fails, model, model_index as index, ok, quarry, said, t
 use serde_json::Value;
 
 #[test]
-fn a_network_for_questions_is_asked_for_and_must_be_the_indexs() {
+fn a_network_for_queries_is_remembered_or_asked_for_and_must_be_the_indexs() {
     let dir = tempfile::tempdir().unwrap();
     let (bert, other) = (model(&dir, "splade-bert"), model(&dir, "splade-distilbert"));
     let at = index(&dir, "ix", text(&bert));
-    let error = fails(&["search", text(&at), "stone in the quarry"], 1);
-    assert!(error.contains("--model splade-bert"), "{error}");
     let error = fails(&["search", text(&at), "stone", "--model", text(&other)], 1);
     assert!(error.contains("would not match"), "{error}");
+    // The index remembers the folder, and takes from there what has its checksums, nothing else.
+    let by_folder = ok(&["search", text(&at), "stone in the quarry"]);
+    assert_eq!(
+        ok(&["search", text(&at), "stone in the quarry", "--model", text(&bert)]),
+        by_folder
+    );
+    let away = dir.path().join("away");
+    fs::rename(&bert, &away).unwrap();
+    let error = fails(&["search", text(&at), "stone in the quarry"], 1);
+    assert!(error.contains("--model splade-bert"), "{error}");
+    fs::rename(&other, &bert).unwrap();
+    let error = fails(&["search", text(&at), "stone in the quarry"], 1);
+    assert!(error.contains("would not match"), "{error}");
+    fs::rename(&bert, &other).unwrap();
+    fs::rename(&away, &bert).unwrap();
     let queries = dir.path().join("queries.jsonl");
     fs::write(
         &queries,
@@ -81,6 +94,7 @@ fn two_networks_are_named_as_a_pair() {
     // For questions their own network is all that is needed; the documents' is another.
     assert_eq!(ok(&["search", text(&at), "stone", "--model", text(&questions)]), by_pair);
     fails(&["search", text(&at), "stone", "--model", text(&documents)], 1);
+    assert_eq!(ok(&["search", text(&at), "stone"]), by_pair);
 }
 
 #[test]

@@ -21,8 +21,10 @@ use crate::{EngineError, ModelSource, Models, Query, identity};
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum QueryModel {
-    /// The copies of tokenizer and query table that the index keeps. Where queries go through a network, only
-    /// encoded ones are answered, and texts with [`EngineError::NeedsModel`].
+    /// The copies of tokenizer and query table that the index keeps. Where queries go through a network, the
+    /// model that the index says it was built with, if it is still there and the same ([`Models::remembered`]);
+    /// it is opened for the first text. Else only encoded queries are answered, and texts with
+    /// [`EngineError::NeedsModel`].
     #[default]
     Copies,
     /// A model, which must be the one that encoded the documents.
@@ -261,7 +263,8 @@ fn query_side(
         QueryModel::Encoder(encoder) => Some(Arc::clone(encoder)),
         QueryModel::Copies => {
             let network = identity(index)?.filter(|identity| identity.query_graph.is_some());
-            if let Some(network) = network.filter(|_| !on_gpu) {
+            let lacks = !on_gpu && options.models.remembered(index).is_none();
+            if let Some(network) = network.filter(|_| lacks) {
                 return Ok((None, Some(network.model_name)));
             }
             options.models.query_encoder(index, None, options.encode_device)?

@@ -3,10 +3,8 @@
 //! A model is a folder, a name on a hub that is fetched once, or the bundled one. Which of these the caller may
 //! use is handed in as [`Models`]; nothing here reads the environment.
 
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use quarry_encoders::{
@@ -19,41 +17,11 @@ use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
 use serde_json::Value;
 
 use crate::EngineError;
+use crate::model_source::ModelSource;
+use crate::remembered::{self, Later};
 
 /// Most sessions of a query network at once: each holds the network's weights.
 const QUERY_SESSIONS: usize = 8;
-
-/// Which model.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum ModelSource {
-    /// The one that comes with the program.
-    #[default]
-    Bundled,
-    /// A folder, or a name on the hub as `org/name`.
-    Named(String),
-    /// Two published networks that were trained together.
-    Pair {
-        /// Encodes documents.
-        documents: String,
-        /// Encodes queries.
-        queries: String,
-    },
-}
-
-impl FromStr for ModelSource {
-    type Err = Infallible;
-
-    /// `doc=MODEL,query=MODEL` is a pair; everything else a folder or name.
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let pair = text.strip_prefix("doc=").and_then(|rest| rest.split_once(",query="));
-        Ok(match pair {
-            Some((documents, queries)) => {
-                Self::Pair { documents: documents.to_owned(), queries: queries.to_owned() }
-            }
-            None => Self::Named(text.to_owned()),
-        })
-    }
-}
 
 /// Hears of fetches, from whatever thread fetches.
 pub type OnFetch = Arc<dyn Fn(HubEvent<'_>) + Send + Sync>;
@@ -117,11 +85,12 @@ impl Models {
         }
     }
 
-    /// The query encoder of an index: of the copies that it keeps, or of `given`, which must be the model
-    /// that encoded its documents. `device` is where a network runs. `None` where the index's vectors came
+    /// The query encoder of an index: of `given`, which must be the model that encoded its documents, else of
+    /// the copies that it keeps. `device` is where a network runs. `None` where the index's vectors came
     /// without a model and none is given.
     ///
-    /// Where queries go through a network and no model is given, the encoder answers every text with
+    /// Where queries go through a network and no model is given, the one that the index remembers is opened for
+    /// the first text ([`Self::remembered`]); where that is gone, the encoder answers every text with
     /// [`EngineError::NeedsModel`]: encoded queries can be searched all the same.
     ///
     /// # Errors
@@ -134,23 +103,52 @@ impl Models {
         device: Device,
     ) -> Result<Option<Arc<dyn EncodeQuery>>, EngineError> {
         let identity = identity(index)?;
-        let Some(given) = given else {
-            if device == Device::Cuda {
-                return Err(EngineError::NoNetwork { why: "no model is given" });
+        let network = identity.as_ref().is_some_and(|identity| identity.query_graph.is_some());
+        let remembered = || self.remembered(index).filter(|_| network);
+        match (given, identity) {
+            (Some(given), identity) => {
+                let terms = index.lexicon().map(|lexicon| u64::from(lexicon.len()));
+                self.encoder_of(given, identity.as_ref(), terms, device).map(Some)
             }
-            return Ok(match identity {
-                Some(identity) => of_copies(index, &identity)?,
-                None => None,
-            });
-        };
+            (None, Some(identity)) => match remembered() {
+                Some(source) if device == Device::Cpu => {
+                    let models = self.clone();
+                    let open =
+                        move || models.encoder_of(&source, Some(&identity), None, Device::Cpu);
+                    Ok(Some(Arc::new(Later::new(open))))
+                }
+                Some(source) => self.encoder_of(&source, Some(&identity), None, device).map(Some),
+                None if device == Device::Cpu => of_copies(index, &identity),
+                None => Err(EngineError::NoNetwork { why: "no model is given" }),
+            },
+            (None, None) if device == Device::Cpu => Ok(None),
+            (None, None) => Err(EngineError::NoNetwork { why: "no model is given" }),
+        }
+    }
+
+    /// The model that an index says it was built with, if it is still there: as folders of this machine. That
+    /// it is the same is for its checksums to tell, wherever it is used. Nothing is fetched.
+    #[must_use]
+    pub fn remembered(&self, index: &Index) -> Option<ModelSource> {
+        remembered::find(&index.manifest().build, self.hub.as_ref())
+    }
+
+    /// The query encoder of a model, which must be the one of `identity`, or have as many terms as the lexicon.
+    pub(crate) fn encoder_of(
+        &self,
+        given: &ModelSource,
+        identity: Option<&EncoderIdentity>,
+        terms: Option<u64>,
+        device: Device,
+    ) -> Result<Arc<dyn EncodeQuery>, EngineError> {
         let model = self.open(given)?;
-        match &identity {
+        match identity {
             Some(identity) => {
                 model.identity(&DocumentOptions::default())?.check_answers(identity)?;
             }
             None => {
                 let tokens = model.vocabulary().tokens().len() as u64;
-                if index.lexicon().is_some_and(|l| u64::from(l.len()) != tokens) {
+                if terms.is_some_and(|terms| terms != tokens) {
                     let model = model.manifest().name.clone();
                     return Err(EngineError::OtherVocabulary { model });
                 }
@@ -164,7 +162,7 @@ impl Models {
         let most = if device == Device::Cuda { 1 } else { QUERY_SESSIONS };
         let sessions = NonZeroUsize::new(rayon::current_num_threads().min(most));
         let options = DocumentOptions { sessions, device, ..DocumentOptions::default() };
-        Ok(Some(model.question_encoder(&options)?.into()))
+        Ok(model.question_encoder(&options)?.into())
     }
 
     /// The token encoder for queries to an index with token embeddings: of `given`, which must be the model

@@ -118,6 +118,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 "note: questions of this index go through a network: without --model, only encoded ones are answered",
             );
         }
+        // A model that the index names is opened for the first text: better now than in somebody's query.
+        if let Some(encoder) = snapshot.encoder()
+            && let Err(error) = encoder.encode_query("ready")
+        {
+            note(format!("note: queries given as text fail: {error}"));
+        }
         if snapshot.second_stage().is_some() {
             rerank::check_memory(device, memory, false)?;
             rerank::tell_lacking(snapshot.index());

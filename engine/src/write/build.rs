@@ -166,6 +166,7 @@ impl Build {
             seal: &self.seal,
             tokens: self.tokens.is_some(),
             filled_in: false,
+            remembered: None,
         }
     }
 }

@@ -64,9 +64,11 @@ pub(super) fn run(
     }
     let searcher = Searcher::new(Arc::clone(&index));
     let network = how.queries.is_none() && needs_network(&index)?;
-    let lacks_network = network && how.model.is_none();
+    let remembered = || models.remembered(&index).filter(|_| network);
+    let model = how.model.clone().or_else(remembered);
+    let lacks_network = network && model.is_none();
     let side: Option<Arc<dyn EncodeQuery>> = match &how.queries {
-        None if !lacks_network => models.query_encoder(&index, how.model.as_ref(), Device::Cpu)?,
+        None if !lacks_network => models.query_encoder(&index, model.as_ref(), Device::Cpu)?,
         _ => None,
     };
     let asked = match &how.queries {

@@ -113,7 +113,7 @@ pub fn encode(
 ) -> Result<Encoded, EngineError> {
     OutputFile::check(&options.out, options.overwrite)?;
     let encoding = options.encoding();
-    let model = models.open(&encoding.source())?;
+    let model = models.open(&encoding.source(None))?;
     let json = |source| EngineError::Json { what: "the model's identity", source };
     let identity = serde_json::to_value(model.identity(&encoding.options())?).map_err(json)?;
     let facts = json!({"model": identity, "run_on": encoding.run_on()});

@@ -61,9 +61,9 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// The model, or the bundled one.
-    pub(super) fn source(&self) -> ModelSource {
-        self.model.clone().unwrap_or_default()
+    /// The model given, else the one that the index was built with, else the bundled one.
+    pub(super) fn source(&self, remembered: Option<&ModelSource>) -> ModelSource {
+        self.model.as_ref().or(remembered).cloned().unwrap_or_default()
     }
 
     /// Whether device or memory are others than by default.

@@ -16,7 +16,8 @@ use super::encoding::{Encoding, TextsAs, setup};
 use super::input::{Input, InputReport, Reading, Watched};
 use super::rules::Content;
 use super::{OnProgress, WriteError};
-use crate::{EngineError, Models};
+use crate::remembered::record;
+use crate::{EngineError, ModelSource, Models};
 
 /// Documents of a shard when a model encodes them: what a kill can cost.
 const ENCODED_SHARD: usize = 1024;
@@ -36,6 +37,8 @@ pub(super) struct Target<'a> {
     pub(super) tokens: bool,
     /// Whether what the index was built with stands in for what was not given.
     pub(super) filled_in: bool,
+    /// The model that an index says it was built with, where documents are added to it.
+    pub(super) remembered: Option<&'a ModelSource>,
 }
 
 /// What a build, a share of one, or an addition is started with.
@@ -88,7 +91,7 @@ impl Target<'_> {
             encode: content.encodes(),
             has_vectors,
             empty: first.is_none(),
-            description: input.description(format, self.seal.memory),
+            description: self.described(&content, input.description(format, self.seal.memory)),
             source: input.source(self.encoding, self.texts_as, reading.bytes_total())?,
             vocabulary: input.vocabulary.as_deref().map(read_vocabulary).transpose()?,
             // The reader sees to it.
@@ -136,12 +139,24 @@ impl Target<'_> {
             encode: content.encodes(),
             has_vectors: content.has_vectors,
             empty: first.is_none(),
-            description: Map::new(),
+            description: self.described(&content, Map::new()),
             source,
             vocabulary: None,
             ids_are_unique: false,
         };
         self.with_encoder(facts, models, |ready| run(documents, ready))
+    }
+
+    /// A build's description, with where its model comes from.
+    fn described(
+        &self,
+        content: &Content<'_>,
+        mut description: Map<String, Value>,
+    ) -> Map<String, Value> {
+        if let Some(model) = self.encoding.model.as_ref().filter(|_| content.encodes()) {
+            record(model, &mut description);
+        }
+        description
     }
 
     fn content<'c>(&'c self, has_vectors: bool, first: Option<&'c Document>) -> Content<'c> {
@@ -162,7 +177,11 @@ impl Target<'_> {
         run: impl FnOnce(Ready<'_>) -> Result<T, BuildError>,
     ) -> Result<T, EngineError> {
         let options = self.encoding.options();
-        let model = if facts.encode { Some(models.open(&self.encoding.source())?) } else { None };
+        let model = if facts.encode {
+            Some(models.open(&self.encoding.source(self.remembered))?)
+        } else {
+            None
+        };
         let encoder = model.as_ref().map(|m| m.document_encoder(&options)).transpose()?;
         let splitter = match (self.encoding.passages, &model) {
             (Some(size), Some(model)) => {

@@ -233,7 +233,9 @@ impl Writer {
 
     /// What the index was built with in place of what is not given, and the encoder of token embeddings.
     fn ready(&self, options: &Add) -> Result<ReadyToAdd, EngineError> {
-        let built = AsBuilt::of(&Index::open(&self.folder, Verify::Envelope)?);
+        let index = Index::open(&self.folder, Verify::Envelope)?;
+        let built = AsBuilt::of(&index);
+        let remembered = self.models.remembered(&index);
         let texts_as = match built.channel.as_deref() == Some(TextsAs::Bm25.name()) {
             true => TextsAs::Bm25,
             false => options.texts_as,
@@ -246,14 +248,14 @@ impl Writer {
             (Some(kept), wanted) => {
                 let by = match wanted {
                     NewTokens::By(model) => model.clone(),
-                    _ => options.encoding.source(),
+                    _ => options.encoding.source(remembered.as_ref()),
                 };
                 let made = self.models.token_encoder(Some(kept), &by, None);
                 let failed = |source| WriteError::NewTokens { source: Box::new(source) };
                 Some(made.map_err(failed)?)
             }
         };
-        Ok(ReadyToAdd { encoding: options.encoding.as_built(&built), texts_as, tokens })
+        Ok(ReadyToAdd { encoding: options.encoding.as_built(&built), texts_as, tokens, remembered })
     }
 }
 
@@ -262,6 +264,8 @@ struct ReadyToAdd {
     encoding: Encoding,
     texts_as: TextsAs,
     tokens: Option<MadeBy>,
+    /// The model that the index was built with.
+    remembered: Option<ModelSource>,
 }
 
 impl ReadyToAdd {
@@ -275,6 +279,7 @@ impl ReadyToAdd {
             seal: &options.seal,
             tokens: false,
             filled_in: true,
+            remembered: self.remembered.as_ref(),
         }
     }
 
