@@ -163,6 +163,22 @@ pub enum EngineError {
         /// Tokens of the vocabulary.
         tokens: usize,
     },
+    /// Weights of a fusion that are negative or no numbers, or all 0.
+    #[error("weights of a fusion are finite, at least 0, and not all 0")]
+    NoWeight,
+    /// A list that cannot be divided by its best score.
+    #[error(
+        "query `{query}`: the best score of {list} is {best}, and `max` divides by it: scores have to be above 0; \
+         `minmax`, `z` and `rrf` take any"
+    )]
+    NotAboveZero {
+        /// Which.
+        list: String,
+        /// The query.
+        query: String,
+        /// Its best score.
+        best: f64,
+    },
     /// Asked for what no search does.
     #[error("{what}")]
     NotSupported {

@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod export;
+pub(crate) mod fuse;
 pub(crate) mod index;
 pub(crate) mod index_check;
 pub(crate) mod inspect;

@@ -3,6 +3,7 @@
 //! Means are over all judged queries; one without a ranking counts as zero. What judgements and an index, or
 //! a run, have to do with each other is counted: judgements of another collection would be a silent zero.
 
+mod fused;
 mod given;
 mod judged;
 mod runs;
@@ -16,6 +17,7 @@ use quarry_vectors::SparseVector;
 
 use crate::EngineError;
 
+pub use fused::{FuseOptions, WeightedRun, fuse_runs};
 pub use judged::{IndexJudgements, RunJudgements};
 // What a caller needs for them.
 pub use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure};

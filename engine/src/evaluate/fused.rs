@@ -1,0 +1,139 @@
+//! Runs of several systems become one.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+
+use quarry_datasets::Run;
+use quarry_vectors::ScoredDoc;
+
+use crate::EngineError;
+use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, fuse};
+
+/// A run, and what it counts.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightedRun<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its weight: finite, at least 0. With 0 it is as if absent.
+    pub weight: f32,
+}
+
+/// How runs are fused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FuseOptions {
+    /// How scores come to one scale.
+    pub method: FusionMethod,
+    /// Hits of each ranking that are fused.
+    pub window: NonZeroUsize,
+    /// Of [`FusionMethod::Rrf`]: what is added to a rank; finite, at least 0.
+    pub rrf_k: f64,
+    /// Hits kept of each fused ranking.
+    pub depth: NonZeroUsize,
+}
+
+impl Default for FuseOptions {
+    fn default() -> Self {
+        let window = NonZeroUsize::new(DEFAULT_WINDOW).unwrap_or(NonZeroUsize::MIN);
+        Self { method: FusionMethod::Max, window, rrf_k: DEFAULT_RRF_K, depth: window }
+    }
+}
+
+/// Fuses the rankings of each query that any of the runs has; queries stand in the order in which they come.
+/// Documents of one fused score keep their order in the run: each has a score a little below the one before.
+///
+/// # Errors
+/// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] where a weight is negative or not finite, or all are 0.
+pub fn fuse_runs(
+    tag: &str,
+    runs: &[WeightedRun<'_>],
+    options: &FuseOptions,
+) -> Result<Run, EngineError> {
+    let weights: Vec<f64> = runs.iter().map(|run| f64::from(run.weight)).collect();
+    if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || weights.iter().all(|w| *w == 0.0) {
+        return Err(EngineError::NoWeight);
+    }
+    let mut fused = Run::new(tag);
+    let mut seen = HashSet::new();
+    for query in runs.iter().flat_map(|run| run.run.queries()) {
+        if !seen.insert(query) {
+            continue;
+        }
+        let lists: Vec<List<&str>> = runs
+            .iter()
+            .zip(&weights)
+            .map(|(run, weight)| List {
+                weight: *weight,
+                hits: cut(run.run, query, options.window),
+            })
+            .collect();
+        let found = fuse(&lists, options.method, options.rrf_k, |a, b| b.cmp(a));
+        let mut found = found.map_err(|error| EngineError::NotAboveZero {
+            list: format!("ranking {}", error.list + 1),
+            query: query.clone(),
+            best: error.best,
+        })?;
+        found.truncate(options.depth.get());
+        fused.insert(query, falling(&found))?;
+    }
+    Ok(fused)
+}
+
+/// The best of a query's ranking.
+fn cut<'a>(run: &'a Run, query: &str, window: NonZeroUsize) -> Vec<Scored<&'a str>> {
+    let ranking = run.ranking(query).unwrap_or_default().iter().take(window.get());
+    ranking.map(|hit| Scored { key: hit.id.as_str(), score: f64::from(hit.score) }).collect()
+}
+
+/// Scores in 32 bits that fall from hit to hit: a reader of a run orders equal ones by document.
+fn falling(found: &[Scored<&str>]) -> Vec<ScoredDoc> {
+    let mut before = f32::INFINITY;
+    let one = |hit: &Scored<&str>| {
+        #[expect(clippy::cast_possible_truncation, reason = "a score, rounded")]
+        let score = (hit.score as f32).min(before.next_down());
+        before = score;
+        ScoredDoc { id: hit.key.to_owned(), score }
+    };
+    found.iter().map(one).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+mod tests {
+    use super::*;
+
+    fn run(rankings: &[(&str, &[(&str, f32)])]) -> Run {
+        let mut run = Run::new("x");
+        for (query, hits) in rankings {
+            let hits = hits.iter().map(|(id, score)| ScoredDoc { id: (*id).into(), score: *score });
+            run.insert(query, hits.collect()).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn queries_of_all_runs_are_fused_and_equal_scores_keep_their_order() {
+        let a = run(&[("1", &[("x", 4.0), ("a", 2.0)]), ("2", &[("y", 1.0)])]);
+        let b = run(&[("1", &[("z", 9.0), ("a", 9.0)]), ("3", &[("w", 2.0)])]);
+        let both = [WeightedRun { run: &a, weight: 1.0 }, WeightedRun { run: &b, weight: 0.5 }];
+        let fused = fuse_runs("f", &both, &FuseOptions::default()).unwrap();
+        assert_eq!(fused.queries(), ["1", "2", "3"]);
+        let ids = |query| -> Vec<&str> {
+            fused.ranking(query).unwrap().iter().map(|hit| hit.id.as_str()).collect()
+        };
+        // x and a have 1; the heavier run has x first. z follows.
+        assert_eq!((ids("1"), ids("2"), ids("3")), (vec!["x", "a", "z"], vec!["y"], vec!["w"]));
+        let scores: Vec<f32> = fused.ranking("1").unwrap().iter().map(|hit| hit.score).collect();
+        assert!(scores[0] == 1.0 && scores[1] < 1.0 && scores[1] > 0.999_999, "{scores:?}");
+    }
+
+    #[test]
+    fn weights_and_scores_that_say_nothing_are_refused() {
+        let a = run(&[("1", &[("x", -4.0)])]);
+        let with =
+            |weight| fuse_runs("f", &[WeightedRun { run: &a, weight }], &FuseOptions::default());
+        for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(matches!(with(weight), Err(EngineError::NoWeight)));
+        }
+        assert!(with(1.0).unwrap_err().to_string().contains("query `1`"));
+    }
+}
