@@ -273,14 +273,7 @@ impl Part {
         }
         let checksum = u64_at(&file, file.len() - 8);
         if verify == Verify::Full {
-            let found = xxh3_64(&file[..file.len() - 8]);
-            if found != checksum {
-                return Err(IndexError::Checksum {
-                    path,
-                    found: hex(found),
-                    expected: hex(checksum),
-                });
-            }
+            check_bytes(&file, checksum)?;
         }
         let trailer = file.len() - TRAILER;
         let documents = u64_at(&file, trailer + 16);
@@ -313,11 +306,23 @@ impl Part {
         Ok(Self { file, version, documents, checksum, sections })
     }
 
+    /// What [`Self::open`] does beyond the envelope: refuses versions that are not `readable` and, where
+    /// wanted, compares every byte with the checksum.
+    pub(crate) fn check(
+        &self,
+        kind: &str,
+        readable: Range<u32>,
+        verify: Verify,
+    ) -> Result<(), IndexError> {
+        check_version(self.path(), kind, self.version, readable)?;
+        if verify == Verify::Full { check_bytes(&self.file, self.checksum) } else { Ok(()) }
+    }
+
     /// Copies the file into memory; see [`MappedFile::preloaded`].
     ///
     /// # Errors
     /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
+    pub(crate) fn preload(&mut self) -> Result<(), IndexError> {
         self.file = self.file.preloaded()?;
         Ok(())
     }
@@ -389,6 +394,16 @@ impl Part {
     }
 }
 
+/// Refuses a file whose bytes before the checksum do not have it. Cost: reads all of them.
+fn check_bytes(file: &MappedFile, checksum: u64) -> Result<(), IndexError> {
+    let found = xxh3_64(&file[..file.len() - 8]);
+    if found == checksum {
+        return Ok(());
+    }
+    let path = file.path().to_path_buf();
+    Err(IndexError::Checksum { path, found: hex(found), expected: hex(checksum) })
+}
+
 /// Refuses versions outside `readable` (end exclusive).
 pub(crate) fn check_version(
     path: &Path,
@@ -405,6 +420,7 @@ pub(crate) fn check_version(
         found,
         oldest: readable.start,
         newest: readable.end - 1,
+        derived: false,
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::clusters::ClusterParams;
 use crate::lexicon::Lexicon;
 use crate::manifest::Manifest;
-use crate::open::Segment;
+use crate::segment::Segment;
 use crate::seismic::SeismicParams;
 use crate::tokens::{Form, TokenStore};
 

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::IndexError;
 use crate::container::{check_version, hex};
 use crate::files;
+use crate::kinds;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
 use crate::names;
 
@@ -332,7 +333,7 @@ impl FolderWriter {
             return Ok(());
         }
         let ours = |name: &str| {
-            names::generation(name).is_some() || names::is_part(name) || names::is_temporary(name)
+            names::generation(name).is_some() || kinds::is_part(name) || names::is_temporary(name)
         };
         for name in names.iter().filter(|n| !keep.contains(*n) && ours(n)) {
             let path = self.folder.join(name);

@@ -19,7 +19,7 @@ use quarry_index::folder::{BUILD, FolderWriter, read_current};
 use quarry_index::lexicon::{self, Lexicon};
 use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
 use quarry_index::seismic;
-use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
+use quarry_index::{Index, IndexError, Segment, Verify, impact, kinds};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -130,8 +130,8 @@ fn outdated(manifest: &Manifest) -> Vec<String> {
         found.push("format".to_owned());
     }
     for part in manifest.parts() {
-        let written = KINDS.iter().find(|kind| kind.0 == part.kind).map(|kind| kind.1);
-        if written.is_some_and(|version| version > part.version) && !found.contains(&part.kind) {
+        let known = kinds::find(&part.kind);
+        if known.is_some_and(|kind| kind.version > part.version) && !found.contains(&part.kind) {
             found.push(part.kind.clone());
         }
     }
@@ -225,16 +225,4 @@ fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildE
         }
     }
     Ok(assets)
-}
-
-#[cfg(test)]
-mod tests {
-    use quarry_index::DERIVED;
-
-    use super::*;
-
-    #[test]
-    fn derived_kinds_are_kinds() {
-        assert!(DERIVED.iter().all(|derived| KINDS.iter().any(|kind| kind.0 == *derived)));
-    }
 }

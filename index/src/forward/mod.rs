@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
 use crate::container::{Part, Verify};
+use crate::part::SegmentPart;
 use record::place;
 
 pub use levels::{Level, LevelWidth, Quantization, TermWidth};
@@ -33,6 +34,8 @@ pub use write::{ForwardWriter, Precision};
 pub const KIND: &str = "forward";
 /// Version written.
 pub const VERSION: u32 = 2;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// Records begin at multiples of this many bytes of the section `records`.
 const UNIT: usize = 16;
@@ -115,54 +118,7 @@ impl ForwardIndex {
     /// # Errors
     /// As [`Part::open`]; and when the table leaves the records or the numbers make no sense.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: ForwardMeta = part.json("meta")?;
-        let scale = meta.quantization.scale;
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(IndexError::corrupt(
-                path,
-                format!("scale {scale} is not a positive number"),
-            ));
-        }
-        let missing = |s: &str| IndexError::corrupt(path, format!("section `{s}` is missing"));
-        let table = part.section_range("table").ok_or_else(|| missing("table"))?;
-        let records = part.section_range("records").ok_or_else(|| missing("records"))?;
-        let scaled = match part.section_range("scaled") {
-            Some(_) => part.array("scaled")?,
-            None => &[],
-        };
-        let lexicon = meta.dimension.checked_sub(meta.scaled);
-        let fits = 2 * u64::from(meta.scaled) == scaled.len() as u64;
-        let Some(first) = lexicon.filter(|_| fits) else {
-            return Err(IndexError::corrupt(path, "the number of scaled terms does not fit"));
-        };
-        let scaled = ScaledTerms::read(path, first, scaled)?;
-        let index = Self { meta, table, records, scaled, part };
-        let entries: &[u64] = index.part.array("table")?;
-        if entries.len() as u64 != index.part.documents() {
-            return Err(IndexError::corrupt(
-                path,
-                "the table does not fit the number of documents",
-            ));
-        }
-        let room = index.records.len().saturating_sub(SLACK);
-        let width = index.component_bytes();
-        // Scans read records one after another, so they lie in order without gaps.
-        let mut next = 0;
-        for (doc, entry) in entries.iter().enumerate() {
-            let (start, count) = place(*entry);
-            let end = count.checked_mul(width).and_then(|b| b.checked_add(start));
-            match end.filter(|end| start == next && *end <= room) {
-                Some(end) => next = end.next_multiple_of(UNIT),
-                None => {
-                    return Err(IndexError::corrupt(
-                        path,
-                        format!("record {doc} does not lie where the one before it ends"),
-                    ));
-                }
-            }
-        }
-        Ok(index)
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// Bytes of one component.
@@ -193,19 +149,6 @@ impl ForwardIndex {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
-        self.part.preload()
-    }
-
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.part.file().advise_random();
     }
 
     /// Gives the pages read so far back; see [`crate::MappedFile::release`].
@@ -347,5 +290,70 @@ impl ForwardIndex {
             each(DocId(u32::try_from(number).unwrap_or(u32::MAX)), view)?;
         }
         Ok(())
+    }
+}
+
+impl SegmentPart for ForwardIndex {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: ForwardMeta = part.json("meta")?;
+        let scale = meta.quantization.scale;
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(IndexError::corrupt(
+                path,
+                format!("scale {scale} is not a positive number"),
+            ));
+        }
+        let missing = |s: &str| IndexError::corrupt(path, format!("section `{s}` is missing"));
+        let table = part.section_range("table").ok_or_else(|| missing("table"))?;
+        let records = part.section_range("records").ok_or_else(|| missing("records"))?;
+        let scaled = match part.section_range("scaled") {
+            Some(_) => part.array("scaled")?,
+            None => &[],
+        };
+        let lexicon = meta.dimension.checked_sub(meta.scaled);
+        let fits = 2 * u64::from(meta.scaled) == scaled.len() as u64;
+        let Some(first) = lexicon.filter(|_| fits) else {
+            return Err(IndexError::corrupt(path, "the number of scaled terms does not fit"));
+        };
+        let scaled = ScaledTerms::read(path, first, scaled)?;
+        let index = Self { meta, table, records, scaled, part };
+        let entries: &[u64] = index.part.array("table")?;
+        if entries.len() as u64 != index.part.documents() {
+            return Err(IndexError::corrupt(
+                path,
+                "the table does not fit the number of documents",
+            ));
+        }
+        let room = index.records.len().saturating_sub(SLACK);
+        let width = index.component_bytes();
+        // Scans read records one after another, so they lie in order without gaps.
+        let mut next = 0;
+        for (doc, entry) in entries.iter().enumerate() {
+            let (start, count) = place(*entry);
+            let end = count.checked_mul(width).and_then(|b| b.checked_add(start));
+            match end.filter(|end| start == next && *end <= room) {
+                Some(end) => next = end.next_multiple_of(UNIT),
+                None => {
+                    return Err(IndexError::corrupt(
+                        path,
+                        format!("record {doc} does not lie where the one before it ends"),
+                    ));
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
+
+    fn terms(&self) -> u32 {
+        self.meta.dimension
     }
 }

@@ -19,11 +19,14 @@ use summary::{Packed, UNIT};
 
 use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "seismic";
 /// Version written.
 pub const VERSION: u32 = 2;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = VERSION..VERSION + 1;
 
 /// Segments of at most this many rows need no lists: scoring every document costs about as much as
 /// a careful approximation.
@@ -363,7 +366,57 @@ impl SeismicLists {
     /// As [`Part::open`]; and when an offset or a document lies outside. Cost: one pass over
     /// offsets and postings.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, VERSION..VERSION + 1, verify)?;
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
+    }
+
+    /// What the part says of itself.
+    #[must_use]
+    pub fn meta(&self) -> &SeismicMeta {
+        &self.meta
+    }
+
+    /// Number of documents of the segment.
+    #[must_use]
+    pub fn documents(&self) -> u64 {
+        self.part.documents()
+    }
+
+    /// Bytes of the postings, and of everything that summaries need: groups, their tables, scales.
+    ///
+    /// # Errors
+    /// Never for an open part.
+    pub fn sizes(&self) -> Result<(u64, u64), IndexError> {
+        let view = self.view()?;
+        let tables = 4 * (view.scales.len() + view.group_ends.len()) + size_of_val(view.groups);
+        Ok((4 * view.postings.len() as u64, (view.summaries.len() + tables) as u64))
+    }
+
+    /// The arrays.
+    ///
+    /// # Errors
+    /// When a section is missing, which an open part's are not.
+    pub fn view(&self) -> Result<Lists<'_>, IndexError> {
+        let groups: &[u32] = self.part.array("groups")?;
+        let (groups, rest) = groups.as_chunks();
+        if !rest.is_empty() {
+            return Err(IndexError::corrupt(self.part.path(), "the table of groups is cut"));
+        }
+        Ok(Lists {
+            list_ends: self.part.array("list.ends")?,
+            posting_ends: self.part.array("posting.ends")?,
+            scales: self.part.array("summary.scales")?,
+            postings: self.part.array("postings")?,
+            group_ends: self.part.array("group.ends")?,
+            groups,
+            summaries: self.part.bytes("summaries")?,
+            narrow: summary::is_narrow(self.meta.lists),
+        })
+    }
+}
+
+impl SegmentPart for SeismicLists {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
         let meta: SeismicMeta = part.json("meta")?;
         let lists = Self { part, meta };
         let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
@@ -417,61 +470,16 @@ impl SeismicLists {
         Ok(lists)
     }
 
-    /// What the part says of itself.
-    #[must_use]
-    pub fn meta(&self) -> &SeismicMeta {
-        &self.meta
+    fn part(&self) -> &Part {
+        &self.part
     }
 
-    /// Number of documents of the segment.
-    #[must_use]
-    pub fn documents(&self) -> u64 {
-        self.part.documents()
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 
-    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
-        self.part.preload()
-    }
-
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.part.file().advise_random();
-    }
-
-    /// Bytes of the postings, and of everything that summaries need: groups, their tables, scales.
-    ///
-    /// # Errors
-    /// Never for an open part.
-    pub fn sizes(&self) -> Result<(u64, u64), IndexError> {
-        let view = self.view()?;
-        let tables = 4 * (view.scales.len() + view.group_ends.len()) + size_of_val(view.groups);
-        Ok((4 * view.postings.len() as u64, (view.summaries.len() + tables) as u64))
-    }
-
-    /// The arrays.
-    ///
-    /// # Errors
-    /// When a section is missing, which an open part's are not.
-    pub fn view(&self) -> Result<Lists<'_>, IndexError> {
-        let groups: &[u32] = self.part.array("groups")?;
-        let (groups, rest) = groups.as_chunks();
-        if !rest.is_empty() {
-            return Err(IndexError::corrupt(self.part.path(), "the table of groups is cut"));
-        }
-        Ok(Lists {
-            list_ends: self.part.array("list.ends")?,
-            posting_ends: self.part.array("posting.ends")?,
-            scales: self.part.array("summary.scales")?,
-            postings: self.part.array("postings")?,
-            group_ends: self.part.array("group.ends")?,
-            groups,
-            summaries: self.part.bytes("summaries")?,
-            narrow: summary::is_narrow(self.meta.lists),
-        })
+    fn terms(&self) -> u32 {
+        self.meta.lists
     }
 }
 

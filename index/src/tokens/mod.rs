@@ -30,11 +30,14 @@ pub use write::{Centroids, RowError, TokensOptions, TokensWriter};
 
 use crate::IndexError;
 use crate::container::{Part, Verify};
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "tokens";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 /// Rows have a multiple of so many dimensions on disk.
 pub const PAD: usize = 32;
 /// Most dimensions: sums of products of bytes then fit 32 bits with room.
@@ -138,39 +141,7 @@ impl TokenStore {
     /// # Errors
     /// As [`Part::open`]; and when sections do not fit the numbers.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: TokensMeta = part.json("meta")?;
-        let corrupt = |what: String| IndexError::corrupt(path, what);
-        let documents = usize::try_from(part.documents())
-            .map_err(|_| corrupt("more documents than memory can address".into()))?;
-        let rows = usize::try_from(meta.tokens)
-            .ok()
-            .filter(|rows| rows.checked_mul(2 * MOST_DIMS).is_some())
-            .ok_or_else(|| corrupt("more rows than memory can address".into()))?;
-        let padded = meta.dims.next_multiple_of(PAD);
-        if meta.dims == 0 || meta.dims > MOST_DIMS || meta.stride != padded {
-            return Err(corrupt(format!("{} dimensions in {}", meta.dims, meta.stride)));
-        }
-        let longest = MOST_VALUE * 64.0;
-        if meta.forms.is_empty() || !(0.0..=longest).contains(&meta.max_norm) {
-            return Err(corrupt("its description makes no sense".into()));
-        }
-        let mut store = Self { part, meta, documents, places: Places::default() };
-        let starts: &[u64] = store.part.array("starts")?;
-        let ordered = starts.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= MOST_ROWS as u64);
-        if starts.len() != documents + 1
-            || starts.first() != Some(&0)
-            || starts.last() != Some(&(rows as u64))
-            || !ordered
-        {
-            return Err(corrupt("`starts` does not share all rows among the documents".into()));
-        }
-        store.places = store.find(rows)?;
-        store.check_centroids()?;
-        if verify == Verify::Full {
-            store.check_values()?;
-        }
-        Ok(store)
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// The sections, each of the length that so many rows need.
@@ -285,19 +256,6 @@ impl TokenStore {
         self.part.checksum()
     }
 
-    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
-        self.part.preload()
-    }
-
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.part.file().advise_random();
-    }
-
     /// Row numbers where documents begin, and the number of rows at the end. Ascending; checked when
     /// the part was opened.
     #[must_use]
@@ -381,5 +339,51 @@ impl TokenStore {
     /// A section whose presence and length were checked when the part was opened.
     fn array<T: bytemuck::Pod>(&self, place: &Range<usize>) -> &[T] {
         bytemuck::try_cast_slice(&self.part.file()[place.clone()]).unwrap_or_default()
+    }
+}
+
+impl SegmentPart for TokenStore {
+    fn read(part: Part, verify: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: TokensMeta = part.json("meta")?;
+        let corrupt = |what: String| IndexError::corrupt(path, what);
+        let documents = usize::try_from(part.documents())
+            .map_err(|_| corrupt("more documents than memory can address".into()))?;
+        let rows = usize::try_from(meta.tokens)
+            .ok()
+            .filter(|rows| rows.checked_mul(2 * MOST_DIMS).is_some())
+            .ok_or_else(|| corrupt("more rows than memory can address".into()))?;
+        let padded = meta.dims.next_multiple_of(PAD);
+        if meta.dims == 0 || meta.dims > MOST_DIMS || meta.stride != padded {
+            return Err(corrupt(format!("{} dimensions in {}", meta.dims, meta.stride)));
+        }
+        let longest = MOST_VALUE * 64.0;
+        if meta.forms.is_empty() || !(0.0..=longest).contains(&meta.max_norm) {
+            return Err(corrupt("its description makes no sense".into()));
+        }
+        let mut store = Self { part, meta, documents, places: Places::default() };
+        let starts: &[u64] = store.part.array("starts")?;
+        let ordered = starts.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= MOST_ROWS as u64);
+        if starts.len() != documents + 1
+            || starts.first() != Some(&0)
+            || starts.last() != Some(&(rows as u64))
+            || !ordered
+        {
+            return Err(corrupt("`starts` does not share all rows among the documents".into()));
+        }
+        store.places = store.find(rows)?;
+        store.check_centroids()?;
+        if verify == Verify::Full {
+            store.check_values()?;
+        }
+        Ok(store)
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 }

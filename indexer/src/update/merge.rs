@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
-use quarry_index::{Index, Segment, names, tokens};
+use quarry_index::{Index, Segment, kinds, tokens};
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
@@ -117,7 +117,7 @@ pub fn merge(
 /// Refuses to leave out parts of kinds that are not known here.
 fn check_kinds(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     for entry in segments.iter().map(|s| s.entry()) {
-        if let Some(part) = entry.parts.iter().find(|p| !names::is_known(&p.kind)) {
+        if let Some(part) = entry.parts.iter().find(|p| kinds::find(&p.kind).is_none()) {
             return Err(BuildError::UnknownKind {
                 path: folder.to_path_buf(),
                 segment: entry.id.to_string(),
