@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use crate::folder::temporary_beside;
+use crate::storage::NewFile;
 use crate::{IndexError, MappedFile};
 
 #[cfg(target_endian = "big")]
@@ -39,7 +39,7 @@ const NAME: usize = 16;
 /// Writes one file. Nothing is visible under the final name before [`PartWriter::finish`].
 pub struct PartWriter {
     path: PathBuf,
-    out: BufWriter<tempfile::NamedTempFile>,
+    out: BufWriter<NewFile>,
     hash: Xxh3Default,
     at: u64,
     sections: Vec<([u8; NAME], u64, u64)>,
@@ -71,7 +71,7 @@ impl PartWriter {
     /// # Errors
     /// When no file can be created beside `path`.
     pub fn create(path: &Path, kind: &str, version: u32) -> Result<Self, IndexError> {
-        let file = temporary_beside(path)?;
+        let file = NewFile::create(path)?;
         let mut writer = Self {
             path: path.to_path_buf(),
             out: BufWriter::with_capacity(1 << 20, file),
@@ -173,11 +173,7 @@ impl PartWriter {
             .out
             .into_inner()
             .map_err(|e| IndexError::Io { path: path.clone(), source: e.into_error() })?;
-        if self.durable {
-            file.as_file().sync_all().map_err(IndexError::io(&path))?;
-        }
-        file.persist_noclobber(&path)
-            .map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
+        file.persist(self.durable)?;
         Ok(Written { bytes, checksum })
     }
 
@@ -239,11 +235,11 @@ impl Part {
         versions: Range<u32>,
         verify: Verify,
     ) -> Result<Self, IndexError> {
-        let file = MappedFile::open(path)?;
-        Self::parse(file, kind, versions, verify)
+        Self::of(MappedFile::open(path)?, kind, versions, verify)
     }
 
-    fn parse(
+    /// The same of a file that is mapped already.
+    pub(crate) fn of(
         file: MappedFile,
         kind: &str,
         versions: Range<u32>,

@@ -3,6 +3,31 @@
 //! A segment's and a version's UUID stand in 32 lower-case hexadecimal digits, so a name of ours is
 //! met by chance nowhere; of the short names (`manifest-N.json`) the content has to agree as well.
 
+use uuid::Uuid;
+
+/// The name of a part of a segment that has no part of this kind yet; segments' ids are never used again.
+#[must_use]
+pub fn part(segment: Uuid, kind: &str) -> String {
+    format!("{}-{kind}.qry", segment.simple())
+}
+
+/// A name that was never used, for a part of a kind that the segment may have had before.
+#[must_use]
+pub fn next_part(segment: Uuid, kind: &str) -> String {
+    format!("{}-{kind}-{}.qry", segment.simple(), Uuid::new_v4().simple())
+}
+
+/// The name of a file that is stored unchanged. `id` was never used in such a name.
+#[must_use]
+pub fn asset(id: Uuid, kind: &str) -> String {
+    format!("{}-{kind}.json", id.simple())
+}
+
+/// The name of a generation's manifest.
+pub(crate) fn manifest(generation: u64) -> String {
+    format!("manifest-{generation}.json")
+}
+
 /// Random characters in the name of a file on its way.
 pub(crate) const RANDOM: usize = 6;
 pub(crate) const TEMPORARY: (&str, &str) = (".new-", ".tmp");

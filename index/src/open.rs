@@ -1,7 +1,7 @@
 //! An open index: one generation, its parts mapped and checked.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use quarry_vectors::TermId;
 use rayon::prelude::*;
@@ -9,17 +9,18 @@ use rayon::prelude::*;
 use crate::IndexError;
 use crate::container::{Verify, hex};
 use crate::features::{Channels, Features};
-use crate::files;
 use crate::folder::{self, Lease};
 use crate::kinds;
 use crate::lexicon::{self, Lexicon};
 use crate::manifest::{Manifest, PartEntry};
+use crate::names;
 use crate::segment::{Opening, Segment, check_identity};
+use crate::storage::Storage;
 
 /// One generation of an index, open for reading.
 #[derive(Debug)]
 pub struct Index {
-    folder: PathBuf,
+    storage: Storage,
     manifest: Manifest,
     lexicon: Option<Lexicon>,
     assets: Vec<(PartEntry, Vec<u8>)>,
@@ -60,7 +61,8 @@ impl Index {
 
     fn open_parts(folder: &Path, opening: Opening<'_>) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
-        check_names(folder, &manifest)?;
+        let storage = Storage::of(folder);
+        check_names(&storage, &manifest)?;
         for part in manifest.parts() {
             let kind = kinds::find(&part.kind);
             if !opening.takes(kind) {
@@ -69,7 +71,7 @@ impl Index {
             if kind.is_none() && !kinds::is_asset(&part.kind) {
                 if part.required {
                     return Err(IndexError::UnknownPart {
-                        path: folder.join(format!("manifest-{}.json", manifest.generation)),
+                        path: storage.path(&names::manifest(manifest.generation)),
                         kind: part.kind.clone(),
                         version: part.version,
                     });
@@ -80,35 +82,27 @@ impl Index {
                     "optional part of an unknown kind is skipped"
                 );
             }
-            check_length(folder, part)?;
+            check_length(&storage, part)?;
         }
         let mut lexicon = None;
         let mut assets = Vec::new();
         for part in &manifest.assets {
-            let path = folder.join(&part.file);
             if part.kind == lexicon::KIND {
+                let path = storage.path(&part.file);
                 let (opened, envelope) = Lexicon::open(&path, (opening.verify)(lexicon::KIND))?;
                 check_identity(part, &envelope)?;
                 lexicon = Some(opened);
             } else if kinds::find(&part.kind).is_some() || kinds::is_asset(&part.kind) {
-                assets.push((part.clone(), read_asset(&path, part)?));
+                assets.push((part.clone(), read_asset(&storage, part)?));
             }
         }
         let segments = manifest
             .segments
             .par_iter()
-            .map(|entry| Segment::open_parts(folder, entry, opening))
+            .map(|entry| Segment::open_parts(&storage, entry, opening))
             .collect::<Result<Vec<_>, _>>()?;
         let features = Features::of(&manifest, lexicon.as_ref(), &segments);
-        let index = Self {
-            folder: folder.to_path_buf(),
-            manifest,
-            lexicon,
-            assets,
-            segments,
-            features,
-            _lease: lease,
-        };
+        let index = Self { storage, manifest, lexicon, assets, segments, features, _lease: lease };
         index.check_together()?;
         Ok(index)
     }
@@ -125,7 +119,13 @@ impl Index {
     /// Where it lies.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.storage.folder()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The generation's manifest.
@@ -172,7 +172,7 @@ impl Index {
     /// [`IndexError::NamedTerms`] where numbers say nothing.
     pub fn term_of_number(&self, number: u32) -> Result<Option<TermId>, IndexError> {
         if !self.takes_numbers() {
-            return Err(IndexError::NamedTerms { path: self.folder.clone(), number });
+            return Err(IndexError::NamedTerms { path: self.folder().to_path_buf(), number });
         }
         let Some(lexicon) = &self.lexicon else { return Ok(None) };
         let beyond = lexicon.is_named() && number >= self.places();
@@ -240,7 +240,7 @@ impl Index {
             let documents = segment.documents().count(segment.deleted());
             if documents != entry.documents {
                 return Err(IndexError::corrupt(
-                    &self.folder,
+                    self.folder(),
                     format!(
                         "segment {} has {documents} documents, the manifest says {}",
                         entry.id, entry.documents
@@ -250,11 +250,11 @@ impl Index {
             if !segment.rows_agree() {
                 let id = entry.id;
                 let what = format!("the parts of segment {id} differ in their number of documents");
-                return Err(IndexError::corrupt(&self.folder, what));
+                return Err(IndexError::corrupt(self.folder(), what));
             }
             if !segment.terms_agree(self.lexicon.as_ref().map_or(0, Lexicon::len)) {
                 let what = format!("segment {} uses terms that the lexicon lacks", entry.id);
-                return Err(IndexError::corrupt(&self.folder, what));
+                return Err(IndexError::corrupt(self.folder(), what));
             }
         }
         Ok(())
@@ -262,9 +262,9 @@ impl Index {
 }
 
 /// Refuses a manifest that names a segment, a file or a kind of part of one segment twice.
-fn check_names(folder: &Path, manifest: &Manifest) -> Result<(), IndexError> {
+fn check_names(storage: &Storage, manifest: &Manifest) -> Result<(), IndexError> {
     let twice = |what: &str, name: &str| {
-        let path = folder.join(format!("manifest-{}.json", manifest.generation));
+        let path = storage.path(&names::manifest(manifest.generation));
         IndexError::corrupt(&path, format!("it names the {what} {name} twice"))
     };
     let mut files = HashSet::new();
@@ -290,22 +290,21 @@ fn check_names(folder: &Path, manifest: &Manifest) -> Result<(), IndexError> {
     Ok(())
 }
 
-fn check_length(folder: &Path, part: &PartEntry) -> Result<(), IndexError> {
-    let path = folder.join(&part.file);
-    files::expect_file(&path)?;
-    let found = std::fs::metadata(&path).map_err(IndexError::io(&path))?.len();
+fn check_length(storage: &Storage, part: &PartEntry) -> Result<(), IndexError> {
+    let found = storage.length(&part.file)?;
     if found != part.bytes {
+        let path = storage.path(&part.file);
         return Err(IndexError::Length { path, found, expected: part.bytes });
     }
     Ok(())
 }
 
-fn read_asset(path: &Path, part: &PartEntry) -> Result<Vec<u8>, IndexError> {
-    let bytes = files::read(path)?;
+fn read_asset(storage: &Storage, part: &PartEntry) -> Result<Vec<u8>, IndexError> {
+    let bytes = storage.read(&part.file)?;
     let found = hex(xxhash_rust::xxh3::xxh3_64(&bytes));
     if found != part.checksum {
         return Err(IndexError::Checksum {
-            path: path.to_path_buf(),
+            path: storage.path(&part.file),
             found,
             expected: part.checksum.clone(),
         });

@@ -1,7 +1,6 @@
 //! An open segment: its parts, as the table of kinds opens and checks them.
 
 use std::any::Any;
-use std::path::Path;
 
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
@@ -19,6 +18,7 @@ use crate::manifest::{PartEntry, SegmentEntry};
 use crate::part::SegmentPart;
 use crate::provenance::Provenance;
 use crate::seismic::SeismicLists;
+use crate::storage::Storage;
 use crate::text::TextIndex;
 use crate::tokens::TokenStore;
 
@@ -60,16 +60,20 @@ impl OpenPart {
 }
 
 impl Segment {
-    /// Opens a segment whose parts lie in `folder`, whether a manifest names it yet or not.
+    /// Opens a segment whose parts lie in `storage`, whether a manifest names it yet or not.
     ///
     /// # Errors
     /// As [`Index::open`](crate::Index::open), for these parts.
-    pub fn open(folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<Self, IndexError> {
-        Self::open_parts(folder, entry, Opening { verify: &|_| verify, sources_only: false })
+    pub fn open(
+        storage: &Storage,
+        entry: &SegmentEntry,
+        verify: Verify,
+    ) -> Result<Self, IndexError> {
+        Self::open_parts(storage, entry, Opening { verify: &|_| verify, sources_only: false })
     }
 
     pub(crate) fn open_parts(
-        folder: &Path,
+        storage: &Storage,
         entry: &SegmentEntry,
         opening: Opening<'_>,
     ) -> Result<Self, IndexError> {
@@ -79,8 +83,8 @@ impl Segment {
                 continue;
             };
             // First of all whether it is the right file; its version and bytes are looked at below.
-            let path = folder.join(&part.file);
-            let envelope = Part::open(&path, kind.kind.name, 0..u32::MAX, Verify::Envelope)?;
+            let file = storage.map(&part.file)?;
+            let envelope = Part::of(file, kind.kind.name, 0..u32::MAX, Verify::Envelope)?;
             check_identity(part, &envelope)?;
             found.push((kind, envelope));
         }
@@ -95,7 +99,10 @@ impl Segment {
         }
         let documents = parts.iter().find_map(OpenPart::get::<DocTable>).cloned();
         let documents = documents.ok_or_else(|| {
-            IndexError::corrupt(folder, format!("segment {} has no document table", entry.id))
+            IndexError::corrupt(
+                storage.folder(),
+                format!("segment {} has no document table", entry.id),
+            )
         })?;
         for OpenPart { kind, part } in &parts {
             if kind.access != Access::Default {

@@ -12,7 +12,6 @@ mod record;
 mod scaled;
 mod write;
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -22,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
 use crate::container::{Part, Verify};
+use crate::files;
 use crate::part::SegmentPart;
 use record::place;
 
@@ -267,7 +267,7 @@ impl ForwardIndex {
         mut each: impl FnMut(DocId, Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let path = self.part.path();
-        let file = File::open(path).map_err(IndexError::io(path))?;
+        let file = files::open(path)?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
         std::io::copy(&mut (&mut reader).take(self.records.start as u64), &mut std::io::sink())
             .map_err(IndexError::io(path))?;

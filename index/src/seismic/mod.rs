@@ -20,6 +20,7 @@ use summary::{Packed, UNIT};
 use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
 use crate::part::SegmentPart;
+use crate::spill::Spill;
 
 /// Name of the part kind.
 pub const KIND: &str = "seismic";
@@ -126,46 +127,6 @@ pub struct SeismicWriter {
 /// A group's summaries: place in units of 16 bytes, end of its blocks, pages, keys, entries.
 type Group = [u32; 5];
 
-/// A section that has to wait: kept in an unnamed temporary file.
-#[derive(Debug)]
-struct Spill {
-    file: std::io::BufWriter<std::fs::File>,
-    path: std::path::PathBuf,
-}
-
-impl Spill {
-    fn new(path: &Path) -> Result<Self, IndexError> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let file = tempfile::tempfile_in(folder).map_err(IndexError::io(path))?;
-        Ok(Self {
-            file: std::io::BufWriter::with_capacity(1 << 18, file),
-            path: path.to_path_buf(),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), IndexError> {
-        std::io::Write::write_all(&mut self.file, bytes).map_err(IndexError::io(&self.path))
-    }
-
-    fn copy_into(self, part: &mut PartWriter) -> Result<(), IndexError> {
-        use std::io::{Read, Seek};
-        let path = self.path;
-        let mut file = self
-            .file
-            .into_inner()
-            .map_err(|e| IndexError::Io { path: path.clone(), source: e.into_error() })?;
-        file.rewind().map_err(IndexError::io(&path))?;
-        let mut buffer = vec![0u8; 1 << 18];
-        loop {
-            let n = file.read(&mut buffer).map_err(IndexError::io(&path))?;
-            if n == 0 {
-                return Ok(());
-            }
-            part.write(&buffer[..n])?;
-        }
-    }
-}
-
 impl SeismicWriter {
     /// Begins the part for `lists` terms.
     ///
@@ -190,7 +151,7 @@ impl SeismicWriter {
             scales: Vec::new(),
             group_ends: Vec::new(),
             groups: Vec::new(),
-            summaries: Spill::new(path)?,
+            summaries: Spill::beside(path)?,
             written: 0,
             documents,
         })

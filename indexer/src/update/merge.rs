@@ -84,7 +84,7 @@ pub fn merge(
         }
         let options = options(memory, index, &merged);
         let job = SealJob {
-            folder,
+            storage: writer.storage(),
             build,
             shards: &shard_paths(build, shards),
             options: &options,
@@ -97,7 +97,7 @@ pub fn merge(
             channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
         };
         let mut sealed = seal(job, progress)?.segment;
-        sealed.parts.extend(tokens_in_order(&merged, folder, &sealed)?);
+        sealed.parts.extend(tokens_in_order(&merged, writer.storage(), &sealed)?);
         Some(sealed)
     };
     let mut at = 0;
