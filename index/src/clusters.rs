@@ -13,8 +13,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::impact::{EncodedList, ImpactLists, ImpactMeta, ImpactWriter, check_rows};
 use crate::part::SegmentPart;
 

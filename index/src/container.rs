@@ -16,8 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use crate::error::IndexError;
+use crate::map::MappedFile;
 use crate::storage::NewFile;
-use crate::{IndexError, MappedFile};
 
 #[cfg(target_endian = "big")]
 compile_error!("index files are little-endian and are mapped as they are");

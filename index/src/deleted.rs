@@ -5,8 +5,8 @@ use std::path::Path;
 
 use roaring::RoaringBitmap;
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::part::SegmentPart;
 
 /// Name of the part kind.

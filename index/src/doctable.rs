@@ -10,8 +10,8 @@ use quarry_vectors::DocId;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::part::SegmentPart;
 use crate::strings::{StringTable, StringTableBuilder};
 

@@ -15,8 +15,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::IndexError;
 use crate::container::{check_version, hex};
+use crate::error::IndexError;
 use crate::files;
 use crate::kinds;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};

@@ -15,8 +15,8 @@ use std::path::Path;
 use quarry_vectors::TermId;
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::part::SegmentPart;
 
 /// Name of the part kind.

@@ -6,8 +6,8 @@ use std::path::Path;
 use quarry_vectors::TermId;
 use rayon::prelude::*;
 
-use crate::IndexError;
 use crate::container::{Verify, hex};
+use crate::error::IndexError;
 use crate::features::{Channels, Features};
 use crate::folder::{self, Lease};
 use crate::kinds;
@@ -16,6 +16,7 @@ use crate::manifest::{Manifest, PartEntry};
 use crate::names;
 use crate::segment::{Opening, Segment, check_identity};
 use crate::storage::Storage;
+use crate::tokens::TokensKept;
 
 /// One generation of an index, open for reading.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Index {
             .par_iter()
             .map(|entry| Segment::open_parts(&storage, entry, opening))
             .collect::<Result<Vec<_>, _>>()?;
-        let features = Features::of(&manifest, lexicon.as_ref(), &segments);
+        let features = features_of(&manifest, lexicon.as_ref(), &segments);
         let index = Self { storage, manifest, lexicon, assets, segments, features, _lease: lease };
         index.check_together()?;
         Ok(index)
@@ -310,4 +311,29 @@ fn read_asset(storage: &Storage, part: &PartEntry) -> Result<Vec<u8>, IndexError
         });
     }
     Ok(bytes)
+}
+
+/// What the index has: what the manifest says, with what the segments show (manifests of before say nothing).
+fn features_of(manifest: &Manifest, lexicon: Option<&Lexicon>, segments: &[Segment]) -> Features {
+    let said = &manifest.features;
+    // Segments of which every document went have lost their vectors in indexes of before.
+    let all =
+        |has: fn(&Segment) -> bool| segments.iter().all(|s| s.documents().is_empty() || has(s));
+    let channels = said.channels.or_else(|| {
+        let sparse = lexicon.is_some() && all(|s| s.forward().is_some());
+        let bm25 = segments.iter().any(|s| s.text().is_some()) && all(|s| s.text().is_some());
+        (!segments.is_empty()).then_some(Channels { sparse, bm25 })
+    });
+    let tokens = segments.iter().find_map(Segment::tokens).map(TokensKept::of);
+    Features {
+        channels,
+        tokens: said.tokens.clone().or(tokens),
+        impact: said.impact || segments.iter().any(|s| s.impact().is_some()),
+        seismic: said
+            .seismic
+            .or_else(|| segments.iter().find_map(|s| s.seismic()).map(|l| l.meta().params)),
+        clusters: said
+            .clusters
+            .or_else(|| segments.iter().find_map(|s| s.clusters()).map(|c| c.meta().params)),
+    }
 }

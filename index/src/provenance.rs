@@ -12,8 +12,8 @@ use std::path::Path;
 use quarry_vectors::{DocId, Field, Origin, PooledBy};
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::part::SegmentPart;
 
 /// Name of the part kind.

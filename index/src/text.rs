@@ -30,8 +30,10 @@ use tantivy::tokenizer::{
 use tantivy::{Directory, HasLen, Index, SegmentReader, TantivyDocument};
 
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::guard::guarded;
+use crate::map::MappedFile;
 use crate::part::SegmentPart;
-use crate::{IndexError, MappedFile, guarded};
 
 /// Name of the part kind.
 pub const KIND: &str = "text";

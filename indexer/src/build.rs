@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
-use quarry_index::features::{Channels, Features, TokensKept};
+use quarry_index::features::{Channels, Features};
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest};
+use quarry_index::tokens::TokensKept;
 use quarry_index::{QUERY_TABLE, TOKENIZER, names};
 use quarry_vectors::Document;
 use serde_json::{Map, Value};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use quarry_vectors::TokenEmbeddings;
 
+use super::layout::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
 use super::residual::{NORMAL, nearest, quantize};
-use super::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
-use crate::IndexError;
 use crate::container::{PartWriter, Written};
+use crate::error::IndexError;
 use crate::spill::Spill;
 
 /// Shorter rows have no direction that half precision could keep.

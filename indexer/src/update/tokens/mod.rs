@@ -16,9 +16,10 @@ pub(crate) use spool::{encode_shard, encoded_before};
 
 use std::path::{Path, PathBuf};
 
-use quarry_index::features::TokensKept;
 use quarry_index::manifest::PartEntry;
-use quarry_index::tokens::{self, Centroids, Form, RowError, TokensOptions, TokensWriter};
+use quarry_index::tokens::{
+    self, Centroids, Form, RowError, TokensKept, TokensOptions, TokensWriter,
+};
 use quarry_index::{Index, IndexError, Segment, Storage, names};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
