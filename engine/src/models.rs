@@ -11,7 +11,7 @@ use quarry_encoders::{
     Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenIdentity,
     TokenOptions, TokenTableQuery,
 };
-use quarry_index::features::TokensKept;
+use quarry_index::tokens::TokensKept;
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
 use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
 use serde_json::Value;

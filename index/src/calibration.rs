@@ -5,18 +5,22 @@
 //! what one of each takes on the machine that measured ([`Units`]), so that they stand in the right
 //! order whatever else that machine did.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "calibration";
 /// Version written. Version 1 had times of its own for every point, and neither counts nor kept
 /// shares; it is read, and planned by as it stands.
 pub const VERSION: u32 = 2;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// A search method's knobs; those that its method lacks are absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -133,19 +137,36 @@ impl Calibration {
         part.put_json("table", self)?;
         part.finish(documents)
     }
+}
 
-    /// Reads the part; with the number of documents of the segment measured.
-    ///
-    /// # Errors
-    /// As [`Part::open`]; and when a number is no number.
-    pub fn open(path: &Path, verify: Verify) -> Result<(Self, u64), IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let table: Self = part.json("table")?;
+/// The table of an open segment, with its part: that says how many rows were measured.
+#[derive(Debug)]
+pub(crate) struct StoredCalibration {
+    part: Part,
+    table: Calibration,
+}
+
+impl StoredCalibration {
+    pub(crate) fn table(&self) -> &Calibration {
+        &self.table
+    }
+}
+
+impl SegmentPart for StoredCalibration {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let table: Calibration = part.json("table")?;
         let points = || table.curves.iter().flat_map(|c| &c.points);
         if points().any(|p| !(p.overlap.is_finite() && p.micros.is_finite() && p.micros >= 0.0)) {
-            return Err(IndexError::corrupt(path, "a point is no number"));
+            return Err(IndexError::corrupt(part.path(), "a point is no number"));
         }
-        let documents = part.documents();
-        Ok((table, documents))
+        Ok(Self { part, table })
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 }

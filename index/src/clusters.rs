@@ -13,14 +13,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
 use crate::impact::{EncodedList, ImpactLists, ImpactMeta, ImpactWriter, check_rows};
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "clusters";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// How clusters are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,25 +147,7 @@ impl Clusters {
     /// # Errors
     /// As [`Part::open`]; and when the numbers do not fit together.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: ClustersMeta = part.json("clusters")?;
-        let ends: &[u32] = part.array("ends")?;
-        let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
-        if ends.len() as u64 != u64::from(meta.clusters) {
-            return corrupt("the number of clusters does not fit");
-        }
-        let (mut start, mut most) = (0, 0);
-        for end in ends {
-            if *end <= start {
-                return corrupt("a cluster has no document");
-            }
-            most = most.max(*end - start);
-            start = *end;
-        }
-        if u64::from(start) != part.documents() || most != meta.most {
-            return corrupt("the clusters do not fit the number of documents");
-        }
-        Ok(Self { summaries: ImpactLists::of(part, u64::from(meta.clusters))?, meta })
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// The lists over the clusters' summaries.
@@ -192,18 +177,41 @@ impl Clusters {
     pub fn runs(&self) -> Result<Runs<'_>, IndexError> {
         Ok(Runs(self.summaries.part().array("ends")?))
     }
+}
 
-    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
-        self.summaries.preload()
+impl SegmentPart for Clusters {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: ClustersMeta = part.json("clusters")?;
+        let ends: &[u32] = part.array("ends")?;
+        let corrupt = |what: &str| Err(IndexError::corrupt(path, what));
+        if ends.len() as u64 != u64::from(meta.clusters) {
+            return corrupt("the number of clusters does not fit");
+        }
+        let (mut start, mut most) = (0, 0);
+        for end in ends {
+            if *end <= start {
+                return corrupt("a cluster has no document");
+            }
+            most = most.max(*end - start);
+            start = *end;
+        }
+        if u64::from(start) != part.documents() || most != meta.most {
+            return corrupt("the clusters do not fit the number of documents");
+        }
+        Ok(Self { summaries: ImpactLists::of(part, u64::from(meta.clusters))?, meta })
     }
 
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.summaries.advise_random();
+    fn part(&self) -> &Part {
+        self.summaries.part()
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        self.summaries.part_mut()
+    }
+
+    fn terms(&self) -> u32 {
+        self.summaries.meta().lists
     }
 }
 

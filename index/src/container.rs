@@ -16,8 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use crate::folder::temporary_beside;
-use crate::{IndexError, MappedFile};
+use crate::error::IndexError;
+use crate::map::MappedFile;
+use crate::storage::NewFile;
 
 #[cfg(target_endian = "big")]
 compile_error!("index files are little-endian and are mapped as they are");
@@ -39,7 +40,7 @@ const NAME: usize = 16;
 /// Writes one file. Nothing is visible under the final name before [`PartWriter::finish`].
 pub struct PartWriter {
     path: PathBuf,
-    out: BufWriter<tempfile::NamedTempFile>,
+    out: BufWriter<NewFile>,
     hash: Xxh3Default,
     at: u64,
     sections: Vec<([u8; NAME], u64, u64)>,
@@ -71,7 +72,7 @@ impl PartWriter {
     /// # Errors
     /// When no file can be created beside `path`.
     pub fn create(path: &Path, kind: &str, version: u32) -> Result<Self, IndexError> {
-        let file = temporary_beside(path)?;
+        let file = NewFile::create(path)?;
         let mut writer = Self {
             path: path.to_path_buf(),
             out: BufWriter::with_capacity(1 << 20, file),
@@ -173,11 +174,7 @@ impl PartWriter {
             .out
             .into_inner()
             .map_err(|e| IndexError::Io { path: path.clone(), source: e.into_error() })?;
-        if self.durable {
-            file.as_file().sync_all().map_err(IndexError::io(&path))?;
-        }
-        file.persist_noclobber(&path)
-            .map_err(|e| IndexError::Io { path: path.clone(), source: e.error })?;
+        file.persist(self.durable)?;
         Ok(Written { bytes, checksum })
     }
 
@@ -239,11 +236,11 @@ impl Part {
         versions: Range<u32>,
         verify: Verify,
     ) -> Result<Self, IndexError> {
-        let file = MappedFile::open(path)?;
-        Self::parse(file, kind, versions, verify)
+        Self::of(MappedFile::open(path)?, kind, versions, verify)
     }
 
-    fn parse(
+    /// The same of a file that is mapped already.
+    pub(crate) fn of(
         file: MappedFile,
         kind: &str,
         versions: Range<u32>,
@@ -273,14 +270,7 @@ impl Part {
         }
         let checksum = u64_at(&file, file.len() - 8);
         if verify == Verify::Full {
-            let found = xxh3_64(&file[..file.len() - 8]);
-            if found != checksum {
-                return Err(IndexError::Checksum {
-                    path,
-                    found: hex(found),
-                    expected: hex(checksum),
-                });
-            }
+            check_bytes(&file, checksum)?;
         }
         let trailer = file.len() - TRAILER;
         let documents = u64_at(&file, trailer + 16);
@@ -313,11 +303,23 @@ impl Part {
         Ok(Self { file, version, documents, checksum, sections })
     }
 
+    /// What [`Self::open`] does beyond the envelope: refuses versions that are not `readable` and, where
+    /// wanted, compares every byte with the checksum.
+    pub(crate) fn check(
+        &self,
+        kind: &str,
+        readable: Range<u32>,
+        verify: Verify,
+    ) -> Result<(), IndexError> {
+        check_version(self.path(), kind, self.version, readable)?;
+        if verify == Verify::Full { check_bytes(&self.file, self.checksum) } else { Ok(()) }
+    }
+
     /// Copies the file into memory; see [`MappedFile::preloaded`].
     ///
     /// # Errors
     /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
+    pub(crate) fn preload(&mut self) -> Result<(), IndexError> {
         self.file = self.file.preloaded()?;
         Ok(())
     }
@@ -389,6 +391,16 @@ impl Part {
     }
 }
 
+/// Refuses a file whose bytes before the checksum do not have it. Cost: reads all of them.
+fn check_bytes(file: &MappedFile, checksum: u64) -> Result<(), IndexError> {
+    let found = xxh3_64(&file[..file.len() - 8]);
+    if found == checksum {
+        return Ok(());
+    }
+    let path = file.path().to_path_buf();
+    Err(IndexError::Checksum { path, found: hex(found), expected: hex(checksum) })
+}
+
 /// Refuses versions outside `readable` (end exclusive).
 pub(crate) fn check_version(
     path: &Path,
@@ -405,6 +417,7 @@ pub(crate) fn check_version(
         found,
         oldest: readable.start,
         newest: readable.end - 1,
+        derived: false,
     })
 }
 

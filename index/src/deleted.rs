@@ -1,16 +1,20 @@
 //! Deleted rows of a sealed segment: a part of its own, written anew with each deletion.
 
+use std::ops::Range;
 use std::path::Path;
 
 use roaring::RoaringBitmap;
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "deleted";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// Writes the rows that are deleted, of a segment of `rows`, as a roaring bitmap in its portable
 /// form.
@@ -26,17 +30,34 @@ pub fn write(path: &Path, rows: u64, deleted: &RoaringBitmap) -> Result<Written,
     part.finish(rows)
 }
 
-/// Reads the part: the deleted rows, and the rows of the segment that it was written for.
-///
-/// # Errors
-/// As [`Part::open`]; when the section is no bitmap of rows of the segment.
-pub fn open(path: &Path, verify: Verify) -> Result<(RoaringBitmap, u64), IndexError> {
-    let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-    let rows = part.documents();
-    let deleted = RoaringBitmap::deserialize_from(part.bytes("rows")?)
-        .map_err(|e| IndexError::corrupt(path, format!("no bitmap: {e}")))?;
-    check(path, rows, &deleted)?;
-    Ok((deleted, rows))
+/// The deleted rows of an open segment; the part says how many rows the segment had when it was written.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    part: Part,
+    rows: RoaringBitmap,
+}
+
+impl Deleted {
+    pub(crate) fn rows(&self) -> &RoaringBitmap {
+        &self.rows
+    }
+}
+
+impl SegmentPart for Deleted {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let rows = RoaringBitmap::deserialize_from(part.bytes("rows")?)
+            .map_err(|e| IndexError::corrupt(part.path(), format!("no bitmap: {e}")))?;
+        check(part.path(), part.documents(), &rows)?;
+        Ok(Self { part, rows })
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
 }
 
 fn check(path: &Path, rows: u64, deleted: &RoaringBitmap) -> Result<(), IndexError> {
@@ -53,6 +74,11 @@ fn check(path: &Path, rows: u64, deleted: &RoaringBitmap) -> Result<(), IndexErr
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn open(path: &Path, verify: Verify) -> Result<(RoaringBitmap, u64), IndexError> {
+        let deleted = Deleted::read(Part::open(path, KIND, READABLE, verify)?, verify)?;
+        Ok((deleted.rows().clone(), deleted.part().documents()))
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]

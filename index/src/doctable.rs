@@ -10,14 +10,17 @@ use quarry_vectors::DocId;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 use crate::strings::{StringTable, StringTableBuilder};
 
 /// Name of the part kind.
 pub const KIND: &str = "documents";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
@@ -117,23 +120,7 @@ impl DocTable {
     /// # Errors
     /// As [`Part::open`] and [`StringTable::open`].
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: Meta = part.json("meta")?;
-        let ids = StringTable::open(&part, "id")?;
-        if ids.len() as u64 != part.documents() {
-            return Err(IndexError::corrupt(
-                path,
-                format!("{} ids for {} rows", ids.len(), part.documents()),
-            ));
-        }
-        if meta.passages {
-            let ordinals: &[u32] = part.array("row.ordinal")?;
-            let spans: &[u64] = part.array("row.span")?;
-            if ordinals.len() != ids.len() || spans.len() != 2 * ids.len() {
-                return Err(IndexError::corrupt(path, "passages do not fit the rows"));
-            }
-        }
-        Ok(Self { part, ids, passages: meta.passages })
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// Number of rows.
@@ -198,5 +185,35 @@ impl DocTable {
             ordinal: *ordinals.get(at)?,
             bytes: *spans.get(2 * at)?..*spans.get(2 * at + 1)?,
         })
+    }
+}
+
+impl SegmentPart for DocTable {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: Meta = part.json("meta")?;
+        let ids = StringTable::open(&part, "id")?;
+        if ids.len() as u64 != part.documents() {
+            return Err(IndexError::corrupt(
+                path,
+                format!("{} ids for {} rows", ids.len(), part.documents()),
+            ));
+        }
+        if meta.passages {
+            let ordinals: &[u32] = part.array("row.ordinal")?;
+            let spans: &[u64] = part.array("row.span")?;
+            if ordinals.len() != ids.len() || spans.len() != 2 * ids.len() {
+                return Err(IndexError::corrupt(path, "passages do not fit the rows"));
+            }
+        }
+        Ok(Self { part, ids, passages: meta.passages })
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 }

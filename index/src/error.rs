@@ -50,7 +50,7 @@ pub enum IndexError {
     },
     /// Written by a newer or long gone version.
     #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}: {}",
-        way_on(path, what, *found < *oldest))]
+        way_on(path, *found < *oldest, *derived))]
     Version {
         /// The file.
         path: PathBuf,
@@ -62,6 +62,8 @@ pub enum IndexError {
         oldest: u32,
         /// Newest that can be read.
         newest: u32,
+        /// Whether it is a part of an index that can be built again from the other parts of its segment.
+        derived: bool,
     },
     /// The file is not as long as it was when written.
     #[error("{path}: {found} bytes, {expected} were written: the file was cut or grew")]
@@ -195,6 +197,14 @@ impl IndexError {
         }
     }
 
+    /// The same about a part that is derived from the other parts of its segment.
+    pub(crate) fn of_derived(mut self) -> Self {
+        if let Self::Version { derived, .. } = &mut self {
+            *derived = true;
+        }
+        self
+    }
+
     /// The bytes at `path` make no sense.
     #[must_use]
     pub fn corrupt(path: &Path, what: impl Into<String>) -> Self {
@@ -208,13 +218,13 @@ impl IndexError {
 }
 
 /// What to do about a version that is not read.
-fn way_on(path: &Path, what: &str, is_old: bool) -> String {
+fn way_on(path: &Path, is_old: bool, derived: bool) -> String {
     if !is_old {
         return "a newer quarry wrote it, and reads it".into();
     }
     match path.parent() {
         // What the part was made of is still there.
-        Some(folder) if crate::DERIVED.contains(&what) => {
+        Some(folder) if derived => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
             let out = match &name {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Take};
 use std::path::Path;
 
-use crate::IndexError;
+use crate::error::IndexError;
 
 /// Most bytes of the files that are read whole: manifests, and the model's own tokenizer and tables.
 const MOST_READ: u64 = 1 << 30;

@@ -10,18 +10,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::IndexError;
 use crate::container::{check_version, hex};
+use crate::error::IndexError;
 use crate::files;
+use crate::kinds;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
 use crate::names;
+use crate::storage::{Storage, create_folder};
 
 /// Names the current manifest.
 pub const CURRENT: &str = "CURRENT";
@@ -63,11 +63,12 @@ pub struct Lease {
 /// # Errors
 /// When there is no index, or `CURRENT` or the manifest is foreign, damaged or too new.
 pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
+    let storage = Storage::of(folder);
     // A writer may replace CURRENT and collect the old manifest between our two reads; then the
     // new CURRENT is there to be read. Someone who commits faster than this is a fault.
     let mut last = None;
     for _ in 0..100 {
-        match try_read_current(folder) {
+        match try_read_current(&storage) {
             Err(IndexError::Io { path, source })
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
@@ -80,23 +81,23 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     if let Some(IndexError::Io { path, .. }) = &last {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let what = format!("it names {name:?}, which is not there");
-        return Err(IndexError::corrupt(&folder.join(CURRENT), what));
+        return Err(IndexError::corrupt(&storage.path(CURRENT), what));
     }
     Err(last
         .unwrap_or_else(|| IndexError::NoIndex { path: folder.to_path_buf(), interrupted: false }))
 }
 
-fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
-    let current = parse_current(folder)?;
-    let path = folder.join(&current.manifest);
-    let file = files::open(&path)?;
+fn try_read_current(storage: &Storage) -> Result<(Manifest, Lease), IndexError> {
+    let current = parse_current(storage)?;
+    let path = storage.path(&current.manifest);
+    let file = storage.open(&current.manifest)?;
     // Waits only for a collector that is removing this very generation; then the name is gone.
     if let Err(source) = file.lock_shared() {
         // File systems without locks: read on; only collection could disturb us, and mapped files
         // outlive their names.
         tracing::debug!(path = %path.display(), %source, "no lease on the manifest");
     }
-    let bytes = files::read(&path)?;
+    let bytes = storage.read(&current.manifest)?;
     let found = xxh3_64(&bytes);
     if bytes.len() as u64 != current.bytes {
         return Err(IndexError::Length {
@@ -117,9 +118,9 @@ fn try_read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     Ok((manifest, Lease { _manifest: file }))
 }
 
-fn parse_current(folder: &Path) -> Result<Current, IndexError> {
-    let path = folder.join(CURRENT);
-    let bytes = match files::read(&path) {
+fn parse_current(storage: &Storage) -> Result<Current, IndexError> {
+    let (folder, path) = (storage.folder(), storage.path(CURRENT));
+    let bytes = match storage.read(CURRENT) {
         Ok(bytes) => bytes,
         Err(IndexError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             if !folder.exists() {
@@ -175,7 +176,7 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Manifest, IndexError> {
 /// The one writer of a folder.
 #[derive(Debug)]
 pub struct FolderWriter {
-    folder: PathBuf,
+    storage: Storage,
     _lock: File,
     current: Option<Manifest>,
 }
@@ -192,7 +193,7 @@ impl FolderWriter {
             current = Some(read_current(folder)?.0);
             Ok::<_, IndexError>(())
         })?;
-        Ok(Self { folder: folder.to_path_buf(), _lock: lock, current })
+        Ok(Self { storage: Storage::of(folder), _lock: lock, current })
     }
 
     /// Takes a folder for an index, making it if it is not there. Without an index the folder has to
@@ -215,25 +216,25 @@ impl FolderWriter {
             };
             Ok(())
         })?;
-        Ok(Self { folder: folder.to_path_buf(), _lock: lock, current })
+        Ok(Self { storage: Storage::of(folder), _lock: lock, current })
     }
 
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.folder
+        self.storage.folder()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The current generation, if there is one.
     #[must_use]
     pub fn current(&self) -> Option<&Manifest> {
         self.current.as_ref()
-    }
-
-    /// A file name that was never used.
-    #[must_use]
-    pub fn part_name(segment: Uuid, kind: &str) -> String {
-        format!("{}-{kind}.qry", segment.simple())
     }
 
     /// Writes a file that is no binary part (tokenizer, query table) and gives its entry.
@@ -247,8 +248,7 @@ impl FolderWriter {
         bytes: &[u8],
         required: bool,
     ) -> Result<PartEntry, IndexError> {
-        let path = self.folder.join(name);
-        persist_new(&path, bytes)?;
+        self.storage.put_new(name, bytes)?;
         Ok(PartEntry {
             kind: kind.to_owned(),
             version: 1,
@@ -266,25 +266,24 @@ impl FolderWriter {
     /// When the disk refuses; then the old generation stays current.
     pub fn commit(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
         manifest.generation = self.next_generation()?;
-        let name = manifest_name(manifest.generation);
-        let path = self.folder.join(&name);
-        let mut bytes = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| IndexError::corrupt(&path, format!("manifest: {e}")))?;
+        let name = names::manifest(manifest.generation);
+        let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| {
+            IndexError::corrupt(&self.storage.path(&name), format!("manifest: {e}"))
+        })?;
         bytes.push(b'\n');
-        persist_new(&path, &bytes)?;
-        sync_folder(&self.folder)?;
+        self.storage.put_new(&name, &bytes)?;
+        self.storage.sync()?;
         let current = Current {
             magic: MANIFEST_MAGIC.to_owned(),
             manifest: name,
             bytes: bytes.len() as u64,
             checksum: hex(xxh3_64(&bytes)),
         };
-        let target = self.folder.join(CURRENT);
         let mut bytes = serde_json::to_vec_pretty(&current)
-            .map_err(|e| IndexError::corrupt(&target, e.to_string()))?;
+            .map_err(|e| IndexError::corrupt(&self.storage.path(CURRENT), e.to_string()))?;
         bytes.push(b'\n');
-        replace_file(&target, &bytes)?;
-        sync_folder(&self.folder)?;
+        self.storage.replace(CURRENT, &bytes)?;
+        self.storage.sync()?;
         Ok(self.current.insert(manifest))
     }
 
@@ -296,13 +295,13 @@ impl FolderWriter {
     pub fn collect(&self) -> Result<(), IndexError> {
         let mut keep: BTreeSet<String> = [CURRENT, LOCK, BUILD].map(str::to_owned).into();
         let keep_all = |keep: &mut BTreeSet<String>, manifest: &Manifest| {
-            keep.insert(manifest_name(manifest.generation));
+            keep.insert(names::manifest(manifest.generation));
             keep.extend(manifest.parts().map(|p| p.file.clone()));
         };
         if let Some(current) = &self.current {
             keep_all(&mut keep, current);
         }
-        let names = files_in(&self.folder)?;
+        let names = self.storage.list()?;
         let mut held_unreadable = false;
         // Locked until their files are gone: a reader that comes meanwhile waits, finds the name
         // gone and reads CURRENT again.
@@ -311,11 +310,10 @@ impl FolderWriter {
             if keep.contains(name) {
                 continue;
             }
-            let path = self.folder.join(name);
-            let Ok(file) = files::open(&path) else {
+            let Ok(file) = self.storage.open(name) else {
                 continue;
             };
-            if !is_manifest(&path) {
+            if !is_manifest(&self.storage, name) {
                 keep.insert(name.clone());
                 continue;
             }
@@ -323,7 +321,8 @@ impl FolderWriter {
                 doomed.push(file);
                 continue;
             }
-            match files::read(&path).and_then(|b| parse_manifest(&path, &b)) {
+            let path = self.storage.path(name);
+            match self.storage.read(name).and_then(|b| parse_manifest(&path, &b)) {
                 Ok(manifest) => keep_all(&mut keep, &manifest),
                 Err(_) => held_unreadable = true,
             }
@@ -332,25 +331,20 @@ impl FolderWriter {
             return Ok(());
         }
         let ours = |name: &str| {
-            names::generation(name).is_some() || names::is_part(name) || names::is_temporary(name)
+            names::generation(name).is_some() || kinds::is_part(name) || names::is_temporary(name)
         };
         for name in names.iter().filter(|n| !keep.contains(*n) && ours(n)) {
-            let path = self.folder.join(name);
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(IndexError::Io { path, source: e });
-                }
-                _ => tracing::debug!(file = name, "collected"),
-            }
+            self.storage.remove(name)?;
+            tracing::debug!(file = name, "collected");
         }
-        sync_folder(&self.folder)
+        self.storage.sync()
     }
 
     /// More than that of every manifest of ours; names of others are passed over.
     fn next_generation(&self) -> Result<u64, IndexError> {
-        let names = names_in(&self.folder)?;
+        let names = self.storage.names()?;
         let numbered = names.iter().filter_map(|n| names::generation(n));
-        let ours = |n: &u64| is_manifest(&self.folder.join(manifest_name(*n)));
+        let ours = |n: &u64| is_manifest(&self.storage, &names::manifest(*n));
         let highest = numbered.clone().filter(ours).max().unwrap_or(0);
         let taken: BTreeSet<u64> = numbered.collect();
         let mut next = highest.checked_add(1);
@@ -365,10 +359,6 @@ impl FolderWriter {
     }
 }
 
-fn manifest_name(generation: u64) -> String {
-    format!("manifest-{generation}.json")
-}
-
 /// Takes `folder` by an exclusive lock on its file [`LOCK`], made if absent, after `check` agreed; it is
 /// called again under the lock. Where it refuses, nothing was made.
 ///
@@ -378,7 +368,7 @@ pub fn lock<E: From<IndexError>>(
     folder: &Path,
     check: &mut dyn FnMut() -> Result<(), E>,
 ) -> Result<File, E> {
-    let path = folder.join(LOCK);
+    let path = Storage::of(folder).path(LOCK);
     loop {
         // A FIFO or a device of this name is not opened: that would wait, or do worse.
         let there = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file());
@@ -409,14 +399,15 @@ pub fn lock<E: From<IndexError>>(
 /// Refuses a folder without an index that holds anything but an empty `LOCK` and a `build/` that is
 /// empty or carries the mark of an unfinished build. Beside such a one other names may lie.
 fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexError> {
-    let mark = mark(&folder.join(BUILD));
+    let storage = Storage::of(folder);
+    let mark = mark(&storage.path(BUILD));
     if mark == Mark::Ours {
         return Ok(());
     }
-    for name in names_in(folder)? {
+    for name in storage.names()? {
         let empty = match name.as_str() {
             LOCK => {
-                fs::symlink_metadata(folder.join(LOCK)).is_ok_and(|m| m.is_file() && m.len() == 0)
+                fs::symlink_metadata(storage.path(LOCK)).is_ok_and(|m| m.is_file() && m.len() == 0)
             }
             BUILD => mark == Mark::Nothing,
             _ => false,
@@ -428,96 +419,13 @@ fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexE
     Ok(())
 }
 
-/// Makes a folder, and the names of those that were lacking durable.
-///
-/// # Errors
-/// When the system refuses.
-pub fn create_folder(folder: &Path) -> Result<(), IndexError> {
-    let lacking: Vec<&Path> =
-        folder.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
-    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
-    for made in lacking {
-        let parent = made.parent().filter(|p| !p.as_os_str().is_empty());
-        sync_folder(parent.unwrap_or(Path::new(".")))?;
-    }
-    Ok(())
-}
-
 /// Whether a file is a manifest of ours, of whatever version.
-fn is_manifest(path: &Path) -> bool {
+fn is_manifest(storage: &Storage, name: &str) -> bool {
     #[derive(Deserialize)]
     struct Head {
         magic: String,
     }
-    let head = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
+    let bytes = storage.read(name).ok();
+    let head = bytes.and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
     head.is_some_and(|head| head.magic == MANIFEST_MAGIC)
-}
-
-fn names_in(folder: &Path) -> Result<Vec<String>, IndexError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(IndexError::io(folder))? {
-        names.push(
-            entry.map_err(IndexError::io(folder))?.file_name().to_string_lossy().into_owned(),
-        );
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// The names of regular files, which alone can be ours.
-fn files_in(folder: &Path) -> Result<Vec<String>, IndexError> {
-    let is_file =
-        |name: &String| fs::symlink_metadata(folder.join(name)).is_ok_and(|m| m.is_file());
-    Ok(names_in(folder)?.into_iter().filter(is_file).collect())
-}
-
-/// A file on its way to `target`, in the same folder, with the permissions that the umask leaves.
-///
-/// # Errors
-/// When the folder takes no file.
-pub fn temporary_beside(target: &Path) -> Result<tempfile::NamedTempFile, IndexError> {
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(names::TEMPORARY.0).suffix(names::TEMPORARY.1).rand_bytes(names::RANDOM);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(IndexError::io(target))
-}
-
-fn temporary(target: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, IndexError> {
-    let mut file = temporary_beside(target)?;
-    file.write_all(bytes).map_err(IndexError::io(target))?;
-    file.as_file().sync_all().map_err(IndexError::io(target))?;
-    Ok(file)
-}
-
-/// Writes a whole file under its name, in place of what stands there.
-///
-/// # Errors
-/// When the disk refuses; the old file then stays.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
-    temporary(path, bytes)?
-        .persist(path)
-        .map(|_| ())
-        .map_err(|e| IndexError::Io { path: path.to_path_buf(), source: e.error })
-}
-
-fn persist_new(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
-    temporary(path, bytes)?
-        .persist_noclobber(path)
-        .map(|_| ())
-        .map_err(|e| IndexError::Io { path: path.to_path_buf(), source: e.error })
-}
-
-/// Makes renames in a folder durable.
-///
-/// # Errors
-/// When the system refuses.
-pub fn sync_folder(folder: &Path) -> Result<(), IndexError> {
-    #[cfg(unix)]
-    File::open(folder).and_then(|f| f.sync_all()).map_err(IndexError::io(folder))?;
-    Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use quarry_vectors::caught;
 use tantivy::TantivyError;
 
-use crate::IndexError;
+use crate::error::IndexError;
 
 /// Makes a call that reads the text part at `path`.
 ///

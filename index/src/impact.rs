@@ -9,18 +9,22 @@
 //! A dense list has a run for each window: sixteen cumulative counts, then the postings' positions
 //! in the window, two bytes each. A sparse list has one entry of four bytes a posting, by document.
 
+use std::ops::Range;
 use std::path::Path;
 
 use quarry_vectors::TermId;
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "impact";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// Bands of a list at most.
 pub const BANDS: usize = 16;
@@ -406,9 +410,7 @@ impl ImpactLists {
     /// # Errors
     /// As [`Part::open`]; and when the numbers do not fit together.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let documents = part.documents();
-        Self::of(part, documents)
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// The lists over `rows` rows in a part of any kind, checked.
@@ -460,23 +462,6 @@ impl ImpactLists {
         self.part.documents()
     }
 
-    pub(crate) fn part(&self) -> &Part {
-        &self.part
-    }
-
-    /// Copies the part into memory; see [`crate::MappedFile::preloaded`].
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn preload(&mut self) -> Result<(), IndexError> {
-        self.part.preload()
-    }
-
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.part.file().advise_random();
-    }
-
     /// The arrays.
     ///
     /// # Errors
@@ -493,6 +478,25 @@ impl ImpactLists {
             places: self.part.array("places")?,
             postings: self.part.bytes("postings")?,
         })
+    }
+}
+
+impl SegmentPart for ImpactLists {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let documents = part.documents();
+        Self::of(part, documents)
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
+
+    fn terms(&self) -> u32 {
+        self.meta.lists
     }
 }
 

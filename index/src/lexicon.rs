@@ -12,8 +12,9 @@ use quarry_vectors::TermId;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::map::MappedFile;
 use crate::strings::{StringTable, StringTableBuilder};
-use crate::{IndexError, MappedFile};
 
 /// Name of the part kind.
 pub const KIND: &str = "lexicon";

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use stable_deref_trait::StableDeref;
 
+use crate::error::IndexError;
 #[cfg(not(miri))]
 use crate::files;
-use crate::{IndexError, Pages};
+use crate::pages::Pages;
 
 /// A file's bytes, mapped read-only or copied into memory. Clones share them.
 #[derive(Debug, Clone)]

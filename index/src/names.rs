@@ -3,16 +3,30 @@
 //! A segment's and a version's UUID stand in 32 lower-case hexadecimal digits, so a name of ours is
 //! met by chance nowhere; of the short names (`manifest-N.json`) the content has to agree as well.
 
-use crate::{KINDS, QUERY_TABLE, TOKENIZER};
+use uuid::Uuid;
 
-/// Whether this build knows a kind of binary part.
+/// The name of a part of a segment that has no part of this kind yet; segments' ids are never used again.
 #[must_use]
-pub fn is_known(kind: &str) -> bool {
-    KINDS.iter().any(|known| known.0 == kind)
+pub fn part(segment: Uuid, kind: &str) -> String {
+    format!("{}-{kind}.qry", segment.simple())
 }
 
-/// Kinds of files that are kept as they came.
-pub(crate) const ASSETS: [&str; 2] = [TOKENIZER, QUERY_TABLE];
+/// A name that was never used, for a part of a kind that the segment may have had before.
+#[must_use]
+pub fn next_part(segment: Uuid, kind: &str) -> String {
+    format!("{}-{kind}-{}.qry", segment.simple(), Uuid::new_v4().simple())
+}
+
+/// The name of a file that is stored unchanged. `id` was never used in such a name.
+#[must_use]
+pub fn asset(id: Uuid, kind: &str) -> String {
+    format!("{}-{kind}.json", id.simple())
+}
+
+/// The name of a generation's manifest.
+pub(crate) fn manifest(generation: u64) -> String {
+    format!("manifest-{generation}.json")
+}
 
 /// Random characters in the name of a file on its way.
 pub(crate) const RANDOM: usize = 6;
@@ -23,23 +37,6 @@ pub(crate) fn generation(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("manifest-")?.strip_suffix(".json")?;
     let number: u64 = digits.parse().ok()?;
     (number > 0 && number.to_string() == digits).then_some(number)
-}
-
-/// Whether a name is `ID-KIND.qry`, `ID-KIND-VERSION.qry`, or `ID-ASSET.json`, of a known kind.
-pub(crate) fn is_part(name: &str) -> bool {
-    let Some((id, rest)) = name.split_once('-') else { return false };
-    if !is_uuid(id) {
-        return false;
-    }
-    if let Some(kind) = rest.strip_suffix(".json") {
-        return ASSETS.contains(&kind);
-    }
-    let Some(rest) = rest.strip_suffix(".qry") else { return false };
-    let kind = match rest.rsplit_once('-') {
-        Some((kind, version)) if is_uuid(version) => kind,
-        _ => rest,
-    };
-    is_known(kind)
 }
 
 /// Whether a name is one of a file on its way: `.new-`, six letters or digits, `.tmp`.
@@ -75,28 +72,6 @@ mod tests {
 
     #[test]
     fn exact_names() {
-        let id = "0123456789abcdef0123456789abcdef";
-        for (kind, _) in KINDS {
-            assert!(
-                is_part(&format!("{id}-{kind}.qry")) && is_part(&format!("{id}-{kind}-{id}.qry"))
-            );
-        }
-        for name in [
-            format!("{id}-tokenizer.qry"),
-            format!("{id}-forward.json"),
-            format!("{id}-backward.qry"),
-            format!("{}-forward.qry", id.to_uppercase()),
-            format!("{}-forward.qry", &id[1..]),
-            format!("{id}-forward-{id}-{id}.qry"),
-            format!("{id}-forward-1.qry"),
-            format!("{id}-forward.qry.bak"),
-            format!("{id}.qry"),
-            "left.qry".to_owned(),
-            "0123-tokenizer.json".to_owned(),
-        ] {
-            assert!(!is_part(&name), "{name}");
-        }
-        assert!(is_part(&format!("{id}-query-table.json")));
         assert_eq!(generation("manifest-17.json"), Some(17));
         for name in [
             "manifest-0.json",

@@ -12,13 +12,16 @@ use std::path::Path;
 use quarry_vectors::{DocId, Field, Origin, PooledBy};
 use serde::{Deserialize, Serialize};
 
-use crate::IndexError;
 use crate::container::{Part, PartWriter, Verify, Written};
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "provenance";
 /// Version written.
 pub const VERSION: u32 = 1;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// What the part says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,21 +251,7 @@ impl Provenance {
     /// # Errors
     /// As [`Part::open`]; and when the ends do not share the records among the documents.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: ProvenanceMeta = part.json("meta")?;
-        let missing = |s: &str| IndexError::corrupt(path, format!("section `{s}` is missing"));
-        let ends = part.section_range("ends").ok_or_else(|| missing("ends"))?;
-        let records = part.section_range("records").ok_or_else(|| missing("records"))?;
-        let all: &[u64] = part.array("ends")?;
-        let fits = all.len() as u64 == part.documents()
-            && all.is_sorted()
-            && all.last().copied().unwrap_or(0) == records.len() as u64
-            && meta.bytes == records.len() as u64;
-        if !fits {
-            let what = "`ends` does not share all records among the documents";
-            return Err(IndexError::corrupt(path, what));
-        }
-        Ok(Self { part, meta, ends, records })
+        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
     /// What the part says of itself.
@@ -281,11 +270,6 @@ impl Provenance {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.part.file().len() as u64
-    }
-
-    /// Tells the system to expect random reads.
-    pub fn advise_random(&self) {
-        self.part.file().advise_random();
     }
 
     /// A document's record as it is stored; empty where its origins are not known.
@@ -320,6 +304,34 @@ impl Provenance {
                 IndexError::corrupt(self.part.path(), what)
             }),
         }
+    }
+}
+
+impl SegmentPart for Provenance {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: ProvenanceMeta = part.json("meta")?;
+        let missing = |s: &str| IndexError::corrupt(path, format!("section `{s}` is missing"));
+        let ends = part.section_range("ends").ok_or_else(|| missing("ends"))?;
+        let records = part.section_range("records").ok_or_else(|| missing("records"))?;
+        let all: &[u64] = part.array("ends")?;
+        let fits = all.len() as u64 == part.documents()
+            && all.is_sorted()
+            && all.last().copied().unwrap_or(0) == records.len() as u64
+            && meta.bytes == records.len() as u64;
+        if !fits {
+            let what = "`ends` does not share all records among the documents";
+            return Err(IndexError::corrupt(path, what));
+        }
+        Ok(Self { part, meta, ends, records })
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 }
 

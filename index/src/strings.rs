@@ -4,7 +4,8 @@
 use std::cmp::Ordering;
 
 use crate::container::{Part, PartWriter};
-use crate::{IndexError, MappedFile};
+use crate::error::IndexError;
+use crate::map::MappedFile;
 
 /// Longest table: offsets are 32 bits.
 const MAX_BYTES: u64 = u32::MAX as u64;

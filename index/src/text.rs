@@ -30,12 +30,17 @@ use tantivy::tokenizer::{
 use tantivy::{Directory, HasLen, Index, SegmentReader, TantivyDocument};
 
 use crate::container::{Part, PartWriter, Verify, Written};
-use crate::{IndexError, MappedFile, guarded};
+use crate::error::IndexError;
+use crate::guard::guarded;
+use crate::map::MappedFile;
+use crate::part::SegmentPart;
 
 /// Name of the part kind.
 pub const KIND: &str = "text";
 /// Version written. Version 1 has no columns of the other fields, so no filters by ranges.
 pub const VERSION: u32 = 2;
+/// Versions read (end exclusive).
+pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
 /// Name under which the analyser is registered and written into the schema.
 const ANALYZER: &str = "quarry_english";
@@ -215,7 +220,7 @@ struct PackedFile {
 /// The text part of an open segment.
 #[derive(Clone)]
 pub struct TextIndex {
-    path: PathBuf,
+    part: Part,
     reader: SegmentReader,
     fields: TextFields,
     store: Arc<tantivy::store::StoreReader>,
@@ -223,7 +228,7 @@ pub struct TextIndex {
 
 impl fmt::Debug for TextIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextIndex").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("TextIndex").field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
@@ -234,39 +239,11 @@ impl TextIndex {
     /// As [`Part::open`]; when tantivy refuses its files; when it does not hold exactly one segment
     /// of the part's number of documents with our schema.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        let part = Part::open(path, KIND, 1..VERSION + 1, verify)?;
-        let meta: Meta = part.json("meta")?;
-        let base = part
-            .section_range("files")
-            .ok_or_else(|| IndexError::corrupt(path, "section `files` is missing"))?;
-        let mut files = BTreeMap::new();
-        for file in meta.files {
-            let range = usize::try_from(file.offset)
-                .ok()
-                .zip(usize::try_from(file.bytes).ok())
-                .and_then(|(at, n)| at.checked_add(n).map(|end| at..end))
-                .filter(|r| r.end <= base.len())
-                .map(|r| base.start + r.start..base.start + r.end)
-                .ok_or_else(|| {
-                    IndexError::corrupt(path, format!("file `{}` lies outside the part", file.name))
-                })?;
-            files.insert(PathBuf::from(file.name), range);
-        }
-        let blocks = Arc::new(AtomicBool::new(false));
-        let packed = Packed {
-            file: part.file().clone(),
-            files: Arc::new(files),
-            blocks: Arc::clone(&blocks),
-        };
-        guarded(path, || Self::read(path, &part, packed, &blocks))
+        SegmentPart::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
-    fn read(
-        path: &Path,
-        part: &Part,
-        packed: Packed,
-        blocks: &AtomicBool,
-    ) -> Result<Self, IndexError> {
+    fn of(part: Part, packed: Packed, blocks: &AtomicBool) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
         let mut index = Index::open(packed).map_err(IndexError::text(path))?;
         index.set_tokenizers(tokenizers());
         let (wanted, fields) = schema_of(part.version());
@@ -294,7 +271,7 @@ impl TextIndex {
         let store = Arc::new(store.map_err(|e| IndexError::text(path)(e.into()))?);
         // What is read of the store from now on are its blocks.
         blocks.store(true, Ordering::Release);
-        Ok(Self { path: path.to_path_buf(), reader, fields, store })
+        Ok(Self { part, reader, fields, store })
     }
 
     /// tantivy's reader of the one segment.
@@ -312,7 +289,7 @@ impl TextIndex {
     /// The part's path, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.part.path()
     }
 
     /// A stored document. Cost: decompresses its block, unless that was read lately.
@@ -320,15 +297,53 @@ impl TextIndex {
     /// # Errors
     /// When the block cannot be read or holds no document of ours.
     pub fn stored(&self, doc: DocId) -> Result<StoredDocument, IndexError> {
+        let path = self.path();
         let found: TantivyDocument =
-            guarded(&self.path, || self.store.get(doc.0).map_err(IndexError::text(&self.path)))?;
+            guarded(path, || self.store.get(doc.0).map_err(IndexError::text(path)))?;
         let bytes =
             found.get_first(self.fields.stored).and_then(|v| v.as_bytes()).ok_or_else(|| {
-                IndexError::corrupt(&self.path, format!("row {} has no stored document", doc.0))
+                IndexError::corrupt(path, format!("row {} has no stored document", doc.0))
             })?;
-        serde_json::from_slice(bytes).map_err(|e| {
-            IndexError::corrupt(&self.path, format!("row {}: stored document: {e}", doc.0))
-        })
+        serde_json::from_slice(bytes)
+            .map_err(|e| IndexError::corrupt(path, format!("row {}: stored document: {e}", doc.0)))
+    }
+}
+
+impl SegmentPart for TextIndex {
+    fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
+        let path = &part.path().to_path_buf();
+        let meta: Meta = part.json("meta")?;
+        let base = part
+            .section_range("files")
+            .ok_or_else(|| IndexError::corrupt(path, "section `files` is missing"))?;
+        let mut files = BTreeMap::new();
+        for file in meta.files {
+            let range = usize::try_from(file.offset)
+                .ok()
+                .zip(usize::try_from(file.bytes).ok())
+                .and_then(|(at, n)| at.checked_add(n).map(|end| at..end))
+                .filter(|r| r.end <= base.len())
+                .map(|r| base.start + r.start..base.start + r.end)
+                .ok_or_else(|| {
+                    IndexError::corrupt(path, format!("file `{}` lies outside the part", file.name))
+                })?;
+            files.insert(PathBuf::from(file.name), range);
+        }
+        let blocks = Arc::new(AtomicBool::new(false));
+        let packed = Packed {
+            file: part.file().clone(),
+            files: Arc::new(files),
+            blocks: Arc::clone(&blocks),
+        };
+        guarded(path, || Self::of(part, packed, &blocks))
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+
+    fn part_mut(&mut self) -> &mut Part {
+        &mut self.part
     }
 }
 

@@ -20,11 +20,11 @@ use golden_copy::{
 };
 use proptest::prelude::*;
 use quarry_index::container::Part;
-use quarry_index::{Index, IndexError, Verify};
+use quarry_index::{Index, IndexError, Verify, kinds};
 use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
-/// All of [`quarry_index::KINDS`]; tantivy's last.
+/// All of [`quarry_index::kinds::all`]; tantivy's last.
 const PARTS: [&str; 11] = [
     "lexicon",
     "documents",
@@ -105,10 +105,10 @@ fn places(length: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn every_kind_is_spoilt() {
-    let all = quarry_index::KINDS.iter().map(|kind| kind.0).collect::<BTreeSet<_>>();
+    let all = kinds::all().map(|kind| kind.name).collect::<BTreeSet<_>>();
     assert_eq!(BTreeSet::from(PARTS), all);
-    let kinds = golden_copy::kinds(&whole());
-    assert!(PARTS.iter().chain(&ASSETS).all(|kind| kinds.contains(*kind)), "{kinds:?}");
+    let found = golden_copy::kinds(&whole());
+    assert!(PARTS.iter().chain(&ASSETS).all(|kind| found.contains(*kind)), "{found:?}");
 }
 
 #[test]
@@ -247,7 +247,8 @@ fn other_versions() {
             IndexError::Version { what, found, oldest, newest, .. } => {
                 assert_eq!((what.as_str(), *found), (name, number));
                 assert_eq!(*oldest..=*newest, read(name));
-                let way_on = match (number < *oldest, quarry_index::DERIVED.contains(&name)) {
+                let derived = kinds::find(name).is_some_and(|kind| kind.derived);
+                let way_on = match (number < *oldest, derived) {
                     (false, _) => "a newer quarry".to_owned(),
                     (true, true) => format!("`quarry upgrade {}", folder.display()),
                     (true, false) => "build the index again".to_owned(),
@@ -263,7 +264,7 @@ fn other_versions() {
             "seismic" => 2..=2,
             "index format" | "container" => 1..=1,
             "lexicon" => 1..=2,
-            kind => 1..=quarry_index::KINDS.iter().find(|known| known.0 == kind).unwrap().1,
+            kind => 1..=kinds::find(kind).unwrap().version,
         }
     }
     for number in [0u32, 1, 2, 7_000_000, u32::MAX - 1] {

@@ -8,11 +8,12 @@
 
 use std::path::Path;
 
-use quarry_index::features::{Channels, Features, TokensKept};
+use quarry_index::features::{Channels, Features};
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest};
-use quarry_index::{QUERY_TABLE, TOKENIZER};
+use quarry_index::tokens::TokensKept;
+use quarry_index::{QUERY_TABLE, TOKENIZER, names};
 use quarry_vectors::Document;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -58,7 +59,7 @@ where
     }
     // Leftovers of crashed builds go first, so that they cannot pile up.
     folder.collect()?;
-    let build = options.out.join(BUILD);
+    let build = folder.storage().path(BUILD);
     workspace::begin(&build, &job)?;
     let ingested = ingest(
         documents,
@@ -76,7 +77,7 @@ where
     }
     let ingested = ingested?;
     let seal_job = SealJob {
-        folder: folder.path(),
+        storage: folder.storage(),
         build: &build,
         shards: &shard_paths(&build, ingested.shards),
         options: &options.seal,
@@ -134,10 +135,10 @@ pub(crate) fn commit(
     let mut encoders = Map::new();
     if let Some(kept) = encoder {
         encoders.insert("sparse".into(), kept.identity.clone());
-        let id = sealed.segment.id.simple();
+        let id = sealed.segment.id;
         for (kind, bytes) in [(TOKENIZER, kept.tokenizer), (QUERY_TABLE, kept.query_table)] {
             if let Some(bytes) = bytes {
-                assets.push(folder.write_asset(kind, &format!("{id}-{kind}.json"), bytes, true)?);
+                assets.push(folder.write_asset(kind, &names::asset(id, kind), bytes, true)?);
             }
         }
     }
@@ -203,7 +204,7 @@ fn prepare(
     job: &Job,
     options: &BuildOptions,
 ) -> Result<Option<BuildReport>, BuildError> {
-    let build = options.out.join(BUILD);
+    let build = folder.storage().path(BUILD);
     let unfinished = match workspace::look(&build)? {
         Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
         // Other work is begun again when it is wanted again.

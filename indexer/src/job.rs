@@ -6,8 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use quarry_index::IndexError;
-use quarry_index::folder::replace_file;
+use quarry_index::{IndexError, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -117,7 +116,7 @@ impl Job {
         let path = build.join(FILE);
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(|e| IndexError::corrupt(&path, e.to_string()))?;
-        Ok(replace_file(&path, &bytes)?)
+        Ok(Storage::of(build).replace(FILE, &bytes)?)
     }
 
     /// Whether a file is the beginning of a record: a crash came while it was written.

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::features::Channels;
 use quarry_index::fields::FieldRules;
-use quarry_index::folder::FolderWriter;
 use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
-use quarry_index::{IndexError, Verify};
+use quarry_index::{IndexError, Storage, Verify, names};
 use quarry_vectors::PooledBy;
 use uuid::Uuid;
 
@@ -86,7 +85,7 @@ pub(crate) struct Sealed {
 /// What sealing needs to know.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SealJob<'a> {
-    pub(crate) folder: &'a Path,
+    pub(crate) storage: &'a Storage,
     pub(crate) build: &'a Path,
     /// The shards' files, in order.
     pub(crate) shards: &'a [PathBuf],
@@ -135,7 +134,7 @@ pub(crate) fn seal(
         .into());
     }
     let lexicon = if totals.has_vectors && job.kept.is_none() {
-        Some(terms.write(job.folder, &FolderWriter::part_name(id, lexicon::KIND))?)
+        Some(terms.write(job.storage, &names::part(id, lexicon::KIND))?)
     } else {
         None
     };
@@ -197,7 +196,7 @@ fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry
             }
         }
     }
-    let (name, path) = part_path(job.folder, id, quarry_index::text::KIND);
+    let (name, path) = part_path(job.storage, id, quarry_index::text::KIND);
     let written = builder.finish(&path)?;
     Ok(PartEntry::new(quarry_index::text::KIND, quarry_index::text::VERSION, &name, written, true))
 }
@@ -210,7 +209,7 @@ fn write_vectors(
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<(Vec<PartEntry>, Option<ForwardMeta>), BuildError> {
     let mut ids = DocTableBuilder::default();
-    let (forward_name, forward_path) = part_path(job.folder, id, forward::KIND);
+    let (forward_name, forward_path) = part_path(job.storage, id, forward::KIND);
     let mut writer = if totals.has_vectors {
         let stored = job.kept.and_then(|kept| kept.stored);
         let stored =
@@ -221,7 +220,7 @@ fn write_vectors(
     } else {
         None
     };
-    let (origins_name, origins_path) = part_path(job.folder, id, provenance::KIND);
+    let (origins_name, origins_path) = part_path(job.storage, id, provenance::KIND);
     let origins = totals.traced.map(|by| ProvenanceWriter::create(&origins_path, by));
     let mut origins = origins.transpose()?;
     progress(Event::Stage { name: "forward index", total: totals.rows });
@@ -243,7 +242,7 @@ fn write_vectors(
     {
         return Err(duplicate(input, first, again)?);
     }
-    let (name, path) = part_path(job.folder, id, doctable::KIND);
+    let (name, path) = part_path(job.storage, id, doctable::KIND);
     let written = ids.write(&path)?;
     drop(ids);
     let origins = origins.map(ProvenanceWriter::finish).transpose()?;
@@ -277,14 +276,14 @@ pub(crate) fn write_lists(
     let mut parts = Vec::new();
     if options.lists.impact(rows) {
         let kind = quarry_index::impact::KIND;
-        let (name, path) = part_path(job.folder, id, kind);
+        let (name, path) = part_path(job.storage, id, kind);
         let (written, _) = impact::build(forward, &path, memory, progress)?;
         let version = quarry_index::impact::VERSION;
         parts.push(PartEntry::new(kind, version, &name, written, false));
     }
     if options.lists.seismic(rows) {
         let kind = quarry_index::seismic::KIND;
-        let (name, path) = part_path(job.folder, id, kind);
+        let (name, path) = part_path(job.storage, id, kind);
         let lists = ListsJob { forward, params: options.seismic, seed: options.seed, memory };
         let (written, _) = seismic::build(lists, &path, progress)?;
         let version = quarry_index::seismic::VERSION;
@@ -292,7 +291,7 @@ pub(crate) fn write_lists(
     }
     if let Some(order) = order {
         let kind = quarry_index::clusters::KIND;
-        let (name, path) = part_path(job.folder, id, kind);
+        let (name, path) = part_path(job.storage, id, kind);
         let how = (options.clusters, options.seed);
         let at = (path.as_path(), job.build);
         let written = clusters::build(forward, how, order.ends(), at, memory, progress)?;
@@ -302,9 +301,9 @@ pub(crate) fn write_lists(
     Ok(parts)
 }
 
-fn part_path(folder: &Path, id: Uuid, kind: &str) -> (String, PathBuf) {
-    let name = FolderWriter::part_name(id, kind);
-    let path = folder.join(&name);
+fn part_path(storage: &Storage, id: Uuid, kind: &str) -> (String, PathBuf) {
+    let name = names::part(id, kind);
+    let path = storage.path(&name);
     (name, path)
 }
 

@@ -8,12 +8,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
 
 use quarry_index::lexicon::{self, DIRECT};
 use quarry_index::manifest::PartEntry;
 use quarry_index::strings::StringTableBuilder;
-use quarry_index::{Index, IndexError};
+use quarry_index::{Index, IndexError, Storage};
 use quarry_vectors::{Document, InputVector, SparseVector, TermId};
 
 use crate::BuildError;
@@ -348,9 +347,8 @@ impl<'a> Grown<'a> {
         }
     }
 
-    /// Writes them as a lexicon, `file` in `folder`.
-    pub(crate) fn write(&self, folder: &Path, file: &str) -> Result<PartEntry, BuildError> {
-        let path = folder.join(file);
+    /// Writes them as a lexicon that is called `file`.
+    pub(crate) fn write(&self, storage: &Storage, file: &str) -> Result<PartEntry, BuildError> {
         let mut table = StringTableBuilder::default();
         let terms = match self {
             Self::Names(names, places) => {
@@ -362,7 +360,7 @@ impl<'a> Grown<'a> {
                 lexicon::Terms::Spread { direct: *direct, numbers: far }
             }
         };
-        let written = lexicon::write(&path, terms)?;
+        let written = lexicon::write(&storage.path(file), terms)?;
         Ok(PartEntry::new(lexicon::KIND, terms.version(), file, written, true))
     }
 }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use quarry_index::doctable::{self, DocTable, PassageSpan};
-use quarry_index::folder::FolderWriter;
 use quarry_index::forward::ErrorBefore;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
 use quarry_index::tokens;
-use quarry_index::{IndexError, Segment, Verify};
+use quarry_index::{IndexError, Segment, Storage, Verify, names};
 use quarry_vectors::{DocId, SparseVector};
 
 use crate::BuildError;
@@ -55,7 +54,7 @@ pub(crate) fn unseal(
 /// any. Who calls has made sure that all have them, stored alike.
 pub(crate) fn tokens_in_order(
     old: &[&Segment],
-    folder: &Path,
+    storage: &Storage,
     new: &SegmentEntry,
 ) -> Result<Option<PartEntry>, BuildError> {
     let stores: Vec<_> = old.iter().filter_map(|segment| segment.tokens()).collect();
@@ -63,12 +62,16 @@ pub(crate) fn tokens_in_order(
         return Ok(None);
     }
     if stores.len() < old.len() {
-        return Err(IndexError::corrupt(folder, "segments without token embeddings").into());
+        return Err(
+            IndexError::corrupt(storage.folder(), "segments without token embeddings").into()
+        );
     }
     let Some(documents) = new.parts.iter().find(|p| p.kind == doctable::KIND) else {
-        return Err(IndexError::corrupt(folder, "a segment without a document table").into());
+        return Err(
+            IndexError::corrupt(storage.folder(), "a segment without a document table").into()
+        );
     };
-    let path = folder.join(&documents.file);
+    let path = storage.path(&documents.file);
     let documents = DocTable::open(&path, Verify::Envelope)?;
     let place = |row: DocId| {
         let (id, passage) = (documents.id(row), span(&documents, row));
@@ -84,8 +87,8 @@ pub(crate) fn tokens_in_order(
     };
     let rows = u32::try_from(documents.len()).unwrap_or(u32::MAX);
     let order = (0..rows).map(|row| placed(DocId(row))).collect::<Result<Vec<_>, _>>()?;
-    let name = FolderWriter::part_name(new.id, tokens::KIND);
-    let written = tokens::reorder(&stores, &folder.join(&name), &order)?;
+    let name = names::part(new.id, tokens::KIND);
+    let written = tokens::reorder(&stores, &storage.path(&name), &order)?;
     Ok(Some(PartEntry::new(tokens::KIND, tokens::VERSION, &name, written, false)))
 }
 

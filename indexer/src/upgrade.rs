@@ -19,7 +19,7 @@ use quarry_index::folder::{BUILD, FolderWriter, read_current};
 use quarry_index::lexicon::{self, Lexicon};
 use quarry_index::manifest::{FORMAT, Manifest, PartEntry, SegmentEntry};
 use quarry_index::seismic;
-use quarry_index::{Index, IndexError, KINDS, Segment, Verify, impact};
+use quarry_index::{Index, IndexError, Segment, Storage, Verify, impact, kinds, names};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -83,7 +83,7 @@ pub fn upgrade(
     if let Some(current) = writer.current().filter(|_| !overwrite || same(from, out)) {
         return Err(exists(current, out));
     }
-    let build = out.join(BUILD);
+    let build = writer.storage().path(BUILD);
     match workspace::look(&build)? {
         Found::Ours(job) if job.work() == Work::Build && !overwrite => {
             let documents = count_done(&build)?;
@@ -112,7 +112,13 @@ pub fn upgrade(
         if deleted == segment.entry().rows {
             continue;
         }
-        upgraded.segments.push(anew(&index, segment, (out, &build), memory, progress)?);
+        upgraded.segments.push(anew(
+            &index,
+            segment,
+            (writer.storage(), &build),
+            memory,
+            progress,
+        )?);
     }
     upgraded.assets = assets(&index, &writer)?;
     report.segments = upgraded.segments.len();
@@ -131,8 +137,8 @@ fn outdated(manifest: &Manifest) -> Vec<String> {
         found.push("format".to_owned());
     }
     for part in manifest.parts() {
-        let written = KINDS.iter().find(|kind| kind.0 == part.kind).map(|kind| kind.1);
-        if written.is_some_and(|version| version > part.version) && !found.contains(&part.kind) {
+        let known = kinds::find(&part.kind);
+        if known.is_some_and(|kind| kind.version > part.version) && !found.contains(&part.kind) {
             found.push(part.kind.clone());
         }
     }
@@ -148,14 +154,14 @@ fn same(from: &Path, out: &Path) -> bool {
 fn anew(
     index: &Index,
     segment: &Segment,
-    (out, build): (&Path, &Path),
+    (storage, build): (&Storage, &Path),
     memory: u64,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<SegmentEntry, BuildError> {
     let shards = shard_paths(build, unseal(segment, (build, 0), progress)?);
     let options = options(index, segment, memory);
     let job = SealJob {
-        folder: out,
+        storage,
         build,
         shards: &shards,
         options: &options,
@@ -171,7 +177,7 @@ fn anew(
     for path in &shards {
         fs::remove_file(path).map_err(IndexError::io(path))?;
     }
-    entry.parts.extend(tokens_in_order(&[segment], out, &entry)?);
+    entry.parts.extend(tokens_in_order(&[segment], storage, &entry)?);
     Ok(entry)
 }
 
@@ -180,7 +186,7 @@ fn anew(
 fn options(index: &Index, segment: &Segment, memory: u64) -> SealOptions {
     let part = |kind: &str| {
         let found = segment.entry().parts.iter().find(|part| part.kind == kind);
-        found.map(|part| index.folder().join(&part.file))
+        found.map(|part| index.storage().path(&part.file))
     };
     let (blocked, grouped) = (part(seismic::KIND), part(clusters::KIND));
     let of_blocked = blocked.as_ref().and_then(|path| built_with(path, seismic::KIND, "meta"));
@@ -215,27 +221,15 @@ fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildE
     let id = Uuid::new_v4();
     let mut assets = Vec::new();
     if index.lexicon().is_some() {
-        let name = FolderWriter::part_name(id, lexicon::KIND);
+        let name = names::part(id, lexicon::KIND);
         let known = Known::of(index);
-        assets.push(Grown::of(&known, None, (&[], &[], 0)).write(writer.path(), &name)?);
+        assets.push(Grown::of(&known, None, (&[], &[], 0)).write(writer.storage(), &name)?);
     }
     for part in index.manifest().assets.iter().filter(|part| part.kind != lexicon::KIND) {
         if let Some(bytes) = index.asset(&part.kind) {
-            let name = format!("{}-{}.json", id.simple(), part.kind);
+            let name = names::asset(id, &part.kind);
             assets.push(writer.write_asset(&part.kind, &name, bytes, part.required)?);
         }
     }
     Ok(assets)
-}
-
-#[cfg(test)]
-mod tests {
-    use quarry_index::DERIVED;
-
-    use super::*;
-
-    #[test]
-    fn derived_kinds_are_kinds() {
-        assert!(DERIVED.iter().all(|derived| KINDS.iter().any(|kind| kind.0 == *derived)));
-    }
 }

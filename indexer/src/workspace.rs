@@ -7,9 +7,9 @@
 use std::fs;
 use std::path::Path;
 
-use quarry_index::IndexError;
-use quarry_index::folder::{BUILD, Mark, sync_folder};
+use quarry_index::folder::{BUILD, Mark};
 use quarry_index::names::{is_numbered, is_temporary, is_uuid};
+use quarry_index::{IndexError, Storage};
 
 use crate::BuildError;
 use crate::job::{self, Job};
@@ -38,7 +38,7 @@ pub(crate) fn look(build: &Path) -> Result<Found, BuildError> {
     }
     // A crash may have come before the record had its name.
     let begun = |name: &String| is_temporary(name) && Job::is_begun(&build.join(name));
-    let other = names_in(build)?.into_iter().find(|name| !begun(name));
+    let other = Storage::of(build).names()?.into_iter().find(|name| !begun(name));
     Ok(other.map_or(Found::Nothing, Found::Foreign))
 }
 
@@ -63,8 +63,8 @@ pub(crate) fn begin(build: &Path, job: &Job) -> Result<(), BuildError> {
         _ => {}
     }
     job.write(build)?;
-    sync_folder(build)?;
-    Ok(build.parent().map_or(Ok(()), sync_folder)?)
+    Storage::of(build).sync()?;
+    Ok(build.parent().map_or(Ok(()), |around| Storage::of(around).sync())?)
 }
 
 /// Refuses a folder of ours that holds names of others as well: what is left of it when it is cleared
@@ -74,7 +74,7 @@ pub(crate) fn expect_only_ours(build: &Path) -> Result<(), BuildError> {
         return Ok(());
     }
     let other = |name: &String| name != TEXT && !is_ours(name);
-    match names_in(build)?.into_iter().find(other) {
+    match Storage::of(build).names()?.into_iter().find(other) {
         Some(name) => Err(foreign(build, name)),
         None => Ok(()),
     }
@@ -82,7 +82,9 @@ pub(crate) fn expect_only_ours(build: &Path) -> Result<(), BuildError> {
 
 /// Whether work left something that is worth going on with.
 pub(crate) fn has_shards(build: &Path) -> bool {
-    names_in(build).is_ok_and(|names| names.iter().any(|n| is_numbered(n, "shard-", ".qry")))
+    Storage::of(build)
+        .names()
+        .is_ok_and(|names| names.iter().any(|n| is_numbered(n, "shard-", ".qry")))
 }
 
 /// Removes what is ours; refuses a folder that is not.
@@ -112,7 +114,7 @@ pub(crate) fn clear_text(text: &Path) -> Result<(), BuildError> {
     if !fs::symlink_metadata(text).is_ok_and(|m| m.is_dir()) {
         return Ok(());
     }
-    for name in names_in(text)? {
+    for name in Storage::of(text).names()? {
         if name == "merged" || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())) {
             let folder = text.join(name);
             if fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir()) {
@@ -146,17 +148,9 @@ fn is_tantivys(name: &str) -> bool {
 }
 
 fn remove_files(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), BuildError> {
-    for name in names_in(folder)?.into_iter().filter(|name| ours(name)) {
-        let path = folder.join(name);
-        if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
-            continue;
-        }
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(IndexError::io(&path)(e).into());
-            }
-            _ => {}
-        }
+    let storage = Storage::of(folder);
+    for name in storage.list()?.iter().filter(|name| ours(name)) {
+        storage.remove(name)?;
     }
     Ok(())
 }
@@ -169,14 +163,4 @@ fn remove_if_empty(folder: &Path) -> Result<(), BuildError> {
         }
         _ => Ok(()),
     }
-}
-
-pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, BuildError> {
-    let fail = || IndexError::io(folder);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail())? {
-        names.push(entry.map_err(fail())?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }

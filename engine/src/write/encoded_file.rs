@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use quarry_datasets::OutputFile;
-use quarry_index::folder::replace_file;
+use quarry_index::storage::replace_file;
 use quarry_indexer::{BuildError, Share};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use quarry_datasets::TokenRows;
 use quarry_encoders::TokenOptions as EncoderOptions;
-use quarry_index::features::TokensKept;
 use quarry_index::tokens::Form;
+use quarry_index::tokens::TokensKept;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, Event, TokenInput, TokenOptions, add_tokens};
 use quarry_vectors::DocId;

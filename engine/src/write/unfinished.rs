@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use quarry_index::folder::{replace_file, sync_folder};
+use quarry_index::storage::{replace_file, sync_folder};
 use quarry_indexer::Share;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use quarry_vectors::DocId;
 
+use super::layout::{COUNT_BITS, UNIT};
 use super::levels::{LevelWidth, TermWidth};
-use super::{COUNT_BITS, UNIT};
 
 /// One document's record: terms and levels as they lie in the file.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +150,7 @@ impl<'a> Records<'a> {
     }
 
     /// Where a record begins in [`Self::bytes`], and its components. All of its bytes and
-    /// [`SLACK`](super::SLACK) more lie inside; that was checked at opening.
+    /// [`SLACK`](super::layout::SLACK) more lie inside; that was checked at opening.
     ///
     /// # Panics
     /// When the segment has no such document.

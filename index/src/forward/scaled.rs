@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::levels::{LAYER_BITS, MOST_LAYERS};
-use crate::IndexError;
+use crate::error::IndexError;
 
 /// A term and a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

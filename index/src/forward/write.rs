@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::ErrorBefore;
+use super::layout::{COUNT_BITS, ErrorBefore, ForwardMeta, KIND, SLACK, UNIT, VERSION};
 use super::levels::{Level, LevelWidth, Quantization, TermWidth};
 use super::scaled::{ScaledTerm, ScaledTerms};
-use super::{COUNT_BITS, ForwardMeta, KIND, SLACK, UNIT, VERSION};
-use crate::IndexError;
 use crate::container::{PartWriter, Written};
+use crate::error::IndexError;
 
 /// How exactly weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -11,8 +11,8 @@
 
 use bytemuck::Pod;
 
-use super::BlockData;
-use crate::IndexError;
+use super::layout::BlockData;
+use crate::error::IndexError;
 
 /// Blocks of a group at most: their numbers have seven bits.
 pub const GROUP: usize = 128;

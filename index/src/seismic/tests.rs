@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
+use quarry_vectors::TermId;
 
 use super::*;
+use crate::container::Verify;
+use crate::error::IndexError;
+use crate::part::SegmentPart;
 
 const PARAMS: SeismicParams = SeismicParams {
     n_postings: 1,
@@ -84,7 +89,7 @@ proptest! {
         let (postings, bytes) = whole.sizes().unwrap();
         prop_assert!(postings + bytes < std::fs::metadata(&path).unwrap().len());
         // Damage that only a checksum finds: other answers, no panic.
-        let range = whole.part.section_range("summaries").unwrap();
+        let range = whole.part().section_range("summaries").unwrap();
         let mut spoilt = std::fs::read(&path).unwrap();
         for (at, bit) in flips {
             spoilt[range.start + at.index(range.len())] ^= 1 << bit;

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use quarry_vectors::DocId;
 
-use super::{Form, Int8Rows, KIND, ResidualRows, SignRows, TokenStore, TokensMeta, VERSION};
-use crate::IndexError;
+use super::kept::TokensKept;
+use super::layout::{Form, KIND, TokensMeta, VERSION};
+use super::rows::{Int8Rows, ResidualRows, SignRows};
+use super::store::TokenStore;
 use crate::container::{PartWriter, Written};
-use crate::features::TokensKept;
+use crate::error::IndexError;
 
 /// Whether [`reorder`] can bring the rows of all of these into one part: they are of one source and
 /// stored alike, with the same centroids where the form has any.

@@ -1,17 +1,16 @@
 //! The part is written in one pass over the documents, in the segment's order: each section goes
 //! into a nameless temporary file first, so that memory holds one document.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use half::f16;
 use quarry_vectors::TokenEmbeddings;
 
+use super::layout::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
 use super::residual::{NORMAL, nearest, quantize};
-use super::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
-use crate::IndexError;
 use crate::container::{PartWriter, Written};
+use crate::error::IndexError;
+use crate::spill::Spill;
 
 /// Shorter rows have no direction that half precision could keep.
 const LEAST_NORM: f64 = 1e-4;
@@ -71,7 +70,7 @@ pub enum RowError {
 #[derive(Debug)]
 struct Column {
     section: &'static str,
-    out: BufWriter<File>,
+    out: Spill,
 }
 
 /// Writes the token embeddings of one segment.
@@ -127,7 +126,6 @@ impl TokensWriter {
                 centroids.resize(stride, 0.0);
             }
         }
-        let folder = path.parent().unwrap_or(Path::new("."));
         let sections: Vec<&'static str> = forms
             .iter()
             .flat_map(|form| match form {
@@ -139,11 +137,8 @@ impl TokensWriter {
             .collect();
         let columns = sections
             .into_iter()
-            .map(|section| {
-                let file = tempfile::tempfile_in(folder).map_err(IndexError::io(path))?;
-                Ok(Column { section, out: BufWriter::with_capacity(1 << 18, file) })
-            })
-            .collect::<Result<_, IndexError>>()?;
+            .map(|section| Ok::<_, IndexError>(Column { section, out: Spill::beside(path)? }))
+            .collect::<Result<_, _>>()?;
         let meta = TokensMeta {
             dims,
             stride,
@@ -230,7 +225,7 @@ impl TokensWriter {
         self.max_norm = self.max_norm.max(norm(&scratch.values));
         let mut columns = self.columns.iter_mut();
         let mut write = |bytes: &[u8]| match columns.next() {
-            Some(column) => column.out.write_all(bytes).map_err(IndexError::io(&self.path)),
+            Some(column) => column.out.write(bytes),
             None => Ok(()),
         };
         for form in &self.meta.forms {
@@ -293,21 +288,9 @@ impl TokensWriter {
         let part = PartWriter::create(&self.path, KIND, VERSION)?;
         let mut part = if self.durable { part } else { part.passing() };
         part.put_section("starts", &self.starts)?;
-        let mut buffer = vec![0u8; 1 << 18];
         for column in self.columns {
-            let io = || IndexError::io(&self.path);
-            let mut file = column
-                .out
-                .into_inner()
-                .map_err(|e| IndexError::Io { path: self.path.clone(), source: e.into_error() })?;
-            file.seek(SeekFrom::Start(0)).map_err(io())?;
             part.section(column.section)?;
-            loop {
-                match file.read(&mut buffer).map_err(io())? {
-                    0 => break,
-                    n => part.write(&buffer[..n])?,
-                }
-            }
+            column.out.copy_into(&mut part)?;
         }
         if self.meta.forms.contains(&Form::Residual) {
             part.put_section("r4.centroids", &self.centroids)?;

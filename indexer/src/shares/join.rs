@@ -13,7 +13,7 @@ use quarry_index::features::Channels;
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::PartEntry;
 use quarry_index::tokens::{self, TokenStore};
-use quarry_index::{IndexError, Verify};
+use quarry_index::{IndexError, Storage, Verify, names};
 use quarry_vectors::DocId;
 use serde_json::{Map, Value};
 
@@ -26,7 +26,6 @@ use crate::options::{BuildReport, Event};
 use crate::order::Rows;
 use crate::seal::{SealJob, Sealed, seal};
 use crate::spool::shard_path;
-use crate::update::new_part_name;
 use crate::workspace::{self, Found};
 
 /// Where shares are joined.
@@ -65,7 +64,7 @@ pub fn join(
     };
     let record = &first.record;
     let mut folder = FolderWriter::create(&options.out, &workspace::mark)?;
-    let build = options.out.join(BUILD);
+    let build = folder.storage().path(BUILD);
     if let Some(current) = folder.current()
         && !options.overwrite
     {
@@ -92,7 +91,7 @@ pub fn join(
     let identity = record.facts.get("encoder").unwrap_or(&Value::Null);
     let encoded = !identity.is_null();
     let job = SealJob {
-        folder: &options.out,
+        storage: folder.storage(),
         build: &build,
         shards: &shards,
         options: &seal_options,
@@ -103,7 +102,7 @@ pub fn join(
     };
     let mut sealed = seal(job, progress)?;
     if let Some(tokens) = record.tokens.as_ref().filter(|_| sealed.totals.rows > 0) {
-        let part = write_tokens(&options.out, &sealed, (&given, &shards), tokens, progress)?;
+        let part = write_tokens(folder.storage(), &sealed, (&given, &shards), tokens, progress)?;
         sealed.segment.parts.push(part);
     }
     let tokenizer = record.file(first.folder, TOKENIZER)?;
@@ -243,7 +242,7 @@ fn vocabulary(first: &Given<'_>) -> Result<Option<Vec<String>>, BuildError> {
 
 /// The token embeddings of a sealed segment, of those that the shares have by shard.
 fn write_tokens(
-    out: &Path,
+    storage: &Storage,
     sealed: &Sealed,
     (given, shards): (&[Given<'_>], &[PathBuf]),
     wanted: &Tokens,
@@ -274,9 +273,9 @@ fn write_tokens(
         let (shard, at) = place(doc);
         Ok(stores[shard].document(DocId(u32::try_from(at).unwrap_or(u32::MAX)))?)
     });
-    let file = new_part_name(sealed.segment.id, tokens::KIND);
+    let file = names::next_part(sealed.segment.id, tokens::KIND);
     let of = crate::update::tokens::Rows { documents: rows.len(), dims: wanted.dims, id: &id };
-    let to = (out.join(&file), &mut None);
+    let to = (storage.path(&file), &mut None);
     let written = crate::update::tokens::write(to, &of, &wanted.options, &mut read, progress)?;
     Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false))
 }

@@ -9,11 +9,12 @@
 use std::fs;
 use std::path::Path;
 
-use quarry_index::IndexError;
 use quarry_index::container::hex;
-use quarry_index::folder::{LOCK, create_folder, lock};
+use quarry_index::folder::{LOCK, lock};
 use quarry_index::names::{is_numbered, is_temporary};
+use quarry_index::storage::create_folder;
 use quarry_index::text::StoredDocument;
+use quarry_index::{IndexError, Storage};
 use quarry_vectors::{Document, EncodeTokens};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,7 +28,6 @@ use crate::options::{BuildOptions, EncoderSetup, Event};
 use crate::spool::{Shard, shard_path};
 use crate::terms::Known;
 use crate::update::tokens::{TokenOptions, encode_shard, encoded_before};
-use crate::workspace::names_in;
 
 /// Names of the files beside the record.
 pub(super) const VOCABULARY: &str = "vocabulary.json";
@@ -158,7 +158,8 @@ fn check_folder(folder: &Path) -> Result<(), BuildError> {
         let empty = || fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() == 0);
         (name == LOCK && empty()) || (is_temporary(name) && Job::is_begun(&path))
     };
-    let other = names_in(folder)?
+    let other = Storage::of(folder)
+        .names()?
         .into_iter()
         .find(|name| if marked { !is_ours(name) } else { !is_nothing(name) });
     match other {
@@ -196,7 +197,9 @@ fn prepare(
         }
         if !options.overwrite {
             let mut documents = 0;
-            for name in names_in(folder)?.iter().filter(|n| is_numbered(n, "shard-", ".qry")) {
+            for name in
+                Storage::of(folder).names()?.iter().filter(|n| is_numbered(n, "shard-", ".qry"))
+            {
                 documents += Shard::open(&folder.join(name))?.meta.documents;
             }
             return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
@@ -205,7 +208,7 @@ fn prepare(
     // All of them are ours (`check_folder`). The marks go last, so that what is left after a crash is
     // known as ours.
     let is_mark = |name: &str| [RECORD, crate::job::FILE].contains(&name);
-    let names = names_in(folder)?;
+    let names = Storage::of(folder).names()?;
     let (marks, files): (Vec<_>, Vec<_>) =
         names.iter().filter(|name| *name != LOCK).partition(|name| is_mark(name));
     for name in files.into_iter().chain(marks) {

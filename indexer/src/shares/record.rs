@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use quarry_index::clusters::ClusterParams;
 use quarry_index::container::hex;
 use quarry_index::fields::FieldRules;
-use quarry_index::folder::replace_file;
 use quarry_index::seismic::SeismicParams;
-use quarry_index::{IndexError, read_file};
+use quarry_index::{IndexError, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
@@ -139,7 +138,7 @@ impl Record {
     /// The record in a folder; none where the share is not finished, or none lies there.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, BuildError> {
         let path = folder.join(RECORD);
-        let bytes = match read_file(&path) {
+        let bytes = match Storage::of(folder).read(RECORD) {
             Ok(bytes) => bytes,
             Err(IndexError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
@@ -178,17 +177,16 @@ impl Record {
         let whole = Self { checksum: self.sum(&path)?, ..self.clone() };
         let bytes = serde_json::to_vec_pretty(&whole)
             .map_err(|e| IndexError::corrupt(&path, e.to_string()))?;
-        Ok(replace_file(&path, &bytes)?)
+        Ok(Storage::of(folder).replace(RECORD, &bytes)?)
     }
 
     /// A file beside the record, which must be the one that was written.
     pub(super) fn file(&self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BuildError> {
         let Some(checksum) = self.files.get(name) else { return Ok(None) };
-        let path = folder.join(name);
-        let bytes = read_file(&path)?;
+        let bytes = Storage::of(folder).read(name)?;
         if hex(xxh3_64(&bytes)) != *checksum {
             let what = "it is not the file that the record names";
-            return Err(IndexError::corrupt(&path, what).into());
+            return Err(IndexError::corrupt(&folder.join(name), what).into());
         }
         Ok(Some(bytes))
     }
@@ -200,7 +198,7 @@ impl Record {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), BuildError> {
-        replace_file(&folder.join(name), bytes)?;
+        Storage::of(folder).replace(name, bytes)?;
         self.files.insert(name.to_owned(), hex(xxh3_64(bytes)));
         Ok(())
     }

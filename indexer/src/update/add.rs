@@ -14,7 +14,7 @@ use std::path::Path;
 use quarry_index::features::{Channels, Features};
 use quarry_index::folder::read_current;
 use quarry_index::lexicon;
-use quarry_index::{Index, IndexError, Segment, Verify};
+use quarry_index::{Index, IndexError, Segment, Verify, names};
 use quarry_vectors::{Document, SparseVector};
 use uuid::Uuid;
 
@@ -143,7 +143,7 @@ where
     let grown = Grown::of(&known, list.map(Vec::as_slice), of_batch);
     as_the_index_has_them(&mut options, index.features(), met.rows);
     let job = SealJob {
-        folder,
+        storage: writer.storage(),
         build,
         shards: &shard_paths(build, ingested.shards),
         options: &options,
@@ -161,8 +161,8 @@ where
     }
     let mut sealed = seal(job, progress)?;
     if let Some((encoder, how)) = &embed {
-        let segment = Segment::open(folder, &sealed.segment, Verify::Envelope)?;
-        let at = Place { folder, build, segment: &segment };
+        let segment = Segment::open(writer.storage(), &sealed.segment, Verify::Envelope)?;
+        let at = Place { storage: writer.storage(), build, segment: &segment };
         let mut input = TokenInput::Encoder(*encoder);
         let part = at.write(&mut input, how, &mut centroids_of(index), progress)?;
         sealed.segment.parts.push(part);
@@ -170,12 +170,12 @@ where
     report.replaced = deletions.count();
     report.empty_vectors = sealed.totals.empty_vectors;
     let mut manifest = index.manifest().clone();
-    deletions.write(folder, &mut manifest.segments)?;
+    deletions.write(writer.storage(), &mut manifest.segments)?;
     let terms = index.lexicon().map_or(0, lexicon::Lexicon::len);
     if met.has_vectors && (grown.len()? > terms || index.lexicon().is_none()) {
-        let file = format!("{}-{}.qry", Uuid::new_v4().simple(), lexicon::KIND);
+        let file = names::part(Uuid::new_v4(), lexicon::KIND);
         manifest.assets.retain(|asset| asset.kind != lexicon::KIND);
-        manifest.assets.push(grown.write(folder, &file)?);
+        manifest.assets.push(grown.write(writer.storage(), &file)?);
     }
     manifest.fields = fields_of(&options, &sealed.totals);
     manifest.features = index.features().clone();

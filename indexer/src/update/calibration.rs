@@ -4,8 +4,9 @@ use std::path::Path;
 
 use quarry_index::calibration::{self, Calibration};
 use quarry_index::manifest::{Manifest, PartEntry};
+use quarry_index::names;
 
-use super::{IndexWriter, new_part_name};
+use super::IndexWriter;
 use crate::BuildError;
 
 /// Puts `tables` (one for each segment, `None` leaves a segment without) into the index in
@@ -28,8 +29,8 @@ pub fn store_calibration(
         segment.parts.retain(|p| p.kind != calibration::KIND);
         if let Some(table) = table {
             // A segment may be measured again: the name has to be a new one.
-            let file = new_part_name(segment.id, calibration::KIND);
-            let written = table.write(&folder.join(&file), segment.rows)?;
+            let file = names::next_part(segment.id, calibration::KIND);
+            let written = table.write(&writer.storage().path(&file), segment.rows)?;
             let (kind, version) = (calibration::KIND, calibration::VERSION);
             segment.parts.push(PartEntry::new(kind, version, &file, written, false));
         }

@@ -34,7 +34,7 @@ pub fn delete<'a>(
     let mut manifest = writer.index().manifest().clone();
     let mut generation = manifest.generation;
     if deleted > 0 {
-        deletions.write(folder, &mut manifest.segments)?;
+        deletions.write(writer.storage(), &mut manifest.segments)?;
         generation = writer.commit(manifest)?;
     }
     Ok(DeleteReport { generation, deleted, unknown })

@@ -15,7 +15,7 @@ use quarry_index::clusters::ClusterParams;
 use quarry_index::features::{Channels, Features};
 use quarry_index::manifest::SegmentEntry;
 use quarry_index::seismic::SeismicParams;
-use quarry_index::{Index, IndexError, Segment};
+use quarry_index::{Index, IndexError, Segment, Storage};
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
@@ -82,10 +82,10 @@ pub fn add_lists(
         options.check()?;
         writer.begin(&Job::change())?;
         if lacks.clusters(entry.rows) {
-            *entry = sealed_anew(segment, (folder, build), &options, progress)?;
+            *entry = sealed_anew(segment, (writer.storage(), build), &options, progress)?;
         } else if let Some(forward) = segment.forward() {
             let job = SealJob {
-                folder,
+                storage: writer.storage(),
                 build,
                 shards: &[],
                 options: &options,
@@ -140,7 +140,7 @@ fn options(add: &AddOptions, segment: &Segment, lacks: Lists) -> SealOptions {
 /// The same documents as a new segment.
 fn sealed_anew(
     segment: &Segment,
-    (folder, build): (&Path, &Path),
+    (storage, build): (&Storage, &Path),
     options: &SealOptions,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<SegmentEntry, BuildError> {
@@ -151,7 +151,7 @@ fn sealed_anew(
     let kept = Kept { dimension: forward.lexicon_terms(), stored: Some(Stored::of(forward)) };
     let shards = shard_paths(build, shards);
     let job = SealJob {
-        folder,
+        storage,
         build,
         shards: &shards,
         options,
@@ -168,7 +168,7 @@ fn sealed_anew(
     if entry.rows == 0 {
         return Ok(entry);
     }
-    if let Some(part) = tokens_in_order(&[segment], folder, &entry)? {
+    if let Some(part) = tokens_in_order(&[segment], storage, &entry)? {
         entry.parts.push(part);
     }
     Ok(entry)

@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
-use quarry_index::{Index, Segment, names, tokens};
+use quarry_index::{Index, Segment, kinds, tokens};
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
@@ -85,7 +85,7 @@ pub fn merge(
         }
         let options = options(memory, index, &merged);
         let job = SealJob {
-            folder,
+            storage: writer.storage(),
             build,
             shards: &shard_paths(build, shards),
             options: &options,
@@ -98,7 +98,7 @@ pub fn merge(
             channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
         };
         let mut sealed = seal(job, progress)?.segment;
-        sealed.parts.extend(tokens_in_order(&merged, folder, &sealed)?);
+        sealed.parts.extend(tokens_in_order(&merged, writer.storage(), &sealed)?);
         Some(sealed)
     };
     let mut at = 0;
@@ -118,7 +118,7 @@ pub fn merge(
 /// Refuses to leave out parts of kinds that are not known here.
 fn check_kinds(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     for entry in segments.iter().map(|s| s.entry()) {
-        if let Some(part) = entry.parts.iter().find(|p| !names::is_known(&p.kind)) {
+        if let Some(part) = entry.parts.iter().find(|p| kinds::find(&p.kind).is_none()) {
             return Err(BuildError::UnknownKind {
                 path: folder.to_path_buf(),
                 segment: entry.id.to_string(),

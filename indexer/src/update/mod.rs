@@ -16,10 +16,8 @@ mod rules;
 pub(crate) mod tokens;
 mod writer;
 
-use std::path::Path;
-
 use quarry_index::manifest::{PartEntry, SegmentEntry};
-use quarry_index::{Segment, deleted};
+use quarry_index::{Segment, Storage, deleted, names};
 use quarry_vectors::DocId;
 use roaring::RoaringBitmap;
 
@@ -32,7 +30,7 @@ pub use lists::{AddOptions, add_lists};
 pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
 pub use rules::{AddTokens, Adding, AsBuilt};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
-pub(crate) use writer::{Checked, IndexWriter, new_part_name};
+pub(crate) use writer::{Checked, IndexWriter};
 
 /// Deletions on top of those that segments have.
 struct Deletions<'a> {
@@ -69,13 +67,13 @@ impl<'a> Deletions<'a> {
     }
 
     /// Writes what changed, and enters it into the manifest's segments.
-    fn write(&self, folder: &Path, entries: &mut [SegmentEntry]) -> Result<(), BuildError> {
+    fn write(&self, storage: &Storage, entries: &mut [SegmentEntry]) -> Result<(), BuildError> {
         for ((entry, rows), documents) in entries.iter_mut().zip(&self.rows).zip(&self.documents) {
             if *documents == 0 {
                 continue;
             }
-            let file = new_part_name(entry.id, deleted::KIND);
-            let written = deleted::write(&folder.join(&file), entry.rows, rows)?;
+            let file = names::next_part(entry.id, deleted::KIND);
+            let written = deleted::write(&storage.path(&file), entry.rows, rows)?;
             entry.parts.retain(|part| part.kind != deleted::KIND);
             entry.parts.push(PartEntry::new(deleted::KIND, deleted::VERSION, &file, written, true));
             entry.documents -= documents;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use quarry_index::Index;
-use quarry_index::features::TokensKept;
 use quarry_index::manifest::Manifest;
+use quarry_index::tokens::TokensKept;
 use quarry_vectors::EncodeTokens;
 use serde_json::Value;
 

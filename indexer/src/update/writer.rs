@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::folder::{BUILD, FolderWriter};
 use quarry_index::manifest::Manifest;
-use quarry_index::{Index, Verify, deleted, doctable, lexicon};
-use uuid::Uuid;
+use quarry_index::{Index, Storage, Verify, deleted, doctable, lexicon};
 
 use crate::BuildError;
 use crate::build::count_done;
@@ -53,7 +52,7 @@ impl IndexWriter {
         keep: impl FnOnce(&Job) -> bool,
     ) -> Result<Self, BuildError> {
         let writer = FolderWriter::open(folder)?;
-        let build = folder.join(BUILD);
+        let build = writer.storage().path(BUILD);
         match workspace::look(&build)? {
             Found::Ours(job) if job.work() == Work::Build => {
                 let documents = count_done(&build)?;
@@ -75,13 +74,18 @@ impl IndexWriter {
 
     fn open(folder: FolderWriter, checked: Checked, works: bool) -> Result<Self, BuildError> {
         let index = Index::open_checking(folder.path(), &|kind| checked.of(kind))?;
-        let build = folder.path().join(BUILD);
+        let build = folder.storage().path(BUILD);
         Ok(Self { folder, index, build, works })
     }
 
     /// The current generation.
     pub(crate) fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// The files of the index.
+    pub(crate) fn storage(&self) -> &Storage {
+        self.folder.storage()
     }
 
     /// The folder of unfinished work, once it is begun.
@@ -116,9 +120,4 @@ fn finish(folder: &FolderWriter, build: &Path, works: bool) -> Result<(), BuildE
     }
     folder.collect()?;
     Ok(())
-}
-
-/// A name that was never used, for a part of a kind that a segment may have got before.
-pub(crate) fn new_part_name(segment: Uuid, kind: &str) -> String {
-    format!("{}-{kind}-{}.qry", segment.simple(), Uuid::new_v4().simple())
 }

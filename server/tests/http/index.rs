@@ -46,7 +46,7 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
     let mut writer = FolderWriter::create(folder, &|_| Mark::Nothing).unwrap();
     let segment = uuid::Uuid::new_v4();
     let place = |kind: &str| {
-        let name = FolderWriter::part_name(segment, kind);
+        let name = quarry_index::names::part(segment, kind);
         (folder.join(&name), name)
     };
     let mut entries = Vec::new();

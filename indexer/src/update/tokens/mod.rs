@@ -16,16 +16,15 @@ pub(crate) use spool::{encode_shard, encoded_before};
 
 use std::path::{Path, PathBuf};
 
-use quarry_index::features::TokensKept;
 use quarry_index::manifest::PartEntry;
-use quarry_index::tokens::{self, Centroids, Form, TokensOptions, TokensWriter};
-use quarry_index::{Index, IndexError, Segment};
+use quarry_index::tokens::{self, Centroids, Form, TokensKept, TokensOptions, TokensWriter};
+use quarry_index::{Index, IndexError, Segment, Storage, names};
 use quarry_vectors::{DocId, EncodeTokens, TokenEmbeddings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::spool::{Spool, wrong_rows};
-use super::{Checked, IndexWriter, new_part_name};
+use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::Event;
@@ -159,7 +158,7 @@ pub fn add_tokens(
         if fills && (segment.tokens().is_some() || entry.documents == 0) {
             continue;
         }
-        let at = Place { folder, build, segment };
+        let at = Place { storage: writer.storage(), build, segment };
         let part = at.write(&mut input, options, &mut centroids, progress)?;
         entry.parts.retain(|p| p.kind != tokens::KIND);
         entry.parts.push(part);
@@ -182,7 +181,7 @@ pub(crate) fn centroids_of(index: &Index) -> Option<Centroids> {
 
 /// A segment that gets token embeddings.
 pub(crate) struct Place<'a> {
-    pub(crate) folder: &'a Path,
+    pub(crate) storage: &'a Storage,
     /// The folder of unfinished work.
     pub(crate) build: &'a Path,
     pub(crate) segment: &'a Segment,
@@ -215,9 +214,9 @@ impl Place<'_> {
                 (*dims, Box::new(read))
             }
         };
-        let file = new_part_name(id, tokens::KIND);
+        let file = names::next_part(id, tokens::KIND);
         let rows = Rows { documents: ids.len(), dims, id: &|doc| ids.id(doc).to_owned() };
-        let to = (self.folder.join(&file), centroids);
+        let to = (self.storage.path(&file), centroids);
         let written = write(to, &rows, options, &mut read, progress)?;
         Ok(PartEntry::new(tokens::KIND, tokens::VERSION, &file, written, false))
     }
