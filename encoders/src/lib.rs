@@ -13,6 +13,7 @@ mod identity;
 mod manifest;
 mod model;
 mod onnx_documents;
+mod onnx_proto;
 mod onnx_queries;
 mod origins;
 mod passages;

@@ -7,7 +7,6 @@
 //!
 //! A pull that was killed goes on where it was: what has arrived of a file stays.
 
-mod address;
 mod registry;
 mod transfer;
 mod unpack;
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DatasetError;
 use crate::folder;
 pub use registry::{Becomes, KnownCollection, RemoteFile, known_collections, read_collections};
-use transfer::{Transfer, part_of};
+use transfer::{Fetched, Transfer, part_of};
 
 /// Written into a pulled folder: where it is from.
 const RECORD: &str = "QUARRY-COLLECTION";
@@ -35,10 +34,25 @@ pub struct Collections {
     pub cache: PathBuf,
     /// Address of a folder (a mirror) that has all files, in place of where they are published.
     pub base: Option<String>,
-    /// Attempts at a transfer without a new byte, and the pause between two of them.
-    pub tries: (usize, Duration),
+    /// When a transfer is given up.
+    pub retries: Retries,
     /// What is known.
     pub known: Vec<KnownCollection>,
+}
+
+/// When a transfer that breaks is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Attempts in a row without a new byte.
+    pub attempts: usize,
+    /// The pause between two attempts.
+    pub pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 5, pause: Duration::from_secs(2) }
+    }
 }
 
 /// What happens during a pull.
@@ -106,8 +120,7 @@ impl Collections {
     /// The collections that are known to this crate, in a cache.
     #[must_use]
     pub fn new(cache: PathBuf) -> Self {
-        let tries = (5, Duration::from_secs(2));
-        Self { cache, base: None, tries, known: known_collections() }
+        Self { cache, base: None, retries: Retries::default(), known: known_collections() }
     }
 
     /// A collection by its name.
@@ -219,10 +232,10 @@ impl Collections {
                 md5: &file.md5,
                 bytes: file.bytes,
                 to: &downloads.join(file.file_name()),
-                tries: self.tries,
+                retries: self.retries,
                 progress,
             };
-            let (bytes, sha256) = transfer.run()?;
+            let Fetched { bytes, sha256 } = transfer.run()?;
             record.files.push(RecordedFile { address, bytes, md5: file.md5.clone(), sha256 });
         }
         let aside = downloads.join(format!("{}.unpacked", name.replace('/', "--")));

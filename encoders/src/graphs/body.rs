@@ -9,10 +9,10 @@
 
 use super::GraphError;
 use super::config::{Activation, Body, Family, Names};
-use super::messages::TensorProto;
 use super::weights::{Matrix, Weights};
 use super::writer::{Attribute, Writer};
 use super::{ATTENTION_MASK, Precision, TOKEN_IDS};
+use crate::onnx_proto::TensorProto;
 
 /// How far below the others the score of a masked position is: its exponential is 0.
 const MASKED: f32 = 1e4;

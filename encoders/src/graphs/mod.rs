@@ -2,7 +2,7 @@
 //!
 //! `config`: what the body is and what its tensors are called. `weights`: tensors by name.
 //! `body`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
-//! token embeddings of length one. `writer` and `messages`: the file. The same checkpoint, head and
+//! token embeddings of length one. `writer` and `onnx_proto`: the file. The same checkpoint, head and
 //! precision give the same bytes. `inside` and `file`: graphs of others, changed so that they pool.
 
 mod body;
@@ -11,7 +11,6 @@ mod error;
 mod file;
 mod heads;
 mod inside;
-mod messages;
 pub(crate) mod pool;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@
 //!
 //! `client.rs` has the requests and who is told the token, `cache.rs` the layout.
 
-mod address;
 mod cache;
 mod client;
 
@@ -16,11 +15,12 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use quarry_transfer::DownloadEvent;
 use serde::Deserialize;
 use sha1::Digest;
 
 use self::cache::{Place, is_hash};
-use self::client::{Client, Facts};
+use self::client::{Client, Facts, RemoteFile};
 use crate::recognise::multivector::is_multivector;
 use crate::{EncoderError, MANIFEST_FILE, files, graphs};
 
@@ -226,7 +226,7 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     /// Fetches a file and checks it.
     fn file(&self, file: &str) -> Result<(), String> {
-        let Some(facts) = self.client.facts(self.name, self.commit, file)? else {
+        let Some(facts) = self.client.facts(self.remote(file))? else {
             if is_side(file) {
                 (self.progress)(HubEvent::Absent { name: file });
                 return Ok(());
@@ -248,6 +248,10 @@ impl Fetch<'_> {
             self.content(file, &facts, &blob)?;
         }
         self.place.link(self.commit, file, &facts.etag).map_err(cannot)
+    }
+
+    fn remote<'f>(&'f self, file: &'f str) -> RemoteFile<'f> {
+        RemoteFile { model: self.name, commit: self.commit, file }
     }
 
     /// Fetches a file's content.
@@ -274,24 +278,14 @@ impl Fetch<'_> {
 
     /// Goes on with a transfer until all bytes are there.
     fn attempt(&self, file: &str, facts: &Facts, part: &Path) -> Result<(), String> {
-        let cannot = |e: std::io::Error| format!("{}: cannot be written: {e}", part.display());
-        let out = fs::File::options().create(true).append(true).open(part).map_err(cannot)?;
-        let mut have = out.metadata().map_err(cannot)?.len();
-        if have > facts.size {
-            // Of another file.
-            out.set_len(0).map_err(cannot)?;
-            have = 0;
-        }
-        (self.progress)(HubEvent::File { name: file, bytes: facts.size });
-        (self.progress)(HubEvent::Bytes(have));
-        if have < facts.size {
-            let address = (self.name, self.commit, file);
-            let mut restart = || out.set_len(0).map_err(cannot);
-            let arrived = |bytes| (self.progress)(HubEvent::Bytes(bytes));
-            let sizes = (have, facts.size);
-            self.client.download(address, sizes, &mut &out, &mut restart, &arrived)?;
-        }
-        out.sync_all().map_err(cannot)
+        let progress = |event| match event {
+            DownloadEvent::From(have) => {
+                (self.progress)(HubEvent::File { name: file, bytes: facts.size });
+                (self.progress)(HubEvent::Bytes(have));
+            }
+            DownloadEvent::Bytes(bytes) => (self.progress)(HubEvent::Bytes(bytes)),
+        };
+        self.client.download(self.remote(file), facts.size, part, &progress)
     }
 }
 
