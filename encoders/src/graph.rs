@@ -12,22 +12,11 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
+use crate::graph_bytes::GraphBytes;
 use crate::{Device, EncoderError, OnnxInputs, runtime};
 
 /// ONNX Runtime's setting for the folder that weights beside a graph are looked for in.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
-
-/// Where the runtime reads a graph from.
-#[derive(Debug)]
-pub(crate) enum GraphBytes {
-    /// Here they are, verified.
-    InMemory(Vec<u8>),
-    /// From its file, verified before: its weights lie in others, which its folder has links to. The
-    /// runtime follows them only from a graph that it reads itself.
-    InFile,
-    /// Here they are, verified; its weights lie in files beside its own.
-    Beside(Vec<u8>),
-}
 
 /// What a graph calls its inputs and its output, and the output's shape.
 #[derive(Debug, Clone, Copy)]

@@ -7,19 +7,21 @@
 //!
 //! A pull that was killed goes on where it was: what has arrived of a file stays.
 
+mod event;
 mod registry;
 mod transfer;
 mod unpack;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 use crate::folder;
+pub use event::PullEvent;
 pub use registry::{Becomes, KnownCollection, RemoteFile, known_collections, read_collections};
+pub use transfer::Retries;
 use transfer::{Fetched, Transfer, part_of};
 
 /// Written into a pulled folder: where it is from.
@@ -38,44 +40,6 @@ pub struct Collections {
     pub retries: Retries,
     /// What is known.
     pub known: Vec<KnownCollection>,
-}
-
-/// When a transfer that breaks is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retries {
-    /// Attempts in a row without a new byte.
-    pub attempts: usize,
-    /// The pause between two attempts.
-    pub pause: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: 5, pause: Duration::from_secs(2) }
-    }
-}
-
-/// What happens during a pull.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PullEvent<'a> {
-    /// A file's transfer begins, or goes on.
-    File {
-        /// Its address.
-        address: &'a str,
-        /// Bytes that had arrived before.
-        arrived: u64,
-        /// Its length in bytes, where the server says it.
-        bytes: Option<u64>,
-    },
-    /// Bytes of it arrived.
-    Bytes(u64),
-    /// A file is unpacked.
-    Unpacking {
-        /// Its name.
-        file: &'a str,
-    },
-    /// Bytes that came out of it.
-    Unpacked(u64),
 }
 
 /// How far a collection is.

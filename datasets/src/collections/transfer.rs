@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 use quarry_transfer::{
@@ -15,8 +16,23 @@ use quarry_transfer::{
 };
 use sha2::Sha256;
 
-use super::{PullEvent, Retries};
+use super::event::PullEvent;
 use crate::error::DatasetError;
+
+/// When a transfer that breaks is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Attempts in a row without a new byte.
+    pub attempts: usize,
+    /// The pause between two attempts.
+    pub pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 5, pause: Duration::from_secs(2) }
+    }
+}
 
 /// A file on its way.
 pub(super) struct Transfer<'a> {

@@ -4,7 +4,7 @@
 //! 2. signs are drawn `rounds` times; counted is how often the mean is at least as far from zero
 //! 3. the count and the observed value itself, over `rounds + 1`, is the probability
 
-use super::number;
+use super::count::number;
 use super::t_test::differences;
 use crate::error::DatasetError;
 

@@ -11,7 +11,8 @@ use super::{
     SPARSE_OUTPUT, Saturation, SpladeHead, SpladePooling, TOKEN_IDS, TOKENS_OUTPUT, TokenHead,
     in_parts, pool_inside,
 };
-use crate::graph::{Graph, GraphBytes, InputRow, OutputShape, Signature, Tensors};
+use crate::graph::{Graph, InputRow, OutputShape, Signature, Tensors};
+use crate::graph_bytes::GraphBytes;
 use crate::{Device, OnnxInputs};
 
 const FAMILIES: [&str; 3] = ["bert", "distilbert", "roberta"];

@@ -11,6 +11,7 @@
 //! finishes sooner (`Device::Auto`), and everything after an error of the device.
 
 mod candidates;
+mod costs;
 mod exhaustive;
 mod prepared;
 mod score;
@@ -26,8 +27,8 @@ use quarry_vectors::{DocId, TokenEmbeddings};
 use crate::cpu::CpuReranker;
 use crate::cuda::{Corpus, CudaError, Exhaustive, Gatherer, Kind};
 use crate::query::QueryRows;
+use costs::Costs;
 use prepared::Prepared;
-use start::Costs;
 
 /// Where a second stage runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
