@@ -6,9 +6,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
 
 use md5::{Digest, Md5};
 use quarry_transfer::{
@@ -17,22 +16,9 @@ use quarry_transfer::{
 use sha2::Sha256;
 
 use super::event::PullEvent;
+use super::part_of;
+use super::retries::Retries;
 use crate::error::DatasetError;
-
-/// When a transfer that breaks is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retries {
-    /// Attempts in a row without a new byte.
-    pub attempts: usize,
-    /// The pause between two attempts.
-    pub pause: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: 5, pause: Duration::from_secs(2) }
-    }
-}
 
 /// A file on its way.
 pub(super) struct Transfer<'a> {
@@ -143,13 +129,6 @@ impl Transfer<'_> {
             to: self.to.to_owned(),
         }
     }
-}
-
-/// Where a file is while it arrives.
-pub(super) fn part_of(to: &Path) -> PathBuf {
-    let mut part = to.as_os_str().to_owned();
-    part.push(".part");
-    PathBuf::from(part)
 }
 
 fn headers(address: &Uri) -> HeaderMap {

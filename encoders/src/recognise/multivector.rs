@@ -499,6 +499,7 @@ fn exported(
 }
 
 /// Whether the names of a hub's files are those of such a model.
+#[cfg(feature = "download")]
 pub(crate) fn is_multivector(names: &[String]) -> bool {
     names.iter().any(|name| name == "artifact.metadata" || name.contains("_Dense/"))
 }
