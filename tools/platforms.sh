@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# The oldest Rust that Cargo.toml names, and aarch64: checked where toolchain and target are installed.
+# The engine and the binary without their features; then the oldest Rust that Cargo.toml names, and aarch64,
+# checked where toolchain and target are installed.
 # Otherwise clippy's lint `incompatible_msrv` is all that is known of the first, and this says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
+# What is left out of a build must not be needed by the rest, and is an error when it is called.
+for package in quarry-engine quarry-cli; do
+    "$cargo" clippy --release --locked -p "$package" --no-default-features -- -D warnings
+done
+"$cargo" test --release --locked -p quarry-engine -p quarry-reranker \
+    --no-default-features --test features
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 if rustup run "$oldest" rustc --version >/dev/null 2>&1; then
     rustup run "$oldest" cargo check --release --locked --workspace --target-dir "target/rust-$oldest"

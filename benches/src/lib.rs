@@ -9,7 +9,8 @@ use quarry_indexer::{BuildOptions, IngestOptions, Lists, SealOptions, build};
 use quarry_searcher::Searcher;
 use quarry_vectors::{Document, InputVector, SparseVector};
 
-/// Numbers that look random and are always the same.
+/// Numbers that look random and are always the same: figures that are compared over years use the same data,
+/// and `rand` may change its generators with a version.
 #[derive(Debug, Clone)]
 pub struct Numbers(u64);
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on (outside tests).
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("vectors", &[]),
+    ("transfer", &[]),
     ("index", &["vectors"]),
-    ("encoders", &["vectors"]),
-    ("datasets", &["vectors"]),
+    ("encoders", &["transfer", "vectors"]),
+    ("datasets", &["transfer", "vectors"]),
     ("searcher", &["index", "vectors"]),
     ("reranker", &["index", "searcher", "vectors"]),
     ("indexer", &["index", "vectors"]),

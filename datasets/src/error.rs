@@ -358,6 +358,15 @@ pub enum DatasetError {
         /// The cache.
         cache: PathBuf,
     },
+    /// This program cannot fetch collections.
+    #[error(
+        "{name}: this program was built without the feature `download`, so it cannot fetch collections; give a \
+         folder, or build it with that feature"
+    )]
+    NoDownloads {
+        /// The collection.
+        name: String,
+    },
     /// A name stands for several collections.
     #[error("{name} is several collections; name one of them: {parts}")]
     ManyCollections {

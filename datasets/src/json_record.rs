@@ -5,7 +5,6 @@
 //! [`Value`]s. Ids are `_id`, else `id`; the text is `text`, else `contents`, else `content`; what
 //! loses stays a field.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -14,6 +13,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
+use crate::json_fields::{Key, once};
 use crate::json_vector::{Given, Weights, lists_of, vector_like};
 use crate::lines::Line;
 use crate::seismic_bin::refuse;
@@ -265,39 +265,6 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
             }
         }
         Ok(record)
-    }
-}
-
-pub(crate) fn once<T, E: de::Error>(
-    slot: &mut Option<T>,
-    name: &'static str,
-    value: T,
-) -> Result<(), E> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::duplicate_field(name)),
-    }
-}
-
-/// A key, borrowed from the line unless it contains an escape.
-pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(v)))
-            }
-            fn visit_str<E>(self, v: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(v.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::json_record::{Key, once};
+use crate::json_fields::{Key, once};
 
 /// A vector as it stands there.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod folder;
 mod foreign;
 mod ignored;
 mod input;
+mod json_fields;
 mod json_record;
 mod json_vector;
 mod lines;

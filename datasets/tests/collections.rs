@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use md5::{Digest, Md5};
 use quarry_datasets::collections::{
-    Becomes, CollectionState, Collections, KnownCollection, PullEvent, RemoteFile,
+    Becomes, CollectionState, Collections, KnownCollection, PullEvent, RemoteFile, Retries,
 };
 use quarry_datasets::{
     CollectionOptions, DatasetError, QueryOptions, open_collection, open_qrels, open_queries,
@@ -213,7 +213,7 @@ impl Case {
         let collections = Collections {
             cache: dir.path().join("cache"),
             base: Some(format!("{}/mirror/", server.address)),
-            tries: (3, Duration::ZERO),
+            retries: Retries { attempts: 3, pause: Duration::ZERO },
             known,
         };
         Self { dir, server, collections }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::GraphBytes;
+use crate::graph_bytes::GraphBytes;
 use crate::graphs::{
     Between, Body, Checkpoint, GraphError, Head, Precision, Projection, RECIPE, Residual,
     Saturation, SpladeHead, SpladePooling, TokenHead, Weights,

@@ -4,9 +4,21 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::EncoderError;
+
+/// A file that belongs to a graph: of weights beside it, or one that it is built of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalFile {
+    /// Its name: of weights, as the graph has it, relative to the graph's own folder; else relative to
+    /// the model folder.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+}
 
 /// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
 /// write to it, a device may never end.

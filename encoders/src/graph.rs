@@ -8,26 +8,15 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use half::f16;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
+use crate::graph_bytes::GraphBytes;
 use crate::{Device, EncoderError, OnnxInputs, runtime};
 
 /// ONNX Runtime's setting for the folder that weights beside a graph are looked for in.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
-
-/// Where the runtime reads a graph from.
-#[derive(Debug)]
-pub(crate) enum GraphBytes {
-    /// Here they are, verified.
-    InMemory(Vec<u8>),
-    /// From its file, verified before: its weights lie in others, which its folder has links to. The
-    /// runtime follows them only from a graph that it reads itself.
-    InFile,
-    /// Here they are, verified; its weights lie in files beside its own.
-    Beside(Vec<u8>),
-}
 
 /// What a graph calls its inputs and its output, and the output's shape.
 #[derive(Debug, Clone, Copy)]
@@ -198,6 +187,10 @@ impl Graph {
         signature: &Signature<'_>,
         device: Device,
     ) -> Result<Self, EncoderError> {
+        if device == Device::Cuda && !cfg!(feature = "cuda") {
+            let reason = "this program was built without the feature `cuda`".to_owned();
+            return Err(EncoderError::Device { reason });
+        }
         let environment = runtime::environment()?;
         let session =
             open_session(&environment, bytes, path, device).map_err(|source| match device {
@@ -285,6 +278,21 @@ impl Graph {
     }
 }
 
+#[cfg(feature = "cuda")]
+fn on_device(builder: SessionBuilder, device: Device) -> ort::Result<SessionBuilder> {
+    if device == Device::Cpu {
+        return Ok(builder);
+    }
+    // Without error_on_failure the runtime would go on with the processor.
+    Ok(builder.with_execution_providers([ort::ep::CUDA::default().build().error_on_failure()])?)
+}
+
+/// [`Graph::open`] has refused every other device.
+#[cfg(not(feature = "cuda"))]
+fn on_device(builder: SessionBuilder, _: Device) -> ort::Result<SessionBuilder> {
+    Ok(builder)
+}
+
 fn open_session(
     environment: &ort::environment::Environment,
     bytes: &GraphBytes,
@@ -299,11 +307,7 @@ fn open_session(
         .with_optimization_level(GraphOptimizationLevel::All)?
         // Batches come in hundreds of shapes, and a pattern is kept for each.
         .with_memory_pattern(false)?;
-    if device == Device::Cuda {
-        // Without error_on_failure the runtime would go on with the processor.
-        let cuda = ort::ep::CUDA::default().build().error_on_failure();
-        builder = builder.with_execution_providers([cuda])?;
-    }
+    builder = on_device(builder, device)?;
     match bytes {
         GraphBytes::InMemory(onnx) => builder.commit_from_memory(onnx),
         GraphBytes::InFile => builder.commit_from_file(path),

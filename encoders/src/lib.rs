@@ -3,9 +3,12 @@
 mod batches;
 mod built;
 mod components;
+mod device;
 mod error;
+mod family;
 mod files;
 mod graph;
+mod graph_bytes;
 pub mod graphs;
 mod head;
 mod hub;
@@ -13,6 +16,7 @@ mod identity;
 mod manifest;
 mod model;
 mod onnx_documents;
+mod onnx_proto;
 mod onnx_queries;
 mod origins;
 mod passages;
@@ -29,24 +33,26 @@ mod trust;
 mod vocabulary;
 
 pub use built::{BuiltGraph, BuiltHead, ProjectionLayer, ResidualLayer};
+pub use device::Device;
 pub use error::EncoderError;
+pub use family::Family;
+pub use files::ExternalFile;
 pub use hub::{Hub, HubEvent};
 pub use identity::{
     DocumentParameters, Echo, EncoderIdentity, IdentityMismatch, QueryGraphIdentity,
     QueryParameters, TermFrequency,
 };
 pub use manifest::{
-    Activation, BinaryQuery, DocumentSide, ExternalFile, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom,
-    ModelManifest, OnnxDocuments, OnnxInputs, OnnxQueries, OnnxTokens, Pooling, ProjectionFile,
-    QuerySide, TokenTable, TokenizerFile,
+    Activation, BinaryQuery, DocumentSide, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom, ModelManifest,
+    OnnxDocuments, OnnxInputs, OnnxQueries, OnnxTokens, Pooling, ProjectionFile, QuerySide,
+    TokenTable, TokenizerFile,
 };
 pub use model::Model;
-pub use onnx_documents::{Device, DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEncoder};
+pub use onnx_documents::{DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEncoder};
 pub use onnx_queries::OnnxQueryEncoder;
 pub use passages::PassageSplitter;
 #[doc(hidden)]
 pub use query_tables::weights_by_id as parse_query_table;
-pub use recognise::Family;
 #[doc(hidden)]
 pub use runtime::environment;
 pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime, workspace_of};

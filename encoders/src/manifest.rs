@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::built::{BuiltGraph, GraphSource};
 use crate::graphs::Precision;
-use crate::{DocumentParameters, EncoderError, Family, QueryParameters, TokenParameters, files};
+use crate::{
+    DocumentParameters, EncoderError, ExternalFile, Family, QueryParameters, TokenParameters, files,
+};
 
 /// Name of the manifest in a model folder.
 pub const MANIFEST_FILE: &str = "quarry-model.json";
@@ -125,17 +127,6 @@ impl OnnxInputs {
         let first = [&self.token_ids, &self.attention_mask].into_iter();
         first.chain(more.into_iter().flatten()).map(String::as_str).collect()
     }
-}
-
-/// A file that belongs to a graph: of weights beside it, or one that it is built of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExternalFile {
-    /// Its name: of weights, as the graph has it, relative to the graph's own folder; else relative to
-    /// the model folder.
-    pub file: String,
-    /// Its SHA-256.
-    pub sha256: String,
 }
 
 /// Where token outputs become one vector.

@@ -16,25 +16,17 @@ use quarry_vectors::{
 };
 
 use crate::components::{Components, Keep};
-use crate::graph::{Graph, GraphBytes, Output, OutputShape, Signature, Unpooled};
+use crate::graph::{Graph, Output, OutputShape, Signature, Unpooled};
+use crate::graph_bytes::GraphBytes;
 use crate::graphs::{PART, POOL_MASK, POOLED, in_parts, pool as graph_pool, pool_inside};
 use crate::origins::Winners;
 use crate::pooling::pool;
 use crate::sessions::Sessions;
 use crate::texts::{PlacedTokens, Texts, Tokens};
 use crate::{
-    Activation, DocumentParameters, EncoderError, OnnxDocuments, OnnxInputs, Pooling, Vocabulary,
+    Activation, Device, DocumentParameters, EncoderError, OnnxDocuments, OnnxInputs, Pooling,
+    Vocabulary,
 };
-
-/// Where a graph is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// The first CUDA device; where there is none, encoders are refused.
-    Cuda,
-}
 
 /// Bytes of products with the vocabulary that one session may hold, unless set.
 pub const OUTPUT_MEMORY: u64 = 512 << 20;

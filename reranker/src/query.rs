@@ -263,6 +263,7 @@ impl QueryRows {
     }
 
     /// How far two sums of a document's score, over the same products in any two orders, may differ.
+    #[cfg(feature = "cuda")]
     pub(crate) fn sum_error(&self) -> f64 {
         self.sum_error
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::{
-    Built, built, coarse_vectors, documents, exact_query, oracle, thorough, top, vector, with_terms,
+    Built, Random, built, coarse_vectors, documents, exact_query, oracle, thorough, top, vector,
+    with_terms,
 };
 use proptest::prelude::*;
 use quarry_index::clusters::ClusterParams;
@@ -17,16 +18,6 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::Lists;
 use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
 use quarry_vectors::{Document, SparseVector};
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from((self.0 >> 33) % limit).unwrap()
-    }
-}
 
 fn clustered(documents: Vec<Document>, size: u32) -> Built {
     built(documents, |o| {

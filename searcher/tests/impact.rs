@@ -6,23 +6,13 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use common::{Built, built, thorough, top, vector, with_terms};
+use common::{Built, Random, built, thorough, top, vector, with_terms};
 use quarry_indexer::{Levels, Lists};
 use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
 use quarry_vectors::SparseVector;
 
 /// Two windows of 65,535 documents and some.
 const DOCUMENTS: u32 = 140_000;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from((self.0 >> 33) % limit).unwrap()
-    }
-}
 
 /// Common terms are dense lists, rare ones sparse; `sorted` puts the heaviest documents first, so
 /// that the best of a query stand together.

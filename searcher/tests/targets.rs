@@ -6,21 +6,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Built, built, thorough, top, vector, with_terms};
+use common::{Built, Random, built, thorough, top, vector, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Lists, store_calibration};
 use quarry_searcher::{Asked, Method, Searcher, SparseParams, calibrate, mean_overlap};
 use quarry_vectors::SparseVector;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from(self.0 >> 33).unwrap() % limit
-    }
-}
 
 fn some(random: &mut Random, terms: u32, topic: u32) -> SparseVector {
     let mut pairs: Vec<(u32, f32)> = (0..terms)

@@ -1,27 +1,32 @@
 //! Collections by name: fetched once into a cache, checked, unpacked, and from then on folders like any
 //! other.
 //!
-//! 1. find the name in the registry (`registry.rs`)  2. fetch each file into `CACHE/downloads`, or take the
+//! 1. find the name in the registry (`registry.rs`)  2. (`pull.rs`) fetch each file into `CACHE/downloads`, or take the
 //!    one that lies there, and compare its MD5 (`transfer.rs`)  3. unpack aside (`unpack.rs`), and see
 //!    that a collection came out  4. rename the folder to `CACHE/NAME`: only then the name can be used
 //!
-//! A pull that was killed goes on where it was: what has arrived of a file stays.
+//! A pull that was killed goes on where it was: what has arrived of a file stays. Without the feature `download`
+//! a pull is an error; collections in the cache are found all the same.
 
-mod address;
+mod event;
+#[cfg(feature = "download")]
+mod pull;
 mod registry;
+mod retries;
+#[cfg(feature = "download")]
 mod transfer;
+#[cfg(feature = "download")]
 mod unpack;
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::DatasetError;
-use crate::folder;
+pub use event::PullEvent;
 pub use registry::{Becomes, KnownCollection, RemoteFile, known_collections, read_collections};
-use transfer::{Transfer, part_of};
+pub use retries::Retries;
 
 /// Written into a pulled folder: where it is from.
 const RECORD: &str = "QUARRY-COLLECTION";
@@ -35,33 +40,10 @@ pub struct Collections {
     pub cache: PathBuf,
     /// Address of a folder (a mirror) that has all files, in place of where they are published.
     pub base: Option<String>,
-    /// Attempts at a transfer without a new byte, and the pause between two of them.
-    pub tries: (usize, Duration),
+    /// When a transfer is given up.
+    pub retries: Retries,
     /// What is known.
     pub known: Vec<KnownCollection>,
-}
-
-/// What happens during a pull.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PullEvent<'a> {
-    /// A file's transfer begins, or goes on.
-    File {
-        /// Its address.
-        address: &'a str,
-        /// Bytes that had arrived before.
-        arrived: u64,
-        /// Its length in bytes, where the server says it.
-        bytes: Option<u64>,
-    },
-    /// Bytes of it arrived.
-    Bytes(u64),
-    /// A file is unpacked.
-    Unpacking {
-        /// Its name.
-        file: &'a str,
-    },
-    /// Bytes that came out of it.
-    Unpacked(u64),
 }
 
 /// How far a collection is.
@@ -85,29 +67,11 @@ pub struct Pulled {
     pub was_there: bool,
 }
 
-/// What is kept of a pull.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    name: String,
-    licence: String,
-    homepage: String,
-    files: Vec<RecordedFile>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct RecordedFile {
-    address: String,
-    bytes: u64,
-    md5: String,
-    sha256: String,
-}
-
 impl Collections {
     /// The collections that are known to this crate, in a cache.
     #[must_use]
     pub fn new(cache: PathBuf) -> Self {
-        let tries = (5, Duration::from_secs(2));
-        Self { cache, base: None, tries, known: known_collections() }
+        Self { cache, base: None, retries: Retries::default(), known: known_collections() }
     }
 
     /// A collection by its name.
@@ -177,186 +141,30 @@ impl Collections {
     fn downloads(&self) -> PathBuf {
         self.cache.join(DOWNLOADS)
     }
+}
 
-    /// Fetches a collection into the cache, or finds it there. Progress is reported as it happens.
+#[cfg(not(feature = "download"))]
+impl Collections {
+    /// Refuses: this crate was built without its feature `download`.
     ///
     /// # Errors
-    /// When the name is unknown, another process is pulling it, a file cannot be fetched
-    /// ([`DatasetError::Fetch`]; what has arrived stays) or is not the published one
-    /// ([`DatasetError::FetchedOther`]; it is removed), an archive is damaged or holds no collection, or the
-    /// disk refuses. The name cannot be used then.
+    /// [`DatasetError::UnknownCollection`], else [`DatasetError::NoDownloads`]; never anything else.
     pub fn pull(
         &self,
         name: &str,
-        progress: &dyn Fn(PullEvent<'_>),
+        _progress: &dyn Fn(PullEvent<'_>),
     ) -> Result<Pulled, DatasetError> {
-        let collection = self.find(name)?;
-        let folder = self.cache.join(name);
-        if self.state(collection) == CollectionState::Pulled {
-            return Ok(Pulled { folder, was_there: true });
-        }
-        let downloads = self.downloads();
-        fs::create_dir_all(&downloads).map_err(|e| DatasetError::open(&downloads, e))?;
-        let _lock = lock(&downloads.join(format!("{}.lock", name.replace('/', "--"))), name)?;
-        // Another process may have done it meanwhile.
-        if self.state(collection) == CollectionState::Pulled {
-            return Ok(Pulled { folder, was_there: true });
-        }
-        if folder.exists() {
-            return Err(DatasetError::Foreign { path: folder });
-        }
-        let mut record = Record {
-            name: name.to_owned(),
-            licence: collection.licence.clone(),
-            homepage: collection.homepage.clone(),
-            files: Vec::new(),
-        };
-        for file in &collection.files {
-            let address = self.address(file);
-            let transfer = Transfer {
-                name,
-                address: &address,
-                md5: &file.md5,
-                bytes: file.bytes,
-                to: &downloads.join(file.file_name()),
-                tries: self.tries,
-                progress,
-            };
-            let (bytes, sha256) = transfer.run()?;
-            record.files.push(RecordedFile { address, bytes, md5: file.md5.clone(), sha256 });
-        }
-        let aside = downloads.join(format!("{}.unpacked", name.replace('/', "--")));
-        remove(&aside)?;
-        let unpacked = self.unpack(collection, &aside, progress).inspect_err(|_| {
-            // Nothing of what came out is left; why it was refused counts more than that.
-            let _ = remove(&aside);
-        })?;
-        let path = unpacked.join(RECORD);
-        let bytes =
-            serde_json::to_vec_pretty(&record).map_err(|e| DatasetError::Write(e.into()))?;
-        write_synced(&path, &bytes)?;
-        if let Some(parent) = folder.parent() {
-            fs::create_dir_all(parent).map_err(|e| DatasetError::open(parent, e))?;
-        }
-        fs::rename(&unpacked, &folder).map_err(|e| DatasetError::open(&folder, e))?;
-        remove(&aside)?;
-        for file in &collection.files {
-            let path = downloads.join(file.file_name());
-            fs::remove_file(&path).map_err(|e| DatasetError::open(&path, e))?;
-        }
-        Ok(Pulled { folder, was_there: false })
-    }
-
-    fn address(&self, file: &RemoteFile) -> String {
-        match &self.base {
-            Some(base) => format!("{}/{}", base.trim_end_matches('/'), file.file_name()),
-            None => file.address.clone(),
-        }
-    }
-
-    /// Makes the collection's folder of the files that were fetched, under `aside`.
-    fn unpack(
-        &self,
-        collection: &KnownCollection,
-        aside: &Path,
-        progress: &dyn Fn(PullEvent<'_>),
-    ) -> Result<PathBuf, DatasetError> {
-        let out = aside.join("collection");
-        let made = |path: &Path| fs::create_dir_all(path).map_err(|e| DatasetError::open(path, e));
-        made(&out)?;
-        let mut more = |bytes| progress(PullEvent::Unpacked(bytes));
-        for (at, file) in collection.files.iter().enumerate() {
-            let from = self.downloads().join(file.file_name());
-            progress(PullEvent::Unpacking { file: file.file_name() });
-            match &file.becomes {
-                Becomes::Zip(root) => {
-                    let whole = aside.join(at.to_string());
-                    made(&whole)?;
-                    refused(unpack::zip(&from, &whole, &mut more), &from)?;
-                    let root = whole.join(root);
-                    if !root.is_dir() {
-                        return Err(lacks(&from, &format!("no folder `{}`", root.display())));
-                    }
-                    merge(&root, &out)?;
-                }
-                Becomes::TarGz => refused(unpack::tar_gz(&from, &out, &mut more), &from)?,
-                Becomes::File(name) => {
-                    let to = out.join(name);
-                    let bytes = fs::copy(&from, &to).map_err(|e| DatasetError::open(&to, e))?;
-                    more(bytes);
-                }
-            }
-        }
-        let parts: Vec<PathBuf> = match collection.parts.as_slice() {
-            [] => vec![out.clone()],
-            parts => parts.iter().map(|part| out.join(part)).collect(),
-        };
-        for part in parts {
-            let documents = ["corpus.jsonl", folder::MSMARCO_DOCUMENTS];
-            if !documents.iter().any(|name| folder::find(&part, name).is_some()) {
-                let what = format!("neither {} in `{}`", documents.join(" nor "), part.display());
-                return Err(lacks(&self.downloads(), &what));
-            }
-        }
-        Ok(out)
+        self.find(name)?;
+        Err(DatasetError::NoDownloads { name: name.to_owned() })
     }
 }
 
-/// Removes an archive that is refused: it will be refused again.
-fn refused(result: Result<(), DatasetError>, archive: &Path) -> Result<(), DatasetError> {
-    if matches!(result, Err(DatasetError::Archive { .. })) {
-        fs::remove_file(archive).map_err(|e| DatasetError::open(archive, e))?;
-    }
-    result
+/// Where a file is while it arrives.
+pub(super) fn part_of(to: &Path) -> PathBuf {
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    PathBuf::from(part)
 }
 
-fn lacks(path: &Path, what: &str) -> DatasetError {
-    DatasetError::Archive { path: path.to_owned(), what: format!("{what} came out of it") }
-}
-
-/// Moves the entries of one folder into another.
-fn merge(from: &Path, to: &Path) -> Result<(), DatasetError> {
-    for entry in from.read_dir().map_err(|e| DatasetError::open(from, e))? {
-        let entry = entry.map_err(|e| DatasetError::open(from, e))?;
-        let target = to.join(entry.file_name());
-        fs::rename(entry.path(), &target).map_err(|e| DatasetError::open(&target, e))?;
-    }
-    Ok(())
-}
-
-fn remove(folder: &Path) -> Result<(), DatasetError> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DatasetError::open(folder, e)),
-        _ => Ok(()),
-    }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
-    let fail = |e| DatasetError::open(path, e);
-    let mut file = File::create(path).map_err(fail)?;
-    std::io::Write::write_all(&mut file, bytes).map_err(fail)?;
-    file.sync_all().map_err(fail)
-}
-
-/// Holds off other processes that pull the same collection.
-fn lock(path: &Path, name: &str) -> Result<File, DatasetError> {
-    let fail = |e| DatasetError::open(path, e);
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DatasetError::BeingPulled { name: name.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
-    }
-}
-/// Unpacks an archive, a ZIP or a tar compressed with gzip: for fuzzing.
-///
-/// # Errors
-/// As [`Collections::pull`].
-#[cfg(fuzzing)]
-pub fn unpack_any(archive: &Path, into: &Path, zip: bool) -> Result<(), DatasetError> {
-    if zip {
-        unpack::zip(archive, into, &mut |_| {})
-    } else {
-        unpack::tar_gz(archive, into, &mut |_| {})
-    }
-}
+#[cfg(all(fuzzing, feature = "download"))]
+pub use unpack::any as unpack_any;

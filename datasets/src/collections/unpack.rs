@@ -21,6 +21,15 @@ const EXPANSION: u64 = 40;
 /// Bytes that may come out of any archive.
 const SMALL: u64 = 16 << 20;
 
+/// Unpacks an archive, a ZIP or a tar compressed with gzip: for fuzzing.
+///
+/// # Errors
+/// As [`Collections::pull`](super::Collections::pull).
+#[cfg(fuzzing)]
+pub fn any(archive: &Path, into: &Path, is_zip: bool) -> Result<(), DatasetError> {
+    if is_zip { zip(archive, into, &mut |_| {}) } else { tar_gz(archive, into, &mut |_| {}) }
+}
+
 /// Unpacks a ZIP archive into `into`.
 pub(super) fn zip(
     archive: &Path,

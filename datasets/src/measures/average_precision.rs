@@ -1,7 +1,8 @@
 //! AP: the precisions at the places of relevant documents within the cutoff, summed, over the
 //! number of all relevant documents; zero if there are none.
 
-use super::{Judged, number};
+use super::count::number;
+use super::judged::Judged;
 
 pub(crate) fn average_precision(judged: &Judged, cutoff: Option<usize>, relevant: i32) -> f64 {
     let all = judged.relevant(relevant);

@@ -2,7 +2,9 @@
 
 use quarry_vectors::ScoredDoc;
 
-use super::{Judged, Measure, number};
+use super::count::number;
+use super::judged::Judged;
+use super::name::Measure;
 use crate::ignored::Ignored;
 use crate::qrels::Qrels;
 use crate::run::Run;

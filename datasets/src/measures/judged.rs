@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::number;
+use super::count::number;
 
 /// The grades of the documents of a ranking, best first, and of all judged documents.
 #[derive(Debug)]

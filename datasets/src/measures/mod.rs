@@ -4,6 +4,7 @@
 //! one query's ranking and grades; [`evaluate`] applies them to all judged queries.
 
 mod average_precision;
+mod count;
 mod evaluate;
 mod incomplete_beta;
 mod judged;
@@ -17,13 +18,6 @@ mod success;
 mod t_test;
 
 pub use evaluate::{EvaluateOptions, Evaluation, TieOrder, evaluate};
-use judged::Judged;
 pub use name::Measure;
 pub use randomization_test::randomization_test;
 pub use t_test::{TTest, paired_t_test};
-
-/// A count as a factor of a measure; exact below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "counts of documents are far below 2^53")]
-fn number(count: usize) -> f64 {
-    count as f64
-}

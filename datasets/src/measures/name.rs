@@ -4,7 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use super::{Judged, average_precision, judged, ndcg, precision, recall, reciprocal_rank, success};
+use super::judged::{self, Judged};
+use super::{average_precision, ndcg, precision, recall, reciprocal_rank, success};
 use crate::error::DatasetError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

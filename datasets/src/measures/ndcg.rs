@@ -3,7 +3,8 @@
 //! The gain of a document is its grade, zero if that is negative; place `i` (from 1) divides it
 //! by log2(i + 1). The ideal ranking is of all judged documents, cut at the same place.
 
-use super::{Judged, number};
+use super::count::number;
+use super::judged::Judged;
 
 pub(crate) fn ndcg(judged: &Judged, cutoff: Option<usize>) -> f64 {
     let mut best = judged.all.clone();

@@ -4,7 +4,7 @@
 //! 2. signs are drawn `rounds` times; counted is how often the mean is at least as far from zero
 //! 3. the count and the observed value itself, over `rounds + 1`, is the probability
 
-use super::number;
+use super::count::number;
 use super::t_test::differences;
 use crate::error::DatasetError;
 
@@ -39,7 +39,8 @@ pub fn randomization_test(
     Ok(number(as_far + 1) / number(rounds + 1))
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// SplitMix64 (Steele, Lea, Flood 2014). Written out because published probabilities must come out again, and
+/// `rand` may change its generators with a version.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;

@@ -1,6 +1,7 @@
 //! R: the share of all relevant documents that are within the cutoff; zero if there are none.
 
-use super::{Judged, number};
+use super::count::number;
+use super::judged::Judged;
 
 pub(crate) fn recall(judged: &Judged, cutoff: Option<usize>, relevant: i32) -> f64 {
     match judged.relevant(relevant) {

@@ -1,7 +1,7 @@
 //! Student's paired t-test, two-sided.
 
+use super::count::number;
 use super::incomplete_beta::incomplete_beta;
-use super::number;
 use crate::error::DatasetError;
 
 /// The outcome of a paired t-test.

@@ -7,12 +7,12 @@
 //! one scale a token, made of this token's values alone, so that a text's vectors do not depend on
 //! what shares its batch. Attention itself stays in float32.
 
-use super::GraphError;
 use super::config::{Activation, Body, Family, Names};
-use super::messages::TensorProto;
+use super::error::GraphError;
+use super::interface::{ATTENTION_MASK, Precision, TOKEN_IDS};
 use super::weights::{Matrix, Weights};
 use super::writer::{Attribute, Writer};
-use super::{ATTENTION_MASK, Precision, TOKEN_IDS};
+use crate::onnx_proto::TensorProto;
 
 /// How far below the others the score of a masked position is: its exponential is 0.
 const MASKED: f32 = 1e4;

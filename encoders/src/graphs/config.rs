@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::GraphError;
+use super::error::GraphError;
 use super::weights::Weights;
 
 /// Known bodies; they differ in names and in how positions count.

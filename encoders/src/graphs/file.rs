@@ -1,14 +1,14 @@
 //! A graph file of others, changed without loss: what is not touched keeps its bytes.
 //!
-//! `messages` declares few of ONNX's fields, and decoding drops the others. So a file is taken as the
+//! `onnx_proto` declares few of ONNX's fields, and decoding drops the others. So a file is taken as the
 //! fields that it consists of: nodes and weights are looked at, and written back as they were.
 
 use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use super::messages::{GraphProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
 use super::writer::Writer;
+use crate::onnx_proto::{GraphProto, NodeProto, OperatorSetIdProto, TensorHeader, ValueInfoProto};
 
 // Field numbers of ModelProto,
 const IR_VERSION: u32 = 1;
@@ -26,15 +26,6 @@ struct Field<'a> {
     number: u32,
     whole: &'a [u8],
     content: &'a [u8],
-}
-
-/// A weight's name and sizes; its elements are passed over.
-#[derive(Clone, PartialEq, prost::Message)]
-struct WeightProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(string, tag = "8")]
-    name: String,
 }
 
 /// A model file's field of the graph, written already: bytes and messages have one form.
@@ -81,7 +72,7 @@ impl<'a> GraphFile<'a> {
             match field.number {
                 NODE => nodes.push(NodeProto::decode(field.content).ok()?),
                 INITIALIZER => {
-                    let weight = WeightProto::decode(field.content).ok()?;
+                    let weight = TensorHeader::decode(field.content).ok()?;
                     let dims = weight.dims.into_iter().map(usize::try_from);
                     weights.insert(weight.name, dims.collect::<Result<_, _>>().ok()?);
                 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::body::{BodyWriter, Words, by_rows};
-use super::messages::TensorProto;
 use super::weights::Matrix;
 use super::writer::{Attribute, Size};
 use super::{ATTENTION_MASK, GraphError, Precision, SPARSE_OUTPUT, TOKEN_IDS, TOKENS_OUTPUT};
+use crate::onnx_proto::TensorProto;
 
 /// A head.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,8 +16,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::file::GraphFile;
-use super::messages::{NodeProto, TensorProto};
 use super::writer::{Attribute, Size, Writer, value};
+use crate::onnx_proto::{NodeProto, TensorProto};
 
 /// Columns of a part, at most.
 pub(crate) const PART: usize = 4096;
@@ -216,7 +216,7 @@ impl GraphFile<'_> {
                 let turn = self.maker(right)?;
                 let node = &self.nodes[turn];
                 let whole =
-                    |a: &super::messages::AttributeProto| a.name == "perm" && a.ints == [1, 0];
+                    |a: &crate::onnx_proto::AttributeProto| a.name == "perm" && a.ints == [1, 0];
                 // Without a permutation a transpose turns all axes round.
                 let turns = node.attribute.is_empty() || node.attribute.iter().any(whole);
                 if node.op_type != "Transpose" || !node.domain.is_empty() || !turns {

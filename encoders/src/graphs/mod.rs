@@ -2,7 +2,7 @@
 //!
 //! `config`: what the body is and what its tensors are called. `weights`: tensors by name.
 //! `body`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
-//! token embeddings of length one. `writer` and `messages`: the file. The same checkpoint, head and
+//! token embeddings of length one. `writer` and `onnx_proto`: the file. The same checkpoint, head and
 //! precision give the same bytes. `inside` and `file`: graphs of others, changed so that they pool.
 
 mod body;
@@ -11,7 +11,7 @@ mod error;
 mod file;
 mod heads;
 mod inside;
-mod messages;
+mod interface;
 pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
@@ -26,22 +26,13 @@ pub use error::GraphError;
 pub(crate) use heads::Residual;
 pub use heads::{Between, Head, Projection, Saturation, SpladeHead, SpladePooling, TokenHead};
 
-use serde::{Deserialize, Serialize};
+pub use interface::{ATTENTION_MASK, Precision, SPARSE_OUTPUT, TOKEN_IDS, TOKENS_OUTPUT};
 
 use crate::files;
 
 use body::BodyWriter;
 pub(crate) use inside::{PART, POOL_MASK, POOLED, in_parts, pool_inside};
 pub(crate) use weights::Weights;
-
-/// A graph's input of token ids, int64 `[batch, length]`.
-pub const TOKEN_IDS: &str = "input_ids";
-/// A graph's input that is 1 for a token that others attend to and 0 for padding.
-pub const ATTENTION_MASK: &str = "attention_mask";
-/// The output of a graph with a SPLADE head, float32 `[batch, vocabulary]`.
-pub const SPARSE_OUTPUT: &str = "sparse";
-/// The output of a graph with a token head, float32 `[batch, length, dims]`.
-pub const TOKENS_OUTPUT: &str = "tokens";
 
 /// Which version of the graphs this is: another one gives other values, beyond the last digits, of the
 /// same checkpoint. An index keeps it with the checkpoint's checksums.
@@ -66,17 +57,6 @@ pub fn parse_weights(bytes: &[u8]) -> Result<(), GraphError> {
 
 /// Bytes of a graph in one file: protocol buffers end below this.
 const MOST: usize = (1 << 31) - 1;
-
-/// In which numbers the products with weights are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// As the checkpoint means them, to about 1e-5.
-    Float32,
-    /// 8 bits on both sides, one scale a row of weights and one a token: a quarter of the size,
-    /// two to three times as fast; rows turn by some degrees.
-    Int8,
-}
 
 /// A published model: its configuration and its weights, read.
 #[derive(Debug)]

@@ -11,63 +11,10 @@ use std::collections::{BTreeSet, HashMap};
 use prost::Message as _;
 use quarry_vectors::PooledBy;
 
+use crate::onnx_proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+
 /// Longest chain of operators between pool and output that is followed.
 const DEPTH: usize = 64;
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<ValueProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<AttributeProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct AttributeProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "5")]
-    t: Option<TensorProto>,
-    #[prost(int64, repeated, packed = "false", tag = "8")]
-    ints: Vec<i64>,
-}
-
-/// Elements of a list of whole numbers; those of weights are of no interest, but are read.
-#[derive(Clone, PartialEq, prost::Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "7")]
-    int64_data: Vec<i64>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    raw_data: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ValueProto {
-    #[prost(string, tag = "1")]
-    name: String,
-}
 
 /// A graph that gives what it pools.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +51,11 @@ pub(crate) fn open(mut onnx: Vec<u8>, output: &str) -> Result<Opened, String> {
     };
     if !graph.output.iter().any(|o| o.name == unpooled) {
         let more = GraphProto {
-            output: vec![ValueProto { name: unpooled.clone() }],
+            output: vec![ValueInfoProto { name: unpooled.clone(), r#type: None }],
             ..GraphProto::default()
         };
-        ModelProto { graph: Some(more) }.encode(&mut onnx).map_err(|e| e.to_string())?;
+        let more = ModelProto { graph: Some(more), ..ModelProto::default() };
+        more.encode(&mut onnx).map_err(|e| e.to_string())?;
     }
     Ok(Opened { onnx, unpooled, by })
 }
@@ -211,15 +159,21 @@ fn joined<'a>(op: &str, a: Made<'a>, b: Made<'a>) -> Result<Made<'a>, String> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::onnx_proto::AttributeProto;
     use proptest::prelude::*;
 
     fn node(op: &str, inputs: &[&str], output: &str, axes: &[i64]) -> NodeProto {
-        let axes = AttributeProto { name: "axes".into(), t: None, ints: axes.to_vec() };
+        let axes = AttributeProto {
+            name: "axes".into(),
+            ints: axes.to_vec(),
+            ..AttributeProto::default()
+        };
         NodeProto {
             input: inputs.iter().map(|&i| i.into()).collect(),
             output: vec![output.into()],
             op_type: op.into(),
             attribute: if axes.ints.is_empty() { vec![] } else { vec![axes] },
+            ..NodeProto::default()
         }
     }
 
@@ -227,12 +181,12 @@ mod tests {
         let weight = |name: &str, values: &[i64]| TensorProto {
             int64_data: values.to_vec(),
             name: name.into(),
-            raw_data: vec![],
+            ..TensorProto::default()
         };
         let initializer = vec![weight("bias", &[]), weight("one", &[1]), weight("two", &[2])];
-        let graph =
-            GraphProto { node, initializer, output: vec![ValueProto { name: "out".into() }] };
-        ModelProto { graph: Some(graph) }.encode_to_vec()
+        let output = vec![ValueInfoProto { name: "out".into(), r#type: None }];
+        let graph = GraphProto { node, initializer, output, ..GraphProto::default() };
+        ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
     }
 
     #[test]

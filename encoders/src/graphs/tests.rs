@@ -11,7 +11,8 @@ use super::{
     SPARSE_OUTPUT, Saturation, SpladeHead, SpladePooling, TOKEN_IDS, TOKENS_OUTPUT, TokenHead,
     in_parts, pool_inside,
 };
-use crate::graph::{Graph, GraphBytes, InputRow, OutputShape, Signature, Tensors};
+use crate::graph::{Graph, InputRow, OutputShape, Signature, Tensors};
+use crate::graph_bytes::GraphBytes;
 use crate::{Device, OnnxInputs};
 
 const FAMILIES: [&str; 3] = ["bert", "distilbert", "roberta"];
@@ -228,7 +229,7 @@ fn what_is_no_number_stays_so_inside() {
 /// The file with a weight whose values are no numbers.
 fn spoil(onnx: &[u8], weight: &str) -> Vec<u8> {
     use prost::Message;
-    let mut model = super::messages::ModelProto::decode(onnx).unwrap();
+    let mut model = crate::onnx_proto::ModelProto::decode(onnx).unwrap();
     let weights = &mut model.graph.as_mut().unwrap().initializer;
     let weight = weights.iter_mut().find(|w| w.name == weight).unwrap();
     let nan = f32::NAN.to_le_bytes();

@@ -5,7 +5,7 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
-use super::GraphError;
+use super::error::GraphError;
 
 /// A matrix, row by row. Of a linear layer, rows are its outputs and columns its inputs.
 #[derive(Debug, Clone, PartialEq)]

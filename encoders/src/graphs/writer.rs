@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use prost::Message;
 
-use super::messages::{
+use crate::onnx_proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
@@ -68,6 +68,7 @@ impl Writer {
                 data_type: Some(kind),
                 name: name.clone(),
                 raw_data: raw,
+                ..TensorProto::default()
             });
         }
         name

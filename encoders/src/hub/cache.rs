@@ -6,11 +6,15 @@
 //! models--ORG--NAME/snapshots/COMMIT/FILE    a link to it
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
+#[cfg(feature = "download")]
+use std::fs::{File, TryLockError};
+#[cfg(feature = "download")]
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// 40 or 64 hexadecimal digits.
+#[cfg(feature = "download")]
 pub(super) fn is_hash(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -32,6 +36,15 @@ impl Place {
         Some(commit.trim().to_owned()).filter(plain)
     }
 
+    /// The folder of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.0.join("snapshots").join(commit)
+    }
+}
+
+/// What a fetch writes.
+#[cfg(feature = "download")]
+impl Place {
     /// Makes `main` name a commit.
     pub(super) fn set_main(&self, commit: &str) -> io::Result<()> {
         let refs = self.0.join("refs");
@@ -39,11 +52,6 @@ impl Place {
         let aside = refs.join(format!("main.{}.part", std::process::id()));
         fs::write(&aside, commit)?;
         fs::rename(&aside, refs.join("main"))
-    }
-
-    /// The folder of a commit.
-    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
-        self.0.join("snapshots").join(commit)
     }
 
     /// Where the content with a checksum lies.
@@ -92,7 +100,7 @@ impl Place {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, feature = "download"))]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;

@@ -1,33 +1,38 @@
 //! Requests to a hub: who is told the token, what is believed of whom, and how much is taken.
 //!
-//! 1. redirections are followed here, hop by hop  2. the token goes to the hub alone: scheme, host and
-//!    port are those of its address; so it never crosses a plain connection, unless the hub's own address
-//!    is one  3. what a file is (commit, checksum, length) is read from the hub's own answers; of other
+//! 1. redirects are followed hop by hop (`quarry-transfer`)  2. the token goes to the hub alone: scheme, host
+//!    and port are those of its address; so it never crosses a plain connection, unless the hub's own address
+//!    is one  3. what a file is (commit, checksum, length) is read from the hub's own answers; from other
 //!    hosts the length at most  4. no more bytes are taken of a file than the hub says it has
 
-use std::io::{Read, Write};
-use std::time::Duration;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::path::Path;
 
-use ureq::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LOCATION, RANGE,
+use quarry_transfer::header::{AUTHORIZATION, ETAG, RANGE};
+use quarry_transfer::{
+    Body, Download, DownloadEvent, HeaderMap, HeaderValue, Origin, Response, StatusCode,
+    TransferError, Uri, content_length, content_range, encode_segment, origin,
 };
-use ureq::http::{Response, StatusCode, Uri};
 
-use super::address::{join, origin, part};
-
-/// Silence after which a connection counts as broken.
-const SILENCE: Duration = Duration::from_secs(60);
-/// Redirections that are followed.
-const HOPS: usize = 10;
 /// The longest description of a model.
 const DESCRIPTION: u64 = 32 << 20;
 
 /// A hub's address, and the token for it.
 #[derive(Debug)]
 pub(super) struct Client {
-    agent: ureq::Agent,
+    http: quarry_transfer::Client,
     hub: Uri,
-    token: Option<String>,
+    origin: Origin,
+    token: Option<HeaderValue>,
+}
+
+/// A file of a model at a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RemoteFile<'a> {
+    pub(super) model: &'a str,
+    pub(super) commit: &'a str,
+    pub(super) file: &'a str,
 }
 
 /// What a hub says of a file.
@@ -36,12 +41,6 @@ pub(super) struct Facts {
     pub(super) commit: String,
     pub(super) etag: String,
     pub(super) size: u64,
-}
-
-/// An answer that is no redirection, and what the hops before it said.
-struct Answer {
-    response: Response<ureq::Body>,
-    said: Said,
 }
 
 /// What headers said on the way.
@@ -60,21 +59,17 @@ impl Client {
     pub(super) fn new(endpoint: &str, token: Option<&str>) -> Result<Self, String> {
         let wrong = || format!("{endpoint}: expected an address such as https://huggingface.co");
         let hub: Uri = endpoint.parse().map_err(|_| wrong())?;
-        let whole = hub.host().is_some_and(|host| !host.is_empty());
-        if !matches!(hub.scheme_str(), Some("http" | "https")) || !whole {
+        let origin = origin(&hub).filter(|origin| !origin.host.is_empty()).ok_or_else(wrong)?;
+        if !matches!(origin.scheme.as_str(), "http" | "https") {
             return Err(wrong());
         }
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .accept_encoding("identity")
-            .user_agent(concat!("quarry/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(SILENCE))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE))
-            .build()
-            .into();
-        Ok(Self { agent, hub, token: token.map(str::to_owned) })
+        let token = token.map(|token| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| "the token has characters that no token may have".to_owned())?;
+            value.set_sensitive(true);
+            Ok::<_, String>(value)
+        });
+        Ok(Self { http: quarry_transfer::Client::new(), hub, origin, token: token.transpose()? })
     }
 
     /// The address below the hub's that has these parts; each may hold any character.
@@ -88,19 +83,19 @@ impl Client {
         );
         for name in parts {
             address.push('/');
-            address.push_str(&part(name));
+            address.push_str(&encode_segment(name));
         }
-        address.parse().map_err(|e| format!("{address}: no address: {e}"))
+        address.parse().map_err(|e| format!("{address} is not an address: {e}"))
     }
 
     /// What the hub says of a model's newest commit, as JSON.
     pub(super) fn description(&self, model: &str) -> Result<Vec<u8>, String> {
         let parts = ["api", "models"].into_iter().chain(model.split('/'));
         let address = self.address(parts.chain(["revision", "main"]))?;
-        let answer = self.ask(address, None, &|_| false)?;
-        good(answer.response.status())?;
+        let response = self.http.get(&address, &|to| self.headers(to)).map_err(said_by)?;
+        good(response.status())?;
         let mut body = Vec::new();
-        let reader = answer.response.into_body().into_reader();
+        let reader = response.into_body().into_reader();
         reader.take(DESCRIPTION + 1).read_to_end(&mut body).map_err(|e| e.to_string())?;
         if body.len() as u64 > DESCRIPTION {
             return Err(format!("its description is longer than {DESCRIPTION} bytes"));
@@ -108,28 +103,46 @@ impl Client {
         Ok(body)
     }
 
-    fn file(&self, model: &str, commit: &str, file: &str) -> Result<Uri, String> {
-        let parts = model.split('/').chain(["resolve", commit]);
-        self.address(parts.chain(file.split('/')))
+    fn file(&self, of: RemoteFile<'_>) -> Result<Uri, String> {
+        let parts = of.model.split('/').chain(["resolve", of.commit]);
+        self.address(parts.chain(of.file.split('/')))
     }
 
-    /// What the hub says of a file; none where it has no such file.
-    pub(super) fn facts(
-        &self,
-        model: &str,
-        commit: &str,
-        file: &str,
-    ) -> Result<Option<Facts>, String> {
-        let address = self.file(model, commit, file)?;
-        let answer = self.ask(address, Some("bytes=0-0"), &Said::is_whole)?;
-        if answer.response.status() == StatusCode::NOT_FOUND {
+    /// The token, for the hub alone.
+    fn headers(&self, to: &Uri) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = self.token.as_ref().filter(|_| self.is_hub(to)) {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        headers
+    }
+
+    fn is_hub(&self, address: &Uri) -> bool {
+        origin(address).as_ref() == Some(&self.origin)
+    }
+
+    /// What the hub says of a file; `None` if it has no such file.
+    pub(super) fn facts(&self, of: RemoteFile<'_>) -> Result<Option<Facts>, String> {
+        let address = self.file(of)?;
+        let headers = |to: &Uri| {
+            let mut headers = self.headers(to);
+            headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+            headers
+        };
+        let mut said = Said::default();
+        let mut observe = |from: &Uri, response: &Response<Body>| {
+            said.hear(response.headers(), response.status(), self.is_hub(from));
+            if said.is_whole() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let response = self.http.get_observed(&address, &headers, &mut observe).map_err(said_by)?;
+        if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        if !answer.response.status().is_redirection() {
-            good(answer.response.status())?;
+        if !response.status().is_redirection() {
+            good(response.status())?;
         }
-        let Said { commit, linked_etag, etag, linked_size, size } = answer.said;
-        let lacks = |what: &str| format!("the server's answer is none of a hub: it lacks {what}");
+        let Said { commit, linked_etag, etag, linked_size, size } = said;
+        let lacks = |what: &str| format!("{NOT_A_HUB}: it lacks {what}");
         Ok(Some(Facts {
             commit: commit.ok_or_else(|| lacks("x-repo-commit"))?,
             etag: linked_etag.or(etag).ok_or_else(|| lacks("an etag"))?,
@@ -137,104 +150,34 @@ impl Client {
         }))
     }
 
-    /// Appends the bytes of a file from `have` on to `out`, as far as the `size` that the hub says: gives
-    /// how many there are then. `restart` is called where the server sends all of it again.
+    /// Completes the partial file `part`, in one attempt, to the `size` that the hub says.
     pub(super) fn download(
         &self,
-        address: (&str, &str, &str),
-        (have, size): (u64, u64),
-        out: &mut dyn Write,
-        restart: &mut dyn FnMut() -> Result<(), String>,
-        arrived: &dyn Fn(u64),
-    ) -> Result<u64, String> {
-        let address = self.file(address.0, address.1, address.2)?;
-        let answer = self.ask(address, Some(&format!("bytes={have}-")), &|_| false)?;
-        let (headers, status) = (answer.response.headers(), answer.response.status());
-        let mut at = match status {
-            StatusCode::OK => {
-                restart()?;
-                0
-            }
-            StatusCode::PARTIAL_CONTENT if range(headers).0 == Some(have) => have,
-            StatusCode::PARTIAL_CONTENT => return Err("the server sends another part".to_owned()),
-            StatusCode::RANGE_NOT_SATISFIABLE => {
-                return Err(format!("{have} bytes arrived of {size}, and the server has no more"));
-            }
-            status => {
-                good(status)?;
-                return Err(format!("the server answers {status}"));
-            }
-        };
-        let mut body = answer.response.into_body().into_reader().take(size - at);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let n = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(format!("{at} bytes arrived of {size}: {e}")),
-            };
-            out.write_all(&buffer[..n]).map_err(|e| format!("it cannot be written: {e}"))?;
-            at += n as u64;
-            arrived(n as u64);
-        }
-        if at < size {
-            return Err(format!("{at} bytes arrived of {size}"));
-        }
-        Ok(at)
-    }
-
-    /// Follows redirections to an answer, or until what they said is `enough`.
-    fn ask(
-        &self,
-        address: Uri,
-        range: Option<&str>,
-        enough: &dyn Fn(&Said) -> bool,
-    ) -> Result<Answer, String> {
-        let (mut address, mut said) = (address, Said::default());
-        for _ in 0..=HOPS {
-            let is_hub = origin(&address).is_some() && origin(&address) == origin(&self.hub);
-            let mut request = self.agent.get(address.clone());
-            if let Some(range) = range {
-                request = request.header(RANGE, range);
-            }
-            if let Some(token) = self.token.as_ref().filter(|_| is_hub) {
-                request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-            }
-            let response = request.call().map_err(|e| e.to_string())?;
-            said.hear(response.headers(), response.status(), is_hub);
-            if !response.status().is_redirection() || enough(&said) {
-                return Ok(Answer { response, said });
-            }
-            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-            address = next(&address, to.unwrap_or_default())?;
-        }
-        Err(format!("more than {HOPS} redirections"))
+        of: RemoteFile<'_>,
+        size: u64,
+        part: &Path,
+        progress: &dyn Fn(DownloadEvent),
+    ) -> Result<(), String> {
+        let address = self.file(of)?;
+        let headers = |to: &Uri| self.headers(to);
+        let download =
+            Download { address: &address, headers: &headers, part, bytes: size, progress };
+        self.http.download(&download).map_err(said_by)
     }
 }
 
-/// Where a redirection leads.
-fn next(from: &Uri, to: &str) -> Result<Uri, String> {
-    let found = join(from, to)
-        .ok_or_else(|| format!("the server's answer is none of a hub: a redirection to {to:?}"))?;
-    if from.scheme_str() == Some("https") && found.scheme_str() != Some("https") {
-        return Err(format!("a redirection from https to plain http: {found}"));
+const NOT_A_HUB: &str = "the server's answer is not that of a hub";
+
+/// An error as part of a message.
+fn said_by(error: TransferError) -> String {
+    match error {
+        TransferError::RedirectTarget { .. } => format!("{NOT_A_HUB}: {error}"),
+        other => other.to_string(),
     }
-    Ok(found)
 }
 
 fn good(status: StatusCode) -> Result<(), String> {
     if status.is_success() { Ok(()) } else { Err(format!("the server answers {status}")) }
-}
-
-/// Begin of the part that an answer has, and the whole length.
-fn range(headers: &HeaderMap) -> (Option<u64>, Option<u64>) {
-    let Some(text) = text(headers, CONTENT_RANGE.as_str()) else { return (None, None) };
-    let Some((part, total)) = text.trim_start_matches("bytes").trim().split_once('/') else {
-        return (None, None);
-    };
-    let start = part.split_once('-').and_then(|(start, _)| start.trim().parse().ok());
-    (start, total.trim().parse().ok())
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -255,8 +198,8 @@ impl Said {
             self.linked_size = size.or(self.linked_size);
         }
         self.size = match status {
-            StatusCode::PARTIAL_CONTENT => range(headers).1,
-            StatusCode::OK => text(headers, CONTENT_LENGTH.as_str()).and_then(|n| n.parse().ok()),
+            StatusCode::PARTIAL_CONTENT => content_range(headers).total,
+            StatusCode::OK => content_length(headers),
             _ => None,
         };
     }
@@ -275,19 +218,12 @@ mod tests {
     #[test]
     fn names_are_encoded() {
         let client = Client::new("https://hub.example/base/", None).unwrap();
-        let address = client.file("org/name", "c0", "a b/é#1?x%2f.json").unwrap();
+        let file = RemoteFile { model: "org/name", commit: "c0", file: "a b/é#1?x%2f.json" };
+        let address = client.file(file).unwrap();
         assert_eq!(
             address.to_string(),
             "https://hub.example/base/org/name/resolve/c0/a%20b/%C3%A9%231%3Fx%252f.json"
         );
-    }
-
-    #[test]
-    fn redirections_stay_encrypted() {
-        let from: Uri = "https://hub.example/a/b".parse().unwrap();
-        assert!(next(&from, "https://cdn.example/c").is_ok());
-        assert!(next(&from, "http://cdn.example/c").unwrap_err().contains("plain http"));
-        assert!(next(&from, "").is_err());
     }
 
     #[test]

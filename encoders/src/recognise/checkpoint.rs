@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::files::Folder;
+use super::folder::Folder;
 use crate::graphs::{ATTENTION_MASK, Body, TOKEN_IDS};
 use crate::{EncoderError, ExternalFile, OnnxInputs, files};
 

@@ -1,81 +1,13 @@
 //! What a graph takes and gives, read from its file without the runtime: names and shapes of inputs
-//! and outputs, and the files that its weights lie in.
-//!
-//! Only these fields of ONNX's protocol buffers are declared (numbers as in `onnx.proto3`); all
-//! others, weights among them, are passed over.
+//! and outputs, and the files that its weights lie in. Nodes and the elements of weights are passed over.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use prost::Message as _;
 
+use crate::onnx_proto::{DimensionProto, ModelHeader, ValueInfoProto};
 use crate::{EncoderError, files};
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<ValueInfoProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct TensorProto {
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<EntryProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct EntryProto {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ValueInfoProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    r#type: Option<TypeProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct TypeProto {
-    #[prost(message, optional, tag = "1")]
-    tensor_type: Option<TensorTypeProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct TensorTypeProto {
-    #[prost(int32, optional, tag = "1")]
-    elem_type: Option<i32>,
-    #[prost(message, optional, tag = "2")]
-    shape: Option<ShapeProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ShapeProto {
-    #[prost(message, repeated, tag = "1")]
-    dim: Vec<DimProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct DimProto {
-    #[prost(int64, optional, tag = "1")]
-    dim_value: Option<i64>,
-}
 
 /// A graph's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +51,7 @@ impl GraphFile {
         let refused =
             |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
         let model =
-            ModelProto::decode(bytes).map_err(|e| refused(format!("no ONNX graph: {e}")))?;
+            ModelHeader::decode(bytes).map_err(|e| refused(format!("no ONNX graph: {e}")))?;
         let graph = model.graph.ok_or_else(|| refused("no ONNX graph: it is empty".to_owned()))?;
         let weights: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let external: BTreeSet<String> = graph
@@ -145,7 +77,8 @@ impl GraphFile {
 
 fn fact(value: &ValueInfoProto) -> TensorFact {
     let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let size = |d: &DimProto| d.dim_value.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let size =
+        |d: &DimensionProto| d.dim_value.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
     TensorFact {
         name: value.name.clone(),
         element: tensor.and_then(|t| t.elem_type),

@@ -11,16 +11,16 @@
 
 use serde_json::Value;
 
-use super::Family;
 use super::checkpoint::{self, CheckpointFile};
-use super::files::{Folder, inputs, meant, number, token_text};
+use super::files::{inputs, meant, token_text};
+use super::folder::{Folder, number};
 use super::graph::GraphFile;
 use super::sentence_transformers::modules;
 use crate::graphs::{Between, Precision, TOKENS_OUTPUT};
 use crate::vocabulary::encode;
 use crate::{
-    BuiltGraph, BuiltHead, EncoderError, MANIFEST_FORMAT, Markers, ModelManifest, OnnxTokens,
-    ProjectionLayer, QueryFill, ResidualLayer, TokenParameters, Vocabulary, files,
+    BuiltGraph, BuiltHead, EncoderError, Family, MANIFEST_FORMAT, Markers, ModelManifest,
+    OnnxTokens, ProjectionLayer, QueryFill, ResidualLayer, TokenParameters, Vocabulary, files,
 };
 
 /// Python's `string.punctuation`.
@@ -499,6 +499,7 @@ fn exported(
 }
 
 /// Whether the names of a hub's files are those of such a model.
+#[cfg(feature = "download")]
 pub(crate) fn is_multivector(names: &[String]) -> bool {
     names.iter().any(|name| name == "artifact.metadata" || name.contains("_Dense/"))
 }

@@ -8,12 +8,12 @@
 
 use serde_json::Value;
 
-use super::Family;
-use super::files::{Folder, Found};
+use super::files::Found;
+use super::folder::Folder;
 use crate::{
-    Activation, DocumentParameters, DocumentSide, EncoderError, MANIFEST_FORMAT, ModelManifest,
-    OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency, TokenTable,
-    TokenizerFile, query_tables,
+    Activation, DocumentParameters, DocumentSide, EncoderError, Family, MANIFEST_FORMAT,
+    ModelManifest, OnnxDocuments, OnnxQueries, Pooling, QueryParameters, QuerySide, TermFrequency,
+    TokenTable, TokenizerFile, query_tables,
 };
 
 /// A module: its class, and its folder.

@@ -12,9 +12,11 @@ use quarry_vectors::{
 };
 
 use super::inputs::{Inputs, TokenIds};
+use super::options::TokenOptions;
+use super::parameters::TokenParameters;
 use super::whole::{Whole, by_id};
-use super::{TokenOptions, TokenParameters};
-use crate::graph::{Graph, GraphBytes, OutputShape, Signature};
+use crate::graph::{Graph, OutputShape, Signature};
+use crate::graph_bytes::GraphBytes;
 use crate::sessions::Sessions;
 use crate::{Device, EncoderError, OnnxInputs, Vocabulary};
 use std::path::Path;

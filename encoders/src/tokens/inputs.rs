@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use tokenizers::Tokenizer;
 
-use super::TokenParameters;
+use super::parameters::TokenParameters;
 use crate::graph::InputRow;
 use crate::head::head;
 use crate::texts::all_tokens;

@@ -3,7 +3,7 @@
 //! 1. the mean of the second columns over all tokens  2. length one  3. in questions: weights, scaled
 //!    to one on average
 
-use super::WholeRow;
+use super::parameters::WholeRow;
 use crate::{EncoderError, Vocabulary};
 
 /// [`WholeRow`], read and checked.

@@ -311,7 +311,7 @@ fn an_interrupted_transfer_goes_on() {
     let folder = server.hub(&cache).pull("org/toy", &quiet).unwrap();
     assert_eq!(fs::read(folder.join("onnx/model.onnx")).unwrap(), graph());
     assert_eq!(server.cuts.load(Ordering::SeqCst), 0);
-    let resumed = |r: &String| !r.ends_with("bytes=0-") && !r.ends_with("bytes=0-0");
+    let resumed = |r: &String| r.ends_with(" bytes=100000-");
     assert!(server.ranges().iter().any(resumed), "{:?}", server.ranges());
 }
 
@@ -321,7 +321,7 @@ fn what_did_not_arrive_whole_is_no_model() {
         (Fault::Cut(usize::MAX), "3 tries"),
         (Fault::Flipped, "checksum"),
         (Fault::TooLong, "bytes arrived of 200005"),
-        (Fault::Nowhere, "none of a hub"),
+        (Fault::Nowhere, "not that of a hub"),
         (Fault::BadEtag, "no checksum"),
     ] {
         let server = Server::start(fault, None);

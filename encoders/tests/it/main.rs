@@ -6,6 +6,7 @@
 mod common;
 mod families;
 mod golden;
+#[cfg(feature = "download")]
 mod hub;
 mod multivector;
 mod passages;

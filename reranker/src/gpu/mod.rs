@@ -11,6 +11,7 @@
 //! finishes sooner (`Device::Auto`), and everything after an error of the device.
 
 mod candidates;
+mod costs;
 mod exhaustive;
 mod prepared;
 mod score;
@@ -26,61 +27,8 @@ use quarry_vectors::{DocId, TokenEmbeddings};
 use crate::cpu::CpuReranker;
 use crate::cuda::{Corpus, CudaError, Exhaustive, Gatherer, Kind};
 use crate::query::QueryRows;
+use costs::Costs;
 use prepared::Prepared;
-use start::Costs;
-
-/// Where a second stage runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    /// On a GPU where there is one and it pays, else on the processor.
-    #[default]
-    Auto,
-    /// On the processor.
-    Cpu,
-    /// On a GPU; refused where there is none.
-    Cuda,
-}
-
-impl std::str::FromStr for Device {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda),
-            other => Err(format!("`{other}` is no device: auto, cpu or cuda")),
-        }
-    }
-}
-
-/// Opens the second stage of an index. With `Auto` and no usable GPU one line of the log says why the
-/// processor takes over. Rows take at most `budget` bytes of a GPU's memory; `None`: what is free, less a
-/// reserve.
-///
-/// # Errors
-/// When the index has no token embeddings, or `Cuda` was asked for and cannot be had.
-pub fn open(
-    index: Arc<Index>,
-    device: Device,
-    budget: Option<usize>,
-) -> Result<Arc<dyn Rerank>, SearchError> {
-    let cpu = CpuReranker::new(Arc::clone(&index))?;
-    if device == Device::Cpu {
-        return Ok(Arc::new(cpu));
-    }
-    match GpuReranker::new(index, device == Device::Auto, budget) {
-        Ok(gpu) => Ok(Arc::new(gpu)),
-        Err(why) if device == Device::Auto => {
-            tracing::info!("reranking runs on the processor: {why}");
-            Ok(Arc::new(cpu))
-        }
-        Err(why) => Err(SearchError::Device {
-            device: "cuda".into(),
-            what: format!("{why}; use --device auto or cpu to rerank on the processor"),
-        }),
-    }
-}
 
 /// MaxSim over the token embeddings of an open index, on a GPU.
 #[derive(Debug)]

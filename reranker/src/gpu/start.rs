@@ -8,6 +8,7 @@ use quarry_index::{Index, Segment};
 use quarry_searcher::Rerank;
 use quarry_vectors::TokenEmbeddings;
 
+use super::costs::Costs;
 use super::{GpuReranker, Prepared, count_u32};
 use crate::cpu::CpuReranker;
 use crate::cuda::{Corpus, CudaError, Exhaustive, Gatherer, Gpu, HostRows, Kind};
@@ -17,28 +18,6 @@ use crate::kernels::Scratch;
 const TESTED: usize = 64;
 /// Candidates of the first call that is timed for what a token costs, and of the last.
 const TIMED: [usize; 2] = [1024, 16_384];
-
-/// What scoring costs, measured at the start.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Costs {
-    /// Microseconds a token on one core.
-    cpu_token: f64,
-    /// Microseconds of a call of the device, whatever it scores.
-    call: f64,
-    /// Microseconds a token on the device.
-    gpu_token: f64,
-    cores: usize,
-}
-
-impl Costs {
-    /// Whether the device is sooner.
-    pub(super) fn device_pays(&self, queries: usize, tokens: f64) -> bool {
-        let cores = self.cores.min(queries).max(1);
-        #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
-        let cpu = tokens * self.cpu_token / cores as f64;
-        self.call + tokens * self.gpu_token < cpu
-    }
-}
 
 impl GpuReranker {
     /// A second stage over an open index: finds the device, copies the rows that fit (into at most

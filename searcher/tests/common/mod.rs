@@ -35,6 +35,18 @@ impl Built {
     }
 }
 
+/// Numbers that look random and are the same with every version of `rand`: the thresholds of tests were found
+/// with them.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: u64) -> u32 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from((self.0 >> 33) % limit).unwrap()
+    }
+}
+
 pub(crate) fn options(out: &Path) -> BuildOptions {
     BuildOptions {
         out: out.to_path_buf(),

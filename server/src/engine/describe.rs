@@ -2,7 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use super::{Engine, version};
+use super::Engine;
+use super::version::version;
 use crate::api::{
     Capabilities, Channel, CollectionResponse, DEFAULT_TIMEOUT_MS, Limits, MAX_BODY_BYTES,
     MAX_FIELDS, MAX_K, MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS,

@@ -11,14 +11,16 @@ mod ask;
 mod describe;
 mod request;
 mod respond;
+mod version;
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use quarry_engine::{Collection, Version};
+use quarry_engine::Collection;
 
-use crate::api::{ApiError, DocumentResponse, IndexVersion, SearchRequest, SearchResponse};
+use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use request::reserved_name;
+use version::version;
 
 /// A collection that answers requests. Shared between threads in an `Arc`.
 #[derive(Debug)]
@@ -76,8 +78,4 @@ impl Engine {
         let found = self.collection.document(id)?;
         Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })
     }
-}
-
-fn version(version: Version) -> IndexVersion {
-    IndexVersion { id: version.index.to_string(), generation: version.generation }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quarry_engine::{Answer, Hit as Found, Matched, RerankStats, TokenOrigin, WarningKind};
 use quarry_vectors::{Field, PooledBy};
 
-use super::version;
+use super::version::version;
 use crate::api::{
     ApiError, Hit, MatchedToken, Origin, Passage, RerankReport, Scores, SearchResponse, Timings,
     Warning, WarningCode,

@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::timeout_at;
 
 use super::app::App;
-use super::routes::{probes, router};
+use super::router::{probes, router};
 use super::stall::Stalling;
 use super::work::{Counted, Work};
 

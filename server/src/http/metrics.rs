@@ -9,7 +9,8 @@ use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use super::app::App;
+use super::admission::Admission;
+use crate::Engine;
 
 const REQUESTS: &str = "quarry_http_requests_total";
 const REQUEST_SECONDS: &str = "quarry_http_request_seconds";
@@ -101,11 +102,11 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    /// Everything in Prometheus' text format.
-    pub(crate) fn render(&self, app: &App) -> String {
-        self.set(IN_FLIGHT, u64::try_from(app.admission.in_flight()).unwrap_or(u64::MAX));
-        self.set(QUEUED, u64::try_from(app.admission.queued()).unwrap_or(u64::MAX));
-        if let Some(engine) = app.loaded() {
+    /// Everything in Prometheus' text format; `engine` is the one that is loaded.
+    pub(crate) fn render(&self, admission: &Admission, engine: Option<&Engine>) -> String {
+        self.set(IN_FLIGHT, u64::try_from(admission.in_flight()).unwrap_or(u64::MAX));
+        self.set(QUEUED, u64::try_from(admission.queued()).unwrap_or(u64::MAX));
+        if let Some(engine) = engine {
             let snapshot = engine.collection().snapshot();
             self.set(DOCUMENTS, snapshot.index().manifest().documents());
             self.set(GENERATION, snapshot.version().generation);

@@ -1,11 +1,11 @@
-//! The description of all routes, with the schemas of answers and errors.
+//! The description of all routes, with the schemas of answers and errors, and the route that serves it.
 
-use std::collections::BTreeMap;
-
+use axum::Json;
+use axum::response::IntoResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{Modify, OpenApi};
 
+use super::errors::StateErrors;
 use super::routes;
 use crate::api::ErrorBody;
 
@@ -19,7 +19,7 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         routes::livez,
         routes::readyz,
         routes::metrics,
-        routes::openapi_json,
+        openapi_json,
         routes::collections,
         routes::collection,
         routes::search_get,
@@ -38,6 +38,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "health",
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), StateErrors))]
+pub(crate) async fn openapi_json() -> impl IntoResponse {
+    Json(openapi())
+}
+
 struct Keys;
 
 impl Modify for Keys {
@@ -47,65 +54,5 @@ impl Modify for Keys {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
-    }
-}
-
-/// Errors of every route.
-pub(crate) struct StateErrors;
-/// Errors of routes that read the index.
-pub(crate) struct ReadErrors;
-/// Errors of searches.
-pub(crate) struct SearchErrors;
-
-const STATE: &[u16] = &[400, 401, 404, 405, 503];
-const READ: &[u16] = &[400, 401, 404, 405, 422, 429, 500, 503, 504];
-const SEARCH: &[u16] = &[400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
-
-impl IntoResponses for StateErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(STATE)
-    }
-}
-
-impl IntoResponses for ReadErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(READ)
-    }
-}
-
-impl IntoResponses for SearchErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(SEARCH)
-    }
-}
-
-fn errors(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
-    let response = |status: u16| {
-        let schema = Ref::from_schema_name("ErrorBody");
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        ResponseBuilder::new()
-            .description(meaning(status))
-            .content("application/json", content)
-            .build()
-    };
-    statuses.iter().map(|s| (s.to_string(), RefOr::T(response(*s)))).collect()
-}
-
-fn meaning(status: u16) -> &'static str {
-    match status {
-        400 => "No JSON, an unknown name, or a value out of range.",
-        401 => "The key is missing or wrong.",
-        404 => "No such route, collection or document.",
-        405 => "The route does not have this method.",
-        408 => "The body did not arrive in time.",
-        413 => "The body is too large.",
-        415 => "The body is not declared as JSON.",
-        422 => {
-            "Understood, but not possible with this index or not yet, or the answer is too large."
-        }
-        429 => "Too many searches are waiting, or connections at work; see Retry-After.",
-        503 => "Loading or shutting down; see Retry-After.",
-        504 => "The search did not end within timeout_ms.",
-        _ => "A fault of the server.",
     }
 }

@@ -1,22 +1,19 @@
-//! The routes.
+//! What each route does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::app::App;
 use super::body::json_body;
-use super::observe::observe;
-use super::openapi::{OPENAPI_PATH, ReadErrors, SearchErrors, StateErrors, openapi};
+use super::errors::{ReadErrors, SearchErrors, StateErrors};
 use super::params::search_request;
 use crate::Engine;
 use crate::api::{
@@ -33,40 +30,6 @@ type Parts<T> = Result<Path<T>, PathRejection>;
 pub(crate) struct Health {
     /// `live` or `ready`.
     pub(crate) status: &'static str,
-}
-
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route(OPENAPI_PATH, get(openapi_json))
-        .route("/v1/collections", get(collections))
-        .route("/v1/collections/{collection}", get(collection))
-        .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
-        .route("/v1/collections/{collection}/documents/{id}", get(document))
-        .method_not_allowed_fallback(|| async {
-            ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")
-        })
-        .fallback(|| async {
-            ApiError::new(ErrorCode::RouteNotFound, "no such route")
-                .hint(format!("GET {OPENAPI_PATH} lists them"))
-        })
-        .layer(from_fn_with_state(app.clone(), observe))
-        .with_state(app)
-}
-
-/// What is answered when connections have run out.
-pub(crate) fn probes(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .fallback(|| async {
-            ApiError::new(ErrorCode::Overloaded, "too many connections are at work")
-                .hint("try again after the seconds in Retry-After")
-        })
-        .layer(from_fn_with_state(app.clone(), observe))
-        .with_state(app)
 }
 
 /// Whether the process runs.
@@ -87,15 +50,8 @@ pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError>
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, description = "Figures.", body = String), StateErrors))]
 pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
-    let text = app.metrics.render(&app);
+    let text = app.metrics.render(&app.admission, app.loaded().as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-}
-
-/// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "health",
-    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), StateErrors))]
-pub(crate) async fn openapi_json() -> impl IntoResponse {
-    Json(openapi())
 }
 
 /// Every collection served.

@@ -1,0 +1,11 @@
+//! Where a graph is run.
+
+/// Where a graph is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first CUDA device; where there is none, encoders are refused.
+    Cuda,
+}

@@ -1,0 +1,9 @@
+//! An index and its generation, as responses name them.
+
+use quarry_engine::Version;
+
+use crate::api::IndexVersion;
+
+pub(super) fn version(version: Version) -> IndexVersion {
+    IndexVersion { id: version.index.to_string(), generation: version.generation }
+}

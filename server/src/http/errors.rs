@@ -1,0 +1,66 @@
+//! Which errors the routes have, for their description.
+
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+/// Errors of every route.
+pub(crate) struct StateErrors;
+/// Errors of routes that read the index.
+pub(crate) struct ReadErrors;
+/// Errors of searches.
+pub(crate) struct SearchErrors;
+
+const STATE: &[u16] = &[400, 401, 404, 405, 503];
+const READ: &[u16] = &[400, 401, 404, 405, 422, 429, 500, 503, 504];
+const SEARCH: &[u16] = &[400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
+
+impl IntoResponses for StateErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        errors(STATE)
+    }
+}
+
+impl IntoResponses for ReadErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        errors(READ)
+    }
+}
+
+impl IntoResponses for SearchErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        errors(SEARCH)
+    }
+}
+
+fn errors(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
+    let response = |status: u16| {
+        let schema = Ref::from_schema_name("ErrorBody");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        ResponseBuilder::new()
+            .description(meaning(status))
+            .content("application/json", content)
+            .build()
+    };
+    statuses.iter().map(|s| (s.to_string(), RefOr::T(response(*s)))).collect()
+}
+
+fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "No JSON, an unknown name, or a value out of range.",
+        401 => "The key is missing or wrong.",
+        404 => "No such route, collection or document.",
+        405 => "The route does not have this method.",
+        408 => "The body did not arrive in time.",
+        413 => "The body is too large.",
+        415 => "The body is not declared as JSON.",
+        422 => {
+            "Understood, but not possible with this index or not yet, or the answer is too large."
+        }
+        429 => "Too many searches are waiting, or connections at work; see Retry-After.",
+        503 => "Loading or shutting down; see Retry-After.",
+        504 => "The search did not end within timeout_ms.",
+        _ => "A fault of the server.",
+    }
+}

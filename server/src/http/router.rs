@@ -1,0 +1,50 @@
+//! Which path leads to which route.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+
+use super::app::App;
+use super::observe::observe;
+use super::openapi::{OPENAPI_PATH, openapi_json};
+use super::routes::{
+    collection, collections, document, livez, metrics, readyz, search_get, search_post,
+};
+use crate::api::{ApiError, ErrorCode};
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route(OPENAPI_PATH, get(openapi_json))
+        .route("/v1/collections", get(collections))
+        .route("/v1/collections/{collection}", get(collection))
+        .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
+        .route("/v1/collections/{collection}/documents/{id}", get(document))
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")
+        })
+        .fallback(|| async {
+            ApiError::new(ErrorCode::RouteNotFound, "no such route")
+                .hint(format!("GET {OPENAPI_PATH} lists them"))
+        })
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
+/// What is answered when connections have run out.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(|| async {
+            ApiError::new(ErrorCode::Overloaded, "too many connections are at work")
+                .hint("try again after the seconds in Retry-After")
+        })
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
