@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 use quarry_datasets::measures::{
     EvaluateOptions, Evaluation, Measure, TieOrder, evaluate as measured, paired_t_test,
@@ -15,10 +15,10 @@ use serde_json::{Map, Value, json};
 
 use crate::applies::Given;
 use crate::collections::place;
-use crate::commands::judged::{tell_of_index, tell_of_run, tell_unanswered};
+use crate::commands::judged::{expect_judged, tell_of_index, tell_of_run, tell_unanswered};
 use crate::commands::{judged, sets, stages};
 use crate::exit::Usage;
-use crate::output::{line, note, table};
+use crate::output::{agreeing, counted, line, note, table};
 use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::retrieve::{self, Channel, Opened, SearchArgs};
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Folder of the index
     dir: Option<PathBuf>,
     /// Folder with queries and judgements (BEIR's or MS MARCO's), or the name of a pulled collection
-    #[arg(long, value_name = "FOLDER", requires = "dir")]
+    #[arg(long, value_name = "FOLDER")]
     collection: Option<PathBuf>,
     /// Folder of BEIR folders, also nested ones (cqadupstack/android), which make one row of means: check
     /// all, index those that have no index in DIR, search each by BM25 and by vectors, print one table,
@@ -151,6 +151,11 @@ impl Args {
     /// Refuses options that would do nothing.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
         let (sets, rerank) = (self.sets.is_some(), self.search.second.rerank);
+        if self.dir.is_none() && self.collection.is_some() {
+            let text = "--collection: its queries are searched for in an index, which goes first, as DIR; a run \
+                        alone is judged with --run FILE --qrels FILE, such as FOLDER/qrels/test.tsv";
+            return Err(Usage(text.to_owned()));
+        }
         if self.dir.is_none() {
             let why = "a run is evaluated as it is; searches need the index, as DIR";
             SearchArgs::refuse(given, why)?;
@@ -179,6 +184,8 @@ impl Args {
             "--rerank prints stages side by side; write --run FILE, and evaluate that without DIR";
         given.only_if(!rerank, &["per_query", "compare"], why)?;
         given.only_if(!rerank, &["against_exact"], "--rerank reports no overlap; leave it out")?;
+        let sparse = self.search.channel == Channel::Sparse;
+        given.only_if(sparse, &["against_exact"], "it compares searches of --channel sparse")?;
         if self.dir.is_none() {
             return Ok(());
         }
@@ -213,13 +220,27 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     }
     // Read first: an output must not be mistaken for it.
     let other = args.compare.as_deref().map(Run::read).transpose()?;
+    if let (Some(other), Some(path), Some(qrels)) = (&other, &args.compare, &qrels) {
+        expect_judged(
+            other.queries().iter().map(String::as_str),
+            qrels,
+            &path.display().to_string(),
+        )?;
+    }
     let mut report = Map::new();
     let (run, qrels) = match &args.dir {
         None => {
             let (Some(path), Some(qrels)) = (&args.run, qrels) else {
-                bail!("give --run FILE and --qrels FILE, or an index DIR and --collection FOLDER");
+                let text =
+                    "give --run FILE and --qrels FILE, or an index DIR and --collection FOLDER";
+                return Err(Usage(text.to_owned()).into());
             };
             let run = Run::read(path)?;
+            expect_judged(
+                run.queries().iter().map(String::as_str),
+                &qrels,
+                &path.display().to_string(),
+            )?;
             tell_of_run(&run, &qrels);
             (run, Some(qrels))
         }
@@ -228,6 +249,9 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let queries = queries(args, collection)?;
             tell_of_pairs(&ignored, &queries);
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
+            if let Some(qrels) = &qrels {
+                expect_judged(queries.iter().map(|q| q.id.as_str()), qrels, "the search")?;
+            }
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
                 target.check(opened.searcher().index(), &queries)?;
@@ -260,7 +284,8 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     if let Some(qrels) = &qrels {
         evaluation = Some(measured(&run, qrels, &measures, options));
     } else if report.is_empty() && args.run.is_none() {
-        bail!("no judgements: give --collection FOLDER or --qrels FILE");
+        let text = "no judgements: give --collection FOLDER or --qrels FILE";
+        return Err(Usage(text.to_owned()).into());
     }
     let compared = match (other, &qrels) {
         (Some(other), Some(qrels)) => Some(measured(&other, qrels, &measures, options)),
@@ -327,9 +352,10 @@ fn tell_of_pairs(ignored: &Ignored, queries: &[Query]) {
     let known: std::collections::HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
     let strange: Vec<&str> = ignored.queries().filter(|query| !known.contains(query)).collect();
     if let Some(first) = strange.iter().min() {
-        let many = strange.len();
+        let many = strange.len() as u64;
         note(format!(
-            "note: --ignore-pairs: {many} of its queries are not searched with, such as {first:?}"
+            "note: --ignore-pairs: {many} of its queries {} not searched with, such as {first:?}",
+            agreeing(many, "is", "are")
         ));
     }
 }
@@ -342,19 +368,22 @@ fn only(args: &Args, qrels: Qrels, queries: &[Query]) -> anyhow::Result<Qrels> {
     let used: std::collections::HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
     let qrels = qrels.only(|query| used.contains(query));
     if qrels.is_empty() {
-        bail!("--only: none of these queries is judged");
+        return Err(Usage("--only: none of these queries is judged".to_owned()).into());
     }
     Ok(qrels)
 }
 
 fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>> {
     let Some(path) = args.queries.as_deref().or(collection) else {
-        bail!("which queries? give --collection FOLDER or --queries FILE");
+        let text = "which queries? give --collection FOLDER or --queries FILE";
+        return Err(Usage(text.to_owned()).into());
     };
     let mut queries = args.query_args.read(path, Some(&args.split))?;
     if let Some((from, to)) = args.only {
         if from > queries.len() {
-            bail!("--only {from}-{to}: there are {} queries", queries.len());
+            let there = counted(queries.len() as u64, "query");
+            let text = format!("--only {from}-{to}: the file has {there}");
+            return Err(Usage(text).into());
         }
         queries.truncate(to);
         queries.drain(..from - 1);
@@ -369,9 +398,6 @@ fn overlap(
     args: &Args,
     k: NonZeroUsize,
 ) -> anyhow::Result<f64> {
-    if args.search.channel != Channel::Sparse {
-        bail!("--against-exact compares searches of the sparse channel");
-    }
     let vectors = opened.vectors(queries)?;
     let params = args.search.first_stage(k).sparse.params(k, None);
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
@@ -485,5 +511,5 @@ fn parse_range(text: &str) -> Result<(usize, usize), String> {
     let parsed = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     parsed
         .filter(|(from, to)| *from >= 1 && from <= to)
-        .ok_or_else(|| format!("`{text}` is no range such as 1-1000"))
+        .ok_or_else(|| format!("`{text}` is not a range such as 1-1000"))
 }

@@ -27,10 +27,10 @@ use crate::commands::sets_table::{Row, print_json, print_tables};
 use crate::commands::{eval, index, stages, tokens};
 use crate::model::DeviceArg;
 use crate::models;
-use crate::output::note;
+use crate::output::{counted, note};
 use crate::retrieve::{self, Channel, SearchArgs};
 
-/// A way of answering questions, as the tables name it.
+/// A way of answering queries, as the tables name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct System {
     /// Its name in tables, file names and JSON.
@@ -219,18 +219,22 @@ pub(crate) fn run(
         path: dir.join("runs").join(format!("{}.{}.trec", set.name, system.name)),
         overwrite: args.overwrite,
     };
-    let mut refused = None;
+    let mut refused = Vec::new();
     sets.retain(|set| {
         let reusable =
             |system: &System| reusable(set, &kept(set, *system), (args, *system), measures);
         let Err(error) = systems.iter().try_for_each(reusable) else { return true };
-        note(format!("note: {} is left out: {error:#}", set.name));
-        skipped.push((set.name.clone(), format!("{error:#}")));
-        refused = Some(error);
+        refused.push((set.name.clone(), error));
         false
     });
-    if let Some(error) = refused.filter(|_| sets.is_empty()) {
-        return Err(error);
+    // The last one is the error, where none is left.
+    let last = if sets.is_empty() { refused.pop() } else { None };
+    for (name, error) in refused {
+        note(format!("note: {name} is left out: {error:#}"));
+        skipped.push((name, format!("{error:#}")));
+    }
+    if let Some((name, error)) = last {
+        return Err(error.context(name));
     }
     let mut rows = Vec::new();
     for set in &sets {
@@ -301,8 +305,8 @@ fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
     let options = QueryOptions { split: Some(args.split.clone()), ..QueryOptions::default() };
     if open_queries(&set.folder, &options)?.is_empty() {
         bail!(
-            "none of the {} queries judged in split {} is in its queries",
-            qrels.queries().len(),
+            "none of the {} that split {} judges is in its queries",
+            counted(qrels.queries().len() as u64, "query"),
             args.split
         );
     }
