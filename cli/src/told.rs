@@ -8,7 +8,7 @@ use quarry_engine::write::{Setting, WriteError};
 use quarry_index::IndexError;
 
 use crate::exit::Usage;
-use crate::{model, models};
+use crate::{hub, model};
 
 /// The error as it is told.
 pub(crate) fn told(error: EngineError) -> Error {
@@ -27,7 +27,7 @@ pub(crate) fn told(error: EngineError) -> Error {
             Err(error) => error,
             Ok(_) => EngineError::NoBundledModel.into(),
         },
-        EngineError::NoHub { name } => match models::hub() {
+        EngineError::NoHub { name } => match hub::hub() {
             Err(error) => error,
             Ok(_) => EngineError::NoHub { name }.into(),
         },

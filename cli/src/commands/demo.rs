@@ -10,7 +10,7 @@ use quarry_datasets::{DatasetError, Ignored, OutputFile};
 use quarry_engine::ModelSource;
 use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 
-use crate::commands::eval::RERANK_K;
+use crate::commands::eval_args::RERANK_K;
 use crate::commands::search::{self, OneQuery};
 use crate::commands::sets::{Task, evaluate_system, systems};
 use crate::commands::{index, tokens};

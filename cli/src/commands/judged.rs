@@ -1,6 +1,8 @@
 //! What judgements and an index, or a run, have to do with each other, as it is told: judgements of another
 //! collection would be a silent zero.
 
+use std::path::Path;
+
 use quarry_datasets::measures::Evaluation;
 use quarry_datasets::{Qrels, Run};
 use quarry_engine::evaluate::{IndexJudgements, RunJudgements};
@@ -80,4 +82,12 @@ pub(crate) fn tell_unanswered(evaluation: &Evaluation) {
             agreeing(evaluation.unanswered() as u64, "counts", "count")
         ));
     }
+}
+
+/// Whether a collection is one whose queries are documents, by its name.
+pub(crate) fn is_arguana(collection: Option<&Path>) -> bool {
+    let name = collection
+        .and_then(|c| c.canonicalize().ok())
+        .and_then(|c| Some(c.file_name()?.to_owned()));
+    name.is_some_and(|n| n.eq_ignore_ascii_case("arguana"))
 }
