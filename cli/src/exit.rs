@@ -4,8 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use quarry_datasets::DatasetError;
+use quarry_encoders::EncoderError;
+use quarry_engine::write::WriteError;
 use quarry_engine::{EngineError, IndexError, SearchError};
 use quarry_indexer::BuildError;
+use quarry_server::{ConfigError, ServeError};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -17,6 +20,11 @@ const REFUSED: u8 = 5;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// An input, or what two inputs have to do with each other, is not what it has to be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
 
 /// What was asked would do harm, or nothing at all.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +69,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Refused>() {
         return Some(REFUSED);
     }
+    if cause.is::<BadInput>() {
+        return Some(BAD_INPUT);
+    }
     // Its own causes are those of what it holds, so that a chain of errors does not show that.
     if let Some(error) = cause.downcast_ref::<EngineError>() {
         return match error {
@@ -68,8 +79,17 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             EngineError::Build(error) => of_build(error),
             EngineError::Search(error) => of_search(error),
             EngineError::Dataset(error) => Some(of_dataset(error)),
+            EngineError::Encoder(error) => of_encoder(error),
+            EngineError::Write(error) => of_write(error),
+            EngineError::NoNetwork { .. } => Some(USAGE),
             _ => None,
         };
+    }
+    if let Some(error) = cause.downcast_ref::<EncoderError>() {
+        return of_encoder(error);
+    }
+    if let Some(ServeError::Config(error)) = cause.downcast_ref::<ServeError>() {
+        return Some(of_config(error));
     }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
@@ -83,9 +103,49 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     cause.downcast_ref::<DatasetError>().map(of_dataset)
 }
 
+/// All of them are of options.
+fn of_config(error: &ConfigError) -> u8 {
+    match error {
+        ConfigError::KeyNeeded { .. }
+        | ConfigError::KeyAndNoAuth
+        | ConfigError::Key
+        | ConfigError::Collection { .. } => USAGE,
+    }
+}
+
+fn of_encoder(error: &EncoderError) -> Option<u8> {
+    match error {
+        EncoderError::FixedPrecision { .. } => Some(USAGE),
+        _ => None,
+    }
+}
+
+fn of_write(error: &WriteError) -> Option<u8> {
+    match error {
+        WriteError::DoesNothing { .. }
+        | WriteError::TextsWithoutVectors { .. }
+        | WriteError::ModelWithoutTexts
+        | WriteError::ProvenanceWithoutModel
+        | WriteError::PassagesWithoutModel
+        | WriteError::TokensWithoutTexts
+        | WriteError::NoTokensThere { .. } => Some(USAGE),
+        WriteError::NoIds
+        | WriteError::HasVector { .. }
+        | WriteError::QueryHasVector { .. }
+        | WriteError::NotAFile { .. }
+        | WriteError::TooMany { .. } => Some(BAD_INPUT),
+        WriteError::Exists { .. }
+        | WriteError::ForeignFile { .. }
+        | WriteError::OtherEncoding { .. }
+        | WriteError::Locked { .. } => Some(REFUSED),
+        _ => None,
+    }
+}
+
 fn of_search(error: &SearchError) -> Option<u8> {
     match error {
         SearchError::Index(error) => of_index(error),
+        SearchError::Param { .. } => Some(USAGE),
         // The text part is mapped: what cannot be read is not as it was written.
         SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
         _ => None,
@@ -93,10 +153,14 @@ fn of_search(error: &SearchError) -> Option<u8> {
 }
 
 fn of_dataset(error: &DatasetError) -> u8 {
-    use DatasetError::{BeingPulled, Exists, Export, Fetch, Foreign, NotAFile, Write};
+    use DatasetError::{
+        BeingPulled, Exists, Export, Fetch, Foreign, HasIds, Measure, NotAFile, Scale, Write,
+    };
     match error {
         // What is written is no input.
         Fetch { .. } | Export { .. } | NotAFile { .. } | Write(_) => FAILED,
+        // Of options, whatever the data.
+        Scale(_) | Measure { .. } | HasIds { .. } => USAGE,
         Exists { .. } | BeingPulled { .. } | Foreign { .. } => REFUSED,
         _ => BAD_INPUT,
     }
@@ -110,6 +174,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::Interrupted { .. }
         | BuildError::OtherEncoder { .. }
         | BuildError::OtherKind { .. }
+        | BuildError::OtherLists { .. }
         | BuildError::OtherRules { .. }
         | BuildError::NeedsTokens { .. }
         | BuildError::OtherTokens { .. }
@@ -128,6 +193,7 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::InputShrank { .. }
         | BuildError::NoIds { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
+        BuildError::Param { .. } | BuildError::Memory { .. } => Some(USAGE),
         BuildError::Index(error) => of_index(error),
         BuildError::NotMerged { source, .. } => of_build(source),
         _ => None,

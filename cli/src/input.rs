@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use quarry_datasets::{CollectionFormat, Duplicates};
 use quarry_engine::write::{Encoding, Input, PassageSize, TextsAs};
@@ -12,6 +11,8 @@ use quarry_indexer::{Levels, Lists, SealOptions, default_clusters, default_seism
 
 use crate::bytes::parse_bytes;
 use crate::collections::place;
+use crate::exit::Usage;
+use crate::output::note;
 use crate::{model, models};
 
 /// What is read, and what becomes of it: of a build and of documents added.
@@ -70,7 +71,7 @@ pub(crate) struct InputArgs {
     /// best passage [default: a text beyond the longest passage is cut]
     #[arg(long, value_name = "N")]
     pub(crate) passages: Option<u32>,
-    /// Tokens that neighbouring passages share, about
+    /// Tokens that neighbouring passages share, about; at most half a passage
     #[arg(long, value_name = "N", default_value_t = 32, requires = "passages")]
     pub(crate) passage_overlap: u32,
     /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
@@ -157,23 +158,23 @@ fn parse_field(text: &str) -> Result<(String, FieldRule), String> {
     }
 }
 
-fn fields(given: &[(String, FieldRule)]) -> anyhow::Result<FieldRules> {
+fn fields(given: &[(String, FieldRule)]) -> Result<FieldRules, Usage> {
     let mut rules = FieldRules::new();
     for (name, rule) in given {
         if rules.insert(name.clone(), *rule).is_some_and(|before| before != *rule) {
-            bail!("--field: `{name}` was given two types");
+            return Err(Usage(format!("--field: `{name}` was given two types")));
         }
     }
     Ok(rules)
 }
 
 /// `auto` and `none` stand alone.
-fn lists(wanted: &[ListsArg]) -> anyhow::Result<Lists> {
+fn lists(wanted: &[ListsArg]) -> Result<Lists, Usage> {
     match wanted {
         [ListsArg::Auto] => Ok(Lists::Auto),
         [ListsArg::None] => Ok(Lists::NONE),
         _ if wanted.iter().any(|l| matches!(l, ListsArg::Auto | ListsArg::None)) => {
-            bail!("--lists: auto and none stand alone")
+            Err(Usage("--lists: auto and none stand alone".to_owned()))
         }
         _ => Ok(Lists::These {
             impact: wanted.contains(&ListsArg::Impact),
@@ -265,6 +266,18 @@ impl InputArgs {
         })
     }
 
+    /// Says that the default overlap is more than short passages can share. One that was given is refused
+    /// before (`index_check`).
+    pub(crate) fn tell_overlap(&self) {
+        if let Some(tokens) = self.passages.filter(|tokens| self.passage_overlap > tokens / 2) {
+            note(format!(
+                "note: passages of {tokens} tokens share at most half of them, {} in place of the default {}",
+                tokens / 2,
+                self.passage_overlap
+            ));
+        }
+    }
+
     /// How texts are encoded.
     pub(crate) fn encoding(&self, threads: Option<NonZeroUsize>) -> Encoding {
         let run_on = self.run_on.options(threads, self.max_tokens, self.top_k);
@@ -290,7 +303,7 @@ impl InputArgs {
     }
 
     /// How vectors, lists and fields are stored.
-    pub(crate) fn seal(&self) -> anyhow::Result<SealOptions> {
+    pub(crate) fn seal(&self) -> Result<SealOptions, Usage> {
         Ok(SealOptions {
             memory: self.memory,
             seed: self.seed,

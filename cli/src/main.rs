@@ -6,6 +6,7 @@ mod collections;
 mod commands;
 mod exit;
 mod files;
+mod hub;
 mod input;
 mod model;
 mod models;
@@ -47,7 +48,7 @@ struct Cli {
 enum Command {
     Index(commands::index::Args),
     Search(commands::search::Args),
-    Eval(commands::eval::Args),
+    Eval(commands::eval_args::Args),
     Fuse(commands::fuse::Args),
     Encode(commands::encode::Args),
     Export(commands::export::Args),

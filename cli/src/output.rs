@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+pub(crate) use quarry_vectors::{agreeing, counted, thousands as count};
 use serde::Serialize;
 
 use crate::terminal::{stderr, stdout};
@@ -43,19 +44,6 @@ pub(crate) fn bytes(count: u64) -> String {
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }
 
-/// 1234567 as `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// Rows as a table: the first column to the left, the others to the right.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -85,8 +73,6 @@ mod tests {
     fn numbers() {
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_234_567), "1.2 MB");
-        assert_eq!(count(7), "7");
-        assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(
             table(&[vec!["a".into(), "10".into()], vec!["bcd".into(), "2".into()]]),
             "a    10\nbcd   2\n"

@@ -27,6 +27,11 @@ struct State {
     /// What the stage was last said to come to.
     total: Option<u64>,
     told: Option<Instant>,
+    /// How far the stage is, with its unit.
+    done: u64,
+    unit: String,
+    /// What the last line of the stage said.
+    shown: Option<u64>,
 }
 
 impl Progress {
@@ -46,6 +51,9 @@ impl Progress {
                 base: 0,
                 total: None,
                 told,
+                done: 0,
+                unit: String::new(),
+                shown: None,
             }),
         }
     }
@@ -53,9 +61,10 @@ impl Progress {
     /// Begins a stage that starts at `base` (work done by an earlier run does not count in rates).
     pub(crate) fn stage(&self, name: &str, base: u64) {
         if let Ok(mut state) = self.state.lock() {
+            end(&mut state);
             state.name = name.to_owned();
             state.begun = Instant::now();
-            (state.base, state.total) = (base, None);
+            (state.base, state.done, state.total) = (base, base, None);
         }
         if let Some(bar) = &self.bar {
             bar.reset();
@@ -70,6 +79,8 @@ impl Progress {
         let Ok(mut state) = self.state.lock() else { return };
         let total = total.or(state.total);
         state.total = total;
+        state.done = done;
+        unit.clone_into(&mut state.unit);
         let seconds = state.begun.elapsed().as_secs_f64();
         let rate =
             if seconds > 0.0 { done.saturating_sub(state.base) as f64 / seconds } else { 0.0 };
@@ -95,6 +106,7 @@ impl Progress {
             .is_none_or(|t| Instant::now().checked_duration_since(t).is_some_and(|d| d >= QUIET))
         {
             state.told = Some(Instant::now());
+            state.shown = Some(done);
             let of = total.map_or(String::new(), |t| format!(" of {}", count(t)));
             note(format!(
                 "{}: {}{of} {}",
@@ -105,11 +117,22 @@ impl Progress {
         }
     }
 
-    /// Removes the bar.
+    /// Removes the bar, or ends the stage's lines with the count where that was not known before.
     pub(crate) fn finish(&self) {
+        if let Ok(mut state) = self.state.lock() {
+            end(&mut state);
+        }
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Says how far a stage without a total came, if a line said less.
+fn end(state: &mut State) {
+    let shown = state.shown.take();
+    if state.total.is_none() && shown.is_some_and(|shown| shown != state.done) {
+        note(format!("{}: {} {}", state.name, count(state.done), state.unit).trim_end());
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use quarry_datasets::{QueryFormat, QueryOptions, read_queries};
 use quarry_engine::{
@@ -12,7 +11,7 @@ use quarry_engine::{
 use quarry_vectors::{InputVector, Query, SparseVector};
 
 use crate::exit::Usage;
-use crate::output::{count, note};
+use crate::output::{agreeing, count, counted, note};
 use crate::told::told;
 
 /// How a file of queries is read.
@@ -107,9 +106,12 @@ impl QueryArgs {
 pub(crate) fn tell_silent<'a>(ids: impl Iterator<Item = &'a str>) {
     let silent: Vec<&str> = ids.collect();
     if let Some(first) = silent.first() {
-        let (many, first) = (count(silent.len() as u64), format!("{first:?}"));
+        let many = silent.len() as u64;
         note(format!(
-            "note: {many} queries have no words that can match, such as {first}: nothing is found for them"
+            "note: {} {} no words that can match, such as {first:?}: nothing is found for {}",
+            counted(many, "query"),
+            agreeing(many, "has", "have"),
+            agreeing(many, "it", "them")
         ));
     }
 }
@@ -123,10 +125,13 @@ pub(crate) fn asked(
 ) -> anyhow::Result<Vec<quarry_engine::Query>> {
     let Some(names) = vocabulary else { return Ok(queries.iter().map(Into::into).collect()) };
     if !queries.iter().any(|query| matches!(query.vector, Some(InputVector::Terms(_)))) {
-        bail!("--vocab names terms given by number, and no query gives any: leave it out");
+        let text = "--vocab names terms given by number, and no query gives any: leave it out";
+        return Err(Usage(text.to_owned()).into());
     }
     if index.lexicon().is_some_and(|lexicon| !lexicon.is_named()) {
-        bail!("--vocab names terms, and the index's terms are numbers without names: leave it out");
+        let text =
+            "--vocab names terms, and the index's terms are numbers without names: leave it out";
+        return Err(Usage(text.to_owned()).into());
     }
     let named = |query: &Query| {
         let mut asked = quarry_engine::Query::from(query);
@@ -181,11 +186,13 @@ fn tell_unknown(encoded: &[EncodedQuery]) {
         *unknown.entry(token).or_default() += 1;
     }
     if !unknown.is_empty() {
+        let all = unknown.values().sum();
         let examples: Vec<&str> = unknown.keys().take(5).copied().collect();
         note(format!(
-            "note: {} query tokens ({} different) are not in the index's lexicon and match nothing, such as {}",
-            count(unknown.values().sum()),
+            "note: {} ({} different) {} in the index's lexicon and cannot match, such as {}",
+            counted(all, "query token"),
             count(unknown.len() as u64),
+            agreeing(all, "is not", "are not"),
             examples.join(", ")
         ));
     }

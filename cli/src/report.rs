@@ -5,28 +5,28 @@ use std::path::Path;
 use quarry_engine::write::InputReport;
 use quarry_indexer::BuildReport;
 
-use crate::output::{bytes, count, line, note};
+use crate::output::{agreeing, bytes, counted, line, note};
 
 /// The result of a build, in a line.
 pub(crate) fn print_report(out: &Path, report: &BuildReport) -> anyhow::Result<()> {
     if report.already_complete {
         line(format!(
-            "{}: complete already: {} documents",
+            "{}: complete already: {}",
             out.display(),
-            count(report.documents)
+            counted(report.documents, "document")
         ))?;
         return Ok(());
     }
     let (of, what) = if report.rows == report.documents {
         (String::new(), "document")
     } else {
-        (format!(" in {} passages", count(report.rows)), "passage")
+        (format!(" in {}", counted(report.rows, "passage")), "passage")
     };
     line(format!(
-        "{}: generation {}, {} documents{of}, {:.1} components a {what}, {}",
+        "{}: generation {}, {}{of}, {:.1} components a {what}, {}",
         out.display(),
         report.generation,
-        count(report.documents),
+        counted(report.documents, "document"),
         report.mean_components,
         bytes(report.bytes)
     ))?;
@@ -40,8 +40,10 @@ pub(crate) fn tell_input(input: &InputReport) {
     }
     if let Some(first) = &input.first_spaced {
         note(format!(
-            "note: {} ids contain white space, such as {first}: runs hold them with --run-format tabs or jsonl",
-            count(input.spaced)
+            "note: {} {} white space, such as {first}: runs hold {} with --run-format tabs or jsonl",
+            counted(input.spaced, "id"),
+            agreeing(input.spaced, "contains", "contain"),
+            agreeing(input.spaced, "it", "them")
         ));
     }
 }
@@ -54,8 +56,9 @@ pub(crate) fn tell_build(report: &BuildReport, input: &InputReport) {
     }
     if report.resumed_documents > 0 {
         note(format!(
-            "note: {} documents were taken from the interrupted build",
-            count(report.resumed_documents)
+            "note: {} {} taken from the interrupted build",
+            counted(report.resumed_documents, "document"),
+            agreeing(report.resumed_documents, "was", "were")
         ));
     }
     tell_truncated(report.truncated);
@@ -64,8 +67,10 @@ pub(crate) fn tell_build(report: &BuildReport, input: &InputReport) {
     }
     if report.empty_vectors > 0 && report.mean_components > 0.0 {
         note(format!(
-            "note: {} documents have empty vectors; only BM25 finds them",
-            count(report.empty_vectors)
+            "note: {} {}; only BM25 finds {}",
+            counted(report.empty_vectors, "document"),
+            agreeing(report.empty_vectors, "has an empty vector", "have empty vectors"),
+            agreeing(report.empty_vectors, "it", "them")
         ));
     }
     if !report.unmet_fields.is_empty() {
@@ -80,7 +85,11 @@ pub(crate) fn tell_build(report: &BuildReport, input: &InputReport) {
 /// Says how many passages were cut.
 pub(crate) fn tell_truncated(truncated: u64) {
     if truncated > 0 {
-        note(format!("note: {} passages were cut at the model's longest input", count(truncated)));
+        note(format!(
+            "note: {} {} cut at the model's longest input",
+            counted(truncated, "passage"),
+            agreeing(truncated, "was", "were")
+        ));
     }
 }
 
@@ -88,6 +97,9 @@ pub(crate) fn tell_truncated(truncated: u64) {
 pub(crate) fn tell_repairs(input: &InputReport) {
     let repairs = input.repairs;
     if repairs > 0 {
-        note(format!("note: doubly encoded UTF-8 was repaired in {} documents", count(repairs)));
+        note(format!(
+            "note: doubly encoded UTF-8 was repaired in {}",
+            counted(repairs, "document")
+        ));
     }
 }

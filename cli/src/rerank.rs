@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use quarry_datasets::TokenRows;
 use quarry_engine::{
@@ -13,7 +12,8 @@ use quarry_server::api::RerankInput;
 
 use crate::bytes::parse_bytes;
 use crate::commands::tokens::FormArg;
-use crate::output::{count, note};
+use crate::exit::Usage;
+use crate::output::{agreeing, counted, note};
 use crate::{models, told};
 
 /// A number, or `off`.
@@ -38,7 +38,7 @@ fn parse_knob<T: std::str::FromStr>(text: &str) -> Result<Knob<T>, String> {
     if text == "off" {
         return Ok(Knob::Off);
     }
-    text.parse().map(Knob::At).map_err(|_| format!("`{text}` is no such number, nor `off`"))
+    text.parse().map(Knob::At).map_err(|_| format!("`{text}` is neither a number nor `off`"))
 }
 
 /// Where rows are scored.
@@ -87,7 +87,7 @@ pub(crate) struct RerankArgs {
     /// The same result as scoring every candidate in fp16, most of which int8 bounds spare
     #[arg(long)]
     exact_rerank: bool,
-    /// Model for the questions' token embeddings: a folder, or a name as org/name [default: --model,
+    /// Model for the queries' token embeddings: a folder, or a name as org/name [default: --model,
     /// else the bundled one]
     #[arg(long, value_name = "MODEL", conflicts_with = "query_tokens")]
     pub(crate) token_model: Option<String>,
@@ -150,14 +150,18 @@ impl RerankArgs {
         params
     }
 
-    /// How token embeddings are opened; those of queries by a model unless they are in files.
-    pub(crate) fn tokens(&self, model: Option<&str>) -> anyhow::Result<TokensOptions> {
+    /// Refuses options that do not go together.
+    pub(crate) fn check(&self) -> Result<(), Usage> {
         check_memory(self.device, self.device_memory, self.form.is_some())?;
         if self.form.is_some() && self.device == Device::Cuda {
-            bail!(
-                "--form: the GPU scores int8 where it is stored, else fp16; choose a form on the processor"
-            );
+            let text = "--form: a GPU scores int8 where it is stored, else fp16; choose a form with --device cpu";
+            return Err(Usage(text.to_owned()));
         }
+        Ok(())
+    }
+
+    /// How token embeddings are opened; those of queries by a model unless they are in files.
+    pub(crate) fn tokens(&self, model: Option<&str>) -> TokensOptions {
         let source = models::source(self.token_model.as_deref().or(model));
         let mut options = TokensOptions::new(match self.query_tokens {
             Some(_) => TokenModel::Brought,
@@ -166,7 +170,7 @@ impl RerankArgs {
         options.device = self.device.into();
         options.device_memory = bytes(self.device_memory);
         options.form = self.form.map(Into::into);
-        Ok(options)
+        options
     }
 
     /// The queries' token embeddings, where they are in files.
@@ -183,9 +187,11 @@ pub(crate) fn check_memory(
     device: Device,
     memory: Option<u64>,
     has_form: bool,
-) -> anyhow::Result<()> {
+) -> Result<(), Usage> {
     if memory.is_some() && (device == Device::Cpu || has_form) {
-        bail!("--device-memory: with --device cpu or --form no GPU is used; leave one of them out");
+        let text =
+            "--device-memory: with --device cpu or --form no GPU is used; leave one of them out";
+        return Err(Usage(text.to_owned()));
     }
     Ok(())
 }
@@ -224,10 +230,14 @@ pub(crate) fn tell_lacking(index: &Index) {
     }
     if segments > 0 {
         note(format!(
-            "note: {} documents in {} segments have no token embeddings: reranking leaves them where the search puts \
-             them, and --channel maxsim does not find them; `quarry tokens add {}` adds theirs",
-            count(documents),
-            count(segments),
+            "note: {} in {} {} no token embeddings: reranking leaves {} where the search puts {}, and --channel \
+             maxsim does not find {}; `quarry tokens add {}` adds the missing ones",
+            counted(documents, "document"),
+            counted(segments, "segment"),
+            agreeing(documents, "has", "have"),
+            agreeing(documents, "it", "them"),
+            agreeing(documents, "it", "them"),
+            agreeing(documents, "it", "them"),
             index.folder().display()
         ));
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
 use quarry_engine::{
@@ -122,15 +122,16 @@ pub(crate) struct SearchArgs {
     /// 'year:[1998 TO 1999] AND topic:ice'
     #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
     pub(crate) filter: Option<String>,
-    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
-    /// network [default: the index's own copies]
+    /// Model for queries: a folder, or a name as org/name; needed where queries go through a network
+    /// [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
     /// terms have names in the order of its documents
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
-    /// Where a question's network is run; cuda is refused where there is none, or no network
+    /// Where the network of queries runs; `cuda` is refused without a GPU, and for an index whose queries
+    /// need no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
     pub(crate) encode_device: model::DeviceArg,
     /// Check only the files' envelopes when opening, not every byte
@@ -189,7 +190,8 @@ const OF_TOKENS: [&str; 8] = [
     "query_ids",
 ];
 /// All others.
-const OF_SEARCHES: [&str; 7] = ["channel", "k1", "b", "filter", "model", "no_verify", "rerank"];
+const OF_SEARCHES: [&str; 8] =
+    ["channel", "k1", "b", "filter", "model", "no_verify", "rerank", "vocab"];
 
 impl SearchArgs {
     /// Refuses options of other channels and methods. `scores_tokens`: whether token embeddings are
@@ -203,11 +205,18 @@ impl SearchArgs {
         let name = self.channel.name();
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
         given.only_if(sparse, &OF_VECTORS, &why)?;
-        let why = format!("--channel {name} encodes no question; leave one of the two out");
+        let why = format!("--channel {name} encodes no query; leave one of the two out");
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
         let bm25 = every_channel || self.channel == Channel::Bm25;
         given.only_if(bm25, &["k1", "b"], "it is BM25's; add --channel bm25")?;
         given.only_if(scores_tokens, &OF_TOKENS, "no token embeddings are scored; add --rerank")?;
+        let why = "it names the terms of query vectors, which --channel sparse alone searches";
+        given.only_if(sparse, &["vocab"], why)?;
+        if !every_channel && self.channel == Channel::Maxsim {
+            let why = "--channel maxsim scores every document by its token embeddings";
+            given.only_if(false, &["rerank", "filter"], why)?;
+        }
+        self.second.check()?;
         let (impact, seismic) =
             (["postings", "candidates"].as_slice(), ["query_cut", "heap_factor"].as_slice());
         match self.method {
@@ -270,23 +279,9 @@ impl SearchArgs {
         if self.no_verify { Verify::Envelope } else { Verify::Full }
     }
 
-    /// Refuses what the channel does not do, and says how the index is opened.
-    fn open_options(&self) -> anyhow::Result<OpenOptions> {
+    /// How the index is opened.
+    fn open_options(&self) -> OpenOptions {
         let (sparse, maxsim) = (self.channel == Channel::Sparse, self.channel == Channel::Maxsim);
-        if !sparse && self.encode_device == model::DeviceArg::Cuda {
-            bail!("--encode-device cuda: this channel encodes no question by a sparse network");
-        }
-        if maxsim && self.second.rerank {
-            bail!(
-                "--rerank: the channel maxsim has scored every document by its token embeddings already"
-            );
-        }
-        if maxsim && self.filter.is_some() {
-            bail!("--filter: the channel maxsim scores every document and takes no filter");
-        }
-        if self.vocab.is_some() && !sparse {
-            bail!("--vocab names the terms of query vectors; this channel takes none");
-        }
         let mut options = OpenOptions::default();
         (options.verify, options.preload) = (self.verify(), self.preload);
         options.models = models::models();
@@ -295,8 +290,8 @@ impl SearchArgs {
         options.queries = if sparse { models::of_queries(model) } else { QueryModel::None };
         options.encode_device = self.encode_device.into();
         let scores_tokens = maxsim || self.second.rerank;
-        options.tokens = scores_tokens.then(|| self.second.tokens(model)).transpose()?;
-        Ok(options)
+        options.tokens = scores_tokens.then(|| self.second.tokens(model));
+        options
     }
 }
 
@@ -311,12 +306,12 @@ pub(crate) struct Opened {
 
 /// Opens the index in `folder`.
 pub(crate) fn open(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
-    open_as(folder, args, &args.open_options()?)
+    open_as(folder, args, &args.open_options())
 }
 
 /// The same, correcting what the index's table says of costs by what its searches take.
 pub(crate) fn open_observing(folder: &Path, args: &SearchArgs) -> anyhow::Result<Opened> {
-    let mut options = args.open_options()?;
+    let mut options = args.open_options();
     options.observe = true;
     open_as(folder, args, &options)
 }

@@ -2,12 +2,13 @@
 //! stands in the chain of causes.
 
 use anyhow::{Error, anyhow};
+use quarry_encoders::EncoderError;
 use quarry_engine::EngineError;
 use quarry_engine::write::{Setting, WriteError};
 use quarry_index::IndexError;
 
 use crate::exit::Usage;
-use crate::{model, models};
+use crate::{hub, model};
 
 /// The error as it is told.
 pub(crate) fn told(error: EngineError) -> Error {
@@ -26,7 +27,7 @@ pub(crate) fn told(error: EngineError) -> Error {
             Err(error) => error,
             Ok(_) => EngineError::NoBundledModel.into(),
         },
-        EngineError::NoHub { name } => match models::hub() {
+        EngineError::NoHub { name } => match hub::hub() {
             Err(error) => error,
             Ok(_) => EngineError::NoHub { name }.into(),
         },
@@ -66,16 +67,16 @@ fn of_write(error: WriteError) -> Error {
             Usage(format!("{} does nothing here: {why}", flag(setting))).into()
         }
         WriteError::TextsWithoutVectors { input } => {
-            anyhow!("--texts names vectors, but {} brings none", input.display())
+            Usage(format!("--texts names vectors, but {} brings none", input.display())).into()
         }
-        WriteError::ModelWithoutTexts => anyhow!(
-            "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked"
+        WriteError::ModelWithoutTexts => usage(
+            "--model encodes texts, but this collection brings its vectors or --channel bm25 was asked",
         ),
         WriteError::ProvenanceWithoutModel => {
-            anyhow!("--provenance keeps where a model's weights come from; here no model encodes")
+            usage("--provenance keeps where a model's weights come from; here no model encodes")
         }
         WriteError::PassagesWithoutModel => {
-            anyhow!("--passages splits texts that a model encodes; here none does")
+            usage("--passages splits texts that a model encodes; here none does")
         }
         WriteError::InFile { path, source } => {
             Error::from(*source).context(path.display().to_string())
@@ -91,6 +92,20 @@ fn of_write(error: WriteError) -> Error {
         WriteError::IsShard { path } => IndexError::NoIndex { path, interrupted: false }.into(),
         other => EngineError::from(other).into(),
     }
+}
+
+fn usage(text: &str) -> Error {
+    Usage(text.to_owned()).into()
+}
+
+/// The same; a number of a model that is out of its range is of an option, where one gave it.
+pub(crate) fn told_of_options(error: EngineError, given: bool) -> Error {
+    if let EngineError::Encoder(EncoderError::Parameter { .. }) = &error
+        && given
+    {
+        return Usage(error.to_string()).into();
+    }
+    told(error)
 }
 
 /// The options that an error is about.

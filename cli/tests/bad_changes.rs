@@ -318,9 +318,7 @@ fn what_does_nothing_or_comes_twice_is_reported() {
     let add = ["add", text(&base), text(&twice)];
     assert!(fails(&add, 4).contains("twice.jsonl, line 2"));
     let output = quarry(&[&add[..], &["--duplicates", "last"]].concat()).output().unwrap();
-    assert!(
-        said(&output).contains("1 documents were left out, because their ids come again later")
-    );
+    assert!(said(&output).contains("1 document was left out, because its id comes again later"));
     let found = |filter: &str| {
         ok(&["search", text(&base), "--queries", text(&asked), "--filter", filter, "-k", "5"])
     };

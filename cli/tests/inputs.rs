@@ -96,7 +96,10 @@ fn records_that_repeat_are_harmless_and_others_of_one_id_are_refused() {
     let (parts, index) = (at("parts"), at("index"));
     let build = ["index", text(&parts), "--out", text(&index), "--channel", "bm25", "--overwrite"];
     let (_, notes) = both(&build);
-    assert!(notes.contains("b.jsonl: 1 documents repeat an earlier one"), "{notes}");
+    assert!(
+        notes.contains("b.jsonl: 1 document was left out, equal to the letter to an earlier one"),
+        "{notes}"
+    );
     assert!(notes.contains("on line 2"), "{notes}");
     assert_eq!(documents(&index), 3);
 
@@ -119,7 +122,10 @@ fn records_that_repeat_are_harmless_and_others_of_one_id_are_refused() {
     assert!(ok(&["search", text(&index), "lava", "--channel", "bm25"]).contains("d2"));
     fs::write(at("twice.jsonl"), record("d2", "chalk") + &record("d2", "chalk")).unwrap();
     let (shown, notes) = both(&add);
-    assert!(notes.contains("1 documents repeat") && shown.contains("1 documents added"), "{notes}");
+    assert!(
+        notes.contains("1 document was left out") && shown.contains("1 document added"),
+        "{notes}"
+    );
 
     // Queries.
     fs::write(at("q.tsv"), "q1\tchalk\nq1\tchalk\nq2\tslate\n").unwrap();
@@ -127,7 +133,7 @@ fn records_that_repeat_are_harmless_and_others_of_one_id_are_refused() {
     let search = ["search", text(&index), "--channel", "bm25", "--queries", text(&queries)];
     let (run, notes) = both(&search);
     assert_eq!(run.lines().count(), 2);
-    assert!(notes.contains("q.tsv: 1 queries repeat"), "{notes}");
+    assert!(notes.contains("q.tsv: 1 query was left out"), "{notes}");
     fs::write(at("q.tsv"), "q1\tchalk\n\nq1\tslate\n").unwrap();
     let error = fails(&search, 4);
     assert!(error.contains("q.tsv, line 3") && error.contains("line 1"), "{error}");

@@ -52,8 +52,8 @@ fn judged_documents_that_are_not_there_are_counted() {
     let some = beir(&folder.path().join("some"), "7\t01\t1\n07\tgone\t1\nlost\t1\t1\nnone\t1\t0\n");
     let (_, notes) = eval(&index, &some, &[]);
     for part in [
-        "1 of 3 judged documents are not in the index, such as \"gone\"",
-        "1 judged queries have no relevant document",
+        "1 of 3 judged documents is not in the index, such as \"gone\"",
+        "1 judged query has no relevant document",
         "2 of 4 judged queries have no ranking and count as zero",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

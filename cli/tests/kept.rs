@@ -55,7 +55,7 @@ fn reranking_outlives_additions_and_merges() {
     // A part without embeddings: the others are rescored, and it is said who is not.
     ok(&["add", ix, e, "--model", sparse, "--without-tokens"]);
     let (found, notes) = answer(&search);
-    assert!(notes.contains("1 documents in 1 segments have no token embeddings"), "{notes}");
+    assert!(notes.contains("1 document in 1 segment has no token embeddings"), "{notes}");
     let warning = &found["warnings"][0];
     assert_eq!(warning["code"], "no_tokens");
     assert_eq!(warning["names"], serde_json::json!(["e"]));
@@ -73,7 +73,7 @@ fn reranking_outlives_additions_and_merges() {
 
     // A merge would lose embeddings: it says of which segments, and what to do, which then helps.
     let error = fails(&["merge", ix, "--no-tune"], 5);
-    assert!(error.contains("(1 documents)") && error.contains("quarry tokens add"), "{error}");
+    assert!(error.contains("(1 document)") && error.contains("quarry tokens add"), "{error}");
     ok(&["tokens", "add", ix, "--model", colbert]);
     let error = fails(&["tokens", "add", ix, "--model", colbert], 5);
     assert!(error.contains("--replace"), "{error}");
@@ -95,7 +95,7 @@ fn token_options_need_an_index_with_tokens() {
     let (ix, v) = (at("ix"), at("v.jsonl"));
     ok(&["index", text(&v), "--out", text(&ix)]);
     for more in [&["--without-tokens"][..], &["--token-model", "x/y"]] {
-        let error = fails(&[&["add", text(&ix), text(&v)][..], more].concat(), 1);
+        let error = fails(&[&["add", text(&ix), text(&v)][..], more].concat(), 2);
         assert!(error.contains("has no token embeddings"), "{error}");
     }
 }

@@ -190,7 +190,7 @@ fn a_device_that_is_not_there_is_refused() {
     let table = model(&dir, "splade-v3-doc");
     let at = index(&dir, "ix3", text(&table));
     let words = ["search", text(&at), "stone", "--model", text(&table), "--encode-device", "cuda"];
-    let error = fails(&words, 1);
+    let error = fails(&words, 2);
     assert!(error.contains("no network"), "{error}");
 }
 

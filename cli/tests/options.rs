@@ -87,6 +87,8 @@ fn options_that_do_nothing_are_refused() {
         (&index, "--channel bm25 --vector-field v"),
         (&index, "--n-postings 100"),
         (&index, "--lists impact --cluster-size 100"),
+        (&index, "--cluster-size 100"),
+        (&index, "--cluster-components 100"),
         (&index, "--lists clusters --summary-energy 0.5"),
         (&index, "--shard 1/2 --no-tune"),
         (&index, "--token-model m"),
@@ -169,7 +171,7 @@ fn options_that_do_nothing_with_this_input_are_refused() {
     assert!(error.contains("--vector-field") && error.contains("JSON lines"), "{error}");
     let (new, given) = (at("new"), at("docs.bin"));
     let build = ["index", text(&given), "--out", text(&new)];
-    let error = fails(&[&build[..], &["--tokens"]].concat(), 1);
+    let error = fails(&[&build[..], &["--tokens"]].concat(), 2);
     assert!(error.contains("token embeddings are made of texts"), "{error}");
     let error = fails(&[&build[..], &["--vector-field", "v"]].concat(), 2);
     assert!(error.contains("--vector-field"), "{error}");

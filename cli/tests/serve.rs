@@ -183,6 +183,6 @@ fn sigterm_lets_a_request_end() {
 #[test]
 fn an_open_address_needs_a_decision() {
     let folder = tempfile::tempdir().unwrap();
-    let message = fails(&["serve", text(folder.path()), "--name", "x", "--listen", "0.0.0.0:0"], 1);
+    let message = fails(&["serve", text(folder.path()), "--name", "x", "--listen", "0.0.0.0:0"], 2);
     assert!(message.contains("key"), "{message}");
 }

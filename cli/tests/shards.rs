@@ -99,7 +99,7 @@ fn an_index_of_shards_is_the_index_of_one_machine() {
         "{error}"
     );
     assert!(!out.join("CURRENT").exists());
-    let error = fails(&["merge", text(&a)], 1);
+    let error = fails(&["merge", text(&a)], 2);
     assert!(error.contains("--out INDEX SHARD..."), "{error}");
     let error = fails(&["index", text(&input), "--out", text(&a), "--shard", "1/2"], 5);
     assert!(error.contains("shard 1/2 of a build is there"), "{error}");

@@ -193,7 +193,7 @@ impl CollectionReader {
         if let Some((path, line)) = first {
             notices.push(match self.options.duplicates {
                 Some(Duplicates::Last) => Notice::Replaced { path, count, line },
-                _ => Notice::Repeated { path, what: "documents", count, line },
+                _ => Notice::Repeated { path, what: "document", count, line },
             });
         }
         if let Some(texts) = &mut self.texts {

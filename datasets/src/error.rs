@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use quarry_vectors::counted;
+
 /// A place in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
@@ -300,7 +302,7 @@ pub enum DatasetError {
         what: String,
     },
     /// A file of ids does not fit the vectors that it names.
-    #[error("{path}: {found} ids for {vectors} vectors")]
+    #[error("{path}: {} for {}", counted(*found, "id"), counted(*vectors, "vector"))]
     Ids {
         /// The file of ids.
         path: PathBuf,

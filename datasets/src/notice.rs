@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use quarry_vectors::{agreeing, counted};
+
 /// Names of files that a message gives at most.
 const NAMED: usize = 5;
 
@@ -36,13 +38,18 @@ pub enum Notice {
     Repeated {
         /// The file.
         path: PathBuf,
-        /// What they are, in the plural.
+        /// What one of them is.
         what: &'static str,
         /// How many were left out.
         count: u64,
         /// Line of the first of them.
         line: u64,
     },
+}
+
+/// `1 document was`, `2 documents were`.
+fn were(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), agreeing(count, "was", "were"))
 }
 
 impl fmt::Display for Notice {
@@ -65,13 +72,16 @@ impl fmt::Display for Notice {
             }
             Self::Replaced { path, count, line } => write!(
                 f,
-                "{count} documents were left out, because their ids come again later, the first {}, line {line}",
+                "{} left out, because {} again later, the first {}, line {line}",
+                were(*count, "document"),
+                agreeing(*count, "its id comes", "their ids come"),
                 path.display()
             ),
             Self::Repeated { path, what, count, line } => write!(
                 f,
-                "{}: {count} {what} repeat an earlier one to the letter and were left out, the first on line {line}",
-                path.display()
+                "{}: {} left out, equal to the letter to an earlier one, the first on line {line}",
+                path.display(),
+                were(*count, what)
             ),
         }
     }

@@ -58,7 +58,7 @@ impl Qrels {
         }
         qrels.repeated = (repeated > 0).then(|| Notice::Repeated {
             path: path.to_owned(),
-            what: "judgements",
+            what: "judgement",
             count: repeated,
             line: first_repeated,
         });

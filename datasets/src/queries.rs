@@ -138,7 +138,7 @@ impl Growing<'_> {
     fn finish(self) -> QuerySet {
         let notice = Notice::Repeated {
             path: self.path.to_owned(),
-            what: "queries",
+            what: "query",
             count: self.repeated,
             line: self.first_repeated,
         };

@@ -61,13 +61,13 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             WarningKind::EmptyText => {
-                return f.write_str("no token of the question is known, so nothing can match");
+                return f.write_str("no token of the query is known, so nothing can match");
             }
             WarningKind::EmptyVector => {
                 return f.write_str("the query vector has no known token with a weight");
             }
             WarningKind::EmptyWords => {
-                let text = "no word of the question occurs in the index, so nothing can match";
+                let text = "no word of the query occurs in the index, so nothing can match";
                 return f.write_str(text);
             }
             WarningKind::UnknownTerms => "terms the index does not know",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use quarry_index::IndexError;
-use quarry_vectors::{EncodeError, VectorError};
+use quarry_vectors::{EncodeError, VectorError, counted};
 
 /// Any failure of a build. What was sealed before stays on disk and can be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,19 @@ pub enum BuildError {
         /// As the index has it.
         built: String,
         /// As it is given.
+        given: String,
+    },
+    /// Documents are added with other lists than the index has.
+    #[error(
+        "{}: the lists of the index are: {built}; given: {given}; leave --lists out, and what is added gets those \
+         of the index; `quarry lists {} --add KINDS` adds kinds to all of it", path.display(), path.display()
+    )]
+    OtherLists {
+        /// Its folder.
+        path: PathBuf,
+        /// Kinds that the index has, with their parameters.
+        built: String,
+        /// As they are given.
         given: String,
     },
     /// Documents are added to an index with token embeddings, and nobody makes theirs.
@@ -206,7 +219,8 @@ pub enum BuildError {
     },
     /// There is an index already.
     #[error(
-        "{path}: an index is there (generation {generation}, {documents} documents); --overwrite replaces it"
+        "{path}: an index is there (generation {generation}, {}); --overwrite replaces it",
+        counted(*documents, "document")
     )]
     Exists {
         /// The folder.
@@ -218,7 +232,8 @@ pub enum BuildError {
     },
     /// An unfinished build lies there.
     #[error(
-        "{path}: an interrupted build lies there ({documents} documents done); --resume continues it, --overwrite discards it"
+        "{path}: an interrupted build lies there ({} done); --resume continues it, --overwrite discards it",
+        counted(*documents, "document")
     )]
     Interrupted {
         /// The folder.
@@ -285,7 +300,8 @@ pub enum BuildError {
     },
     /// The collection ended before the point where the finished shards end.
     #[error(
-        "{path}: cannot resume: the collection has {found} documents, {done} were done; it has changed"
+        "{path}: cannot resume: the collection has {}, {done} were done; it has changed",
+        counted(*found, "document")
     )]
     InputShrank {
         /// The folder.

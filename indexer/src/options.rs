@@ -205,6 +205,10 @@ impl SealOptions {
             }
         }
         let params = &self.seismic;
+        if params.n_postings == 0 {
+            let (found, expected) = ("0".to_owned(), "at least 1");
+            return Err(BuildError::Param { name: "n-postings", found, expected });
+        }
         let share = |name, value: f32| {
             if value > 0.0 && value <= 1.0 {
                 return Ok(());

@@ -24,7 +24,9 @@ pub enum SearchError {
     #[error("this index has no text: BM25 and stored documents need a collection with texts")]
     NoText,
     /// The method needs lists that were not built.
-    #[error("this index has no {method} lists; search with --method exact or build it again")]
+    #[error(
+        "this index has no {method} lists; `quarry lists DIR --add {method}` adds them, --method exact searches without"
+    )]
     NoLists {
         /// The method asked for.
         method: &'static str,

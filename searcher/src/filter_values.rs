@@ -310,6 +310,13 @@ impl Number {
             return Self::parse(whole);
         }
         let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
+        // A fraction stays one, though a float may not hold it beside so large a whole part.
+        if text.split_once('.').is_some_and(|(_, rest)| {
+            rest.bytes().all(|digit| digit.is_ascii_digit())
+                && rest.bytes().any(|digit| digit != b'0')
+        }) {
+            return Some(Self::Fraction(value));
+        }
         Some(match value.fract() == 0.0 {
             true if value >= i64::MIN as f64 && value < i64::MAX as f64 => {
                 Self::Integer(value as i64)

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows of files, models or networks.
 
+mod counted;
 mod document;
 mod encode;
 mod guard;
@@ -12,6 +13,7 @@ mod ranking;
 mod sparse;
 mod topk;
 
+pub use counted::{agreeing, counted, thousands};
 pub use document::{Document, InputVector, Query, join_title_and_text};
 pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage, SplitText};
 pub use guard::{caught, is_guarded};

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use quarry_engine::EngineError;
 use quarry_engine::write::{Add, Added, NewTokens, WriteError, Writer};
 
@@ -11,10 +10,10 @@ use crate::applies::Given;
 use crate::exit::Usage;
 use crate::input::InputArgs;
 use crate::models::{self, models};
-use crate::output::{count, line, note};
+use crate::output::{count, counted, line, note};
 use crate::progress::Progress;
 use crate::report::{tell_input, tell_truncated};
-use crate::told::told;
+use crate::told::{told, told_of_options};
 use crate::watched::show;
 
 /// Add documents to an index; those whose id is there replace the old ones
@@ -54,6 +53,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    args.input.tell_overlap();
     let input = args.input.collection()?;
     let tokens = match models::source(args.token_model.as_deref()) {
         Some(model) => NewTokens::By(model),
@@ -75,11 +75,14 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         Ok(added) => added,
         Err(EngineError::Write(WriteError::NoTokensThere { index })) => {
             let option = if args.without_tokens { "--without-tokens" } else { "--token-model" };
-            bail!("{option}: {} has no token embeddings", index.display());
+            let text = format!("{option}: {} has no token embeddings", index.display());
+            return Err(Usage(text).into());
         }
         Err(error @ EngineError::Write(WriteError::NewTokens { .. })) => return Err(told(error)),
         Err(error) => {
-            return Err(told(error).context(format!("adding {}", args.input.input.display())));
+            let given = args.input.max_tokens.is_some() || args.input.passages.is_some();
+            return Err(told_of_options(error, given)
+                .context(format!("adding {}", args.input.input.display())));
         }
     };
     tell_input(&seen);
@@ -94,10 +97,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     }
     tell_truncated(report.truncated);
     line(format!(
-        "{}: generation {}, {} documents added, {} of them in place of others",
+        "{}: generation {}, {} added, {} of them in place of others",
         args.dir.display(),
         report.generation,
-        count(report.added),
+        counted(report.added, "document"),
         count(report.replaced)
     ))?;
     Ok(())

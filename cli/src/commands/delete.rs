@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use quarry_engine::EngineError;
 use quarry_engine::write::{WriteError, Writer};
 
+use crate::exit::BadInput;
 use crate::models::models;
-use crate::output::{count, line, note};
+use crate::output::{agreeing, counted, line, note};
 use crate::told::told;
 
 /// Delete documents of an index
@@ -40,21 +40,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .and_then(|writer| writer.delete(ids.iter().map(String::as_str)));
     let report = match deleted {
         Ok(report) => report,
-        Err(EngineError::Write(WriteError::NoIds)) => bail!("no ids: the file has none"),
+        Err(EngineError::Write(WriteError::NoIds)) => {
+            return Err(BadInput("no ids: the file has none".to_owned()).into());
+        }
         Err(error) => return Err(told(error)),
     };
     if args.json {
         return crate::output::json(&report);
     }
     if let Some(first) = report.unknown.first() {
-        let many = count(report.unknown.len() as u64);
-        note(format!("note: {many} ids are no document's, such as {first}"));
+        let many = report.unknown.len() as u64;
+        note(format!(
+            "note: {} {} of no document, such as {first}",
+            counted(many, "id"),
+            agreeing(many, "is", "are")
+        ));
     }
     line(format!(
-        "{}: generation {}, {} documents deleted",
+        "{}: generation {}, {} deleted",
         args.dir.display(),
         report.generation,
-        count(report.deleted)
+        counted(report.deleted, "document")
     ))?;
     Ok(())
 }

@@ -10,8 +10,8 @@ use quarry_datasets::{DatasetError, Ignored, OutputFile};
 use quarry_engine::ModelSource;
 use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
 
-use crate::commands::eval::RERANK_K;
-use crate::commands::search::{self, Question};
+use crate::commands::eval_args::RERANK_K;
+use crate::commands::search::{self, OneQuery};
 use crate::commands::sets::{Task, evaluate_system, systems};
 use crate::commands::{index, tokens};
 use crate::output::{line, note, table};
@@ -22,8 +22,8 @@ const CORPUS: &str = include_str!("../../../datasets/sample/corpus.jsonl");
 const QUERIES: &str = include_str!("../../../datasets/sample/queries.jsonl");
 const QRELS: &str = include_str!("../../../datasets/sample/qrels/test.tsv");
 
-/// A question that shares only some of its words with the passages that answer it.
-const QUESTION: &str =
+/// A query that shares only some of its words with the passages that answer it.
+const QUERY: &str =
     "Which animals carry pollen from blossom to blossom so that plants can bear fruit?";
 
 /// Hits that are shown of it.
@@ -35,8 +35,8 @@ const SHOWN: NonZeroUsize = match NonZeroUsize::new(3) {
 /// Index, search and evaluate the bundled sample collection
 ///
 /// Writes the collection (in BEIR's layout) and its index into a folder, encodes the passages with
-/// the bundled model, answers a question showing which tokens matched, and compares BM25 with
-/// learned sparse retrieval on the sample's questions.
+/// the bundled model, searches with one query and shows which tokens matched, and compares BM25 with
+/// learned sparse retrieval on the sample's queries.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where the sample and its index are written
@@ -79,10 +79,10 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let from = TokensFrom::Model { model: ModelSource::Bundled, dims: None };
     tokens::add(&index_dir, &from, &StoreTokens::default())?;
 
-    step(&format!("quarry search {index_text} \"{QUESTION}\" -k 3 --explain"))?;
-    search::one(Question {
+    step(&format!("quarry search {index_text} \"{QUERY}\" -k 3 --explain"))?;
+    search::one(OneQuery {
         dir: &index_dir,
-        text: QUESTION,
+        text: QUERY,
         k: SHOWN,
         explain: true,
         search: &SearchArgs::default(),
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     ))?;
     compare(&sample, &index_dir)?;
     note(format!(
-        "The sample is in {sample_text}, its index in {index_text}: try your own questions."
+        "The sample is in {sample_text}, its index in {index_text}: try your own queries."
     ));
     Ok(())
 }

@@ -9,13 +9,14 @@ use quarry_indexer::Share;
 use crate::applies::Given;
 use crate::collections::place;
 use crate::exit::Usage;
+use crate::input::DuplicatesArg;
 use crate::model;
 use crate::models::{self, models};
-use crate::output::{count, line, note};
+use crate::output::{agreeing, counted, line, note};
 use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::report::tell_truncated;
-use crate::told::told;
+use crate::told::told_of_options;
 
 /// Encode texts into sparse vectors, as JSONL
 ///
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// merge --out FILE FILE1 ... FILEN` puts them together
     #[arg(long, value_name = "I/N", conflicts_with = "queries")]
     shard: Option<Share>,
+    /// Documents of one id that are not the same; of those that are, one is encoded
+    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
+    duplicates: DuplicatesArg,
     /// Replace FILE if it is there
     #[arg(long)]
     overwrite: bool,
@@ -58,8 +62,11 @@ pub(crate) struct Args {
 impl Args {
     /// Refuses options that would do nothing.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
-        let why = "questions are encoded whole; it is about passages, without --queries";
-        given.only_if(!self.queries, &["max_tokens", "top_k"], why)
+        let why = "queries are encoded whole; it is about passages, without --queries";
+        given.only_if(!self.queries, &["max_tokens", "top_k"], why)?;
+        let why =
+            "queries of one id that differ are refused; it is about documents, without --queries";
+        given.only_if(!self.queries, &["duplicates"], why)
     }
 }
 
@@ -70,6 +77,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         overwrite: args.overwrite,
         resume: args.resume,
         queries: args.queries,
+        duplicates: args.duplicates.into(),
         share: args.shard,
         model: models::source(args.model.as_deref()),
         device: run_on.device,
@@ -83,12 +91,12 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     let progress = Progress::new(false);
     let result = encode(&input, &how, &models(), &|event| show(event, &progress));
     progress.finish();
-    let encoded = result.map_err(told)?;
+    let encoded = result.map_err(|error| told_of_options(error, args.max_tokens.is_some()))?;
     for notice in &encoded.notices {
         note(format!("note: {notice}"));
     }
     tell_truncated(encoded.truncated);
-    line(format!("{}: {} vectors", args.out.display(), count(encoded.vectors)))?;
+    line(format!("{}: {}", args.out.display(), counted(encoded.vectors, "vector")))?;
     Ok(())
 }
 
@@ -100,7 +108,11 @@ fn show(event: EncodeEvent<'_>, progress: &Progress) {
         )),
         EncodeEvent::Begun { done } => {
             if done > 0 {
-                note(format!("note: {} vectors were taken from the interrupted run", count(done)));
+                note(format!(
+                    "note: {} {} taken from the interrupted run",
+                    counted(done, "vector"),
+                    agreeing(done, "was", "were")
+                ));
             }
             progress.stage("encoding", done);
         }

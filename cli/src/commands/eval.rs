@@ -1,194 +1,29 @@
-//! `quarry eval`
+//! `quarry eval`: the search of a run, and its measures. Its options are in `eval_args.rs`.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use clap::ValueEnum;
+use anyhow::Context;
 use quarry_datasets::measures::{
-    EvaluateOptions, Evaluation, Measure, TieOrder, evaluate as measured, paired_t_test,
+    EvaluateOptions, Evaluation, Measure, evaluate as measured, paired_t_test,
 };
 use quarry_datasets::{Ignored, Qrels, Run, open_qrels};
 use quarry_engine::evaluate::{self, IndexJudgements, JudgedBy, Overlap, depth};
 use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
-use crate::applies::Given;
 use crate::collections::place;
-use crate::commands::judged::{tell_of_index, tell_of_run, tell_unanswered};
+use crate::commands::eval_args::Args;
+use crate::commands::judged::{
+    expect_judged, is_arguana, tell_of_index, tell_of_run, tell_unanswered,
+};
 use crate::commands::{judged, sets, stages};
 use crate::exit::Usage;
-use crate::output::{line, note, table};
+use crate::output::{agreeing, counted, line, note, table};
 use crate::outputs::expect_apart;
-use crate::queries::{OF_QUERIES, QueryArgs};
-use crate::retrieve::{self, Channel, Opened, SearchArgs};
-use crate::runs::{RunFormatArg, RunTarget};
+use crate::retrieve::{self, Opened};
+use crate::runs::RunTarget;
 use crate::told::told;
-
-/// Results that a second stage is asked for unless told otherwise.
-pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
-    Some(ten) => ten,
-    None => NonZeroUsize::MIN,
-};
-
-/// Options that speak of one collection.
-const SINGLE: [&str; 14] = [
-    "collection",
-    "queries",
-    "qrels",
-    "run",
-    "compare",
-    "against_exact",
-    "only",
-    "per_query",
-    "channel",
-    "query_format",
-    "query_scale",
-    "vector_field",
-    "ignore_pairs",
-    "run_format",
-];
-
-/// Evaluate a run, or an index on a collection with judgements
-///
-/// Either `quarry eval --run FILE --qrels FILE`, or `quarry eval DIR --collection FOLDER` (or
-/// --queries FILE --qrels FILE), or `quarry eval DIR --sets FOLDER` for all collections of a folder
-/// in one table. Means are over all judged queries: one without a ranking counts as zero. Judged documents
-/// that the index lacks are counted and named.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Folder of the index
-    dir: Option<PathBuf>,
-    /// Folder with queries and judgements (BEIR's or MS MARCO's), or the name of a pulled collection
-    #[arg(long, value_name = "FOLDER", requires = "dir")]
-    collection: Option<PathBuf>,
-    /// Folder of BEIR folders, also nested ones (cqadupstack/android), which make one row of means: check
-    /// all, index those that have no index in DIR, search each by BM25 and by vectors, print one table,
-    /// and write the runs to DIR/runs. What is there already is reused; a folder that cannot be used is
-    /// reported and left out
-    #[arg(long, value_name = "FOLDER", requires = "dir", conflicts_with_all = SINGLE)]
-    sets: Option<PathBuf>,
-    /// Queries to search with, in place of the collection's: text or vectors
-    #[arg(long, value_name = "FILE", requires = "dir")]
-    queries: Option<PathBuf>,
-    #[command(flatten)]
-    query_args: QueryArgs,
-    /// Which judgements of the collection
-    #[arg(long, value_name = "NAME", default_value = "test")]
-    pub(crate) split: String,
-    /// Judgements, in BEIR's or TREC's form
-    #[arg(long, value_name = "FILE")]
-    qrels: Option<PathBuf>,
-    /// Without DIR the run to evaluate; with DIR where the run is written
-    #[arg(long, value_name = "FILE")]
-    pub(crate) run: Option<PathBuf>,
-    /// Form of the run that is written
-    #[arg(long, value_enum, requires = "dir", default_value_t = RunFormatArg::Trec)]
-    run_format: RunFormatArg,
-    /// Replace the run if it is there; with --sets runs of other settings and indexes of other collections
-    #[arg(long, requires = "dir")]
-    pub(crate) overwrite: bool,
-    /// A second run over the same queries: differences and a paired t-test
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
-    /// Measures, as ir_measures names them: nDCG@k, RR@k, R@k, P@k, AP@k, Success@k, Judged@k
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "nDCG@10,R@100")]
-    measures: Vec<String>,
-    /// Leave out the document that has the query's own id [default: for arguana]
-    #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) ignore_identical_ids: Option<bool>,
-    /// Leave out the documents of a file of pairs, query TAB document, for queries that are documents
-    /// under other ids
-    #[arg(long, value_name = "FILE")]
-    ignore_pairs: Option<PathBuf>,
-    /// Order of documents of equal score when measures are computed: trec_eval's, or that of
-    /// ir_measures' MS MARCO provider
-    #[arg(long, value_enum, default_value_t = TiesArg::Trec)]
-    pub(crate) ties: TiesArg,
-    /// Also search exactly, and report overlap@k: the share of the exact top k that was found. The exact
-    /// ranking is that of the given weights in 64 bits where the file of vectors that the index was made
-    /// of is still there, else that of the stored weights
-    #[arg(long, value_name = "K", requires = "dir")]
-    against_exact: Option<NonZeroUsize>,
-    /// Use only queries FROM to TO of the file, from 1
-    #[arg(long, value_name = "FROM-TO", value_parser = parse_range)]
-    only: Option<(usize, usize)>,
-    /// Print each query's values too
-    #[arg(long)]
-    per_query: bool,
-    /// Print JSON: the means first
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// With --rerank and --sets: results that the second stage is asked for, as `search --rerank -k N`
-    /// does; what it leaves out follows in the first stage's order
-    #[arg(long, value_name = "N", default_value_t = RERANK_K)]
-    pub(crate) rerank_k: NonZeroUsize,
-    /// With --rerank: leave out the exhaustive search by MaxSim
-    #[arg(long)]
-    pub(crate) no_exhaustive: bool,
-    #[command(flatten)]
-    pub(crate) search: SearchArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TiesArg {
-    /// By id descending.
-    Trec,
-    /// By id ascending.
-    Msmarco,
-}
-
-impl From<TiesArg> for TieOrder {
-    fn from(arg: TiesArg) -> Self {
-        match arg {
-            TiesArg::Trec => Self::Trec,
-            TiesArg::Msmarco => Self::MsMarco,
-        }
-    }
-}
-
-impl Args {
-    /// Refuses options that would do nothing.
-    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
-        let (sets, rerank) = (self.sets.is_some(), self.search.second.rerank);
-        if self.dir.is_none() {
-            let why = "a run is evaluated as it is; searches need the index, as DIR";
-            SearchArgs::refuse(given, why)?;
-            given.only_if(false, &["only", "rerank_k", "no_exhaustive"], why)?;
-            given.only_if(false, &OF_QUERIES, why)?;
-        }
-        if self.queries.is_none() && !sets {
-            given.only_if(
-                false,
-                &OF_QUERIES,
-                "a collection's own queries are text; it is about --queries",
-            )?;
-        }
-        let of_split = self.collection.is_some()
-            || sets
-            || self.queries.as_deref().is_some_and(|path| !path.is_file());
-        given.only_if(of_split, &["split"], "it chooses the judgements of a --collection")?;
-        let judged = self.qrels.is_some() || self.collection.is_some() || sets;
-        let why = "without judgements nothing is measured; give --collection or --qrels";
-        let measuring = ["measures", "compare", "per_query", "ties"];
-        given.only_if(judged, &measuring, why)?;
-        given.only_if(rerank && !sets, &["no_exhaustive"], "it leaves a part of --rerank out")?;
-        given.only_if(rerank || sets, &["rerank_k"], "it is about --rerank")?;
-        given.only_if(!sets, &["rerank"], "--sets reranks in a column of its own")?;
-        let why =
-            "--rerank prints stages side by side; write --run FILE, and evaluate that without DIR";
-        given.only_if(!rerank, &["per_query", "compare"], why)?;
-        given.only_if(!rerank, &["against_exact"], "--rerank reports no overlap; leave it out")?;
-        if self.dir.is_none() {
-            return Ok(());
-        }
-        let writes = self.run.is_some();
-        given.only_if(writes, &["run_format"], "it is the form of the run that --run writes")?;
-        given.only_if(writes || sets, &["overwrite"], "it replaces the run that --run names")?;
-        let scores_tokens = rerank || sets || self.search.channel == Channel::Maxsim;
-        self.search.check(given, (scores_tokens, sets))
-    }
-}
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let measures = args
@@ -213,13 +48,27 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     }
     // Read first: an output must not be mistaken for it.
     let other = args.compare.as_deref().map(Run::read).transpose()?;
+    if let (Some(other), Some(path), Some(qrels)) = (&other, &args.compare, &qrels) {
+        expect_judged(
+            other.queries().iter().map(String::as_str),
+            qrels,
+            &path.display().to_string(),
+        )?;
+    }
     let mut report = Map::new();
     let (run, qrels) = match &args.dir {
         None => {
             let (Some(path), Some(qrels)) = (&args.run, qrels) else {
-                bail!("give --run FILE and --qrels FILE, or an index DIR and --collection FOLDER");
+                let text =
+                    "give --run FILE and --qrels FILE, or an index DIR and --collection FOLDER";
+                return Err(Usage(text.to_owned()).into());
             };
             let run = Run::read(path)?;
+            expect_judged(
+                run.queries().iter().map(String::as_str),
+                &qrels,
+                &path.display().to_string(),
+            )?;
             tell_of_run(&run, &qrels);
             (run, Some(qrels))
         }
@@ -228,6 +77,9 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let queries = queries(args, collection)?;
             tell_of_pairs(&ignored, &queries);
             let qrels = qrels.map(|qrels| only(args, qrels, &queries)).transpose()?;
+            if let Some(qrels) = &qrels {
+                expect_judged(queries.iter().map(|q| q.id.as_str()), qrels, "the search")?;
+            }
             let opened = retrieve::open(dir, &args.search)?;
             if let Some(target) = &target {
                 target.check(opened.searcher().index(), &queries)?;
@@ -260,7 +112,8 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     if let Some(qrels) = &qrels {
         evaluation = Some(measured(&run, qrels, &measures, options));
     } else if report.is_empty() && args.run.is_none() {
-        bail!("no judgements: give --collection FOLDER or --qrels FILE");
+        let text = "no judgements: give --collection FOLDER or --qrels FILE";
+        return Err(Usage(text.to_owned()).into());
     }
     let compared = match (other, &qrels) {
         (Some(other), Some(qrels)) => Some(measured(&other, qrels, &measures, options)),
@@ -271,13 +124,6 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
     } else {
         print_text(args, evaluation.as_ref(), compared.as_ref(), &report)
     }
-}
-
-pub(crate) fn is_arguana(collection: Option<&Path>) -> bool {
-    let name = collection
-        .and_then(|c| c.canonicalize().ok())
-        .and_then(|c| Some(c.file_name()?.to_owned()));
-    name.is_some_and(|n| n.eq_ignore_ascii_case("arguana"))
 }
 
 /// The run of the queries; with --rerank that of both stages.
@@ -327,9 +173,10 @@ fn tell_of_pairs(ignored: &Ignored, queries: &[Query]) {
     let known: std::collections::HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
     let strange: Vec<&str> = ignored.queries().filter(|query| !known.contains(query)).collect();
     if let Some(first) = strange.iter().min() {
-        let many = strange.len();
+        let many = strange.len() as u64;
         note(format!(
-            "note: --ignore-pairs: {many} of its queries are not searched with, such as {first:?}"
+            "note: --ignore-pairs: {many} of its queries {} not searched with, such as {first:?}",
+            agreeing(many, "is", "are")
         ));
     }
 }
@@ -342,19 +189,22 @@ fn only(args: &Args, qrels: Qrels, queries: &[Query]) -> anyhow::Result<Qrels> {
     let used: std::collections::HashSet<&str> = queries.iter().map(|q| q.id.as_str()).collect();
     let qrels = qrels.only(|query| used.contains(query));
     if qrels.is_empty() {
-        bail!("--only: none of these queries is judged");
+        return Err(Usage("--only: none of these queries is judged".to_owned()).into());
     }
     Ok(qrels)
 }
 
 fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>> {
     let Some(path) = args.queries.as_deref().or(collection) else {
-        bail!("which queries? give --collection FOLDER or --queries FILE");
+        let text = "which queries? give --collection FOLDER or --queries FILE";
+        return Err(Usage(text.to_owned()).into());
     };
     let mut queries = args.query_args.read(path, Some(&args.split))?;
     if let Some((from, to)) = args.only {
         if from > queries.len() {
-            bail!("--only {from}-{to}: there are {} queries", queries.len());
+            let there = counted(queries.len() as u64, "query");
+            let text = format!("--only {from}-{to}: the file has {there}");
+            return Err(Usage(text).into());
         }
         queries.truncate(to);
         queries.drain(..from - 1);
@@ -369,9 +219,6 @@ fn overlap(
     args: &Args,
     k: NonZeroUsize,
 ) -> anyhow::Result<f64> {
-    if args.search.channel != Channel::Sparse {
-        bail!("--against-exact compares searches of the sparse channel");
-    }
     let vectors = opened.vectors(queries)?;
     let params = args.search.first_stage(k).sparse.params(k, None);
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
@@ -479,11 +326,4 @@ fn print_text(
         line(format!("{name}  {:.4}", value.as_f64().unwrap_or(0.0)))?;
     }
     Ok(())
-}
-
-fn parse_range(text: &str) -> Result<(usize, usize), String> {
-    let parsed = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    parsed
-        .filter(|(from, to)| *from >= 1 && from <= to)
-        .ok_or_else(|| format!("`{text}` is no range such as 1-1000"))
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::applies::Given;
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
-use crate::output::{bytes, count, line, note};
+use crate::output::{bytes, counted, line, note};
 use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// With --queries: names of term numbers, one token a line, for queries in .bin and .csr
     #[arg(long, value_name = "FILE", requires = "queries")]
     vocab: Option<PathBuf>,
-    /// With --queries: the model, where questions go through a network
+    /// With --queries: the model, where queries go through a network
     #[arg(long, value_name = "MODEL", requires = "queries")]
     model: Option<String>,
     /// Write each passage of split documents as a document of its own, ID#0, ID#1 and so on
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long)]
     texts: bool,
     /// With ciff: bits of an impact, 2 to 24
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=24))]
     bits: u32,
     /// With ciff: impacts a unit of weight [default: what loses nothing where the index's levels fit
     /// the bits, else what makes the largest weight the largest impact]
@@ -99,17 +99,21 @@ impl Args {
         given.only_if(ciff, &["bits", "scale", "memory"], "it is about --format ciff")?;
         let queries = self.queries.is_some();
         given.only_if(queries, &OF_QUERIES, "it is about --queries")?;
-        given.only_if(!queries, &["passages"], "queries have none; leave one of the two out")
+        given.only_if(!queries, &["passages"], "queries have none; leave one of the two out")?;
+        let texts = self.format == FormatArg::Jsonl && !queries;
+        given.only_if(texts, &["texts"], "only documents as jsonl have room for texts")?;
+        if queries && ciff {
+            let text = "--queries: CIFF holds documents; take csr, seismic or jsonl";
+            return Err(Usage(text.to_owned()));
+        }
+        if self.scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
+            return Err(Usage("--scale: a finite number above 0 was expected".to_owned()));
+        }
+        Ok(())
     }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if args.texts && (args.format != FormatArg::Jsonl || args.queries.is_some()) {
-        bail!("--texts: only documents as jsonl have room for texts");
-    }
-    if args.queries.is_some() && args.format == FormatArg::Ciff {
-        bail!("--queries: CIFF holds documents; take csr, seismic or jsonl");
-    }
     // What is damaged here would be whole elsewhere.
     let index = Arc::new(Index::open(&args.dir, Verify::Full)?);
     let Some(lexicon) = index.lexicon().filter(|_| index.has_sparse()) else {
@@ -125,10 +129,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let progress = Progress::new(false);
     let asked = match &args.queries {
-        Some(file) => Some(questions(&index, args, file)?),
+        Some(file) => Some(of_queries(&index, args, file)?),
         None => None,
     };
-    let what = if asked.is_some() { "queries" } else { "documents" };
+    let what = if asked.is_some() { "query" } else { "document" };
     let source = Source { index: &index, asked: asked.as_deref(), progress: &progress };
     let passes = Cell::new(0);
     let pass = |visit: Visit<'_, anyhow::Error>| source.pass(&passes, visit);
@@ -196,16 +200,16 @@ fn report(
         }));
     }
     line(format!(
-        "{}: {} {what}, {} components, {}",
+        "{}: {}, {}, {}",
         args.out.display(),
-        count(written.documents),
-        count(written.components),
+        counted(written.documents, what),
+        counted(written.components, "component"),
         bytes(size)
     ))?;
     if let Some(ciff) = ciff {
         line(format!(
-            "{} lists; impacts of {} bits, weight = impact / {}; largest error {:.2e}",
-            count(ciff.lists),
+            "{}; impacts of {} bits, weight = impact / {}; largest error {:.2e}",
+            counted(ciff.lists, "list"),
             args.bits,
             ciff.scale,
             ciff.max_error
@@ -230,7 +234,7 @@ fn columns(lexicon: &Lexicon) -> u32 {
 }
 
 /// The vectors of queries, by id.
-fn questions(
+fn of_queries(
     index: &Arc<Index>,
     args: &Args,
     file: &Path,

@@ -10,10 +10,10 @@ use quarry_indexer::{BuildReport, Share};
 use crate::commands::tune::tell_network;
 use crate::input::InputArgs;
 use crate::models::{self, models};
-use crate::output::{count, line, note};
+use crate::output::{count, counted, line, note};
 use crate::progress::Progress;
 use crate::report::{print_report, tell_build, tell_input, tell_repairs, tell_truncated};
-use crate::told::told;
+use crate::told::{told, told_of_options};
 use crate::watched::show;
 
 /// Build an index from a collection
@@ -73,6 +73,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    args.input.tell_overlap();
     let (input, how) = (args.input.collection()?, args.build(threads)?);
     if let Some(share) = args.shard {
         return run_shard(args, (&input, &how), share);
@@ -89,7 +90,7 @@ pub(crate) fn build_telling(input: &Input, how: &Build) -> anyhow::Result<BuildR
     let progress = Progress::new(false);
     let result = build(input, how, &models(), &|event, reading| show(event, reading, &progress));
     progress.finish();
-    let built = result.map_err(|error| failed(error, input))?;
+    let built = result.map_err(|error| failed(error, input, how))?;
     tell_build(&built.report, &built.input);
     match built.calibration {
         Calibration::Skipped => {}
@@ -104,13 +105,16 @@ pub(crate) fn build_telling(input: &Input, how: &Build) -> anyhow::Result<BuildR
 }
 
 /// The error of a build, with what it is about.
-fn failed(error: EngineError, input: &Input) -> anyhow::Error {
+fn failed(error: EngineError, input: &Input, how: &Build) -> anyhow::Error {
+    let given = how.encoding.max_tokens.is_some() || how.encoding.passages.is_some();
     match error {
         EngineError::NoTokenModel { model, made_by: None } => anyhow::anyhow!(
             "model `{model}` gives no token embeddings; name one that does with --token-model"
         ),
         EngineError::Write(WriteError::TokensAfterBuild { .. }) => told(error),
-        error => told(error).context(format!("indexing {}", input.path.display())),
+        error => {
+            told_of_options(error, given).context(format!("indexing {}", input.path.display()))
+        }
     }
 }
 
@@ -121,7 +125,7 @@ fn run_shard(args: &Args, (input, how): (&Input, &Build), share: Share) -> anyho
         show(event, reading, &progress);
     });
     progress.finish();
-    let BuiltShard { report, input } = result.map_err(|error| failed(error, input))?;
+    let BuiltShard { report, input } = result.map_err(|error| failed(error, input, how))?;
     tell_input(&input);
     if args.json {
         return crate::output::json(&report);
@@ -130,12 +134,12 @@ fn run_shard(args: &Args, (input, how): (&Input, &Build), share: Share) -> anyho
     tell_repairs(&input);
     let complete = if report.already_complete { "complete already: " } else { "" };
     line(format!(
-        "{}: {complete}shard {}, {} of {} documents; `quarry merge --out INDEX SHARD...` makes the index of all \
+        "{}: {complete}shard {}, {} of {}; `quarry merge --out INDEX SHARD...` makes the index of all \
          shards",
         args.out.display(),
         report.shard,
         count(report.documents),
-        count(report.input_documents)
+        counted(report.input_documents, "document")
     ))?;
     Ok(())
 }

@@ -51,7 +51,15 @@ impl InputArgs {
         given.only_if(vectors, &OF_CLUSTERS, why)?;
         let has = |list| self.lists.contains(&list);
         given.only_if(has(ListsArg::Seismic), &OF_SEISMIC, "it needs --lists seismic")?;
-        let clusters = has(ListsArg::Clusters) || has(ListsArg::Auto);
-        given.only_if(clusters, &OF_CLUSTERS, "it needs --lists clusters")
+        given.only_if(has(ListsArg::Clusters), &OF_CLUSTERS, "it needs --lists clusters")?;
+        let overlap = self.passages.filter(|tokens| self.passage_overlap > tokens / 2);
+        match overlap {
+            Some(tokens) if given.has("passage_overlap") => Err(Usage(format!(
+                "--passage-overlap {}: passages of {tokens} tokens share at most half of them, {}",
+                self.passage_overlap,
+                tokens / 2
+            ))),
+            _ => Ok(()),
+        }
     }
 }

@@ -8,7 +8,7 @@ use quarry_index::{Index, Verify};
 use quarry_vectors::PooledBy;
 use serde_json::json;
 
-use crate::output::{bytes, count, line, note, table};
+use crate::output::{bytes, count, counted, line, note, table};
 
 /// Show what an index holds; succeeds only if every byte of it is readable
 #[derive(Debug, clap::Args)]
@@ -96,8 +96,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let meta = forward.meta();
             let how = if meta.quantization.lossless { "lossless" } else { "rounded" };
             line(format!(
-                "weights     {} components; {:?} levels x {:.6}, {how}; largest error {:.2e}, relative {:.1e}, rms {:.2e}",
-                count(meta.components),
+                "weights     {}; {:?} levels x {:.6}, {how}; largest error {:.2e}, relative {:.1e}, rms {:.2e}",
+                counted(meta.components, "component"),
                 meta.quantization.levels,
                 meta.quantization.scale,
                 meta.max_error,
@@ -109,8 +109,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let meta = provenance.meta();
             let each = meta.bytes.checked_div(meta.rows).unwrap_or(0);
             line(format!(
-                "provenance  {} rows, {each} bytes a row ({}); of each component the token that gave {}",
-                count(meta.rows),
+                "provenance  {}, {each} bytes a row ({}); of each component the token that gave {}",
+                counted(meta.rows, "row"),
                 bytes(provenance.bytes()),
                 match meta.pooled_by {
                     PooledBy::Max => "its weight",
@@ -119,26 +119,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             ))?;
         }
         if let Some(lists) = segment.impact() {
-            line(format!("impact      {} postings", count(lists.meta().postings)))?;
+            line(format!("impact      {}", counted(lists.meta().postings, "posting")))?;
         }
         if let Some(clusters) = segment.clusters() {
             let meta = clusters.meta();
             line(format!(
-                "clusters    {} of at most {} documents, {} summary components",
+                "clusters    {} of at most {}, {}",
                 count(u64::from(meta.clusters)),
-                meta.most,
-                count(clusters.summaries().meta().postings)
+                counted(meta.most.into(), "document"),
+                counted(clusters.summaries().meta().postings, "summary component")
             ))?;
         }
         if let Some(lists) = segment.seismic() {
             let meta = lists.meta();
             let (postings, summaries) = lists.sizes()?;
             line(format!(
-                "seismic     {} postings ({}) in {} blocks, {} summary components ({})",
-                count(meta.postings),
+                "seismic     {} ({}) in {}, {} ({})",
+                counted(meta.postings, "posting"),
                 bytes(postings),
-                count(meta.blocks),
-                count(meta.summary_components),
+                counted(meta.blocks, "block"),
+                counted(meta.summary_components, "summary component"),
                 bytes(summaries)
             ))?;
         }

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use quarry_engine::EngineError;
 use quarry_engine::write::{WriteError, Writer, merge_encoded, merge_shards};
 use quarry_indexer::{JoinOptions, MergeReport};
@@ -12,7 +11,7 @@ use serde_json::json;
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
 use crate::models::models;
-use crate::output::{count, line};
+use crate::output::{counted, line};
 use crate::outputs::expect_apart;
 use crate::progress::Progress;
 use crate::report::print_report;
@@ -62,9 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         };
     }
     let [dir] = args.dir.as_slice() else {
-        bail!(
-            "which folder? `quarry merge DIR` merges one index, --out OUT SHARD... shards of a build"
-        );
+        let text = "which folder? `quarry merge DIR` merges one index, --out OUT SHARD... shards of a build";
+        return Err(Usage(text.to_owned()).into());
     };
     let Some(mut report) = segments(dir, args.memory)? else {
         if args.json {
@@ -81,11 +79,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return crate::output::json(&report);
     }
     line(format!(
-        "{}: generation {}, {} segments merged, {} deleted rows dropped",
+        "{}: generation {}, {} merged, {} dropped",
         dir.display(),
         report.generation,
-        report.merged,
-        count(report.dropped)
+        counted(report.merged as u64, "segment"),
+        counted(report.dropped, "deleted row")
     ))?;
     Ok(())
 }
@@ -93,10 +91,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Merges the segments of an index.
 fn segments(dir: &Path, memory: Option<u64>) -> anyhow::Result<Option<MergeReport>> {
     let writer = match Writer::open(dir, models()) {
-        Err(EngineError::Write(WriteError::IsShard { path })) => bail!(
-            "{}: this is a shard of a build; `quarry merge --out INDEX SHARD...` merges all of them",
-            path.display()
-        ),
+        Err(EngineError::Write(WriteError::IsShard { path })) => {
+            let text = format!(
+                "{}: this is a shard of a build; `quarry merge --out INDEX SHARD...` merges all of them",
+                path.display()
+            );
+            return Err(Usage(text).into());
+        }
         opened => opened.map_err(told)?,
     };
     let progress = Progress::new(false);
@@ -135,6 +136,6 @@ fn files(args: &Args, out: &Path) -> anyhow::Result<()> {
     if args.json {
         return crate::output::json(&json!({"vectors": vectors}));
     }
-    line(format!("{}: {} vectors", out.display(), count(vectors)))?;
+    line(format!("{}: {}", out.display(), counted(vectors, "vector")))?;
     Ok(())
 }

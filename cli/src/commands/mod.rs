@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod encode;
 pub(crate) mod eval;
+pub(crate) mod eval_args;
 pub(crate) mod export;
 pub(crate) mod fuse;
 pub(crate) mod index;

@@ -140,8 +140,8 @@ fn show(
 
 /// Runs the model's networks of sparse vectors on a text: files do not tell all that can be wrong.
 fn try_out(model: &Model) -> anyhow::Result<()> {
-    let questions = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
-    if model.manifest().document.is_none() && !questions {
+    let queries = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
+    if model.manifest().document.is_none() && !queries {
         return Ok(());
     }
     if let Err(error) = find_runtime() {
@@ -155,7 +155,7 @@ fn try_out(model: &Model) -> anyhow::Result<()> {
         let encoder = model.document_encoder(&options)?;
         encoder.encode_documents(&[Passage { title: "", text }])?;
     }
-    if questions {
+    if queries {
         model.question_encoder(&options)?.encode_query(text)?;
     }
     Ok(())
@@ -173,7 +173,7 @@ fn print(manifest: &ModelManifest) -> anyhow::Result<()> {
         None => "no sparse vectors".to_owned(),
     };
     line(format!("documents   {documents}"))?;
-    let questions = match &manifest.query {
+    let queries = match &manifest.query {
         None => "no sparse vectors".to_owned(),
         Some(QuerySide::TokenTable(table)) => {
             format!("table {}, {:?}", table.file, table.parameters.tf)
@@ -184,7 +184,7 @@ fn print(manifest: &ModelManifest) -> anyhow::Result<()> {
         }
         Some(QuerySide::Onnx(query)) => side(&query.graph),
     };
-    line(format!("questions   {questions}"))?;
+    line(format!("queries     {queries}"))?;
     match &manifest.tokens {
         Some(tokens) => Ok(line(format!("tokens      {}", rows(tokens)))?),
         None => Ok(()),
@@ -210,7 +210,7 @@ fn built(built: Option<&BuiltGraph>) -> String {
 fn rows(tokens: &OnnxTokens) -> String {
     let parameters = &tokens.parameters;
     let mut text = format!(
-        "{}{}, {} dimensions, documents of at most {} tokens, questions of {}",
+        "{}{}, {} dimensions, documents of at most {} tokens, queries of {}",
         tokens.file,
         built(tokens.built.as_ref()),
         parameters.dims,

@@ -1,9 +1,9 @@
-//! `quarry search DIR [QUESTION | --queries FILE]`
+//! `quarry search DIR [QUERY | --queries FILE]`
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use quarry_datasets::Ignored;
 use quarry_engine::{ChannelQuery, Hit, Matched, Search, SparseQuery, TokenOrigin, TokenPlace};
 use quarry_server::Engine;
@@ -16,24 +16,24 @@ use crate::output::line;
 use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::rerank;
-use crate::retrieve::{self, B, Channel, K1, SearchArgs};
+use crate::retrieve::{self, Channel, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
 use crate::terminal::on_one_line;
 
 /// Characters of a hit's text that are shown.
 const SNIPPET: usize = 160;
 
-/// Search an index with one question, or with a file of queries
+/// Search an index with one query, or with a file of queries
 ///
-/// One question prints its hits (with --json the same answer as over HTTP); a file of queries
-/// prints or writes a TREC run.
+/// For one query its hits are printed, with --json in the form that the HTTP server answers in; for a file
+/// of queries a TREC run is printed or written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// The question
+    /// The query, as text
     #[arg(conflicts_with = "queries", required_unless_present = "queries")]
-    question: Option<String>,
+    query: Option<String>,
     /// Queries: text (.tsv, .jsonl, a BEIR folder or collection's name) or vectors (.jsonl, .bin, .csr)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
@@ -72,37 +72,41 @@ impl Args {
         given.only_if(
             of_file,
             &OF_QUERIES,
-            "one question is text; it is about a file of --queries",
+            "one query is text; it is about a file of --queries",
         )?;
         given.only_if(
             of_file,
             &["run", "run_format", "overwrite"],
-            "a run is made of --queries, not of one question",
+            "a run is made of --queries, not of one query",
         )?;
         given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;
         let sparse = self.search.channel == Channel::Sparse;
         let why = "tokens are matched by --channel sparse alone";
         given.only_if(sparse, &["explain"], why)?;
+        given.only_if(of_file, &["vocab"], "it names the terms of --queries; a QUERY has none")?;
+        let why = "--json answers as the server does, with its own";
+        given.only_if(!self.json, &["k1", "b"], why)?;
+        if self.json && self.search.channel == Channel::Maxsim {
+            let text = "--json answers as the server does, which has no --channel maxsim";
+            return Err(Usage(text.to_owned()));
+        }
         let scores_tokens = self.search.second.rerank || self.search.channel == Channel::Maxsim;
         self.search.check(given, (scores_tokens, false))
     }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if args.search.vocab.is_some() && args.queries.is_none() {
-        bail!("--vocab names the terms of --queries; a QUESTION has none");
-    }
-    match (&args.question, &args.queries) {
-        (Some(question), None) if args.json => answer(args, question),
-        (Some(question), None) => one(Question {
+    match (&args.query, &args.queries) {
+        (Some(query), None) if args.json => answer(args, query),
+        (Some(query), None) => one(OneQuery {
             dir: &args.dir,
-            text: question,
+            text: query,
             k: args.k,
             explain: args.explain,
             search: &args.search,
         }),
         (None, Some(path)) => many(args, path),
-        _ => bail!("give one QUESTION, or --queries FILE"),
+        _ => Err(Usage("give one QUERY, or --queries FILE".to_owned()).into()),
     }
 }
 
@@ -120,20 +124,14 @@ fn many(args: &Args, path: &Path) -> anyhow::Result<()> {
 }
 
 /// The answer as the server gives it.
-fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
+fn answer(args: &Args, query: &str) -> anyhow::Result<()> {
     let search = &args.search;
-    if search.channel == Channel::Bm25 && (search.k1 != K1 || search.b != B) {
-        bail!("--json answers as the server does, with its k1 and b; leave --k1 and --b out");
-    }
     let opened = retrieve::open(&args.dir, search)?;
-    if search.channel == Channel::Maxsim {
-        bail!("--json answers as the server does, which has no channel maxsim");
-    }
-    let mut request = request(args, question);
+    let mut request = request(args, query);
     if search.second.rerank {
         let mut rerank = search.second.request(args.k);
-        // Those of files; an encoder makes them of the question.
-        let brought = opened.asked(&[of_text(question)])?.pop().and_then(|asked| asked.tokens);
+        // Those of files; an encoder makes them of the text.
+        let brought = opened.asked(&[of_text(query)])?.pop().and_then(|asked| asked.tokens);
         rerank.vectors = brought.map(|rows| rows.rows().map(<[f32]>::to_vec).collect());
         request.rerank = Some(rerank);
     }
@@ -141,15 +139,15 @@ fn answer(args: &Args, question: &str) -> anyhow::Result<()> {
     crate::output::json(&answer)
 }
 
-fn of_text(question: &str) -> Query {
-    Query { id: "question".into(), text: question.into(), vector: None }
+fn of_text(text: &str) -> Query {
+    Query { id: "query".into(), text: text.into(), vector: None }
 }
 
-/// The question as a request, with all that was given.
-fn request(args: &Args, question: &str) -> SearchRequest {
+/// The query as a request, with all that was given.
+fn request(args: &Args, query: &str) -> SearchRequest {
     let search = &args.search;
     let small = |n: NonZeroUsize| u32::try_from(n.get()).unwrap_or(u32::MAX);
-    let mut request = SearchRequest::text(question);
+    let mut request = SearchRequest::text(query);
     request.k = small(args.k);
     request.channels = vec![match search.channel {
         Channel::Sparse => api::Channel::Sparse,
@@ -167,9 +165,9 @@ fn request(args: &Args, question: &str) -> SearchRequest {
     request
 }
 
-/// One question, whose hits are shown.
+/// One query, whose hits are shown.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Question<'a> {
+pub(crate) struct OneQuery<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) text: &'a str,
     pub(crate) k: NonZeroUsize,
@@ -178,12 +176,12 @@ pub(crate) struct Question<'a> {
 }
 
 /// Searches, and prints the hits.
-pub(crate) fn one(question: Question<'_>) -> anyhow::Result<()> {
-    let opened = retrieve::open(question.dir, question.search)?;
-    let mut options = question.search.options(question.k).with_fields(["title", "text"]);
-    options.explain = question.explain;
-    let queries = [of_text(question.text)];
-    let mut query = opened.asked(&queries)?.pop().context("a question that is lost")?;
+pub(crate) fn one(asked: OneQuery<'_>) -> anyhow::Result<()> {
+    let opened = retrieve::open(asked.dir, asked.search)?;
+    let mut options = asked.search.options(asked.k).with_fields(["title", "text"]);
+    options.explain = asked.explain;
+    let queries = [of_text(asked.text)];
+    let mut query = opened.asked(&queries)?.pop().context("a query that is lost")?;
     // What is to be said of it comes before the search, which takes it as it was encoded.
     match opened.encoded(&queries, &options)?.pop().map(|encoded| encoded.query) {
         Some(ChannelQuery::Sparse(vector)) => query.sparse = Some(SparseQuery::Terms(vector)),
@@ -275,8 +273,8 @@ mod tests {
     #[test]
     fn a_request_has_all_that_was_given() {
         let asked = |words: &str| {
-            let words = ["search", "dir", "question", "--json"].into_iter().chain(words.split(' '));
-            request(&Line::try_parse_from(words).unwrap().args, "question")
+            let words = ["search", "dir", "query", "--json"].into_iter().chain(words.split(' '));
+            request(&Line::try_parse_from(words).unwrap().args, "query")
         };
         let impact =
             asked("--method impact --postings 7 --candidates 3 -k 2 --filter a:b --explain");

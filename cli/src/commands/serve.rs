@@ -10,6 +10,7 @@ use quarry_engine::{Collection, OpenOptions, TokenModel, TokensOptions, Verify};
 use quarry_server::{Engine, Key, ServerConfig};
 
 use crate::bytes::parse_bytes;
+use crate::exit::Usage;
 use crate::output::{line, note};
 use crate::{model, models, rerank};
 
@@ -57,15 +58,16 @@ pub(crate) struct Args {
     /// are being read may take eight times as much together
     #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = parse_bytes)]
     answer_bytes: u64,
-    /// Model for questions: a folder, or a name as org/name; needed where questions go through a
-    /// network [default: the index's own copies]
+    /// Model for queries: a folder, or a name as org/name; needed where queries go through a network
+    /// [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Model for the questions' token embeddings: a folder, or a name as org/name [default: --model,
+    /// Model for the queries' token embeddings: a folder, or a name as org/name [default: --model,
     /// else the bundled one]
     #[arg(long, value_name = "MODEL")]
     token_model: Option<String>,
-    /// Where a question's network is run; cuda is refused where there is none, or no network
+    /// Where the network of queries runs; `cuda` is refused without a GPU, and for an index whose queries
+    /// need no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
     encode_device: model::DeviceArg,
     /// Check only the files' envelopes when opening, not every byte
@@ -85,6 +87,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    rerank::check_memory(args.device, args.device_memory, false)?;
     // What is not there, or cannot be read, is said before anything is bound; that the address is open
     // to others is the server's to refuse, and comes first.
     if args.listen.ip().is_loopback() || args.no_auth || args.key.is_some() {
@@ -106,16 +109,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.answer_bytes = usize::try_from(args.answer_bytes)
         .ok()
         .and_then(NonZeroUsize::new)
-        .context("--answer-bytes must be above 0")?;
+        .ok_or_else(|| Usage("--answer-bytes: a number above 0 was expected".to_owned()))?;
     let dir = args.dir.clone();
     let options = open_options(args);
-    let (device, memory) = (args.device, args.device_memory);
     let load = move || -> anyhow::Result<Engine> {
         let collection = Collection::open(&dir, &options).map_err(rerank::told)?;
         let snapshot = collection.snapshot();
         if snapshot.needs().is_some() {
             note(
-                "note: questions of this index go through a network: without --model, only encoded ones are answered",
+                "note: queries of this index go through a network: without --model, only encoded ones are answered",
             );
         }
         // A model that the index names is opened for the first text: better now than in somebody's query.
@@ -125,13 +127,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             note(format!("note: queries given as text fail: {error}"));
         }
         if snapshot.second_stage().is_some() {
-            rerank::check_memory(device, memory, false)?;
             rerank::tell_lacking(snapshot.index());
         }
         if let Some(error) = snapshot.tokens_lack() {
             let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
             note(format!(
-                "note: requests that rerank must bring their question's token embeddings ({error})"
+                "note: requests that rerank must bring their query's token embeddings ({error})"
             ));
         }
         Ok(Engine::new(collection))

@@ -22,15 +22,16 @@ use quarry_vectors::Query;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::commands::judged::tell_of_index;
+use crate::commands::eval_args::Args;
+use crate::commands::judged::{is_arguana, tell_of_index};
 use crate::commands::sets_table::{Row, print_json, print_tables};
-use crate::commands::{eval, index, stages, tokens};
+use crate::commands::{index, stages, tokens};
 use crate::model::DeviceArg;
 use crate::models;
-use crate::output::note;
+use crate::output::{counted, note};
 use crate::retrieve::{self, Channel, SearchArgs};
 
-/// A way of answering questions, as the tables name it.
+/// A way of answering queries, as the tables name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct System {
     /// Its name in tables, file names and JSON.
@@ -189,7 +190,7 @@ struct Set {
 pub(crate) fn run(
     root: &Path,
     dir: &Path,
-    args: &eval::Args,
+    args: &Args,
     measures: &[Measure],
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<()> {
@@ -219,18 +220,22 @@ pub(crate) fn run(
         path: dir.join("runs").join(format!("{}.{}.trec", set.name, system.name)),
         overwrite: args.overwrite,
     };
-    let mut refused = None;
+    let mut refused = Vec::new();
     sets.retain(|set| {
         let reusable =
             |system: &System| reusable(set, &kept(set, *system), (args, *system), measures);
         let Err(error) = systems.iter().try_for_each(reusable) else { return true };
-        note(format!("note: {} is left out: {error:#}", set.name));
-        skipped.push((set.name.clone(), format!("{error:#}")));
-        refused = Some(error);
+        refused.push((set.name.clone(), error));
         false
     });
-    if let Some(error) = refused.filter(|_| sets.is_empty()) {
-        return Err(error);
+    // The last one is the error, where none is left.
+    let last = if sets.is_empty() { refused.pop() } else { None };
+    for (name, error) in refused {
+        note(format!("note: {name} is left out: {error:#}"));
+        skipped.push((name, format!("{error:#}")));
+    }
+    if let Some((name, error)) = last {
+        return Err(error.context(name));
     }
     let mut rows = Vec::new();
     for set in &sets {
@@ -253,7 +258,7 @@ pub(crate) fn run(
     }
 }
 
-fn task<'a>(set: &'a Set, args: &'a eval::Args, ignored: &'a Ignored) -> Task<'a> {
+fn task<'a>(set: &'a Set, args: &'a Args, ignored: &'a Ignored) -> Task<'a> {
     Task {
         collection: &set.folder,
         index: &set.index,
@@ -264,16 +269,16 @@ fn task<'a>(set: &'a Set, args: &'a eval::Args, ignored: &'a Ignored) -> Task<'a
     }
 }
 
-fn ignored(set: &Set, args: &eval::Args) -> Ignored {
+fn ignored(set: &Set, args: &Args) -> Ignored {
     let own = args.ignore_identical_ids;
-    Ignored::new(own.unwrap_or_else(|| eval::is_arguana(Some(&set.folder))))
+    Ignored::new(own.unwrap_or_else(|| is_arguana(Some(&set.folder))))
 }
 
 /// Refuses a run that is there and is not this one, before anything is encoded.
 fn reusable(
     set: &Set,
     kept: &KeptRun,
-    (args, system): (&eval::Args, System),
+    (args, system): (&Args, System),
     measures: &[Measure],
 ) -> anyhow::Result<()> {
     let refused = match OutputFile::check(&kept.path, args.overwrite) {
@@ -296,13 +301,13 @@ fn reusable(
 }
 
 /// What can be known before anything is encoded.
-fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
+fn check(set: &mut Set, args: &Args) -> anyhow::Result<()> {
     let qrels = open_qrels(&set.folder, &args.split)?;
     let options = QueryOptions { split: Some(args.split.clone()), ..QueryOptions::default() };
     if open_queries(&set.folder, &options)?.is_empty() {
         bail!(
-            "none of the {} queries judged in split {} is in its queries",
-            qrels.queries().len(),
+            "none of the {} that split {} judges is in its queries",
+            counted(qrels.queries().len() as u64, "query"),
             args.split
         );
     }
@@ -343,7 +348,7 @@ fn check(set: &mut Set, args: &eval::Args) -> anyhow::Result<()> {
 /// Indexes a collection if it must be, and evaluates every system on it.
 fn evaluated(
     set: &Set,
-    (args, threads): (&eval::Args, Option<NonZeroUsize>),
+    (args, threads): (&Args, Option<NonZeroUsize>),
     measures: &[Measure],
     (systems, token_model): (&[System], Option<&str>),
     kept: &dyn Fn(&Set, System) -> KeptRun,
@@ -448,7 +453,7 @@ fn find(root: &Path, dir: &Path) -> anyhow::Result<Found> {
     Ok((found, lacking))
 }
 
-fn build(set: &Set, args: &eval::Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
+fn build(set: &Set, args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<()> {
     let again = set.index.join("CURRENT").exists();
     let encoding = Encoding {
         model: models::source(args.search.model.as_deref()),

@@ -11,7 +11,7 @@ use quarry_engine::{FoundRow as Hit, Outcome, RerankStats};
 use quarry_vectors::{Query, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
-use super::eval::Args;
+use super::eval_args::Args;
 use super::judged::tell_unanswered;
 use crate::output::{line, table};
 use crate::retrieve::{Opened, SearchArgs};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
+use quarry_engine::EngineError;
 use quarry_engine::write::{StoreTokens, TokensFrom, Writer};
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
@@ -12,9 +13,9 @@ use serde_json::json;
 use crate::applies::Given;
 use crate::exit::Usage;
 use crate::models::{self, models};
-use crate::output::{bytes, count, line};
+use crate::output::{bytes, count, counted, line};
 use crate::progress::Progress;
-use crate::told::told;
+use crate::told::{told, told_of_options};
 use crate::watched::show_stage;
 
 /// Work on an index's token embeddings, which reranking needs
@@ -132,18 +133,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             TokensFrom::Model { model, dims: args.dims }
         }
     };
-    let generation = add(&args.dir, &from, &args.store.store(args.replace))
+    let generation = try_add(&args.dir, &from, &args.store.store(args.replace))
+        .map_err(|error| told_of_options(error, args.dims.is_some()))
         .with_context(|| format!("adding token embeddings to {}", args.dir.display()))?;
     report(args, generation)
 }
 
 /// Adds token embeddings to an index, with a progress bar; the new generation.
 pub(crate) fn add(dir: &Path, from: &TokensFrom, store: &StoreTokens) -> anyhow::Result<u64> {
+    try_add(dir, from, store).map_err(told)
+}
+
+fn try_add(dir: &Path, from: &TokensFrom, store: &StoreTokens) -> Result<u64, EngineError> {
     let progress = Progress::new(false);
     let added = Writer::open(dir, models())
         .and_then(|writer| writer.add_tokens(from, store, &|event| show_stage(event, &progress)));
     progress.finish();
-    added.map_err(told)
+    added
 }
 
 fn report(args: &AddArgs, generation: u64) -> anyhow::Result<()> {
@@ -170,8 +176,8 @@ pub(crate) fn show(store: &quarry_index::tokens::TokenStore) -> anyhow::Result<(
     let each = meta.tokens as f64 / store.documents().max(1) as f64;
     let pooled = if meta.pool > 1 { format!(", pooled by {}", meta.pool) } else { String::new() };
     Ok(line(format!(
-        "tokens      {} rows of {} dimensions, {each:.1} a document, at most {}{pooled}; a row takes {}; {} in all",
-        count(meta.tokens),
+        "tokens      {} of {} dimensions, {each:.1} a document, at most {}{pooled}; a row takes {}; {} in all",
+        counted(meta.tokens, "row"),
         meta.dims,
         count(meta.longest),
         forms.join(" + "),

@@ -1,9 +1,10 @@
 //! `quarry tune`: an index measures its search methods and keeps the table.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use quarry_datasets::read_vocabulary;
 use quarry_engine::write::{Calibrate, Calibrated, GivenQueries, Writer};
 use quarry_engine::{Collection, EngineError, Index, OpenOptions, Snapshot, Verify};
@@ -11,9 +12,9 @@ use quarry_index::calibration::Calibration;
 use quarry_vectors::{Query, SparseVector};
 
 use crate::applies::Given;
-use crate::exit::Usage;
+use crate::exit::{BadInput, Usage};
 use crate::models;
-use crate::output::{count, line, note, table};
+use crate::output::{counted, line, note, table};
 use crate::progress::Progress;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::told::told;
@@ -36,11 +37,11 @@ pub(crate) struct Args {
     /// terms have names in the order of its documents
     #[arg(long, value_name = "FILE", requires = "queries")]
     vocab: Option<PathBuf>,
-    /// Of the queries, at most so many, spread over the file
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    most: usize,
-    /// Model for questions: a folder, or a name as org/name; where questions go through a network,
-    /// made ones are otherwise made of vectors [default: the index's own copies]
+    /// Use at most N queries, sampled evenly from the file
+    #[arg(long, value_name = "N", default_value = "1000")]
+    most: NonZeroUsize,
+    /// Model for the queries: a folder, or a name as org/name; needed where queries go through a network
+    /// [default: the index's own copies]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Print the table as JSON
@@ -106,8 +107,8 @@ fn calibrate(dir: &Path, how: &Calibrate) -> Result<Calibrated, EngineError> {
 pub(crate) fn tell_network(done: &Calibrated) {
     if done.lacks_network {
         note(
-            "note: questions go through a network, which --model would name: the queries that were measured \
-             with are made of the documents' vectors instead",
+            "note: queries go through a network, and its model was not given: the index was measured with queries \
+             made of the documents' vectors instead",
         );
     }
 }
@@ -131,13 +132,14 @@ fn given(args: &Args) -> anyhow::Result<Option<GivenQueries>> {
 
 fn read(snapshot: &Snapshot, args: &Args, file: &Path) -> anyhow::Result<Vec<SparseVector>> {
     let all: Vec<Query> = args.query_args.read(file, None)?;
-    let step = all.len().div_ceil(args.most.max(1)).max(1);
+    let step = all.len().div_ceil(args.most.get()).max(1);
     let some: Vec<Query> = all.into_iter().step_by(step).collect();
     let names = args.vocab.as_deref().map(read_vocabulary).transpose()?;
     let vectors = crate::queries::vectors(snapshot, &some, names.as_deref())?;
     let vectors: Vec<SparseVector> = vectors.into_iter().filter(|v| !v.is_empty()).collect();
     if vectors.is_empty() {
-        bail!("{}: no query that could be measured", file.display());
+        let text = format!("{}: no query that could be measured", file.display());
+        return Err(BadInput(text).into());
     }
     Ok(vectors)
 }
@@ -152,8 +154,8 @@ pub(crate) fn show(calibration: &Calibration) -> anyhow::Result<()> {
     }
     let targets = [0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
     line(format!(
-        "\nmicroseconds a query on one thread, by overlap@k ({} queries: {}; {})",
-        count(u64::from(calibration.queries)),
+        "\nmicroseconds a query on one thread, by overlap@k ({}: {}; {})",
+        counted(u64::from(calibration.queries), "query"),
         calibration.source,
         calibration.kernels
     ))?;

@@ -7,7 +7,7 @@ use quarry_indexer::upgrade;
 
 use crate::bytes::parse_bytes;
 use crate::exit::Refused;
-use crate::output::{count, line};
+use crate::output::{counted, line};
 use crate::progress::Progress;
 use crate::watched::show_stage;
 
@@ -60,11 +60,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return crate::output::json(&report);
     }
     line(format!(
-        "{}: {} documents in {} segments, {} deleted rows left out; of earlier versions were: {}",
+        "{}: {} in {}, {} left out; of earlier versions were: {}",
         args.out.display(),
-        count(report.documents),
-        report.segments,
-        count(report.dropped),
+        counted(report.documents, "document"),
+        counted(report.segments as u64, "segment"),
+        counted(report.dropped, "deleted row"),
         report.outdated.join(", ")
     ))?;
     Ok(())

@@ -90,7 +90,13 @@ pub(super) fn tar_gz(
         };
         unpacking.entry(&name, kind, &mut entry)?;
     }
-    Ok(())
+    // An archive ends before the compressed stream does, whose last bytes are its checksum.
+    let mut rest = tar.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(|e| bad(format!("cannot be unpacked: {e}")))?;
+    match rest.limit() {
+        0 => Err(bad(format!("more than {EXPANSION} times its length comes out of it"))),
+        _ => Ok(()),
+    }
 }
 
 /// What an entry is.
@@ -238,6 +244,38 @@ fn inside(archive: &Path, into: &Path, name: &str) -> Result<PathBuf, DatasetErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Compressed, with the checksum of the content changed by this.
+    fn packed(change: u8) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(4);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "a.txt", &b"text"[..]).unwrap();
+        let content = tar.into_inner().unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&content).unwrap();
+        let mut bytes = gz.finish().unwrap();
+        let crc = bytes.len() - 8;
+        bytes[crc] ^= change;
+        bytes
+    }
+
+    #[test]
+    fn the_checksum_of_the_stream_is_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("a.tar.gz");
+        for (change, good) in [(0, true), (1, false)] {
+            fs::write(&archive, packed(change)).unwrap();
+            let into = folder.path().join(change.to_string());
+            let unpacked = tar_gz(&archive, &into, &mut |_| {});
+            assert_eq!(unpacked.is_ok(), good, "{unpacked:?}");
+        }
+        let mut cut = packed(0);
+        cut.truncate(cut.len() - 2);
+        fs::write(&archive, cut).unwrap();
+        assert!(tar_gz(&archive, &folder.path().join("cut"), &mut |_| {}).is_err());
+    }
 
     #[test]
     fn names_stay_inside() {

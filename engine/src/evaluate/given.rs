@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use quarry_datasets::{CollectionOptions, DatasetError, open_collection};
 use quarry_index::Index;
 use quarry_searcher::{Outcome, Searcher};
-use quarry_vectors::{DocId, InputVector, SparseVector, TermId};
+use quarry_vectors::{DocId, InputVector, SparseVector, TermId, counted};
 
 /// The share of the exact top k that was found, by the given weights, and the file that holds them; or why it
 /// cannot judge.
@@ -133,7 +133,8 @@ impl Judge {
         let live: u64 = index.segments().iter().map(live).sum();
         if seen != live {
             let path = path.display();
-            return Err(format!("{path}: has {seen} of the index's {live} documents"));
+            let live = counted(live, "document");
+            return Err(format!("{path}: has {seen} of the index's {live}"));
         }
         Ok(judge)
     }

@@ -10,8 +10,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use quarry_datasets::{
-    CollectionOptions, CollectionReader, Notice, OutputFile, QueryOptions, open_collection,
-    read_queries,
+    CollectionOptions, CollectionReader, Duplicates, Notice, OutputFile, QueryOptions,
+    open_collection, read_queries,
 };
 use quarry_encoders::{Device, Model};
 use quarry_indexer::Share;
@@ -26,7 +26,7 @@ use crate::error::io;
 use crate::{EngineError, ModelSource, Models};
 
 /// What is encoded, and where the vectors go.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Encode {
     /// The file of vectors. Unfinished it is `FILE.part`, beside its record `FILE.part.json`.
     pub out: PathBuf,
@@ -37,6 +37,8 @@ pub struct Encode {
     /// Whether the input holds queries: the model's query side encodes them, longest passage and components
     /// are its own.
     pub queries: bool,
+    /// What becomes of documents of one id that are not the same. Of queries these are refused.
+    pub duplicates: Duplicates,
     /// Of several machines, which one's share; of documents only.
     pub share: Option<Share>,
     /// The model; the bundled one unless given.
@@ -86,6 +88,26 @@ pub struct Encoded {
     pub notices: Vec<Notice>,
 }
 
+impl Default for Encode {
+    /// Documents, by the bundled model.
+    fn default() -> Self {
+        Self {
+            out: PathBuf::new(),
+            overwrite: false,
+            resume: false,
+            queries: false,
+            duplicates: Duplicates::Refuse,
+            share: None,
+            model: None,
+            device: Device::default(),
+            memory: None,
+            sessions: None,
+            max_tokens: None,
+            top_k: None,
+        }
+    }
+}
+
 impl Encode {
     fn encoding(&self) -> Encoding {
         Encoding {
@@ -103,8 +125,9 @@ impl Encode {
 /// Encodes a collection, or queries, into a file of vectors.
 ///
 /// # Errors
-/// When the file is there and not to be replaced, the input brings vectors, an unfinished file is of another
-/// run, or the input, the model or the disk fails. What was encoded stays, and can be resumed.
+/// When the file is there and not to be replaced, the input brings vectors or an id twice, an unfinished file
+/// is of another run, or the input, the model or the disk fails. What can be resumed of the unfinished file
+/// stays: whole runs of 1,024 vectors.
 pub fn encode(
     input: &Path,
     options: &Encode,
@@ -120,24 +143,51 @@ pub fn encode(
     if options.share.is_some() {
         check_record(&options.out, options.overwrite)?;
     }
-    let of = json!({"documents": facts, "queries": options.queries});
+    let mut of = json!({"documents": facts, "queries": options.queries});
+    if options.duplicates == Duplicates::Last {
+        of["duplicates"] = json!("last");
+    }
     let wanted = Record::new(options.share, &of);
     let unfinished = Unfinished::take(&options.out, &wanted, options.resume)?;
     if unfinished.begun_again {
         progress(EncodeEvent::BegunAgain { path: unfinished.path() });
     }
     progress(EncodeEvent::Begun { done: unfinished.done });
+    match write_vectors(input, options, &model, &facts, &unfinished, progress) {
+        Ok(encoded) => {
+            unfinished.finish()?;
+            Ok(encoded)
+        }
+        Err(error) => {
+            unfinished.give_up();
+            Err(error)
+        }
+    }
+}
+
+/// Encodes into the unfinished file.
+fn write_vectors(
+    input: &Path,
+    options: &Encode,
+    model: &Model,
+    facts: &Value,
+    unfinished: &Unfinished,
+    progress: &dyn Fn(EncodeEvent<'_>),
+) -> Result<Encoded, EngineError> {
+    let encoding = options.encoding();
     let mut lines = Lines {
         out: BufWriter::new(&unfinished.file),
         path: unfinished.path(),
         tokens: model.vocabulary().tokens(),
     };
     let encoded = if options.queries {
-        queries(input, &encoding, &model, &mut lines, unfinished.done)?
+        queries(input, &encoding, model, &mut lines, unfinished.done)?
     } else {
+        let duplicates = Some(options.duplicates);
+        let how = CollectionOptions { duplicates, ..CollectionOptions::default() };
         let encoder = model.document_encoder(&encoding.options())?;
         let mut work = Documents {
-            reader: open_collection(input, &CollectionOptions::default())?,
+            reader: open_collection(input, &how)?,
             encoder: encoder.as_ref(),
             share: options.share,
             skip: unfinished.done,
@@ -149,7 +199,7 @@ pub fn encode(
         if let Some(share) = options.share {
             let digest = format!("{:016x}", work.hash.digest());
             let input = json!({"documents": work.read, "digest": digest});
-            ShardRecord::of(unfinished.path(), share, (facts, input), work.done)?
+            ShardRecord::of(unfinished.path(), share, (facts.clone(), input), work.done)?
                 .write(&options.out)?;
         }
         Encoded {
@@ -159,8 +209,6 @@ pub fn encode(
         }
     };
     lines.flush()?;
-    drop(lines);
-    unfinished.finish()?;
     Ok(encoded)
 }
 

@@ -9,7 +9,7 @@ use quarry_index::tokens::Form;
 use quarry_index::tokens::TokensKept;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, Event, TokenInput, TokenOptions, add_tokens};
-use quarry_vectors::DocId;
+use quarry_vectors::{DocId, counted};
 use serde_json::{Value, json};
 
 use super::WriteError;
@@ -162,8 +162,9 @@ fn check_documents(
     }
     if lacking > 0 {
         return Err(wrong(format!(
-            "{}: {lacking} documents of the index are not in it, such as {}: the files are about other documents",
+            "{}: {} of the index not in it, such as {}: the files are about other documents",
             path.display(),
+            counted(lacking, "document"),
             examples.join(", ")
         ))
         .into());
@@ -171,9 +172,9 @@ fn check_documents(
     if !strange.is_empty() {
         let some: Vec<String> = strange.iter().take(EXAMPLES).map(|id| format!("`{id}`")).collect();
         return Err(wrong(format!(
-            "{}: {} ids are not in the index, such as {}: the files are about other documents",
+            "{}: {} not in the index, such as {}: the files are about other documents",
             path.display(),
-            strange.len(),
+            counted(strange.len() as u64, "id"),
             some.join(", ")
         ))
         .into());

@@ -54,6 +54,8 @@ pub(super) struct Unfinished {
     pub(super) file: File,
     /// Lines that an earlier run left, if it is continued.
     pub(super) done: u64,
+    /// Whether this run made the file.
+    made: bool,
     /// Whether an earlier run's file was begun again.
     pub(super) begun_again: bool,
 }
@@ -92,12 +94,25 @@ impl Unfinished {
         let before = file.metadata().map_err(io(&part))?.len();
         let begun_again = before > 0 && !resume;
         file.set_len(keep.0).map_err(io(&part))?;
-        Ok(Self { target: target.to_owned(), part, record, file, done: keep.1, begun_again })
+        let (target, done, made) = (target.to_owned(), keep.1, !left);
+        Ok(Self { target, part, record, file, done, made, begun_again })
     }
 
     /// Where it lies.
     pub(super) fn path(&self) -> &Path {
         &self.part
+    }
+
+    /// Removes the file of a run that failed, if this run made it and there is nothing to resume.
+    pub(super) fn give_up(self) {
+        let nothing = || {
+            let file = File::open(&self.part)?;
+            complete_lines(&file).map(|(bytes, _)| bytes == 0)
+        };
+        if self.made && nothing().unwrap_or(false) {
+            // Why the run failed counts more than a file that cannot be removed.
+            let _ = fs::remove_file(&self.part).and_then(|()| fs::remove_file(&self.record));
+        }
     }
 
     /// Gives the whole file its name.

@@ -16,6 +16,7 @@ use quarry_index::folder::read_current;
 use quarry_index::lexicon;
 use quarry_index::{Index, IndexError, Segment, Verify, names};
 use quarry_vectors::{Document, SparseVector};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
@@ -60,8 +61,8 @@ pub struct AddReport {
 ///
 /// # Errors
 /// When there is no index, another process writes there or an unfinished build lies there; when the
-/// encoder, its passages or origins are not those that the index was built with, or what makes the token
-/// embeddings; when documents have no ids and the index's ids are names, or terms by number and its terms
+/// encoder, its passages, origins or lists are not those that the index was built with, or what makes the
+/// token embeddings; when documents have no ids and the index's ids are names, or terms by number and its terms
 /// names; when an input is bad; when a file that is read is damaged; when the encoder or the disk
 /// fails. Nothing is added then. [`BuildError::NotMerged`] when only the merge failed.
 pub fn add<I, E>(
@@ -108,6 +109,7 @@ where
     let writer = IndexWriter::take(folder, checked, |_| false)?;
     let (index, build) = (writer.index(), writer.build());
     AsBuilt::of(index).check(encoder, folder)?;
+    check_lists(adding.seal, index.features(), folder)?;
     let embed = adding.tokens_of(index)?;
     writer.begin(&Job::change())?;
     let known = Known::of(index);
@@ -186,6 +188,35 @@ where
     manifest.segments.push(sealed.segment);
     report.generation = writer.commit(manifest)?;
     Ok(report)
+}
+
+/// Refuses lists that are named and not those of the index: its segments would be searched by different
+/// methods.
+fn check_lists(
+    options: &SealOptions,
+    features: &Features,
+    folder: &Path,
+) -> Result<(), BuildError> {
+    let Lists::These { impact, seismic, clusters } = options.lists else { return Ok(()) };
+    let given = Features {
+        impact,
+        seismic: seismic.then_some(options.seismic),
+        clusters: clusters.then_some(options.clusters),
+        ..Features::default()
+    };
+    let had = (features.impact, features.seismic, features.clusters);
+    if had == (given.impact, given.seismic, given.clusters) {
+        return Ok(());
+    }
+    let kinds = |of: &Features| {
+        let impact = of.impact.then(|| "impact".to_owned());
+        let seismic = of.seismic.map(|params| format!("seismic {}", json!(params)));
+        let clusters = of.clusters.map(|params| format!("clusters {}", json!(params)));
+        let kinds: Vec<String> = [impact, seismic, clusters].into_iter().flatten().collect();
+        if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
+    };
+    let (built, given) = (kinds(features), kinds(&given));
+    Err(BuildError::OtherLists { path: folder.to_path_buf(), built, given })
 }
 
 /// Lists that are not named are those that the index has, made as it has them.

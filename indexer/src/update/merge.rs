@@ -12,6 +12,7 @@ use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
 use quarry_index::{Index, Segment, kinds, tokens};
+use quarry_vectors::counted;
 
 use super::{Checked, IndexWriter};
 use crate::BuildError;
@@ -134,7 +135,8 @@ fn check_tokens(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> 
     let Some(first) = segments.iter().find_map(|s| s.tokens()) else { return Ok(()) };
     let named = |lacks: &dyn Fn(&Segment) -> bool| -> Vec<String> {
         let some = segments.iter().filter(|s| lacks(s));
-        some.map(|s| format!("{} ({} documents)", s.entry().id, s.entry().documents)).collect()
+        some.map(|s| format!("{} ({})", s.entry().id, counted(s.entry().documents, "document")))
+            .collect()
     };
     let lacking = named(&|s| s.tokens().is_none());
     let other = named(&|s| s.tokens().is_some_and(|t| !tokens::alike(&[first, t])));

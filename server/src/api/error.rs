@@ -218,13 +218,12 @@ impl From<EngineError> for ApiError {
             }
             EngineError::NoTokenEncoder => {
                 Self::not_supported("rerank", "no encoder of token embeddings is loaded")
-                    .hint("give the question's token embeddings as `rerank.vectors`")
+                    .hint("give the query's token embeddings as `rerank.vectors`")
             }
             // That there is a query was checked: token embeddings are what it lacks.
-            EngineError::NoQuery { .. } => Self::invalid(
-                "rerank.vectors",
-                "give `rerank.vectors`, or a question as `query.text`",
-            ),
+            EngineError::NoQuery { .. } => {
+                Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
+            }
             EngineError::NotSupported { .. } => Self::not_supported("channels", message),
             EngineError::UnknownDocument { .. } => {
                 Self::new(ErrorCode::DocumentNotFound, message).param("id")

@@ -2,6 +2,7 @@
 //! command line's `--json` prints the same types.
 
 mod error;
+mod json_words;
 mod request;
 mod response;
 
@@ -17,11 +18,11 @@ pub use response::{
 
 /// Most results of one search.
 pub const MAX_K: u32 = 1000;
-/// Most bytes of a question.
+/// Most bytes of a query's text.
 pub const MAX_QUERY_BYTES: usize = 32 << 10;
 /// Most terms of a query vector.
 pub const MAX_QUERY_TERMS: usize = 4096;
-/// Most token embeddings of a question.
+/// Most token embeddings of a query.
 pub const MAX_TOKENS: usize = 1024;
 /// Most stored fields asked for at once.
 pub const MAX_FIELDS: usize = 64;

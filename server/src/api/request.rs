@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::json_words::in_json_words;
 use super::{ApiError, ErrorCode};
 
 /// A search.
@@ -101,7 +102,7 @@ pub struct RerankInput {
     /// Whether the result must equal scoring in fp16.
     #[serde(default)]
     pub exact: bool,
-    /// The question's token embeddings, where the server has no encoder of them; at most 1,024 rows.
+    /// The query's token embeddings, where the server has no encoder of them; at most 1,024 rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vectors: Option<Vec<Vec<f32>>>,
 }
@@ -118,7 +119,7 @@ fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryInput {
-    /// A question; at most 32 KiB.
+    /// A text; at most 32 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "how do dogs sleep")]
     pub text: Option<String>,
@@ -182,10 +183,10 @@ pub enum Method {
 }
 
 impl SearchRequest {
-    /// A question, with the defaults.
+    /// A query of text, with the defaults.
     #[must_use]
-    pub fn text(question: impl Into<String>) -> Self {
-        Self::new(QueryInput { text: Some(question.into()), ..QueryInput::default() })
+    pub fn text(query: impl Into<String>) -> Self {
+        Self::new(QueryInput { text: Some(query.into()), ..QueryInput::default() })
     }
 
     /// A search with the defaults.
@@ -264,7 +265,8 @@ fn describe(error: &serde_json::Error, path: Option<String>, bytes: &[u8]) -> Ap
         (None, Some(field)) => Some(field.to_owned()),
         (path, None) => path,
     };
-    param.into_iter().fold(ApiError::new(ErrorCode::InvalidValue, message), ApiError::param)
+    let error = ApiError::new(ErrorCode::InvalidValue, in_json_words(&message));
+    param.into_iter().fold(error, ApiError::param)
 }
 
 fn default_k() -> u32 {

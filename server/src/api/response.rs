@@ -38,11 +38,11 @@ pub struct SearchResponse {
 /// Microseconds a stage took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Timings {
-    /// Question to vector; 0 without a question.
+    /// Query to vector; 0 for a query that is a vector.
     pub encode: u64,
     /// Search, without stored fields and explanations.
     pub search: u64,
-    /// Question to token embeddings; 0 without `rerank`.
+    /// Query to token embeddings; 0 without `rerank`.
     pub tokens: u64,
     /// The second stage; 0 without `rerank`.
     pub rerank: u64,
@@ -239,7 +239,7 @@ pub struct Capabilities {
 pub struct Limits {
     /// Results.
     pub k: u32,
-    /// Bytes of a question.
+    /// Bytes of a query's text.
     pub query_bytes: usize,
     /// Terms of a query vector.
     pub query_terms: usize,

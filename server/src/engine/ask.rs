@@ -45,7 +45,7 @@ fn rows_of(rows: &[Vec<f32>], snapshot: &Snapshot) -> Result<Option<TokenEmbeddi
     let Some(second) = snapshot.second_stage() else { return Ok(None) };
     let refuse = |message: String| Err(ApiError::invalid("rerank.vectors", message));
     if rows.is_empty() {
-        return refuse("no row; give at least one, or a question as `query.text`".to_owned());
+        return refuse("no row; give at least one, or a query as `query.text`".to_owned());
     }
     if rows.len() > MAX_TOKENS {
         return refuse(format!("{} rows, at most {MAX_TOKENS}", rows.len()));

@@ -25,7 +25,7 @@ use super::router::{probes, router};
 use super::stall::Stalling;
 use super::work::{Counted, Work};
 
-/// Most bytes of a request's head: a question in a URL, percent-encoded, and headers.
+/// Most bytes of a request's head: a query in a URL, percent-encoded, and headers.
 const HEAD_BYTES: usize = 128 << 10;
 /// The same on a reserved seat: hyper takes no less.
 const PROBE_HEAD_BYTES: usize = 8 << 10;

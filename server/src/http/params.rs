@@ -11,7 +11,7 @@ use crate::engine::reserved_name;
 /// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
 ///
 /// # Errors
-/// When a name is unknown or repeated, a value is none of its kind, or there is no question.
+/// When a name is unknown or repeated, a value is none of its kind, or there is no query.
 pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
@@ -34,22 +34,22 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
         seen.push(canonical);
         match canonical {
             "q" => request.query.text = Some(value.clone()),
-            "k" => request.k = number(name, value)?,
+            "k" => request.k = parsed(name, value, WHOLE)?,
             "channels" => {
                 request.channels = list(value).map(channel).collect::<Result<_, _>>()?;
             }
             "method" => request.method = method(value)?,
             "fields" => request.fields = list(value).map(str::to_owned).collect(),
-            "explain" => request.explain = number(name, value)?,
-            "timeout_ms" => request.timeout_ms = Some(number(name, value)?),
-            "overlap" => request.overlap = Some(number(name, value)?),
-            "postings" => request.postings = Some(number(name, value)?),
-            "candidates" => request.candidates = Some(number(name, value)?),
-            "query_cut" => request.query_cut = Some(number(name, value)?),
-            "heap_factor" => request.heap_factor = Some(number(name, value)?),
+            "explain" => request.explain = parsed(name, value, BOOLEAN)?,
+            "timeout_ms" => request.timeout_ms = Some(parsed(name, value, WHOLE)?),
+            "overlap" => request.overlap = Some(parsed(name, value, NUMBER)?),
+            "postings" => request.postings = Some(parsed(name, value, WHOLE)?),
+            "candidates" => request.candidates = Some(parsed(name, value, WHOLE)?),
+            "query_cut" => request.query_cut = Some(parsed(name, value, WHOLE)?),
+            "heap_factor" => request.heap_factor = Some(parsed(name, value, NUMBER)?),
             "filter" => request.filter = Some(value.clone()),
             "rerank" => {
-                let wanted: bool = number(name, value)?;
+                let wanted: bool = parsed(name, value, BOOLEAN)?;
                 request.rerank = wanted.then(Default::default);
             }
             "fusion" | "feedback" => return Err(reserved_name(name)),
@@ -60,7 +60,7 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
         }
     }
     if request.query.text.is_none() {
-        return Err(ApiError::invalid("q", "give a question as `q`, or POST a query"));
+        return Err(ApiError::invalid("q", "give a query as `q`, or POST one"));
     }
     Ok(request)
 }
@@ -88,6 +88,12 @@ fn method(name: &str) -> Result<Method, ApiError> {
     }
 }
 
-fn number<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, ApiError> {
-    value.parse().map_err(|e| ApiError::invalid(name, format!("`{value}`: {e}")))
+/// What values have to be.
+const WHOLE: &str = "a whole number from 0 to 4294967295";
+const NUMBER: &str = "a number";
+const BOOLEAN: &str = "true or false";
+
+fn parsed<T: FromStr>(name: &str, value: &str, expected: &str) -> Result<T, ApiError> {
+    let message = || format!("expected {expected}, found `{value}`");
+    value.parse().map_err(|_| ApiError::invalid(name, message()))
 }

@@ -75,11 +75,11 @@ pub(crate) async fn collection(
     Ok(Json(app.engine()?.describe(name)))
 }
 
-/// Search with a question in the URL.
+/// Search with a query in the URL.
 #[utoipa::path(get, path = "/v1/collections/{collection}/search", tag = "search",
     params(
         ("collection" = String, Path, description = "Name of the collection."),
-        ("q" = String, Query, description = "The question."),
+        ("q" = String, Query, description = "The query, as text."),
         ("k" = Option<u32>, Query, description = "Results wanted; 10 if absent."),
         ("channels" = Option<String>, Query, description = "`sparse` (if absent) or `bm25`; also as `channel`."),
         ("method" = Option<String>, Query, description = "`auto` (if absent), `impact`, `clusters`, `seismic`, `exact` or `scan`."),
@@ -91,6 +91,8 @@ pub(crate) async fn collection(
         ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
         ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
+        ("filter" = Option<String>, Query, description = "Which documents may be found, by their other fields, in tantivy's query syntax."),
+        ("rerank" = Option<bool>, Query, description = "Whether what is found is rescored by MaxSim over token embeddings, with the defaults of `RerankInput`."),
     ),
     responses((status = 200, description = "The hits.", body = SearchResponse), SearchErrors))]
 pub(crate) async fn search_get(

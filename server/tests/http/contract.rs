@@ -302,6 +302,31 @@ fn the_description_names_every_route_and_error() {
         let schema = &error["content"]["application/json"]["schema"]["$ref"];
         assert_eq!(schema, "#/components/schemas/ErrorBody", "{status}");
     }
+    // What a URL may have is described.
+    let described: Vec<&str> = api["paths"][search]["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|parameter| parameter["name"].as_str())
+        .collect();
+    for name in [
+        "q",
+        "k",
+        "channels",
+        "method",
+        "fields",
+        "explain",
+        "timeout_ms",
+        "overlap",
+        "postings",
+        "candidates",
+        "query_cut",
+        "heap_factor",
+        "filter",
+        "rerank",
+    ] {
+        assert!(described.contains(&name), "{name}: {described:?}");
+    }
     // Every reference leads somewhere.
     let text = api.to_string();
     let schemas = api["components"]["schemas"].as_object().unwrap();

@@ -9,6 +9,10 @@ fn post_errors(server: &Server, cases: &[(&str, u16, &str, Option<&str>)]) {
     for (body, status, code, param) in cases {
         let error = server.post(body).error(*status, code);
         assert_eq!(error["param"].as_str(), *param, "{body}\n{error}");
+        let message = error["message"].as_str().unwrap();
+        for rust in ["u32", "u64", "f32", "struct", "sequence", "variant", "map,", "enum"] {
+            assert!(!message.contains(rust), "{body}\n{message}");
+        }
     }
 }
 
@@ -235,6 +239,8 @@ fn urls_that_are_refused() {
         let error = server.get(&format!("{SEARCH}?{url}")).error(status, code);
         assert_eq!(error["param"], param, "{url}");
     }
+    let error = server.get(&format!("{SEARCH}?q=a&k=ten")).error(400, "invalid_value");
+    assert_eq!(error["message"], "expected a whole number from 0 to 4294967295, found `ten`");
     let json = [("Content-Type", "application/json")];
     let body = r#"{"query":{"text":"dog"}}"#;
     let reply = server.send("POST", &format!("{SEARCH}?k=3"), &json, body);
