@@ -471,7 +471,7 @@ impl Opened {
         self.tell_silent(queries, &outcomes, args);
         let mut run = Run::new(&format!("quarry-{}", args.channel.name()));
         for (query, outcome) in queries.iter().zip(&outcomes) {
-            let mut ranking = self.searcher().ranking(outcome);
+            let mut ranking = self.searcher().ranking(&outcome.hits);
             ranking.retain(|hit| !ignored.contains(&query.id, &hit.id));
             ranking.truncate(k.get());
             run.insert(&query.id, ranking)?;

@@ -28,7 +28,7 @@ pub(crate) struct RunRecord<'a> {
     #[serde(borrow)]
     pub(crate) document: std::borrow::Cow<'a, str>,
     pub(crate) rank: u64,
-    pub(crate) score: f32,
+    pub(crate) score: f64,
     #[serde(borrow, default)]
     pub(crate) tag: std::borrow::Cow<'a, str>,
 }
@@ -65,7 +65,7 @@ impl RunFormat {
 
 /// Writes one query's ranking, best first, with ranks from 1. `tag` is not used by MS MARCO's form.
 ///
-/// Scores are written with as many digits as reading them back to the same `f32` takes.
+/// Scores are written with as many digits as reading them back to the same `f64` takes.
 ///
 /// # Errors
 /// When writing fails, or a name cannot stand there ([`RunFormat::check`]).
@@ -152,7 +152,7 @@ mod tests {
         }
         let mut run = Run::new("t");
         let hit = |id: &str, score| ScoredDoc { id: id.to_owned(), score };
-        assert!(run.insert("q", vec![hit("a", f32::NAN)]).is_err());
+        assert!(run.insert("q", vec![hit("a", f64::NAN)]).is_err());
         assert!(run.insert("q", vec![hit("a", 1.0), hit("a", 2.0)]).is_err());
         run.insert("q", vec![hit("a", 1.0), hit("b b", 2.0)]).unwrap();
         assert!(run.insert("q", vec![]).is_err());
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_runs_read_back(scores in prop::collection::vec(any::<f32>().prop_filter("finite", |s| s.is_finite()), 1..30)) {
+        fn written_runs_read_back(scores in prop::collection::vec(any::<f64>().prop_filter("finite", |s| s.is_finite()), 1..30)) {
             let mut run = Run::new("tag");
             let hits = scores.iter().enumerate().map(|(i, s)| ScoredDoc { id: format!("d{i}"), score: *s });
             run.insert("q", hits.collect()).unwrap();

@@ -87,7 +87,7 @@ struct Row<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Order {
-    Score(f32),
+    Score(f64),
     Rank(u64),
 }
 
@@ -118,7 +118,7 @@ impl<'a> Row<'a> {
                 Err(_) => Err(line.malformed("a rank", rank)),
             },
             (RunFormat::MsMarco, _) => Err(line.malformed("query, document and rank", line.text)),
-            (_, &[query, _, document, _, score, tag]) => match score.trim().parse::<f32>() {
+            (_, &[query, _, document, _, score, tag]) => match score.trim().parse::<f64>() {
                 // Adding 0 makes -0 and 0 the tie that they are in trec_eval.
                 Ok(s) if s.is_finite() => row(query, document, Order::Score(s + 0.0), tag),
                 _ => Err(line.malformed("a finite score", score)),

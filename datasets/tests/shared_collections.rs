@@ -101,7 +101,7 @@ fn a_published_result_is_reproduced() {
             .iter()
             .zip(scores)
             .filter(|(_, score)| *score > 0.0)
-            .map(|(id, score)| ScoredDoc { id: id.clone(), score })
+            .map(|(id, score)| ScoredDoc { id: id.clone(), score: score.into() })
             .collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score));
         hits.truncate(1000);

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use quarry_index::text::StoredDocument;
 use quarry_searcher::{Hit as Found, Searcher};
+use quarry_vectors::printed;
 use serde_json::{Map, Value};
 
 use crate::query::ChannelQuery;
@@ -53,9 +54,11 @@ impl HitContext<'_> {
     pub(crate) fn hits(&self, found: &[Found]) -> Result<Vec<Hit>, EngineError> {
         let mut hits = Vec::with_capacity(found.len());
         let mut counter = self.options.most_bytes.map(|most| Counter { bytes: 0, most });
+        let scores = shown(found);
+        let first = self.candidates.map(shown).unwrap_or_default();
         for (at, hit) in found.iter().enumerate() {
             self.options.expire()?;
-            let hit = self.hit(at, hit)?;
+            let hit = self.hit(at, &Found { score: scores[at], ..*hit }, &first)?;
             if let Some(counter) = &mut counter {
                 counter.count(&hit)?;
             }
@@ -64,14 +67,15 @@ impl HitContext<'_> {
         Ok(hits)
     }
 
-    fn hit(&self, at: usize, hit: &Found) -> Result<Hit, EngineError> {
+    /// Of a hit at its place; `first` has the candidates' scores.
+    fn hit(&self, at: usize, hit: &Found, first: &[f64]) -> Result<Hit, EngineError> {
         let rank = at + 1;
-        let (first, rerank) = match self.candidates {
+        let (placed, rerank) = match self.candidates {
             None => (Some(Placed::new(rank, hit.score)), None),
             Some(all) => {
                 let same = |c: &Found| (c.segment, c.doc) == (hit.segment, hit.doc);
                 let placed = all.iter().position(same);
-                let placed = placed.map(|at| Placed::new(at + 1, all[at].score));
+                let placed = placed.map(|at| Placed::new(at + 1, first[at]));
                 (placed, self.searcher.has_tokens(hit).then_some(hit.score))
             }
         };
@@ -90,7 +94,7 @@ impl HitContext<'_> {
             rank,
             id: self.searcher.id(hit).to_owned(),
             score: hit.score,
-            channels: ChannelScores::of(channel, first),
+            channels: ChannelScores::of(channel, placed),
             rerank,
             passage: self.searcher.passage(hit),
             fields: self.fields(hit)?,
@@ -129,6 +133,11 @@ impl HitContext<'_> {
         let kind = if stored { WarningKind::UnknownFields } else { WarningKind::NothingStored };
         Warning::of(kind, unknown)
     }
+}
+
+/// The scores of hits, best first, as answers have them.
+fn shown(hits: &[Found]) -> Vec<f64> {
+    printed(&hits.iter().map(|hit| hit.score).collect::<Vec<_>>())
 }
 
 /// A document's fields in one object; empty titles and texts are left out.

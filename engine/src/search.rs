@@ -336,11 +336,11 @@ pub struct Hit {
     /// The collection's own name of the document.
     pub id: String,
     /// What it is ranked by; larger is better.
-    pub score: f32,
+    pub score: f64,
     /// Its scores and ranks on the channels searched.
     pub channels: ChannelScores,
     /// The second stage's score; none where it has no token embeddings, or there is one stage.
-    pub rerank: Option<f32>,
+    pub rerank: Option<f64>,
     /// The passage that the hit is, where the document was split; `text` then is the passage's.
     pub passage: Option<PassageSpan>,
     /// The stored fields asked for, as far as the document has them.
@@ -381,11 +381,11 @@ pub struct Placed {
     /// Its place among what the channel found, from 1.
     pub rank: usize,
     /// Its score there.
-    pub score: f32,
+    pub score: f64,
 }
 
 impl Placed {
-    pub(crate) fn new(rank: usize, score: f32) -> Self {
+    pub(crate) fn new(rank: usize, score: f64) -> Self {
         Self { rank, score }
     }
 }

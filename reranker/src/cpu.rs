@@ -129,7 +129,7 @@ impl CpuReranker {
     }
 
     /// The total order of hits; ids are looked up only where scores are equal.
-    pub(crate) fn order(&self, a: (f32, Hit), b: (f32, Hit)) -> Ordering {
+    pub(crate) fn order(&self, a: (f64, Hit), b: (f64, Hit)) -> Ordering {
         let id = |hit: Hit| self.index.segments()[hit.segment].documents().id(hit.doc).as_bytes();
         b.0.total_cmp(&a.0).then_with(|| id(b.1).cmp(id(a.1)))
     }
@@ -141,7 +141,7 @@ impl CpuReranker {
         params: &RerankParams,
     ) -> Result<Reranked, SearchError> {
         let candidates = query.candidates;
-        let first: Vec<f32> = candidates.iter().map(|hit| hit.score).collect();
+        let first = prune::first_scores(candidates);
         let kept = params
             .alpha
             .map_or(candidates.len(), |alpha| prune::candidate_pruning(&first, params.k, alpha));
@@ -167,7 +167,7 @@ impl CpuReranker {
         let lenses = self.lenses(query.tokens, form)?;
         let work = Work { kernels: self.kernels, form, lenses: &lenses, places: &places };
         let order = |a: &(f32, usize), b: &(f32, usize)| {
-            self.order((a.0, places[a.1].hit), (b.0, places[b.1].hit))
+            self.order((a.0.into(), places[a.1].hit), (b.0.into(), places[b.1].hit))
         };
         let bounds = params.exact && form == Form::Int8;
         let mut scores = vec![Scored::default(); kept];
@@ -224,7 +224,10 @@ impl CpuReranker {
         } else {
             exit.into_sorted()
         };
-        let hits = best.into_iter().map(|(score, at)| Hit { score, ..places[at].hit }).collect();
+        let hits = best
+            .into_iter()
+            .map(|(score, at)| Hit { score: score.into(), ..places[at].hit })
+            .collect();
         Ok(Reranked { hits, stats })
     }
 
@@ -238,7 +241,8 @@ impl CpuReranker {
     ) -> Result<Vec<Vec<(f32, Hit)>>, SearchError> {
         check(0, params.deadline)?;
         let mut scratch = Scratch::default();
-        let order = |a: &(f32, Hit), b: &(f32, Hit)| self.order(*a, *b);
+        let order =
+            |a: &(f32, Hit), b: &(f32, Hit)| self.order((a.0.into(), a.1), (b.0.into(), b.1));
         let mut best: Vec<_> =
             queries.iter().map(|_| TopK::new(params.k.get().min(docs.len()), order)).collect();
         let Some(store) = self.index.segments()[segment].tokens() else {
@@ -315,12 +319,15 @@ impl Rerank for CpuReranker {
         let documents: u64 = stores.map(|store| store.documents() as u64).sum();
         let stats = RerankStats { candidates: documents, scored: documents, ..Default::default() };
         let of_query = |number: usize| {
-            let mut best = TopK::new(params.k.get(), |a, b| self.order(*a, *b));
+            let order =
+                |a: &(f32, Hit), b: &(f32, Hit)| self.order((a.0.into(), a.1), (b.0.into(), b.1));
+            let mut best = TopK::new(params.k.get(), order);
             for hit in found.iter().flat_map(|chunk| &chunk[number]) {
                 best.offer(*hit);
             }
             let hits = best.into_sorted();
-            let hits = hits.into_iter().map(|(score, hit)| Hit { score, ..hit }).collect();
+            let hits =
+                hits.into_iter().map(|(score, hit)| Hit { score: score.into(), ..hit }).collect();
             Reranked { hits, stats }
         };
         Ok((0..queries.len()).map(of_query).collect())

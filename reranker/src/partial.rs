@@ -56,17 +56,29 @@ fn woven(candidates: &[Hit], rescored: Vec<Hit>, k: usize, has: impl Fn(&Hit) ->
         let before = at.checked_sub(1).map(|before| hits[before].0.score);
         let after = scored_from(&hits[at..]);
         hits[at].0.score = match (before, after) {
-            (Some(before), Some(after)) => before.next_down().max(after),
-            (Some(before), None) => before.next_down(),
+            (Some(before), Some(after)) => below(before).max(after),
+            (Some(before), None) => below(before),
             // The first of all: above the first that was rescored, by as many steps as lie between.
             (None, Some(after)) => {
                 let steps = hits[at..].iter().take_while(|h| !h.1).count();
-                (0..steps).fold(after, |score, _| score.next_up())
+                (0..steps).fold(after, |score, _| above(score))
             }
             (None, None) => hits[at].0.score,
         };
     }
     hits.into_iter().map(|hit| hit.0).collect()
+}
+
+/// The next lower score that f32, in which scores are printed, tells apart.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is wanted")]
+fn below(score: f64) -> f64 {
+    f64::from((score as f32).next_down())
+}
+
+/// The next higher one.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is wanted")]
+fn above(score: f64) -> f64 {
+    f64::from((score as f32).next_up())
 }
 
 #[cfg(test)]
@@ -75,14 +87,14 @@ mod tests {
 
     use super::*;
 
-    fn hit(doc: u32, score: f32) -> Hit {
+    fn hit(doc: u32, score: f64) -> Hit {
         Hit { segment: 0, doc: DocId(doc), score }
     }
 
     /// Odd documents have no embeddings.
-    fn weave(candidates: &[u32], rescored: &[(u32, f32)], k: usize) -> Vec<(u32, f32)> {
+    fn weave(candidates: &[u32], rescored: &[(u32, f64)], k: usize) -> Vec<(u32, f64)> {
         let candidates: Vec<Hit> =
-            (0u8..).zip(candidates).map(|(n, doc)| hit(*doc, 99.0 - f32::from(n))).collect();
+            (0u8..).zip(candidates).map(|(n, doc)| hit(*doc, 99.0 - f64::from(n))).collect();
         let rescored = rescored.iter().map(|(doc, score)| hit(*doc, *score)).collect();
         let woven = woven(&candidates, rescored, k, |hit| hit.doc.0 % 2 == 0);
         woven.into_iter().map(|hit| (hit.doc.0, hit.score)).collect()

@@ -8,7 +8,15 @@
 use std::cmp::Ordering;
 use std::num::NonZeroUsize;
 
+use quarry_searcher::Hit;
 use quarry_vectors::TopK;
+
+/// The first stage's scores, in the precision that MaxSim has.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "rounded to the precision that is worked in")]
+pub fn first_scores(candidates: &[Hit]) -> Vec<f32> {
+    candidates.iter().map(|hit| hit.score as f32).collect()
+}
 
 /// How many candidates stay, of first-stage scores from best to worst: those with
 /// `s >= s_k - alpha * |s_k|`. All of them when there are at most k. At least k always stay.

@@ -127,7 +127,7 @@ impl Batch {
     }
 }
 
-fn bits(found: &[Reranked]) -> Vec<Vec<(u32, u32)>> {
+fn bits(found: &[Reranked]) -> Vec<Vec<(u32, u64)>> {
     let one = |r: &Reranked| r.hits.iter().map(|h| (h.doc.0, h.score.to_bits())).collect();
     found.iter().map(one).collect()
 }

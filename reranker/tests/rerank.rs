@@ -104,27 +104,27 @@ fn case(seed: u64, documents: usize, given: usize, query_rows: usize, longest: u
         .into_iter()
         .take(given)
         .map(|doc| {
-            let score = f32::from(rng.random_range(-8i8..24)) * 0.25;
+            let score = f64::from(rng.random_range(-8i8..24)) * 0.25;
             Hit { segment: 0, doc: DocId(doc), score }
         })
         .collect();
-    candidates.sort_by(|a, b| naive_order(&(a.score, *a), &(b.score, *b)));
+    candidates.sort_by(|a, b| naive_order(&(a.score as f32, *a), &(b.score as f32, *b)));
     Case { index, _folder: folder, query, candidates }
 }
 
 fn naive_order(a: &(f32, Hit), b: &(f32, Hit)) -> Ordering {
     let (x, y) = (a.1.doc.0.to_string(), b.1.doc.0.to_string());
-    quarry_vectors::better((a.0, x.as_bytes()), (b.0, y.as_bytes()))
+    quarry_vectors::better((a.0.into(), x.as_bytes()), (b.0.into(), y.as_bytes()))
 }
 
 /// Scores of all candidates by the plain kernel, with what the first stage adds.
 fn naive_scores(case: &Case, form: Form, weight: f32) -> Vec<f32> {
     let store = case.index.segments()[0].tokens().unwrap();
     let query = QueryRows::new(&case.query, store.meta()).unwrap();
-    let first: Vec<f32> = case.candidates.iter().map(|hit| hit.score).collect();
+    let first: Vec<f64> = case.candidates.iter().map(|hit| hit.score).collect();
     let n = first.len().max(1) as f64;
-    let mean = first.iter().map(|s| f64::from(*s)).sum::<f64>() / n;
-    let deviation = (first.iter().map(|s| (f64::from(*s) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let mean = first.iter().sum::<f64>() / n;
+    let deviation = (first.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n).sqrt();
     let scratch = &mut Scratch::default();
     case.candidates
         .iter()
@@ -141,7 +141,7 @@ fn naive_scores(case: &Case, form: Form, weight: f32) -> Vec<f32> {
                     Kernels::Scalar.fp16(&query, values, scratch)
                 }
             };
-            let z = if deviation > 1e-6 { (f64::from(hit.score) - mean) / deviation } else { 0.0 };
+            let z = if deviation > 1e-6 { (hit.score - mean) / deviation } else { 0.0 };
             score + weight * case.query.len() as f32 * z as f32
         })
         .collect()
@@ -153,8 +153,8 @@ fn naive(case: &Case, scores: &[f32], params: &RerankParams) -> (Vec<(f32, Hit)>
     let kept: Vec<usize> = (0..case.candidates.len())
         .filter(|i| match (params.alpha, case.candidates.get(k - 1)) {
             (Some(alpha), Some(kth)) => {
-                let least = f64::from(kth.score) - f64::from(alpha) * f64::from(kth.score).abs();
-                *i < k || f64::from(case.candidates[*i].score) >= least
+                let least = kth.score - f64::from(alpha) * kth.score.abs();
+                *i < k || case.candidates[*i].score >= least
             }
             _ => true,
         })
@@ -180,7 +180,7 @@ fn naive(case: &Case, scores: &[f32], params: &RerankParams) -> (Vec<(f32, Hit)>
 
 fn compare(found: &[Hit], want: &[(f32, Hit)]) {
     let found: Vec<_> = found.iter().map(|h| (h.score.to_bits(), h.doc)).collect();
-    let want: Vec<_> = want.iter().map(|h| (h.0.to_bits(), h.1.doc)).collect();
+    let want: Vec<_> = want.iter().map(|h| (f64::from(h.0).to_bits(), h.1.doc)).collect();
     assert_eq!(found, want);
 }
 
@@ -219,7 +219,7 @@ proptest! {
             prop_assert_eq!(stats.skipped as usize, kept - scored);
         }
         // From the scores alone the same decisions follow.
-        let first: Vec<f32> = case.candidates.iter().map(|h| h.score).collect();
+        let first = prune::first_scores(&case.candidates);
         let kept_again = alpha.map_or(first.len(), |a| prune::candidate_pruning(&first, params.k, a));
         prop_assert_eq!(kept_again, kept);
         let order = |a: &(f32, usize), b: &(f32, usize)| {

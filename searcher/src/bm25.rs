@@ -20,7 +20,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, TERMINATED, Term};
 
 use crate::SearchError;
-use crate::collect::Collector;
+use crate::collect::{Collector, Scored, SegmentHits};
 use crate::outcome::Stats;
 use crate::params::Bm25Params;
 use crate::rows::RowSet;
@@ -118,7 +118,7 @@ pub(crate) fn search(
     query: &Bm25Query,
     params: &Bm25Params,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<SegmentHits, SearchError> {
     guarded(text.path(), || scored(of, text, query, params, stats))
 }
 
@@ -128,7 +128,7 @@ fn scored(
     query: &Bm25Query,
     params: &Bm25Params,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<SegmentHits, SearchError> {
     let field = text.fields().contents;
     let inverted = text.reader().inverted_index(field).map_err(Box::new)?;
     let lengths = text.reader().get_fieldnorms_reader(field).map_err(Box::new)?;
@@ -160,7 +160,7 @@ fn scored(
         for (doc, score) in (start..).zip(scores.iter_mut()) {
             if *score > 0.0 {
                 if allowed.is_none_or(|rows| rows.contains(DocId(doc))) {
-                    collector.offer(*score, DocId(doc));
+                    collector.offer(Scored { score: f64::from(*score), doc: DocId(doc) });
                 }
                 *score = 0.0;
             }

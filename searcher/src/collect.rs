@@ -5,69 +5,74 @@ use std::cmp::Ordering;
 use quarry_index::doctable::DocTable;
 use quarry_vectors::{DocId, TopK};
 
-type Order<'a> = Box<dyn Fn(&(f32, DocId), &(f32, DocId)) -> Ordering + 'a>;
-
-/// A score and its document as one number that orders by score: the bits of a float that is not
-/// negative order as it does.
-pub(crate) fn key(score: f32, doc: u32) -> u64 {
-    u64::from(score.to_bits()) << 32 | u64::from(doc)
+/// A document of a segment with its score in original units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scored {
+    pub(crate) score: f64,
+    pub(crate) doc: DocId,
 }
 
-pub(crate) fn score_of(key: u64) -> f32 {
-    f32::from_bits((key >> 32) as u32)
+/// The hits of one segment, best first.
+pub(crate) type SegmentHits = Vec<Scored>;
+
+type Order<'a> = Box<dyn Fn(&Scored, &Scored) -> Ordering + 'a>;
+
+/// The higher score first; the order of equal ones is open. Scores are not negative, so their bits order
+/// as they do.
+fn by_score(a: &Scored, b: &Scored) -> Ordering {
+    b.score.to_bits().cmp(&a.score.to_bits())
 }
 
-/// The k-th score of [`key`]s, if there are k. Cost: O(keys).
-pub(crate) fn kth(k: usize, keys: &mut [u64]) -> Option<f32> {
-    if keys.len() < k {
+/// The k-th best score, if there are k. Cost: O(scored).
+pub(crate) fn kth(k: usize, scored: &mut [Scored]) -> Option<f64> {
+    if scored.len() < k {
         return None;
     }
-    let (_, key, _) = keys.select_nth_unstable_by(k.checked_sub(1)?, |a, b| b.cmp(a));
-    Some(score_of(*key))
+    let (_, least, _) = scored.select_nth_unstable_by(k.checked_sub(1)?, by_score);
+    Some(least.score)
 }
 
-/// The k best of [`key`]s, best first; ids, which decide of equal scores, are looked up only then.
-/// Cheaper than a [`Collector`] where all scores are there at once. Cost: O(keys + k log k).
-pub(crate) fn best(k: usize, keys: &mut Vec<u64>, documents: &DocTable) -> Vec<(f32, DocId)> {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is a document's number")]
-    let doc_of = |key: u64| DocId(key as u32);
-    if let Some(least) = kth(k, keys) {
+/// The k best, best first; ids, which decide between equal scores, are looked up only then.
+/// Cheaper than a [`Collector`] where all scores are there at once. Cost: O(scored + k log k).
+pub(crate) fn best(k: usize, scored: &mut Vec<Scored>, documents: &DocTable) -> SegmentHits {
+    if let Some(least) = kth(k, scored) {
         // All that reach the cut; ids decide which of those just at it stay.
-        keys.retain(|key| score_of(*key) >= least);
+        scored.retain(|found| found.score >= least);
     }
-    keys.sort_unstable_by(|a, b| b.cmp(a));
-    for equal in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32).filter(|equal| equal.len() > 1) {
-        equal.sort_unstable_by(|a, b| documents.id(doc_of(*b)).cmp(documents.id(doc_of(*a))));
+    scored.sort_unstable_by(by_score);
+    let equal = |a: &Scored, b: &Scored| by_score(a, b) == Ordering::Equal;
+    for equal in scored.chunk_by_mut(equal).filter(|equal| equal.len() > 1) {
+        equal.sort_unstable_by(|a, b| documents.id(b.doc).cmp(documents.id(a.doc)));
     }
-    keys.truncate(k);
-    keys.iter().map(|key| (score_of(*key), doc_of(*key))).collect()
+    scored.truncate(k);
+    scored.clone()
 }
 
 /// Keeps the k best documents; equal scores are decided by id, which is looked up only then.
 pub(crate) struct Collector<'a> {
-    top: TopK<(f32, DocId), Order<'a>>,
+    top: TopK<Scored, Order<'a>>,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(k: usize, documents: &'a DocTable) -> Self {
-        let order = move |a: &(f32, DocId), b: &(f32, DocId)| {
-            b.0.total_cmp(&a.0).then_with(|| documents.id(b.1).cmp(documents.id(a.1)))
+        let order = move |a: &Scored, b: &Scored| {
+            by_score(a, b).then_with(|| documents.id(b.doc).cmp(documents.id(a.doc)))
         };
         Self { top: TopK::new(k, Box::new(order)) }
     }
 
     /// The score to reach once k are held: lower ones cannot enter, equal ones may.
-    pub(crate) fn threshold(&self) -> Option<f32> {
-        self.top.worst().map(|w| w.0)
+    pub(crate) fn threshold(&self) -> Option<f64> {
+        self.top.worst().map(|worst| worst.score)
     }
 
-    pub(crate) fn offer(&mut self, score: f32, doc: DocId) {
-        if self.threshold().is_none_or(|worst| score >= worst) {
-            self.top.offer((score, doc));
+    pub(crate) fn offer(&mut self, scored: Scored) {
+        if self.threshold().is_none_or(|worst| scored.score >= worst) {
+            self.top.offer(scored);
         }
     }
 
-    pub(crate) fn into_sorted(self) -> Vec<(f32, DocId)> {
+    pub(crate) fn into_sorted(self) -> SegmentHits {
         self.top.into_sorted()
     }
 }
@@ -96,13 +101,14 @@ mod tests {
             ids.write(&path).unwrap();
             let documents = DocTable::open(&path, Verify::Full).unwrap();
             let mut collector = Collector::new(k, &documents);
-            let mut keys = Vec::new();
+            let mut scored = Vec::new();
             for (doc, score) in (0u32..).zip(&scores) {
-                collector.offer(f32::from(*score), DocId(doc));
-                keys.push(key(f32::from(*score), doc));
+                let found = Scored { score: f64::from(*score), doc: DocId(doc) };
+                collector.offer(found);
+                scored.push(found);
             }
-            prop_assert_eq!(kth(k, &mut keys.clone()), collector.threshold());
-            prop_assert_eq!(best(k, &mut keys, &documents), collector.into_sorted());
+            prop_assert_eq!(kth(k, &mut scored.clone()), collector.threshold());
+            prop_assert_eq!(best(k, &mut scored, &documents), collector.into_sorted());
         }
     }
 }

@@ -135,7 +135,7 @@ impl Bench<'_> {
         exact: &[Found],
     ) -> Result<Counted, SearchError> {
         let found = self.all(self.plan(method, setting), usize::MAX)?;
-        let overlap = mean_by(&found, exact, |f| f.hits.iter().map(|h| h.0).collect());
+        let overlap = mean_by(&found, exact, |f| f.hits.iter().map(|h| h.score).collect());
         Ok(Counted { setting, overlap, work: self.work(&found) })
     }
 

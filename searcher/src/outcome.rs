@@ -15,11 +15,8 @@ pub struct Hit {
     /// Its row there.
     pub doc: DocId,
     /// Score.
-    pub score: f32,
+    pub score: f64,
 }
-
-/// The hits of one segment, best first.
-pub(crate) type SegmentHits = Vec<(f32, DocId)>;
 
 /// What a search did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

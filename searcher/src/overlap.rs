@@ -12,7 +12,7 @@ pub fn mean_overlap(found: &[Outcome], exact: &[Outcome]) -> f64 {
 
 /// [`mean_overlap`] of anything that has scores, best first.
 #[expect(clippy::cast_precision_loss, reason = "a mean of shares")]
-pub(crate) fn mean_by<T>(found: &[T], exact: &[T], scores: impl Fn(&T) -> Vec<f32>) -> f64 {
+pub(crate) fn mean_by<T>(found: &[T], exact: &[T], scores: impl Fn(&T) -> Vec<f64>) -> f64 {
     let (mut sum, mut queries) = (0.0, 0u32);
     for (found, exact) in found.iter().zip(exact) {
         let (found, exact) = (scores(found), scores(exact));

@@ -2,7 +2,7 @@
 //!
 //! Query weights become whole numbers, `round(weight * 2^shift)`, with `shift` such that the
 //! heaviest has 30 bits; whole weights stay exact. Documents' weights are whole levels already. So
-//! a score is a sum of integers, the same in any order and on any machine, and becomes an f32 in
+//! a score is a sum of integers, the same in any order and on any machine, and becomes an f64 in
 //! original units in one last step. What rounding costs is at most 2^-31 of the heaviest query
 //! weight a component. Where that is too much (weights far apart) or a segment stores weights in several
 //! steps, `wide.rs` takes this file's place.
@@ -185,13 +185,9 @@ pub(crate) enum Scorer<'a> {
 }
 
 /// An integer score in original units.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "the one rounding of a score: integer to f32"
-)]
-pub(crate) fn to_score(sum: i64, unit: f64) -> f32 {
-    (sum as f64 * unit) as f32
+#[expect(clippy::cast_precision_loss, reason = "the one rounding of a score: integer to f64")]
+pub(crate) fn to_score(sum: i64, unit: f64) -> f64 {
+    sum as f64 * unit
 }
 
 #[cfg(test)]
@@ -204,7 +200,7 @@ mod tests {
         let query = SparseVector::new(vec![1, 2, 9], vec![3.0, 117.0, 1.0]).unwrap();
         let fixed = FixedQuery::new(&query);
         let unit = fixed.unit(1.0);
-        let back: Vec<f32> = fixed.terms().iter().map(|t| to_score(i64::from(t.1), unit)).collect();
+        let back: Vec<f64> = fixed.terms().iter().map(|t| to_score(i64::from(t.1), unit)).collect();
         assert_eq!(back, [117.0, 3.0, 1.0]);
     }
 

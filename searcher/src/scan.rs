@@ -11,9 +11,9 @@ use quarry_index::Segment;
 use quarry_index::forward::Records;
 
 use crate::SearchError;
-use crate::collect::{best, kth};
+use crate::collect::{SegmentHits, best, kth};
 use crate::kernels::Kernels;
-use crate::outcome::{SegmentHits, Stats};
+use crate::outcome::Stats;
 use crate::params::SparseParams;
 use crate::query::Scorer;
 use crate::rows::RowSet;
@@ -51,7 +51,7 @@ pub(crate) fn search(
         if scored.len() > k.max(STRIDE).saturating_mul(2)
             && let Some(least) = kth(k, &mut scored)
         {
-            scored.retain(|found| crate::collect::score_of(*found) >= least);
+            scored.retain(|found| found.score >= least);
         }
     }
 }

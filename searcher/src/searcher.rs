@@ -7,17 +7,18 @@ use quarry_index::forward::ForwardIndex;
 use quarry_index::impact::ImpactLists;
 use quarry_index::text::{StoredDocument, TextIndex};
 use quarry_index::{Index, Segment};
-use quarry_vectors::{DocId, ScoredDoc, SparseVector, TermId};
+use quarry_vectors::{DocId, Ranking, ScoredDoc, SparseVector, TermId, printed};
 use rayon::prelude::*;
 
 use crate::bm25::{self, Bm25Query};
 use crate::choose::Shape;
+use crate::collect::{Scored, SegmentHits};
 use crate::filter::{Filter, live};
 use crate::impact::{self, ImpactScratch, approximate, clusters, exact};
 use crate::kernels::Kernels;
 use crate::observed::{Factors, Observed};
 use crate::origins::Origins;
-use crate::outcome::{Hit, Matched, Outcome, SegmentHits, Stats};
+use crate::outcome::{Hit, Matched, Outcome, Stats};
 use crate::params::{Bm25Params, Method, SparseParams};
 use crate::plan::{Facts, Plan, Planned, plan, promise};
 use crate::query::{FixedQuery, QueryTable, Scorer};
@@ -202,7 +203,7 @@ impl Searcher {
         let mut method = (0, Method::Exact);
         let k = params.k.get();
         let mut add = |at: &At<'_>, found: SegmentHits| {
-            hits.extend(found.into_iter().map(|(score, doc)| Hit {
+            hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
                 segment: at.number,
                 doc,
                 score,
@@ -516,7 +517,11 @@ impl Searcher {
                 params,
                 &mut stats,
             )?;
-            hits.extend(found.into_iter().map(|(score, doc)| Hit { segment: number, doc, score }));
+            hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
+                segment: number,
+                doc,
+                score,
+            }));
         }
         Ok(Outcome { hits: self.merge(hits, params.k.get()), method: Method::Exact, stats })
     }
@@ -555,14 +560,12 @@ impl Searcher {
         self.index.segments()[hit.segment].documents().id(hit.doc)
     }
 
-    /// Hits by id, as runs and answers have them.
+    /// Hits by id, with their scores as runs and answers have them ([`printed`]).
     #[must_use]
-    pub fn ranking(&self, outcome: &Outcome) -> Vec<ScoredDoc> {
-        outcome
-            .hits
-            .iter()
-            .map(|h| ScoredDoc { id: self.id(h).to_owned(), score: h.score })
-            .collect()
+    pub fn ranking(&self, hits: &[Hit]) -> Ranking {
+        let scores: Vec<f64> = hits.iter().map(|hit| hit.score).collect();
+        let hits = hits.iter().zip(printed(&scores));
+        hits.map(|(hit, score)| ScoredDoc { id: self.id(hit).to_owned(), score }).collect()
     }
 
     /// Where a document lies, unless it is deleted.
@@ -642,7 +645,7 @@ impl Searcher {
     ///
     /// # Errors
     /// When the index has no vectors.
-    pub fn score(&self, query: &SparseVector, hit: &Hit) -> Result<f32, SearchError> {
+    pub fn score(&self, query: &SparseVector, hit: &Hit) -> Result<f64, SearchError> {
         let forward = self.index.segments()[hit.segment].forward().ok_or(SearchError::NoSparse)?;
         let query = Asked::new(query);
         let scale = forward.meta().quantization.scale;

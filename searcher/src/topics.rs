@@ -77,7 +77,7 @@ impl<'a> Topics<'a> {
             &params,
             Some(&self.sample),
         )?;
-        let near = near.hits.into_iter().map(|hit| hit.1).filter(|near| *near != doc);
+        let near = near.hits.into_iter().map(|hit| hit.doc).filter(|near| *near != doc);
         let mut pairs = Vec::new();
         for vector in std::iter::once(Ok(own)).chain(near.map(|near| forward.vector(near))) {
             let vector = vector?;

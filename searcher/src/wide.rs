@@ -141,7 +141,7 @@ impl WideTable {
     }
 
     /// A document's score in original units; `None` where nothing matches.
-    pub(crate) fn score(&self, record: &Record<'_>) -> Option<f32> {
+    pub(crate) fn score(&self, record: &Record<'_>) -> Option<f64> {
         let mut sums = [0i128; 1 + 2 * 50];
         record.for_each(|term, level| {
             if let Some((weight, place)) = self.weights.get(term as usize) {
@@ -151,8 +151,7 @@ impl WideTable {
         #[expect(clippy::cast_precision_loss, reason = "integer to float, layer by layer")]
         let score: f64 =
             sums.iter().zip(&self.layers).map(|(sum, worth)| *sum as f64 * worth).sum();
-        #[expect(clippy::cast_possible_truncation, reason = "the one rounding of a score")]
-        (score > 0.0).then_some(score as f32)
+        (score > 0.0).then_some(score)
     }
 }
 

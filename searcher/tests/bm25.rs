@@ -87,7 +87,7 @@ fn assert_ranks(built: &Built, question: &str, params: &Bm25Params, want: &BTree
     assert_eq!(hits.len(), want.len().min(params.k.get()), "{question:?}");
     for (id, score) in &hits {
         let naive = want.get(id).unwrap_or_else(|| panic!("{id} shares no word"));
-        assert!((f64::from(*score) - naive).abs() <= naive * 1e-5, "{id}: {score}, naive {naive}");
+        assert!((score - naive).abs() <= naive * 1e-5, "{id}: {score}, naive {naive}");
     }
     assert!(
         hits.windows(2)
@@ -96,7 +96,7 @@ fn assert_ranks(built: &Built, question: &str, params: &Bm25Params, want: &BTree
     let Some((last, score)) = hits.last() else { return };
     let last_naive = want[last];
     for (id, naive) in want.iter().filter(|w| hits.iter().all(|h| h.0 != *w.0)) {
-        assert!(*naive <= f64::from(*score) * (1.0 + 1e-5), "{id} ({naive}) is missing");
+        assert!(*naive <= score * (1.0 + 1e-5), "{id} ({naive}) is missing");
         assert!(*naive != last_naive || id.as_bytes() < last.as_bytes(), "{id} before {last}");
     }
 }

@@ -31,7 +31,7 @@ fn allowed_only(
     built: &Built,
     query: &SparseVector,
     allowed: &BTreeSet<String>,
-) -> Vec<(String, f32)> {
+) -> Vec<(String, f64)> {
     let mut all = oracle(built.index(), query, usize::MAX);
     all.retain(|(id, _)| allowed.contains(id));
     all

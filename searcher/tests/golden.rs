@@ -28,15 +28,15 @@ fn query(searcher: &Searcher, tokens: &[(&str, f32)]) -> SparseVector {
     SparseVector::from_pairs(pairs).unwrap()
 }
 
-fn hits(searcher: &Searcher, outcome: &Outcome) -> Vec<(String, f32)> {
-    searcher.ranking(outcome).into_iter().map(|hit| (hit.id, hit.score)).collect()
+fn hits(searcher: &Searcher, outcome: &Outcome) -> Vec<(String, f64)> {
+    searcher.ranking(&outcome.hits).into_iter().map(|hit| (hit.id, hit.score)).collect()
 }
 
-fn owned(want: &[(&str, f32)]) -> Vec<(String, f32)> {
+fn owned(want: &[(&str, f64)]) -> Vec<(String, f64)> {
     want.iter().map(|(id, score)| ((*id).to_owned(), *score)).collect()
 }
 
-type Case = (&'static [(&'static str, f32)], &'static [(&'static str, f32)]);
+type Case = (&'static [(&'static str, f32)], &'static [(&'static str, f64)]);
 
 const SPARSE: [Case; 6] = [
     (
@@ -94,7 +94,7 @@ fn matched_tokens() {
 }
 
 /// Computed apart from this code, from the formula and the documents' words.
-const BM25: [(&str, &[(&str, f32)]); 4] = [
+const BM25: [(&str, &[(&str, f64)]); 4] = [
     (
         "rock",
         &[
@@ -135,7 +135,7 @@ fn bm25_rankings() {
     for (question, want) in BM25 {
         let outcome = searcher.bm25(question, &Bm25Params::new(top(12))).unwrap();
         let found = hits(&searcher, &outcome);
-        let ids = |hits: &[(String, f32)]| hits.iter().map(|h| h.0.clone()).collect::<Vec<_>>();
+        let ids = |hits: &[(String, f64)]| hits.iter().map(|h| h.0.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&found), ids(&owned(want)), "{question:?}: {found:?}");
         for (found, want) in found.iter().zip(want) {
             assert!((found.1 - want.1).abs() <= want.1 * 1e-6, "{question:?}: {found:?}, {want:?}");

@@ -64,14 +64,14 @@ fn check(folder: &Path, model: &Model, query: &SparseVector) {
     let index = Arc::new(Index::open(folder, Verify::Full).unwrap());
     let searcher = Searcher::new(Arc::clone(&index));
     assert_eq!(index.manifest().documents(), model.len() as u64);
-    let mut want: Vec<(f32, &str)> =
-        model.iter().map(|(id, (v, _))| (v.dot(query) as f32, id.as_str())).collect();
+    let mut want: Vec<(f64, &str)> =
+        model.iter().map(|(id, (v, _))| (v.dot(query), id.as_str())).collect();
     want.retain(|hit| hit.0 > 0.0);
     want.sort_by(|a, b| better((a.0, a.1.as_bytes()), (b.0, b.1.as_bytes())));
     want.truncate(7);
     for method in [Method::Exact, Method::Scan] {
         let found = searcher.sparse(query, &thorough(7, method)).unwrap();
-        let hits: Vec<(f32, &str)> = found.hits.iter().map(|h| (h.score, searcher.id(h))).collect();
+        let hits: Vec<(f64, &str)> = found.hits.iter().map(|h| (h.score, searcher.id(h))).collect();
         assert_eq!(hits, want, "{method:?}");
     }
     for (id, (_, text)) in model {

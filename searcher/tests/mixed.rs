@@ -61,8 +61,8 @@ fn open(folder: &Path) -> Searcher {
 /// The exact search against the map, and an approximate one for what it must not get wrong.
 fn check(searcher: &Searcher, model: &Model, query: &SparseVector, k: usize) {
     assert_eq!(searcher.index().manifest().documents(), model.len() as u64);
-    let mut want: Vec<(f32, &str)> =
-        model.iter().map(|(id, v)| (v.dot(query) as f32, id.as_str())).collect();
+    let mut want: Vec<(f64, &str)> =
+        model.iter().map(|(id, v)| (v.dot(query), id.as_str())).collect();
     want.retain(|hit| hit.0 > 0.0);
     want.sort_by(|a, b| better((a.0, a.1.as_bytes()), (b.0, b.1.as_bytes())));
     want.truncate(k);
@@ -73,7 +73,7 @@ fn check(searcher: &Searcher, model: &Model, query: &SparseVector, k: usize) {
     let found = hits(&thorough(k, Method::Exact));
     assert!(found.iter().map(|(s, id)| (*s, id.as_str())).eq(want.iter().copied()), "{found:?}");
     for (score, id) in hits(&SparseParams { method: Method::Impact, ..SparseParams::new(top(k)) }) {
-        assert_eq!(score, model[&id].dot(query) as f32, "{id}");
+        assert_eq!(score, model[&id].dot(query), "{id}");
     }
     let words = searcher.bm25("rock", &Bm25Params::new(top(IDS as usize))).unwrap();
     assert_eq!(words.hits.len(), model.len());

@@ -109,7 +109,7 @@ fn oracle(documents: &[Document], query: &SparseVector, k: usize) -> Vec<ScoredD
     for document in documents {
         let ranges = FiveWords.split("", &document.text).unwrap();
         let scores = ranges.into_iter().map(|r| counted(&document.text[r]).dot(query));
-        let score = scores.fold(0.0, f64::max) as f32;
+        let score = scores.fold(0.0, f64::max);
         all.push(ScoredDoc { id: document.id.clone(), score });
     }
     all.retain(|hit| hit.score > 0.0);
@@ -162,7 +162,7 @@ proptest! {
             for method in [Method::Exact, Method::Scan] {
                 let params = SparseParams { method, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) };
                 let outcome = found.sparse(&query, &params).unwrap();
-                assert_eq!(found.ranking(&outcome), want, "{method:?}");
+                assert_eq!(found.ranking(&outcome.hits), want, "{method:?}");
                 for hit in &outcome.hits {
                     let document = documents.iter().find(|d| d.id == found.id(hit)).unwrap();
                     let passage = found.stored(hit).unwrap().unwrap().text;
@@ -171,7 +171,7 @@ proptest! {
                             ..usize::try_from(span.bytes.end).unwrap();
                         assert_eq!(&document.text[bytes], passage);
                     }
-                    assert_eq!(counted(&passage).dot(&query) as f32, hit.score);
+                    assert_eq!(counted(&passage).dot(&query), hit.score);
                     explained(found, hit, (&query, &passage));
                     assert_eq!(found.stored_whole(hit).unwrap().unwrap().text, document.text);
                 }
@@ -181,7 +181,7 @@ proptest! {
         let bm25 = searcher(folder.path());
         let most = Bm25Params::new(NonZeroUsize::new(100).unwrap());
         let ids: Vec<String> = bm25
-            .ranking(&bm25.bm25("1 2 3", &most).unwrap())
+            .ranking(&bm25.bm25("1 2 3", &most).unwrap().hits)
             .into_iter()
             .map(|hit| hit.id)
             .collect();

@@ -15,10 +15,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{built, options, with_terms};
+use common::{built, options, top, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Adding, LEAST_MEMORY, Levels, Lists, Merge, add, build, merge};
-use quarry_searcher::{Method, Searcher, SparseParams};
+use quarry_searcher::{Hit, Method, Searcher, SparseParams};
 use quarry_vectors::SparseVector;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -100,7 +100,7 @@ fn check(searcher: &Searcher, docs: &Docs, queries: &Docs, what: &str) {
             let slack = small * f64::from(query.weights().iter().copied().fold(0.0, f32::max));
             for hit in &found {
                 let score = scores[searcher.id(hit)];
-                let error = (f64::from(hit.score) - score).abs();
+                let error = (hit.score - score).abs();
                 assert!(
                     error <= 1e-3 * score || error <= slack,
                     "{what}, {}: {} has {} for {score}",
@@ -112,13 +112,45 @@ fn check(searcher: &Searcher, docs: &Docs, queries: &Docs, what: &str) {
             let k = K.min(want.len());
             places += k;
             let reach = want[..k].last().map_or(0.0, |w| w.0);
-            // Scores that f32 cannot tell apart are ties, of which the id decides.
-            let reaches =
-                |hit: &&quarry_searcher::Hit| scores[searcher.id(hit)] as f32 >= reach as f32;
+            let reaches = |hit: &&Hit| scores[searcher.id(hit)] >= reach;
             found_places += found.iter().take(k).filter(reaches).count();
         }
         let overlap = f64::from(found_places as u32) / f64::from(places as u32);
         assert!(overlap >= 0.99, "{what}, {}: overlap@{K} {overlap}", method.name());
+    }
+}
+
+/// Documents that share a common term, and queries in which it weighs `common` where others weigh about 1.
+fn common_term(common: f32) -> (Docs, Docs) {
+    let with = |vectors: Docs, weight: f32| -> Docs {
+        let with = |v: &SparseVector| SparseVector::from_pairs(v.iter().chain([(TERMS, weight)]));
+        vectors.iter().map(|v| with(v).unwrap()).collect()
+    };
+    (with(documents(300, 1, ordinary), 1.0), with(queries(9), common))
+}
+
+#[test]
+fn a_heavy_common_term_hides_no_order() {
+    for common in [1e2, 1e4, 1e5, 1e6, 1e7, 1e9] {
+        let (docs, queries) = common_term(common);
+        for lists in [Lists::NONE, Lists::IMPACT] {
+            let built = indexed(&docs, lists);
+            for (method, query) in [Method::Exact, Method::Scan]
+                .iter()
+                .flat_map(|m| queries.iter().map(move |q| (*m, q)))
+            {
+                let params = SparseParams { method, ..SparseParams::new(top(K)) };
+                let hits = built.searcher.sparse(query, &params).unwrap().hits;
+                let found: Vec<String> =
+                    hits.iter().map(|hit| built.searcher.id(hit).to_owned()).collect();
+                let want: Vec<String> =
+                    exact(&docs, query).iter().take(K).map(|w| name(w.1)).collect();
+                assert_eq!(found, want, "{common}, {}", method.name());
+                // What is written down stands in the same order.
+                let written = built.searcher.ranking(&hits);
+                assert!(written.windows(2).all(|two| two[0].score > two[1].score), "{written:?}");
+            }
+        }
     }
 }
 
@@ -210,7 +242,7 @@ fn whole_impacts_keep_their_order() {
             };
             let found = built.hits(&built.searcher.sparse(&query, &params).unwrap());
             for (at, (id, score)) in found.iter().enumerate() {
-                assert_eq!((id, *score), (&name(at), (most - at as u32) as f32));
+                assert_eq!((id, *score), (&name(at), f64::from(most - at as u32)));
             }
         }
     }
@@ -232,14 +264,14 @@ fn approximate_methods_find_outliers_and_the_others() {
             let found = built.searcher.sparse(query, &params).unwrap().hits;
             let want = exact(&docs, query);
             let reach = want[K - 1].0;
-            let good = found.iter().filter(|hit| f64::from(hit.score) >= reach * 0.999).count();
+            let good = found.iter().filter(|hit| hit.score >= reach * 0.999).count();
             assert!(good >= 7, "{}: {good} of {K} for {query:?}", method.name());
             assert_eq!(found[0].score, exact_score(&built, query), "{}", method.name());
         }
     }
 }
 
-fn exact_score(built: &common::Built, query: &SparseVector) -> f32 {
+fn exact_score(built: &common::Built, query: &SparseVector) -> f64 {
     let params = SparseParams { method: Method::Scan, ..SparseParams::new(NonZeroUsize::MIN) };
     built.searcher.sparse(query, &params).unwrap().hits[0].score
 }

@@ -104,7 +104,7 @@ proptest! {
         // 2^-25 of the heaviest query weight a component, and f32's own rounding.
         let heaviest = query.weights().iter().copied().fold(0.0, f32::max);
         let mass = vectors.iter().map(|v| v.weights().iter().sum::<f32>()).fold(0.0, f32::max);
-        let slack = |score: f32| heaviest * mass * 2f32.powi(-24) + score * 2f32.powi(-22);
+        let slack = |score: f64| f64::from(heaviest * mass) * 2f64.powi(-24) + score * 2f64.powi(-22);
         for method in METHODS {
             let hits = built.hits(&built.searcher.sparse(&query, &thorough(k, method)).unwrap());
             prop_assert_eq!(hits.len(), all.len().min(k));

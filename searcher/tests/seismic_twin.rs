@@ -19,7 +19,7 @@ fn plain(
     segment: &Segment,
     query: &SparseVector,
     (k, cut, heap_factor): (usize, usize, f32),
-) -> (Vec<(String, f32)>, Stats) {
+) -> (Vec<(String, f64)>, Stats) {
     let lists = segment.seismic().unwrap().view().unwrap();
     let forward = segment.forward().unwrap();
     let unit = forward.meta().quantization.scale;
@@ -36,10 +36,10 @@ fn plain(
     }
     blocks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut stats = Stats { blocks_estimated: blocks.len() as u64, ..Stats::default() };
-    let (mut seen, mut hits) = (BTreeSet::new(), Vec::<(String, f32)>::new());
+    let (mut seen, mut hits) = (BTreeSet::new(), Vec::<(String, f64)>::new());
     for (promised, block) in blocks {
         let promised = f64::from(promised) * unit * (1.0 + 2f64.powi(-21));
-        let kth = hits.get(k - 1).map(|hit| f64::from(hit.1) * f64::from(heap_factor));
+        let kth = hits.get(k - 1).map(|hit| hit.1 * f64::from(heap_factor));
         if kth.is_some_and(|kth| promised < kth) {
             break;
         }
@@ -49,8 +49,7 @@ fn plain(
             let sum: f64 =
                 forward.record(DocId(*doc)).iter().map(|(t, l)| weight(t) * f64::from(l)).sum();
             if sum > 0.0 {
-                #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-                hits.push((segment.documents().id(DocId(*doc)).to_owned(), (sum * unit) as f32));
+                hits.push((segment.documents().id(DocId(*doc)).to_owned(), sum * unit));
             }
         }
         hits.sort_by(|a, b| better((a.1, a.0.as_bytes()), (b.1, b.0.as_bytes())));

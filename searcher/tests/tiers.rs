@@ -76,7 +76,7 @@ fn collection(random: &mut SmallRng, shape: Shape) -> Built {
     })
 }
 
-fn bits(searcher: &Searcher, outcomes: &[Outcome]) -> Vec<Vec<(String, u32)>> {
+fn bits(searcher: &Searcher, outcomes: &[Outcome]) -> Vec<Vec<(String, u64)>> {
     let hits = |outcome: &Outcome| {
         let bits = |hit: &_| (searcher.id(hit).to_owned(), hit.score.to_bits());
         outcome.hits.iter().map(bits).collect()

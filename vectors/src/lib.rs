@@ -19,7 +19,7 @@ pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage
 pub use guard::{caught, is_guarded};
 pub use multivector::{TokenEmbeddings, TokenEmbeddingsError};
 pub use provenance::{Field, Origin, PooledBy, Traced};
-pub use ranking::{Ranking, ScoredDoc, better};
+pub use ranking::{Ranking, ScoredDoc, better, printed};
 pub use sparse::{SparseVector, VectorError};
 pub use topk::TopK;
 

@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     let params = SparseParams { method: Method::Exact, ..SparseParams::new(k) };
     let vectors: Vec<SparseVector> = queries.iter().map(|q| q.1.clone()).collect();
     let outcomes = searcher.sparse_batch(&vectors, &params)?;
-    let stored: Vec<Vec<ScoredDoc>> = outcomes.iter().map(|o| searcher.ranking(o)).collect();
+    let stored: Vec<Vec<ScoredDoc>> = outcomes.iter().map(|o| searcher.ranking(&o.hits)).collect();
 
     let (mut same, mut all) = (0usize, 0usize);
     for (float, stored) in float.iter().zip(&stored) {
@@ -94,11 +94,10 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "scores of rankings are f32")]
 fn rank(query: &SparseVector, documents: &[(String, SparseVector)]) -> Vec<ScoredDoc> {
     let mut scored: Vec<ScoredDoc> = documents
         .iter()
-        .map(|(id, vector)| ScoredDoc { id: id.clone(), score: query.dot(vector) as f32 })
+        .map(|(id, vector)| ScoredDoc { id: id.clone(), score: query.dot(vector) })
         .filter(|s| s.score > 0.0)
         .collect();
     scored.sort_by(|a, b| better((a.score, a.id.as_bytes()), (b.score, b.id.as_bytes())));

@@ -167,14 +167,14 @@ fn queries(
     let scored = gpu.rerank(&asked(&all), &params)?;
     for ((_, candidates), scored) in all.iter_mut().zip(scored) {
         let n = scored.hits.len() as f64;
-        let mean = scored.hits.iter().map(|h| f64::from(h.score)).sum::<f64>() / n;
-        let spread = scored.hits.iter().map(|h| (f64::from(h.score) - mean).powi(2)).sum::<f64>();
+        let mean = scored.hits.iter().map(|h| h.score).sum::<f64>() / n;
+        let spread = scored.hits.iter().map(|h| (h.score - mean).powi(2)).sum::<f64>();
         let deviation = (spread / n).sqrt();
         let noise = (1.0 - args.correlation.powi(2)).sqrt();
         let mut hits = scored.hits;
         for hit in &mut hits {
-            let z = (f64::from(hit.score) - mean) / deviation;
-            hit.score = (20.0 + 4.0 * (args.correlation * z + noise * normal(numbers))) as f32;
+            let z = (hit.score - mean) / deviation;
+            hit.score = 20.0 + 4.0 * (args.correlation * z + noise * normal(numbers));
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.doc.cmp(&b.doc)));
         *candidates = hits;

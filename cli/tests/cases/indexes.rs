@@ -110,6 +110,7 @@ fn outlier_weight(case: &Case) {
         ok(&["index", &file, "--out", &index, "--no-tune", "--overwrite"]);
         assert_exact(&index, &vectors(&file), &case.file(queries));
     }
+    light_terms_decide(&case.place("docs-common.jsonl"), &case.file("queries-common1e6.jsonl"));
     // The rankings beside the case, by another program.
     let found = ok(&[
         "search",
@@ -126,6 +127,19 @@ fn outlier_weight(case: &Case) {
     });
     let (same, all) = (same.count(), want.lines().count());
     assert!(same * 1000 >= all * 999, "{same} of {all}");
+}
+
+/// One term of all documents weighs a million times as much as the others, which decide the order all the same:
+/// at least .999 of the ten best, and the scores of a run tell every hit from the next.
+fn light_terms_decide(index: &str, queries: &str) {
+    let overlap = ["eval", index, "--queries", queries, "--against-exact", "10", "--json"];
+    let judged = ok(&[&overlap[..], &["--method", "exact"]].concat()).json();
+    assert!(judged["overlap@10"].as_f64().unwrap() >= 0.999, "{judged}");
+    let found = ok(&["search", index, "--queries", queries, "--method", "exact", "-k", "10"]);
+    for (query, _) in vectors(queries) {
+        let scores: Vec<f64> = found.of(&query).iter().map(|hit| hit.1).collect();
+        assert!(scores.windows(2).all(|two| two[0] > two[1]), "{query}: {scores:?}");
+    }
 }
 
 /// A merge with a segment that has a heavy weight does not touch the others.

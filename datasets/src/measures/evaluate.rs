@@ -105,11 +105,16 @@ pub fn evaluate(
 }
 
 fn in_order(ranking: &[ScoredDoc], ties: TieOrder) -> Vec<&ScoredDoc> {
+    // trec_eval reads scores as f32: what ties there ties here.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is wanted")]
+    let score = |hit: &ScoredDoc| hit.score as f32;
     let mut hits: Vec<&ScoredDoc> = ranking.iter().collect();
-    if ties == TieOrder::MsMarco {
-        // The run's own order is stable under this: scores stand in order already.
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
-    }
+    hits.sort_by(|a, b| {
+        score(b).total_cmp(&score(a)).then_with(|| match ties {
+            TieOrder::Trec => b.id.cmp(&a.id),
+            TieOrder::MsMarco => a.id.cmp(&b.id),
+        })
+    });
     hits
 }
 

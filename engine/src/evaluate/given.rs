@@ -57,6 +57,9 @@ struct Judge {
     found: Vec<HashMap<Place, f64>>,
 }
 
+/// Relative error of a sum in 64 bits that is added up in another order.
+const ROUNDING: f64 = 1e-12;
+
 /// A score that is a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Score(f64);
@@ -154,12 +157,12 @@ impl Judge {
     }
 
     /// The share of the exact k best that were found, on average over queries that have any. Scores that
-    /// f32 cannot tell from the k-th count as it.
+    /// differ from the k-th by no more than the rounding of a sum count as it.
     fn overlap(&self) -> f64 {
         let (mut sum, mut queries) = (0.0, 0u32);
         for (best, found) in self.best.iter().zip(&self.found) {
             let Some(Reverse(Score(reach))) = best.peek() else { continue };
-            let reaches = |score: &&f64| **score >= reach * (1.0 - f64::from(f32::EPSILON));
+            let reaches = |score: &&f64| **score >= reach * (1.0 - ROUNDING);
             let good = found.values().filter(reaches).count().min(best.len());
             #[expect(clippy::cast_precision_loss, reason = "a share")]
             let share = good as f64 / best.len() as f64;

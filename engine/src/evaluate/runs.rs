@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use quarry_datasets::Run;
 use quarry_searcher::{Hit, Searcher};
-use quarry_vectors::{Query, ScoredDoc};
+use quarry_vectors::Query;
 
 use crate::EngineError;
 
@@ -13,10 +13,11 @@ use crate::EngineError;
 pub fn followed(best: &[Hit], first: &[Hit]) -> Vec<Hit> {
     let mut all = best.to_vec();
     let same = |a: &Hit, b: &Hit| (a.segment, a.doc) == (b.segment, b.doc);
-    let mut score = best.last().map_or(0.0, |hit| hit.score.min(0.0));
+    #[expect(clippy::cast_possible_truncation, reason = "a second stage's scores are f32")]
+    let mut score = best.last().map_or(0.0, |hit| hit.score.min(0.0) as f32);
     for hit in first.iter().filter(|hit| !best.iter().any(|b| same(b, hit))) {
         score -= 1.0;
-        all.push(Hit { score, ..*hit });
+        all.push(Hit { score: score.into(), ..*hit });
     }
     all
 }
@@ -34,10 +35,8 @@ pub fn run_of<'a>(
 ) -> Result<Run, EngineError> {
     let mut run = Run::new(tag);
     for (query, hits) in queries.iter().zip(rankings) {
-        let hits = hits.iter().take(depth.get());
-        let scored =
-            hits.map(|hit| ScoredDoc { id: searcher.id(hit).to_owned(), score: hit.score });
-        run.insert(&query.id, scored.collect())?;
+        let hits = &hits[..hits.len().min(depth.get())];
+        run.insert(&query.id, searcher.ranking(hits))?;
     }
     Ok(run)
 }

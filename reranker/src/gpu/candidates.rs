@@ -36,7 +36,7 @@ impl GpuReranker {
         let going: Result<Vec<Going<'_>>, SearchError> = queries
             .par_iter()
             .map(|query| {
-                let first: Vec<f32> = query.candidates.iter().map(|hit| hit.score).collect();
+                let first = prune::first_scores(query.candidates);
                 let all = first.len();
                 let kept =
                     params.alpha.map_or(all, |a| prune::candidate_pruning(&first, params.k, a));
@@ -57,7 +57,7 @@ impl GpuReranker {
             .map(|g| {
                 let hits = g.hits;
                 let order = move |a: &(f32, usize), b: &(f32, usize)| {
-                    self.cpu.order((a.0, hits[a.1]), (b.0, hits[b.1]))
+                    self.cpu.order((a.0.into(), hits[a.1]), (b.0.into(), hits[b.1]))
                 };
                 EarlyExit::new(params.k, params.beta, order)
             })
@@ -119,7 +119,9 @@ impl GpuReranker {
             self.rescore(&going, params, &mut results)?;
         }
         let hits = |going: &Going<'_>, best: Vec<(f32, usize)>| {
-            best.into_iter().map(|(score, at)| Hit { score, ..going.hits[at] }).collect()
+            best.into_iter()
+                .map(|(score, at)| Hit { score: score.into(), ..going.hits[at] })
+                .collect()
         };
         let made = results.into_iter().zip(&going);
         Ok(made.map(|((best, stats), going)| Reranked { hits: hits(going, best), stats }).collect())
@@ -168,7 +170,7 @@ impl GpuReranker {
             going.iter().zip(&undecided).zip(fine).zip(results)
         {
             let order = |a: &(f32, usize), b: &(f32, usize)| {
-                self.cpu.order((a.0, going.hits[a.1]), (b.0, going.hits[b.1]))
+                self.cpu.order((a.0.into(), going.hits[a.1]), (b.0.into(), going.hits[b.1]))
             };
             let mut top = TopK::new(params.k.get(), order);
             for (at, scored) in list.iter().zip(&fine) {

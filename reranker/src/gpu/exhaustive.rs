@@ -62,7 +62,8 @@ impl GpuReranker {
                 found[i].iter_mut().zip(scores).for_each(|(f, s)| f.1 = s.score);
             }
         }
-        let order = |a: &(f32, Hit), b: &(f32, Hit)| self.cpu.order(*a, *b);
+        let order =
+            |a: &(f32, Hit), b: &(f32, Hit)| self.cpu.order((a.0.into(), a.1), (b.0.into(), b.1));
         let stats = RerankStats {
             candidates: documents as u64,
             scored: documents as u64,
@@ -87,7 +88,7 @@ impl GpuReranker {
                 let hits = top
                     .into_sorted()
                     .into_iter()
-                    .map(|(score, hit)| Hit { score, ..hit })
+                    .map(|(score, hit)| Hit { score: score.into(), ..hit })
                     .collect();
                 Ok(Reranked { hits, stats })
             })

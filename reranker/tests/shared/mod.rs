@@ -71,7 +71,7 @@ pub(crate) fn candidates(rng: &mut SmallRng, documents: usize, count: usize) -> 
         .map(|at| {
             // Every document at most once.
             let doc = (at * 997 + rng.random_range(0..2) * (documents / 2)) % documents;
-            let score = f32::from(rng.random_range(-8i8..60)) * 0.25;
+            let score = f64::from(rng.random_range(-8i8..60)) * 0.25;
             Hit { segment: 0, doc: DocId(u32::try_from(doc).unwrap()), score }
         })
         .collect();

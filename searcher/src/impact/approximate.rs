@@ -19,9 +19,9 @@ use quarry_index::impact::{BANDS, Lists, WINDOW};
 
 use super::{ImpactScratch, Plan, Target, Term, ask_directories, terms};
 use crate::SearchError;
-use crate::collect::best;
+use crate::collect::{SegmentHits, best};
 use crate::kernels::{LANES, LINE};
-use crate::outcome::{SegmentHits, Stats};
+use crate::outcome::Stats;
 use crate::query::FixedQuery;
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.

@@ -14,9 +14,9 @@ use quarry_vectors::DocId;
 use super::approximate::{Setting, choose};
 use super::{ImpactScratch, Target};
 use crate::SearchError;
-use crate::collect::best;
+use crate::collect::{SegmentHits, best};
 use crate::kernels::prefetch;
-use crate::outcome::{SegmentHits, Stats};
+use crate::outcome::Stats;
 use crate::query::FixedQuery;
 use crate::rows::RowSet;
 

@@ -11,16 +11,14 @@
 //! Rows that may not be found lose their bounds before they are looked at.
 //!
 //! Bounds are whole numbers; what floats lose on the way is given back by a margin of one in a
-//! million, which also covers scores that differ before and not after they become f32 (of those
-//! the id decides).
+//! million.
 //! Cost: O(postings of the query's lists + documents / 32 + components of what is scored).
 
 use quarry_index::impact::{BANDS, Lists, WINDOW};
-use quarry_vectors::DocId;
 
 use super::{ImpactScratch, Plan, Target, ask_directories, terms};
 use crate::SearchError;
-use crate::collect::{best, kth};
+use crate::collect::{Scored, SegmentHits, best, kth};
 use crate::kernels::{LANES, LINE};
 use crate::outcome::Stats;
 use crate::query::FixedQuery;
@@ -40,7 +38,7 @@ pub(crate) fn search(
     k: usize,
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<SegmentHits, SearchError> {
     let view = target.lists.view()?;
     let documents = target.records.len();
     // More results than documents change nothing.
@@ -57,15 +55,15 @@ pub(crate) fn search(
         }
         scored.clear();
         take(&collected[..first], chosen);
-        let score = |docs: &[u32], scored: &mut Vec<u64>| {
+        let score = |docs: &[u32], scored: &mut Vec<Scored>| {
             target.kernels.score_all(target.scorer, &target.records, docs, scored);
         };
         score(chosen, scored);
         stats.documents_scored += first as u64;
         // In units of a sum: bounds below this belong to documents that cannot enter.
-        // A score that f32 holds only roughly, or not at all, proves nothing.
+        // A score that f64 holds only roughly, or not at all, proves nothing.
         let proof = kth(k, scored).filter(|score| score.is_normal());
-        let reach = proof.map_or(0.0, |score| f64::from(score) / target.unit);
+        let reach = proof.map_or(0.0, |score| score / target.unit);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -21,6 +21,7 @@ use quarry_index::impact::{BANDS, Dense, Directory, ImpactLists, Lists, Postings
 use quarry_vectors::TermId;
 
 use crate::SearchError;
+use crate::collect::Scored;
 use crate::kernels::{Kernels, prefetch};
 use crate::query::{FixedQuery, Scorer};
 use crate::rows::RowSet;
@@ -35,7 +36,7 @@ pub(crate) struct ImpactScratch {
     chosen: Vec<u32>,
     /// Where `chosen` ends for each of several targets.
     ends: Vec<usize>,
-    scored: Vec<u64>,
+    scored: Vec<Scored>,
     documents: Vec<u32>,
     /// Share of the worth of a query's postings that the last approximate search added.
     pub(crate) kept: f32,

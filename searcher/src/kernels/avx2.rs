@@ -13,6 +13,7 @@ use std::arch::x86_64::{
 use quarry_index::forward::Records;
 
 use super::{LANES, LINE};
+use crate::collect::Scored;
 use crate::query::QueryTable;
 
 /// The score of a record of u16 terms and u8 levels.
@@ -31,7 +32,7 @@ pub(super) fn score_all(
     table: &QueryTable,
     records: &Records<'_>,
     docs: (&[u32], f64),
-    out: &mut Vec<u64>,
+    out: &mut Vec<Scored>,
 ) {
     // SAFETY: `Kernels::available` saw AVX2.
     unsafe { score_all_avx2(table, records, docs, out) }
@@ -42,7 +43,7 @@ fn score_all_avx2(
     table: &QueryTable,
     records: &Records<'_>,
     docs: (&[u32], f64),
-    out: &mut Vec<u64>,
+    out: &mut Vec<Scored>,
 ) {
     super::batch::score_all(records, docs, out, |bytes, count| {
         assert!(bytes.len() >= 3 * count + 64, "a record without its slack");

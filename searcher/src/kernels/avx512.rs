@@ -13,6 +13,7 @@ use std::arch::x86_64::{
 use quarry_index::forward::Records;
 
 use super::{BLOCK, LANES, LINE, keep};
+use crate::collect::Scored;
 use crate::query::QueryTable;
 
 /// Components looked at before the matching ones are added up.
@@ -34,7 +35,7 @@ pub(super) fn score_all(
     table: &QueryTable,
     records: &Records<'_>,
     docs: (&[u32], f64),
-    out: &mut Vec<u64>,
+    out: &mut Vec<Scored>,
 ) {
     // SAFETY: `Kernels::available` saw AVX-512 BW, VL and VBMI2.
     unsafe { score_all_avx512(table, records, docs, out) }
@@ -45,7 +46,7 @@ fn score_all_avx512(
     table: &QueryTable,
     records: &Records<'_>,
     docs: (&[u32], f64),
-    out: &mut Vec<u64>,
+    out: &mut Vec<Scored>,
 ) {
     super::batch::score_all(records, docs, out, |bytes, count| {
         assert!(bytes.len() >= 3 * count + 64, "a record without its slack");

@@ -4,7 +4,7 @@ use quarry_index::forward::{Records, SLACK};
 use quarry_vectors::DocId;
 
 use super::prefetch;
-use crate::collect::key;
+use crate::collect::Scored;
 use crate::query::to_score;
 
 /// Documents ahead of the one being scored whose record is asked for.
@@ -13,7 +13,7 @@ const AHEAD: usize = 6;
 const FURTHER: usize = 16;
 
 /// Scores documents of u16 terms and u8 levels by `score`, which takes a record's bytes with
-/// [`SLACK`] more behind them, and its components. Appends the [`key`]s of those that match.
+/// [`SLACK`] more behind them, and its components. Appends those that match.
 ///
 /// # Panics
 /// When the segment lacks one of the documents.
@@ -21,7 +21,7 @@ const FURTHER: usize = 16;
 pub(super) fn score_all(
     records: &Records<'_>,
     (docs, unit): (&[u32], f64),
-    out: &mut Vec<u64>,
+    out: &mut Vec<Scored>,
     score: impl Fn(&[u8], usize) -> i64,
 ) {
     let ask = |doc: u32| {
@@ -44,7 +44,7 @@ pub(super) fn score_all(
         let (start, count) = records.place(DocId(*doc));
         let sum = score(&records.bytes()[start..start + 3 * count + SLACK], count);
         if sum > 0 {
-            out.push(key(to_score(sum, unit), *doc));
+            out.push(Scored { score: to_score(sum, unit), doc: DocId(*doc) });
         }
     }
 }

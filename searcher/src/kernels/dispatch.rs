@@ -6,7 +6,7 @@ use quarry_index::forward::{LevelWidth, SLACK, TermWidth};
 use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
-use crate::collect::key;
+use crate::collect::Scored;
 use crate::query::{QueryTable, Scorer, to_score};
 
 /// The instructions that inner loops use.
@@ -95,7 +95,7 @@ impl Kernels {
         scorer: Scorer<'_>,
         records: &Records<'_>,
         doc: DocId,
-    ) -> Option<f32> {
+    ) -> Option<f64> {
         match scorer {
             Scorer::Narrow(table, unit) => {
                 let sum = self.score(table, records, doc);
@@ -105,8 +105,7 @@ impl Kernels {
         }
     }
 
-    /// The scores of many documents, as [`key`]s in the order of `docs`; of a document that matches
-    /// nothing, none.
+    /// The scores of many documents, in the order of `docs`; of a document that matches nothing, none.
     ///
     /// # Panics
     /// When the segment lacks one of them.
@@ -115,13 +114,15 @@ impl Kernels {
         scorer: Scorer<'_>,
         records: &Records<'_>,
         docs: &[u32],
-        out: &mut Vec<u64>,
+        out: &mut Vec<Scored>,
     ) {
         let (table, unit) = match scorer {
             Scorer::Narrow(table, unit) => (table, unit),
             Scorer::Wide(table) => {
-                let score = |doc: &u32| Some((table.score(&records.record(DocId(*doc)))?, *doc));
-                return out.extend(docs.iter().filter_map(score).map(|(s, doc)| key(s, doc)));
+                return out.extend(docs.iter().filter_map(|doc| {
+                    let doc = DocId(*doc);
+                    Some(Scored { score: table.score(&records.record(doc))?, doc })
+                }));
             }
         };
         #[cfg(target_arch = "x86_64")]
@@ -133,9 +134,10 @@ impl Kernels {
             }
         }
         for doc in docs {
-            let sum = self.score(table, records, DocId(*doc));
+            let doc = DocId(*doc);
+            let sum = self.score(table, records, doc);
             if sum > 0 {
-                out.push(key(to_score(sum, unit), *doc));
+                out.push(Scored { score: to_score(sum, unit), doc });
             }
         }
     }

@@ -7,7 +7,7 @@ use quarry_index::forward::{ForwardIndex, ForwardWriter, LevelWidth, Quantizatio
 use quarry_vectors::{DocId, SparseVector};
 
 use super::Kernels;
-use crate::collect::key;
+use crate::collect::Scored;
 use crate::query::{FixedQuery, QueryTable, Scorer, to_score};
 
 fn vector(most: usize) -> impl Strategy<Value = SparseVector> {
@@ -67,8 +67,9 @@ proptest! {
         let numbers: Vec<u32> = (0..docs.len() as u32).rev().collect();
         let mut want = Vec::new();
         for doc in &numbers {
-            let sum = Kernels::Scalar.score(&table, &records, DocId(*doc));
-            want.extend((sum > 0).then(|| key(to_score(sum, 0.25), *doc)));
+            let doc = DocId(*doc);
+            let sum = Kernels::Scalar.score(&table, &records, doc);
+            want.extend((sum > 0).then(|| Scored { score: to_score(sum, 0.25), doc }));
         }
         for kernels in Kernels::all() {
             let mut found = Vec::new();

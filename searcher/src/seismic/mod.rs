@@ -19,9 +19,9 @@ use std::time::Instant;
 use quarry_index::Segment;
 use quarry_index::forward::Records;
 use quarry_index::seismic::SeismicLists;
-use quarry_vectors::DocId;
 
 use crate::SearchError;
+use crate::collect::SegmentHits;
 use crate::kernels::Kernels;
 use crate::outcome::Stats;
 use crate::query::{FixedQuery, Scorer};
@@ -94,7 +94,7 @@ pub(crate) fn search(
     (k, setting): (usize, Setting),
     scratch: &mut SeismicScratch,
     stats: &mut Stats,
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<SegmentHits, SearchError> {
     let view = target.lists.view()?;
     let course = (target.kernels, || target.in_time());
     let (query_cut, _) = cut(query, setting);

@@ -17,12 +17,12 @@ use quarry_vectors::DocId;
 use super::Target;
 use super::estimate::{Order, of_key};
 use crate::SearchError;
-use crate::collect::Collector;
+use crate::collect::{Collector, Scored, SegmentHits};
 use crate::kernels::prefetch;
 use crate::outcome::Stats;
 
-/// Estimates pass through four roundings to f32 (scale, level, sum, product) and thresholds through
-/// one, each of at most 2^-24: with this factor none of them costs a document at the threshold.
+/// Estimates pass through four roundings to f32 (scale, level, sum, product), each of at most 2^-24: with
+/// this factor none of them costs a document at the threshold.
 const ROUNDING: f64 = 1.0 + 1.0 / (1u64 << 21) as f64;
 /// Blocks between two looks at the clock.
 const STRIDE: usize = 64;
@@ -63,13 +63,13 @@ pub(super) fn visit(
     (k, heap_factor): (usize, f32),
     order: &mut Order,
     (scratch, stats): (&mut Scratch, &mut Stats),
-) -> Result<Vec<(f32, DocId)>, SearchError> {
+) -> Result<SegmentHits, SearchError> {
     let (records, unit) = (target.records, target.unit);
     let component = component_bytes(&records);
     let mut collector = Collector::new(k, target.segment.documents());
-    let matters = |score: f32, threshold: Option<f32>| {
+    let matters = |score: f32, threshold: Option<f64>| {
         let promised = f64::from(score) * unit * ROUNDING;
-        threshold.is_none_or(|t| promised >= f64::from(t) * f64::from(heap_factor))
+        threshold.is_none_or(|t| promised >= t * f64::from(heap_factor))
     };
     scratch.visited.resize(records.len().div_ceil(64), 0);
     let (mut block, mut scored, mut asked) = (0, 0, 0);
@@ -120,7 +120,7 @@ pub(super) fn visit(
             }
             let doc = DocId(docs[scored]);
             if let Some(score) = target.kernels.score_one(target.scorer, &records, doc) {
-                collector.offer(score, doc);
+                collector.offer(Scored { score, doc });
             }
             scored += 1;
         }

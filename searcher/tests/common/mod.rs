@@ -30,7 +30,7 @@ impl Built {
     }
 
     /// Ids and scores of the hits.
-    pub(crate) fn hits(&self, outcome: &Outcome) -> Vec<(String, f32)> {
+    pub(crate) fn hits(&self, outcome: &Outcome) -> Vec<(String, f64)> {
         outcome.hits.iter().map(|h| (self.searcher.id(h).to_owned(), h.score)).collect()
     }
 }
@@ -141,8 +141,8 @@ pub(crate) fn thorough(k: usize, method: Method) -> SparseParams {
 
 /// The plain twin of exact search: a sum in 64 bits over the levels as stored, every document of
 /// every segment sorted, cut at k.
-pub(crate) fn oracle(index: &Index, query: &SparseVector, k: usize) -> Vec<(String, f32)> {
-    let mut all: Vec<(String, f32)> = Vec::new();
+pub(crate) fn oracle(index: &Index, query: &SparseVector, k: usize) -> Vec<(String, f64)> {
+    let mut all: Vec<(String, f64)> = Vec::new();
     for segment in index.segments() {
         let forward = segment.forward().unwrap();
         for row in 0..u32::try_from(forward.len()).unwrap() {
@@ -152,8 +152,7 @@ pub(crate) fn oracle(index: &Index, query: &SparseVector, k: usize) -> Vec<(Stri
                     sum += f64::from(query.weights()[at]) * worth;
                 }
             }
-            #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-            let score = (sum * forward.meta().quantization.scale) as f32;
+            let score = sum * forward.meta().quantization.scale;
             if score > 0.0 {
                 all.push((segment.documents().id(DocId(row)).to_owned(), score));
             }

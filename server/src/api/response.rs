@@ -103,7 +103,7 @@ pub struct Hit {
     /// The collection's own name of the document.
     pub id: String,
     /// What it is ranked by; larger is better.
-    pub score: f32,
+    pub score: f64,
     /// Its score on each channel searched.
     pub scores: Scores,
     /// The passage that the hit is, where the document was split; `text` then is the passage's.
@@ -133,13 +133,13 @@ pub struct Passage {
 pub struct Scores {
     /// Dot product of the vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sparse: Option<f32>,
+    pub sparse: Option<f64>,
     /// BM25.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bm25: Option<f32>,
+    pub bm25: Option<f64>,
     /// With `rerank`: the second stage's, which hits are ranked by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rerank: Option<f32>,
+    pub rerank: Option<f64>,
 }
 
 /// A token that query and document share.

@@ -54,8 +54,8 @@ fn warning(warning: &quarry_engine::Warning) -> Warning {
 }
 
 fn hit(found: Found) -> Result<Hit, ApiError> {
-    // JSON has no infinity; an overflowing score would become null.
-    if !found.score.is_finite() {
+    // Clients read scores as f32, too.
+    if found.score > f64::from(f32::MAX) {
         return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
     }
     let channels = found.channels;
