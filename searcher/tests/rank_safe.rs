@@ -282,7 +282,7 @@ proptest! {
             prop_assert_eq!(built.searcher.score(&query, hit).unwrap(), hit.score);
             let matched = built.searcher.explain(&query, hit).unwrap();
             let sum: f64 = matched.iter().map(|m| m.contribution).sum();
-            prop_assert!((sum - f64::from(hit.score)).abs() <= sum * 1e-7, "{sum}, {hit:?}");
+            prop_assert!((sum - hit.score).abs() <= sum * 1e-7, "{sum}, {hit:?}");
             prop_assert!(matched.windows(2).all(|w| w[0].contribution >= w[1].contribution));
             let stored = built.index().segments()[0].forward().unwrap().vector(hit.doc).unwrap();
             for m in &matched {

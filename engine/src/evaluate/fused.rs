@@ -81,17 +81,15 @@ pub fn fuse_runs(
 /// The best of a query's ranking.
 fn cut<'a>(run: &'a Run, query: &str, window: NonZeroUsize) -> Vec<Scored<&'a str>> {
     let ranking = run.ranking(query).unwrap_or_default().iter().take(window.get());
-    ranking.map(|hit| Scored { key: hit.id.as_str(), score: f64::from(hit.score) }).collect()
+    ranking.map(|hit| Scored { key: hit.id.as_str(), score: hit.score }).collect()
 }
 
-/// Scores in 32 bits that fall from hit to hit: a reader of a run orders equal ones by document.
+/// Scores that fall from hit to hit: a reader of a run orders equal ones by document.
 fn falling(found: &[Scored<&str>]) -> Vec<ScoredDoc> {
-    let mut before = f32::INFINITY;
+    let mut before = f64::INFINITY;
     let one = |hit: &Scored<&str>| {
-        #[expect(clippy::cast_possible_truncation, reason = "a score, rounded")]
-        let score = (hit.score as f32).min(before.next_down());
-        before = score;
-        ScoredDoc { id: hit.key.to_owned(), score }
+        before = hit.score.min(before.next_down());
+        ScoredDoc { id: hit.key.to_owned(), score: before }
     };
     found.iter().map(one).collect()
 }
@@ -101,7 +99,7 @@ fn falling(found: &[Scored<&str>]) -> Vec<ScoredDoc> {
 mod tests {
     use super::*;
 
-    fn run(rankings: &[(&str, &[(&str, f32)])]) -> Run {
+    fn run(rankings: &[(&str, &[(&str, f64)])]) -> Run {
         let mut run = Run::new("x");
         for (query, hits) in rankings {
             let hits = hits.iter().map(|(id, score)| ScoredDoc { id: (*id).into(), score: *score });
@@ -122,7 +120,7 @@ mod tests {
         };
         // x and a have 1; the heavier run has x first. z follows.
         assert_eq!((ids("1"), ids("2"), ids("3")), (vec!["x", "a", "z"], vec!["y"], vec!["w"]));
-        let scores: Vec<f32> = fused.ranking("1").unwrap().iter().map(|hit| hit.score).collect();
+        let scores: Vec<f64> = fused.ranking("1").unwrap().iter().map(|hit| hit.score).collect();
         assert!(scores[0] == 1.0 && scores[1] < 1.0 && scores[1] > 0.999_999, "{scores:?}");
     }
 
