@@ -388,7 +388,6 @@ impl Opened {
         options: &SearchOptions,
     ) -> anyhow::Result<Vec<EncodedQuery>> {
         let asked = self.asked(queries)?;
-        let channel = options.channel()?;
         let encoded = queries::encoded_of(&self.snapshot, channel, queries, &asked)?;
         self.tell_promise(&encoded, options);
         Ok(encoded)

@@ -4,7 +4,8 @@ use quarry_index::Segment;
 use quarry_searcher::Method;
 use serde_json::{Map, Value};
 
-use crate::search::{Channel, Version};
+use crate::channel::Channel;
+use crate::search::Version;
 use crate::snapshot::Snapshot;
 
 /// A collection and what can be asked of it.

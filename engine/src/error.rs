@@ -166,16 +166,34 @@ pub enum EngineError {
     /// Weights of a fusion that are negative or no numbers, or all 0.
     #[error("weights of a fusion are finite, at least 0, and not all 0")]
     NoWeight,
+    /// A channel that is named twice.
+    #[error("the channel {channel} is named twice")]
+    RepeatedChannel {
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A weight for a channel that is not searched.
+    #[error("a weight is given for the channel {channel}, which is not searched")]
+    WeightWithoutChannel {
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A constant of reciprocal rank fusion that is negative or no number.
+    #[error("k of reciprocal rank fusion is {found}; expected a number of at least 0")]
+    RrfK {
+        /// What was given.
+        found: f64,
+    },
     /// A list that cannot be divided by its best score.
     #[error(
-        "query `{query}`: the best score of {list} is {best}, and `max` divides by it: scores have to be above 0; \
-         `minmax`, `z` and `rrf` take any"
+        "{}the best score of {list} is {best}, and `max` divides by it: scores have to be above 0; \
+         `minmax`, `z` and `rrf` take any", query.as_ref().map(|q| format!("query `{q}`: ")).unwrap_or_default()
     )]
     NotAboveZero {
         /// Which.
         list: String,
-        /// The query.
-        query: String,
+        /// The query, where it has a name.
+        query: Option<String>,
         /// Its best score.
         best: f64,
     },

@@ -8,8 +8,8 @@ use quarry_searcher::{Hit as Found, Searcher};
 use quarry_vectors::printed;
 use serde_json::{Map, Value};
 
-use crate::query::ChannelQuery;
-use crate::search::{Channel, ChannelScores, Hit, Placed, SearchOptions};
+use crate::channel_list::ChannelList;
+use crate::search::{ChannelScores, Hit, Placed, SearchOptions};
 use crate::{EngineError, Warning, WarningKind};
 
 /// Counts the bytes of an answer up to a limit.
@@ -45,9 +45,10 @@ impl Counter {
 pub(crate) struct HitContext<'a> {
     pub(crate) searcher: &'a Searcher,
     pub(crate) options: &'a SearchOptions,
-    pub(crate) query: &'a ChannelQuery,
-    /// What the first stage found, when a second one gave the hits.
-    pub(crate) candidates: Option<&'a [Found]>,
+    /// What each channel was asked and found.
+    pub(crate) lists: &'a [ChannelList],
+    /// Whether a second stage gave the hits.
+    pub(crate) rescored: bool,
 }
 
 impl HitContext<'_> {
@@ -55,10 +56,10 @@ impl HitContext<'_> {
         let mut hits = Vec::with_capacity(found.len());
         let mut counter = self.options.most_bytes.map(|most| Counter { bytes: 0, most });
         let scores = shown(found);
-        let first = self.candidates.map(shown).unwrap_or_default();
+        let by_channel: Vec<Vec<f64>> = self.lists.iter().map(|list| shown(&list.found)).collect();
         for (at, hit) in found.iter().enumerate() {
             self.options.expire()?;
-            let hit = self.hit(at, &Found { score: scores[at], ..*hit }, &first)?;
+            let hit = self.hit(at, &Found { score: scores[at], ..*hit }, &by_channel)?;
             if let Some(counter) = &mut counter {
                 counter.count(&hit)?;
             }
@@ -67,39 +68,44 @@ impl HitContext<'_> {
         Ok(hits)
     }
 
-    /// Of a hit at its place; `first` has the candidates' scores.
-    fn hit(&self, at: usize, hit: &Found, first: &[f64]) -> Result<Hit, EngineError> {
-        let rank = at + 1;
-        let (placed, rerank) = match self.candidates {
-            None => (Some(Placed::new(rank, hit.score)), None),
-            Some(all) => {
-                let same = |c: &Found| (c.segment, c.doc) == (hit.segment, hit.doc);
-                let placed = all.iter().position(same);
-                let placed = placed.map(|at| Placed::new(at + 1, first[at]));
-                (placed, self.searcher.has_tokens(hit).then_some(hit.score))
-            }
-        };
-        let channel = match self.query {
-            ChannelQuery::Sparse(_) => Channel::Sparse,
-            ChannelQuery::Bm25(_) => Channel::Bm25,
-            ChannelQuery::Maxsim(_) => Channel::Maxsim,
-        };
-        let matched = match self.query {
-            ChannelQuery::Sparse(vector) if self.options.explain => {
-                Some(self.searcher.explain(vector, hit)?)
-            }
+    /// Of a hit at its place; `by_channel` has the scores that each channel shows.
+    fn hit(&self, at: usize, hit: &Found, by_channel: &[Vec<f64>]) -> Result<Hit, EngineError> {
+        let mut channels = ChannelScores::default();
+        for (list, shown) in self.lists.iter().zip(by_channel) {
+            let placed = self.place(&list.found, at, hit).map(|at| Placed::new(at + 1, shown[at]));
+            channels.set(list.weighted.channel, placed);
+        }
+        let rerank = (self.rescored && self.searcher.has_tokens(hit)).then_some(hit.score);
+        let vector = self.lists.iter().find_map(|list| list.encoded.vector());
+        let matched = match vector {
+            Some(vector) if self.options.explain => Some(self.searcher.explain(vector, hit)?),
             _ => None,
         };
         Ok(Hit {
-            rank,
+            rank: at + 1,
             id: self.searcher.id(hit).to_owned(),
             score: hit.score,
-            channels: ChannelScores::of(channel, placed),
+            channels,
             rerank,
             passage: self.searcher.passage(hit),
             fields: self.fields(hit)?,
             matched,
         })
+    }
+
+    /// Where a document stands among what a channel found: at the same place where there is one stage. Of one
+    /// that was split, channels may have found different passages.
+    fn place(&self, found: &[Found], at: usize, hit: &Found) -> Option<usize> {
+        let same = |other: &Found| (other.segment, other.doc) == (hit.segment, hit.doc);
+        if found.get(at).is_some_and(same) {
+            return Some(at);
+        }
+        let row = found.iter().position(same);
+        if row.is_some() || self.searcher.passage(hit).is_none() {
+            return row;
+        }
+        let id = self.searcher.id(hit);
+        found.iter().position(|other| self.searcher.id(other) == id)
     }
 
     fn fields(&self, hit: &Found) -> Result<Map<String, Value>, EngineError> {

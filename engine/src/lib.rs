@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod channel;
+mod channel_list;
 mod collection;
 mod describe;
 mod error;
@@ -18,16 +20,19 @@ mod warning;
 mod words;
 pub mod write;
 
+pub use channel::Channel;
 pub use collection::{Collection, OpenOptions, QueryModel};
 pub use describe::Description;
 pub use error::EngineError;
-pub use fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod};
+pub use fusion::{
+    BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod, FusionOptions,
+};
 pub use model_source::ModelSource;
 pub use models::{MadeBy, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
 pub use rerank::{SecondStage, TokenModel, TokensOptions};
 pub use search::{
-    Answer, Bm25Options, Channel, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search,
+    Answer, Bm25Options, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search,
     SearchOptions, SparseOptions, StoredDocument, Timings, Version,
 };
 pub use snapshot::{Retrieved, Snapshot};

@@ -13,31 +13,9 @@ use quarry_searcher::{
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::channel::Channel;
+use crate::fusion::{ChannelWeight, FusionOptions};
 use crate::{EngineError, Query, Warning};
-
-/// What is searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Channel {
-    /// Learned sparse vectors.
-    Sparse,
-    /// Words, by BM25.
-    Bm25,
-    /// Token embeddings, by MaxSim with every document.
-    Maxsim,
-}
-
-impl Channel {
-    /// Its name in commands and answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sparse => "sparse",
-            Self::Bm25 => "bm25",
-            Self::Maxsim => "maxsim",
-        }
-    }
-}
 
 /// Parameters of the sparse channel. Those that are not set are planned: from the index's own measurements
 /// where it has any, else they take their defaults.
@@ -147,8 +125,10 @@ impl RerankOptions {
 pub struct SearchOptions {
     /// Results wanted.
     pub k: NonZeroUsize,
-    /// What is searched: exactly one channel for now.
+    /// What is searched: one channel, or several whose rankings are fused. Their order changes nothing.
     pub channels: Vec<Channel>,
+    /// How several channels become one ranking.
+    pub fusion: FusionOptions,
     /// Of the sparse channel.
     pub sparse: SparseOptions,
     /// Of the channel bm25.
@@ -179,6 +159,7 @@ impl SearchOptions {
         Self {
             k,
             channels: vec![Channel::Sparse],
+            fusion: FusionOptions::default(),
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
             maxsim_exact: false,
@@ -216,15 +197,27 @@ impl SearchOptions {
         Self { rerank: Some(rerank), ..self }
     }
 
-    /// The one channel.
+    /// The same on several channels, fused.
+    #[must_use]
+    pub fn fused(self, channels: impl IntoIterator<Item = Channel>, fusion: FusionOptions) -> Self {
+        Self { channels: channels.into_iter().collect(), fusion, ..self }
+    }
+
+    /// What each channel counts, in the channels' own order; those with weight 0 are as if absent.
     ///
     /// # Errors
-    /// [`EngineError::NotSupported`] where it is not one.
-    pub fn channel(&self) -> Result<Channel, EngineError> {
-        match self.channels.as_slice() {
-            [channel] => Ok(*channel),
+    /// [`EngineError::NotSupported`] without a channel; [`EngineError::RepeatedChannel`];
+    /// [`EngineError::NoWeight`]; [`EngineError::WeightWithoutChannel`].
+    pub fn weights(&self) -> Result<Vec<ChannelWeight>, EngineError> {
+        let mut channels = self.channels.clone();
+        channels.sort_unstable();
+        if let Some(twice) = channels.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(EngineError::RepeatedChannel { channel: twice[0].name() });
+        }
+        match channels.as_slice() {
             [] => Err(EngineError::NotSupported { what: "a search needs a channel" }),
-            _ => Err(EngineError::NotSupported { what: "more than one channel does not work yet" }),
+            [channel] => Ok(vec![ChannelWeight { channel: *channel, weight: 1.0 }]),
+            channels => self.fusion.weights_of(channels),
         }
     }
 
@@ -232,6 +225,15 @@ impl SearchOptions {
     #[must_use]
     pub fn depth(&self) -> NonZeroUsize {
         self.rerank.map_or(self.k, |rerank| rerank.depth.max(self.k))
+    }
+
+    /// What a channel finds: as many, or what is fused.
+    #[must_use]
+    pub fn channel_depth(&self) -> NonZeroUsize {
+        match self.channels.len() {
+            0 | 1 => self.depth(),
+            _ => self.depth().max(self.fusion.window),
+        }
     }
 
     /// An error once the time has passed or the search was cancelled.
@@ -286,7 +288,7 @@ pub struct Version {
 pub struct Answer {
     /// What was searched.
     pub version: Version,
-    /// How: never [`Method::Auto`].
+    /// How vectors were searched, else what the one channel did: never [`Method::Auto`].
     pub method: Method,
     /// Hits, best first.
     pub hits: Vec<Hit>,
@@ -307,8 +309,10 @@ pub struct Answer {
 pub struct Timings {
     /// Text to vector; zero where a vector or words are searched.
     pub encode: Duration,
-    /// The search.
+    /// The search, of all channels together.
     pub retrieve: Duration,
+    /// Several channels' rankings to one.
+    pub fuse: Duration,
     /// Text to token embeddings, of a second stage.
     pub tokens: Duration,
     /// The second stage.
@@ -362,15 +366,12 @@ pub struct ChannelScores {
 }
 
 impl ChannelScores {
-    /// Of one channel.
-    pub(crate) fn of(channel: Channel, placed: Option<Placed>) -> Self {
-        let mut scores = Self::default();
+    pub(crate) fn set(&mut self, channel: Channel, placed: Option<Placed>) {
         match channel {
-            Channel::Sparse => scores.sparse = placed,
-            Channel::Bm25 => scores.bm25 = placed,
-            Channel::Maxsim => scores.maxsim = placed,
+            Channel::Sparse => self.sparse = placed,
+            Channel::Bm25 => self.bm25 = placed,
+            Channel::Maxsim => self.maxsim = placed,
         }
-        scores
     }
 }
 

@@ -1,7 +1,8 @@
 //! One generation of an index with its models, and the stages of a search over it.
 //!
 //! 1. encode: the query in the form that the channel searches (`query`)
-//! 2. retrieve: the k best, or the candidates of a second stage
+//! 2. retrieve: the k best, or the candidates of a second stage; of several channels each its own, then fused
+//!    (`fusion/`)
 //! 3. rerank: the candidates rescored, if that is asked for (`rerank`)
 //! 4. fetch: ids, stored fields, matched tokens (`hits`)
 //!
@@ -21,12 +22,15 @@ use quarry_searcher::{
 use quarry_vectors::EncodeQuery;
 use rayon::prelude::*;
 
+use crate::channel::Channel;
+use crate::channel_list::{ChannelList, all_stats};
 use crate::filters::Filters;
+use crate::fusion::{ChannelWeight, FoundOn, of_channels};
 use crate::hits::{HitContext, all_fields};
 use crate::query::{ChannelQuery, EncodedQuery, index_vector};
 use crate::rerank::{Candidates, SecondStage, by_query};
 use crate::search::{
-    Answer, Channel, RerankReport, Search, SearchOptions, StoredDocument, Timings, Version,
+    Answer, RerankReport, Search, SearchOptions, StoredDocument, Timings, Version,
 };
 use crate::{EngineError, Query, Warning, WarningKind, words};
 
@@ -67,10 +71,9 @@ pub struct Retrieved {
 /// A query on its way through the stages.
 struct Work<'a> {
     query: &'a Query,
-    encoded: EncodedQuery,
+    lists: Vec<ChannelList>,
+    /// What the one channel found, or all of them, fused.
     found: Vec<Found>,
-    method: Method,
-    stats: Stats,
     rescored: Option<Rescored>,
     timings: Timings,
 }
@@ -151,16 +154,20 @@ impl Snapshot {
         queries: &[Query],
         options: &SearchOptions,
     ) -> Result<Results<Answer>, EngineError> {
-        let channel = options.channel()?;
-        let encoded = self.encode(queries, channel);
-        let mut works: Results<Work<'_>> = queries
-            .iter()
-            .zip(encoded)
-            .map(|(query, encoded)| encoded.map(|encoded| Work::new(query, encoded)))
-            .collect();
+        let weights = options.weights()?;
+        self.check_rerank(&weights, options)?;
+        let mut works: Results<Work<'_>> =
+            queries.iter().map(|query| Ok(Work::new(query))).collect();
+        for weighted in &weights {
+            let asked: Vec<&Query> = works.iter().flatten().map(|work| work.query).collect();
+            put(&mut works, self.encode(&asked, weighted.channel), |work, encoded| {
+                work.timings.encode += encoded.took;
+                work.lists.push(ChannelList::new(*weighted, encoded));
+            });
+        }
         if works.iter().any(Result::is_ok) {
             options.expire()?;
-            self.retrieve_all(&mut works, options)?;
+            self.retrieve_all(&mut works, &weights, options)?;
             self.rescore_all(&mut works, options)?;
         }
         let answer = |work: Result<Work<'_>, EngineError>| self.answer(work?, options);
@@ -172,10 +179,14 @@ impl Snapshot {
 
     /// Stage 1: each query in the form that a channel searches, over all cores; token embeddings one query
     /// after another, since a token model takes all cores itself.
-    pub fn encode(&self, queries: &[Query], channel: Channel) -> Results<EncodedQuery> {
-        let one = |query: &Query| {
+    pub fn encode<Q: Borrow<Query> + Sync>(
+        &self,
+        queries: &[Q],
+        channel: Channel,
+    ) -> Results<EncodedQuery> {
+        let one = |query: &Q| {
             let started = Instant::now();
-            self.encode_one(query, channel, started)
+            self.encode_one(query.borrow(), channel, started)
         };
         match channel {
             Channel::Maxsim => queries.iter().map(one).collect(),
@@ -225,16 +236,17 @@ impl Snapshot {
         }
     }
 
-    /// Stage 2: the [`SearchOptions::depth`] best for each query, over all cores, in the order given.
+    /// Stage 2: the [`SearchOptions::channel_depth`] best of a channel for each query, over all cores, in the
+    /// order given.
     ///
     /// # Errors
     /// Of what concerns all queries: the filter, or what the channel cannot do.
     pub fn retrieve<Q: Borrow<EncodedQuery> + Sync>(
         &self,
+        channel: Channel,
         queries: &[Q],
         options: &SearchOptions,
     ) -> Result<Results<Retrieved>, EngineError> {
-        let channel = options.channel()?;
         if channel == Channel::Maxsim && options.filter.is_some() {
             let what = "the channel maxsim scores every document and takes no filter";
             return Err(EngineError::NotSupported { what });
@@ -249,7 +261,7 @@ impl Snapshot {
         if channel == Channel::Maxsim {
             return self.maxsim(queries, options);
         }
-        let (k, deadline) = (options.depth(), options.deadline);
+        let (k, deadline) = (options.channel_depth(), options.deadline);
         let sparse = options.sparse.params(k, deadline);
         let bm25 = Bm25Params { k, k1: options.bm25.k1, b: options.bm25.b, deadline };
         Ok(each(queries, |query| {
@@ -274,7 +286,7 @@ impl Snapshot {
         options: &SearchOptions,
     ) -> Result<Results<Retrieved>, EngineError> {
         let second = self.second_stage().ok_or(SearchError::NoTokens)?;
-        let mut params = RerankParams::new(options.depth());
+        let mut params = RerankParams::new(options.channel_depth());
         (params.exact, params.deadline) = (options.maxsim_exact, options.deadline);
         let rows = |query: &Q| match &query.borrow().query {
             ChannelQuery::Maxsim(rows) => Ok(rows.is_some()),
@@ -307,24 +319,71 @@ impl Snapshot {
         Ok(kinds.into_iter().map(one).collect())
     }
 
+    /// Stage 2 of several channels: what they found of one query becomes one ranking, the
+    /// [`SearchOptions::depth`] best.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAboveZero`].
+    pub fn fuse(
+        &self,
+        found: &[FoundOn<'_>],
+        options: &SearchOptions,
+    ) -> Result<Vec<Found>, EngineError> {
+        let mut fused = of_channels(self.searcher(), found, &options.fusion)?;
+        fused.truncate(options.depth().get());
+        Ok(fused)
+    }
+
+    /// Whether what the channels find can be rescored, where that is asked for.
+    fn check_rerank(
+        &self,
+        weights: &[ChannelWeight],
+        options: &SearchOptions,
+    ) -> Result<(), EngineError> {
+        if options.rerank.is_none() {
+            return Ok(());
+        }
+        if weights.iter().any(|weighted| weighted.channel == Channel::Maxsim) {
+            let what =
+                "the channel maxsim has scored every document by its token embeddings already";
+            return Err(EngineError::NotSupported { what });
+        }
+        self.second_stage().ok_or(SearchError::NoTokens)?;
+        Ok(())
+    }
+
     fn retrieve_all(
         &self,
         works: &mut [Result<Work<'_>, EngineError>],
+        weights: &[ChannelWeight],
         options: &SearchOptions,
     ) -> Result<(), EngineError> {
-        if options.rerank.is_some() {
-            if options.channel()? == Channel::Maxsim {
-                let what =
-                    "the channel maxsim has scored every document by its token embeddings already";
-                return Err(EngineError::NotSupported { what });
-            }
-            self.second_stage().ok_or(SearchError::NoTokens)?;
+        for (at, weighted) in weights.iter().enumerate() {
+            let lists = works.iter().flatten().map(|work| &work.lists[at].encoded);
+            let asked: Vec<&EncodedQuery> = lists.collect();
+            let found = self.retrieve(weighted.channel, &asked, options)?;
+            put(works, found, |work, Retrieved { outcome, took }| {
+                let list = &mut work.lists[at];
+                (list.found, list.method) = (outcome.hits, outcome.method);
+                list.stats = outcome.stats;
+                work.timings.retrieve += took;
+            });
         }
-        let asked: Vec<&EncodedQuery> = works.iter().flatten().map(|work| &work.encoded).collect();
-        let found = self.retrieve(&asked, options)?;
-        put(works, found, |work, Retrieved { outcome, took }| {
-            (work.found, work.method, work.stats) = (outcome.hits, outcome.method, outcome.stats);
-            work.timings.retrieve = took;
+        let fuse = |work: &Work<'_>| match work.lists.as_slice() {
+            [one] => Ok((
+                one.found.iter().take(options.depth().get()).copied().collect(),
+                Duration::ZERO,
+            )),
+            lists => {
+                let started = Instant::now();
+                let found: Vec<FoundOn<'_>> = lists.iter().map(ChannelList::found_on).collect();
+                Ok((self.fuse(&found, options)?, started.elapsed()))
+            }
+        };
+        let fused: Results<(Vec<Found>, Duration)> = works.iter().flatten().map(fuse).collect();
+        put(works, fused, |work, (found, took)| {
+            work.found = found;
+            work.timings.fuse = took;
         });
         Ok(())
     }
@@ -369,14 +428,17 @@ impl Snapshot {
 
     /// Stage 4, and what there is to warn of.
     fn answer(&self, work: Work<'_>, options: &SearchOptions) -> Result<Answer, EngineError> {
-        let mut warnings = self.warnings(&work.encoded, options)?;
-        let Work { encoded, found, method, stats, rescored, mut timings, .. } = work;
+        let Work { lists, found, rescored, mut timings, .. } = work;
+        let mut warnings = Vec::new();
+        for list in &lists {
+            warnings.extend(self.warnings(&list.encoded, options)?);
+        }
         let started = Instant::now();
         let context = HitContext {
             searcher: self.searcher(),
             options,
-            query: &encoded.query,
-            candidates: rescored.is_some().then_some(found.as_slice()),
+            lists: &lists,
+            rescored: rescored.is_some(),
         };
         if rescored.is_some() {
             warnings.extend(self.without_tokens(&found));
@@ -385,7 +447,10 @@ impl Snapshot {
         warnings.extend(context.unknown_fields(&hits));
         timings.fetch = started.elapsed();
         let rerank = rescored.map(|rescored| rescored.report);
-        Ok(Answer { version: self.version, method, hits, timings, stats, rerank, warnings })
+        // Channels stand in their own order, sparse first.
+        let method = lists.first().map_or(Method::Exact, |list| list.method);
+        let (version, stats) = (self.version, all_stats(&lists));
+        Ok(Answer { version, method, hits, timings, stats, rerank, warnings })
     }
 
     /// What of a query the index does not know.
@@ -434,10 +499,9 @@ impl Snapshot {
 }
 
 impl<'a> Work<'a> {
-    fn new(query: &'a Query, encoded: EncodedQuery) -> Self {
-        let timings = Timings { encode: encoded.took, ..Timings::default() };
-        let (method, stats) = (Method::Exact, Stats::default());
-        Self { query, encoded, found: Vec::new(), method, stats, rescored: None, timings }
+    fn new(query: &'a Query) -> Self {
+        let timings = Timings::default();
+        Self { query, lists: Vec::new(), found: Vec::new(), rescored: None, timings }
     }
 }
 

@@ -69,7 +69,7 @@ pub fn fuse_runs(
         let found = fuse(&lists, options.method, options.rrf_k, |a, b| b.cmp(a));
         let mut found = found.map_err(|error| EngineError::NotAboveZero {
             list: format!("ranking {}", error.list + 1),
-            query: query.clone(),
+            query: Some(query.clone()),
             best: error.best,
         })?;
         found.truncate(options.depth.get());

@@ -8,12 +8,13 @@ mod response;
 
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
-    Channel, Method, QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights,
+    Channel, Fusion, FusionInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
+    TokenWeights, WeightsInput,
 };
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
-    Limits, MatchedToken, Origin, Passage, RerankReport, Scores, SearchResponse, Timings, Warning,
-    WarningCode,
+    Limits, MatchedToken, Origin, Passage, Ranks, RerankReport, Scores, SearchResponse, Timings,
+    Warning, WarningCode,
 };
 
 /// Most results of one search.

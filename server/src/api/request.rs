@@ -20,7 +20,7 @@ pub struct SearchRequest {
     #[serde(default = "default_k")]
     #[schema(default = 10, minimum = 1, maximum = 1000)]
     pub k: u32,
-    /// What is searched: exactly one channel for now.
+    /// What is searched: one channel, or several whose rankings are fused. Their order changes nothing.
     #[serde(default = "default_channels")]
     #[schema(default = json!(["sparse"]))]
     pub channels: Vec<Channel>,
@@ -63,10 +63,9 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "year:[1998 TO 1999] AND topic:ice")]
     pub filter: Option<String>,
-    /// Reserved: refused with 422 until it works.
+    /// How the rankings of several channels become one; `{}` and absent take the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub fusion: Option<serde_json::Value>,
+    pub fusion: Option<FusionInput>,
     /// Reserved: refused with 422 until it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -74,6 +73,58 @@ pub struct SearchRequest {
     /// Rescore what is found by MaxSim over token embeddings; `{}` takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank: Option<RerankInput>,
+}
+
+/// How the rankings of several channels become one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FusionInput {
+    /// How scores come to one scale; `max` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub method: Option<Fusion>,
+    /// What each channel counts: 1 if absent, of `bm25` 0.3. Finite, at least 0, not all 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsInput>,
+    /// Hits of each channel that are fused, if not more are wanted; 1000 if absent. Apart from `k`, so that
+    /// the first hits are the same however many are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub window: Option<u32>,
+    /// Of `rrf`: what is added to a rank, at least 0; 60 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub k: Option<f64>,
+}
+
+/// Weights by channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsInput {
+    /// Of `sparse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub sparse: Option<f32>,
+    /// Of `bm25`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub bm25: Option<f32>,
+}
+
+/// How scores of several rankings come to one scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fusion {
+    /// A score over the best of its ranking; a document that the ranking lacks gets 0.
+    #[default]
+    Max,
+    /// The least score of a ranking becomes 0, the best 1; a document that the ranking lacks gets 0.
+    MinMax,
+    /// The distance from the ranking's mean, in standard deviations; a document that the ranking lacks
+    /// gets the ranking's least.
+    Z,
+    /// Reciprocal rank fusion: 1 over `k` and the rank, from 1; a document that the ranking lacks gets 0.
+    Rrf,
 }
 
 /// A second stage. `score` of a hit is then MaxSim plus `weight` x the query's rows x the first score,
@@ -115,7 +166,8 @@ fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// What is searched for: exactly one of its fields.
+/// What is searched for: one of its fields. With several channels both: `bm25` searches the text, `sparse` the
+/// vector.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryInput {
@@ -233,7 +285,7 @@ impl SearchRequest {
 fn expect_objects(bytes: &[u8]) -> Result<(), ApiError> {
     let body: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|e| describe(&e, None, bytes))?;
-    for path in ["", "/query", "/query/sparse", "/rerank"] {
+    for path in ["", "/query", "/query/sparse", "/fusion", "/fusion/weights", "/rerank"] {
         if body.pointer(path).is_some_and(serde_json::Value::is_array) {
             let message = "an object was expected, and this is a list";
             let error = ApiError::new(ErrorCode::InvalidValue, message);
@@ -302,6 +354,17 @@ impl From<Channel> for quarry_engine::Channel {
         match channel {
             Channel::Sparse => Self::Sparse,
             Channel::Bm25 => Self::Bm25,
+        }
+    }
+}
+
+impl From<Fusion> for quarry_engine::FusionMethod {
+    fn from(method: Fusion) -> Self {
+        match method {
+            Fusion::Max => Self::Max,
+            Fusion::MinMax => Self::MinMax,
+            Fusion::Z => Self::Z,
+            Fusion::Rrf => Self::Rrf,
         }
     }
 }

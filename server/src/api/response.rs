@@ -42,6 +42,8 @@ pub struct Timings {
     pub encode: u64,
     /// Search, without stored fields and explanations.
     pub search: u64,
+    /// Several channels' rankings to one; 0 with one channel.
+    pub fuse: u64,
     /// Query to token embeddings; 0 without `rerank`.
     pub tokens: u64,
     /// The second stage; 0 without `rerank`.
@@ -104,8 +106,11 @@ pub struct Hit {
     pub id: String,
     /// What it is ranked by; larger is better.
     pub score: f64,
-    /// Its score on each channel searched.
+    /// Its score on each channel searched, as far as the channel found it.
     pub scores: Scores,
+    /// With several channels: its place in each channel's ranking, from 1, as far as the channel found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<Ranks>,
     /// The passage that the hit is, where the document was split; `text` then is the passage's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passage: Option<Passage>,
@@ -126,6 +131,17 @@ pub struct Passage {
     pub start: u64,
     /// The byte behind its last.
     pub end: u64,
+}
+
+/// Places by channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Ranks {
+    /// By the vectors' dot product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<usize>,
+    /// By BM25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bm25: Option<usize>,
 }
 
 /// Scores by channel.

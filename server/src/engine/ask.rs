@@ -17,7 +17,9 @@ pub(crate) fn search(
     if let Some(rows) = request.rerank.as_ref().and_then(|r| r.vectors.as_ref()) {
         query.tokens = rows_of(rows, snapshot)?;
     }
-    let mut options = SearchOptions::new(checked.k).on(checked.channel.into());
+    let mut options = SearchOptions::new(checked.k);
+    options.channels = request.channels.iter().map(|channel| (*channel).into()).collect();
+    options.fusion = checked.fusion.clone();
     options.sparse.method = request.method.into();
     options.sparse.overlap = request.overlap.unwrap_or(options.sparse.overlap);
     options.sparse.postings = checked.postings;

@@ -66,7 +66,7 @@ impl Engine {
         let mut search = ask::search(request, &checked, &snapshot)?;
         search.options.deadline = deadline;
         search.options.most_bytes = self.answer_bytes;
-        respond::response(snapshot.search(&search)?)
+        respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
     }
 
     /// A stored document by the collection's own name of it.

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use quarry_engine::{RerankOptions, SearchError};
+use quarry_engine::{
+    EngineError, FusionMethod, FusionOptions, RerankOptions, SearchError, SearchOptions,
+};
 
 use crate::api::{
     ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
@@ -13,7 +15,7 @@ use crate::api::{
 /// What checking found out.
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
-    pub(crate) channel: Channel,
+    pub(crate) fusion: FusionOptions,
     pub(crate) k: NonZeroUsize,
     pub(crate) query_cut: Option<NonZeroUsize>,
     pub(crate) postings: Option<NonZeroUsize>,
@@ -53,13 +55,13 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         let message = format!("{} fields, at most {MAX_FIELDS}", request.fields.len());
         return Err(ApiError::invalid("fields", message));
     }
-    let channel = channel(request)?;
-    match channel {
-        Channel::Bm25 => bm25(request)?,
-        Channel::Sparse => of_method(request)?,
+    let fusion = fusion(request, k)?;
+    if !request.channels.contains(&Channel::Sparse) {
+        bm25(request)?;
     }
+    of_method(request)?;
     let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
-    Ok(Checked { channel, k, query_cut, postings, candidates, rerank })
+    Ok(Checked { fusion, k, query_cut, postings, candidates, rerank })
 }
 
 fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, ApiError> {
@@ -95,11 +97,8 @@ fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
 }
 
 fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
-    let names = [
-        ("fusion", request.fusion.is_some()),
-        ("feedback", request.feedback.is_some()),
-        ("query.dense", request.query.dense.is_some()),
-    ];
+    let names =
+        [("feedback", request.feedback.is_some()), ("query.dense", request.query.dense.is_some())];
     match names.iter().find(|n| n.1) {
         Some((name, _)) => Err(reserved_name(name)),
         None => Ok(()),
@@ -113,25 +112,62 @@ pub(crate) fn reserved_name(name: &str) -> ApiError {
         .hint("leave it out")
 }
 
-fn channel(request: &SearchRequest) -> Result<Channel, ApiError> {
-    match request.channels.as_slice() {
-        [channel] => Ok(*channel),
-        [] => Err(ApiError::invalid("channels", "no channel; give `sparse` or `bm25`")),
-        _ => Err(ApiError::not_supported("channels", "more than one channel does not work yet")
-            .hint("give exactly one channel, `sparse` or `bm25`")),
+/// The channels, and how they are fused.
+fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, ApiError> {
+    let mut options = FusionOptions::default();
+    let several = match request.channels.as_slice() {
+        [] => return Err(ApiError::invalid("channels", "no channel; give `sparse` or `bm25`")),
+        [_] => false,
+        _ => true,
+    };
+    let Some(given) = &request.fusion else { return Ok(options) };
+    if !several {
+        let message = "`fusion` says nothing of one channel";
+        return Err(ApiError::not_supported("fusion", message)
+            .hint("name several in `channels`, or leave it out"));
+    }
+    options.method = given.method.unwrap_or_default().into();
+    if let Some(window) = given.window {
+        options.window = positive("fusion.window", window, MAX_K)?;
+    }
+    if let Some(constant) = given.k {
+        if options.method != FusionMethod::Rrf {
+            let message = "`k` is of the method `rrf`";
+            return Err(ApiError::not_supported("fusion.k", message).hint("leave it out"));
+        }
+        options.rrf_k = constant;
+    }
+    let weights = given.weights.unwrap_or_default();
+    for (channel, weight) in [(Channel::Sparse, weights.sparse), (Channel::Bm25, weights.bm25)] {
+        if let Some(weight) = weight {
+            options = options.weighted(channel.into(), weight);
+        }
+    }
+    let search = SearchOptions::new(k).fused(request.channels.iter().map(|c| (*c).into()), options);
+    match search.weights() {
+        Ok(_) => Ok(search.fusion),
+        Err(error @ EngineError::RepeatedChannel { .. }) => {
+            Err(ApiError::invalid("channels", error.to_string()))
+        }
+        Err(error @ EngineError::RrfK { .. }) => {
+            Err(ApiError::invalid("fusion.k", error.to_string()))
+        }
+        Err(error) => Err(ApiError::invalid("fusion.weights", error.to_string())),
     }
 }
 
 fn query(request: &SearchRequest) -> Result<(), ApiError> {
     match (&request.query.text, &request.query.sparse) {
         (None, None) => Err(ApiError::invalid("query", "give `text` or `sparse`")),
-        (Some(_), Some(_)) => Err(ApiError::invalid("query", "give `text` or `sparse`, not both")),
-        (Some(text), None) if text.len() > MAX_QUERY_BYTES => {
+        (Some(_), Some(_)) if request.channels.len() < 2 => {
+            Err(ApiError::invalid("query", "give `text` or `sparse`, not both"))
+        }
+        (Some(text), _) if text.len() > MAX_QUERY_BYTES => {
             let message = format!("{} bytes, at most {MAX_QUERY_BYTES}", text.len());
             Err(ApiError::invalid("query.text", message))
         }
+        (_, Some(sparse)) => vector(sparse),
         (Some(_), None) => Ok(()),
-        (None, Some(sparse)) => vector(sparse),
     }
 }
 

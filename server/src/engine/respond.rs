@@ -7,11 +7,12 @@ use quarry_vectors::{Field, PooledBy};
 
 use super::version::version;
 use crate::api::{
-    ApiError, Hit, MatchedToken, Origin, Passage, RerankReport, Scores, SearchResponse, Timings,
-    Warning, WarningCode,
+    ApiError, Hit, MatchedToken, Origin, Passage, Ranks, RerankReport, Scores, SearchResponse,
+    Timings, Warning, WarningCode,
 };
 
-pub(crate) fn response(answer: Answer) -> Result<SearchResponse, ApiError> {
+/// `fused`: whether several channels gave the hits.
+pub(crate) fn response(answer: Answer, fused: bool) -> Result<SearchResponse, ApiError> {
     let timings = answer.timings;
     Ok(SearchResponse {
         index: version(answer.version),
@@ -20,12 +21,13 @@ pub(crate) fn response(answer: Answer) -> Result<SearchResponse, ApiError> {
         timings_us: Timings {
             encode: micros(timings.encode),
             search: micros(timings.retrieve),
+            fuse: micros(timings.fuse),
             tokens: micros(timings.tokens),
             rerank: micros(timings.rerank),
         },
         rerank: answer.rerank.map(report),
         warnings: answer.warnings.iter().map(warning).collect(),
-        hits: answer.hits.into_iter().map(hit).collect::<Result<_, _>>()?,
+        hits: answer.hits.into_iter().map(|found| hit(found, fused)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -53,7 +55,7 @@ fn warning(warning: &quarry_engine::Warning) -> Warning {
     Warning { code, message, count, names: warning.first_names().to_vec() }
 }
 
-fn hit(found: Found) -> Result<Hit, ApiError> {
+fn hit(found: Found, fused: bool) -> Result<Hit, ApiError> {
     // Clients read scores as f32, too.
     if found.score > f64::from(f32::MAX) {
         return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
@@ -68,6 +70,10 @@ fn hit(found: Found) -> Result<Hit, ApiError> {
             bm25: channels.bm25.map(|placed| placed.score),
             rerank: found.rerank,
         },
+        ranks: fused.then(|| Ranks {
+            sparse: channels.sparse.map(|placed| placed.rank),
+            bm25: channels.bm25.map(|placed| placed.rank),
+        }),
         passage: found.passage.map(|p| Passage {
             ordinal: p.ordinal,
             start: p.bytes.start,

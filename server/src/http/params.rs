@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::Query;
 use axum::http::Uri;
 
-use crate::api::{ApiError, Channel, ErrorCode, Method, SearchRequest};
+use crate::api::{ApiError, Channel, ErrorCode, Fusion, FusionInput, Method, SearchRequest};
 use crate::engine::reserved_name;
 
 /// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
@@ -52,7 +52,11 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
                 let wanted: bool = parsed(name, value, BOOLEAN)?;
                 request.rerank = wanted.then(Default::default);
             }
-            "fusion" | "feedback" => return Err(reserved_name(name)),
+            "fusion" => {
+                let method = Some(fusion(value)?);
+                request.fusion = Some(FusionInput { method, ..FusionInput::default() });
+            }
+            "feedback" => return Err(reserved_name(name)),
             _ => {
                 let message = format!("unknown parameter `{name}`");
                 return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
@@ -75,6 +79,14 @@ fn channel(name: &str) -> Result<Channel, ApiError> {
         "bm25" => Ok(Channel::Bm25),
         _ => Err(ApiError::invalid("channels", format!("`{name}` is neither sparse nor bm25"))),
     }
+}
+
+fn fusion(name: &str) -> Result<Fusion, ApiError> {
+    let all = [Fusion::Max, Fusion::MinMax, Fusion::Z, Fusion::Rrf];
+    let named = |fusion: &Fusion| quarry_engine::FusionMethod::from(*fusion).name() == name;
+    all.into_iter().find(named).ok_or_else(|| {
+        ApiError::invalid("fusion", format!("`{name}` is none of max, minmax, z, rrf"))
+    })
 }
 
 fn method(name: &str) -> Result<Method, ApiError> {

@@ -91,6 +91,7 @@ pub(crate) async fn collection(
         ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
         ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
+        ("fusion" = Option<String>, Query, description = "With several channels: `max`, `minmax`, `z` or `rrf`, with the defaults of `FusionInput`."),
         ("filter" = Option<String>, Query, description = "Which documents may be found, by their other fields, in tantivy's query syntax."),
         ("rerank" = Option<bool>, Query, description = "Whether what is found is rescored by MaxSim over token embeddings, with the defaults of `RerankInput`."),
     ),

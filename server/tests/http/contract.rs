@@ -114,6 +114,35 @@ fn words_are_searched_by_bm25() {
 }
 
 #[test]
+fn channels_are_fused() {
+    let server = Server::start();
+    let both = r#""channels":["bm25","sparse"]"#;
+    let answer = server.post(&format!(r#"{{"query":{{"text":"dog sleep"}},{both}}}"#)).ok();
+    let hit = &answer["hits"][0];
+    let (sparse, bm25) = (&hit["scores"]["sparse"], &hit["scores"]["bm25"]);
+    assert!(sparse.is_number() && bm25.is_number(), "{answer}");
+    assert!(hit["ranks"]["sparse"].is_u64() && hit["ranks"]["bm25"].is_u64(), "{answer}");
+    assert!(answer["timings_us"]["fuse"].is_u64());
+    // One channel's hits tell no ranks, and a channel without weight is as if absent.
+    let alone = server.post(r#"{"query":{"text":"dog sleep"}}"#).ok();
+    assert_eq!(alone["hits"][0].get("ranks"), None);
+    let without = server
+        .post(&format!(
+            r#"{{"query":{{"text":"dog sleep"}},{both},"fusion":{{"weights":{{"bm25":0}}}}}}"#
+        ))
+        .ok();
+    assert_eq!(ids(&without), ids(&alone));
+    // Words and a vector, each for its channel; reciprocal ranks of the first of both.
+    let rrf = server
+        .post(&format!(
+            r#"{{"query":{{"text":"dogs","sparse":{{"tokens":{{"dog":1}}}}}},{both},
+            "fusion":{{"method":"rrf","k":0,"weights":{{"sparse":2,"bm25":1}},"window":10}}}}"#
+        ))
+        .ok();
+    assert_eq!(rrf["hits"][0]["score"], 3.0, "{rrf}");
+}
+
+#[test]
 fn get_equals_post() {
     let server = Server::start();
     let pairs = [
@@ -132,6 +161,10 @@ fn get_equals_post() {
             r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5,"postings":9,"candidates":2}"#,
         ),
         ("q=", r#"{"query":{"text":""}}"#),
+        (
+            "q=dog&channels=sparse,bm25&fusion=minmax",
+            r#"{"query":{"text":"dog"},"channels":["sparse","bm25"],"fusion":{"method":"minmax"}}"#,
+        ),
     ];
     for (url, body) in pairs {
         let got = timeless(server.get(&format!("{SEARCH}?{url}")).ok());
@@ -322,6 +355,7 @@ fn the_description_names_every_route_and_error() {
         "candidates",
         "query_cut",
         "heap_factor",
+        "fusion",
         "filter",
         "rerank",
     ] {

@@ -94,6 +94,30 @@ fn bodies_that_are_refused() {
             (r#"{"query":{"text":"a"},"timeout_ms":60001}"#, 400, invalid, Some("timeout_ms")),
             (r#"{"query":{"text":"a"},"channels":[]}"#, 400, invalid, Some("channels")),
             (r#"{"query":{"text":"a"},"channels":["x"]}"#, 400, invalid, Some("channels[0]")),
+            (
+                r#"{"query":{"text":"a"},"channels":["bm25","bm25"]}"#,
+                400,
+                invalid,
+                Some("channels"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"channels":["sparse","bm25"],"fusion":{"weights":{"bm25":-1}}}"#,
+                400,
+                invalid,
+                Some("fusion.weights"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"channels":["sparse","bm25"],"fusion":{"weights":[1,2]}}"#,
+                400,
+                invalid,
+                Some("fusion.weights"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"channels":["sparse","bm25"],"fusion":{"window":0}}"#,
+                400,
+                invalid,
+                Some("fusion.window"),
+            ),
             (r#"{"query":{"text":"a"},"method":"x"}"#, 400, invalid, Some("method")),
             (r#"{"query":["a"]}"#, 400, invalid, Some("query")),
             (r#"{"query":{"text":"a"},"rerank":[]}"#, 400, invalid, Some("rerank")),
@@ -151,7 +175,6 @@ fn what_this_index_cannot_do() {
         &server,
         &[
             (r#"{"query":{"text":"a"},"method":"seismic"}"#, 422, no, Some("method")),
-            (r#"{"query":{"text":"a"},"channels":["sparse","bm25"]}"#, 422, no, Some("channels")),
             (
                 r#"{"query":{"sparse":{"tokens":{}}},"channels":["bm25"]}"#,
                 422,
@@ -190,7 +213,13 @@ fn what_this_index_cannot_do() {
                 no,
                 Some("candidates"),
             ),
-            (r#"{"query":{"text":"a"},"fusion":{}}"#, 422, reserved, Some("fusion")),
+            (r#"{"query":{"text":"a"},"fusion":{}}"#, 422, no, Some("fusion")),
+            (
+                r#"{"query":{"text":"a"},"channels":["sparse","bm25"],"fusion":{"k":3}}"#,
+                422,
+                no,
+                Some("fusion.k"),
+            ),
             (r#"{"query":{"text":"a"},"feedback":{}}"#, 422, reserved, Some("feedback")),
             (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, no, Some("rerank")),
             (r#"{"query":{"dense":[1,2]}}"#, 422, reserved, Some("query.dense")),
@@ -225,7 +254,9 @@ fn urls_that_are_refused() {
         ("q=a&channel=sparse&channels=bm25", 400, "invalid_value", "channels"),
         ("q=a&channels=x", 400, "invalid_value", "channels"),
         ("q=a&channels=", 400, "invalid_value", "channels"),
-        ("q=a&channels=sparse,bm25", 422, "not_supported", "channels"),
+        ("q=a&channels=sparse,sparse", 400, "invalid_value", "channels"),
+        ("q=a&channels=sparse,bm25&fusion=sum", 400, "invalid_value", "fusion"),
+        ("q=a&fusion=rrf", 422, "not_supported", "fusion"),
         ("q=a&k=ten", 400, "invalid_value", "k"),
         ("q=a&k=0", 400, "invalid_value", "k"),
         ("q=a&explain=1", 400, "invalid_value", "explain"),
@@ -234,7 +265,7 @@ fn urls_that_are_refused() {
         ("q=a&timeout_ms=60001", 400, "invalid_value", "timeout_ms"),
         ("q=a&filter=x", 400, "invalid_value", "filter"),
         ("q=a&filter=nowhere:x", 400, "invalid_value", "filter"),
-        ("q=a&fusion=x", 422, "reserved", "fusion"),
+        ("q=a&fusion=x", 400, "invalid_value", "fusion"),
     ] {
         let error = server.get(&format!("{SEARCH}?{url}")).error(status, code);
         assert_eq!(error["param"], param, "{url}");

@@ -11,43 +11,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How scores of several lists are brought to one scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum FusionMethod {
-    /// A score over the best of its list; a document that the list lacks gets 0. For scores with a true zero, as
-    /// dot products of sparse vectors and BM25 have: a list of two hits keeps their proportion, and the window
-    /// changes no part. Needs a best score above 0.
-    #[default]
-    Max,
-    /// The least score of a list (within the window) becomes 0, the best 1; all of one list are 1 where they
-    /// are equal, as one hit is; a document that the list lacks gets 0.
-    MinMax,
-    /// A score's distance from the mean of its list (within the window) in standard deviations of it; 0 where
-    /// all are equal. A document that the list lacks gets the list's least part.
-    Z,
-    /// Reciprocal rank fusion (Cormack et al., SIGIR 2009): 1 over `k` and the rank, from 1; a document that the
-    /// list lacks gets 0.
-    Rrf,
-}
-
-impl FusionMethod {
-    /// Its name in commands and requests.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::MinMax => "minmax",
-            Self::Z => "z",
-            Self::Rrf => "rrf",
-        }
-    }
-}
-
-/// Of reciprocal rank fusion: what is added to a rank.
-pub const DEFAULT_RRF_K: f64 = 60.0;
-/// Hits of a list that are fused.
-pub const DEFAULT_WINDOW: usize = 1000;
+use super::options::FusionMethod;
 
 /// A list to fuse.
 #[derive(Debug, Clone)]
@@ -182,6 +146,7 @@ impl Scale {
 #[allow(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
+    use crate::fusion::options::DEFAULT_RRF_K;
 
     fn list(weight: f64, hits: &[(&'static str, f64)]) -> List<&'static str> {
         let hits = hits.iter().map(|&(key, score)| Scored { key, score }).collect();

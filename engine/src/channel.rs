@@ -1,0 +1,25 @@
+//! What can be searched.
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Channel {
+    /// Learned sparse vectors.
+    Sparse,
+    /// Words, by BM25.
+    Bm25,
+    /// Token embeddings, by MaxSim with every document.
+    Maxsim,
+}
+
+impl Channel {
+    /// Its name in commands and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::Bm25 => "bm25",
+            Self::Maxsim => "maxsim",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Several channels of an index, fused.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use quarry_engine::write::{Build, build_documents};
+use quarry_engine::{
+    Answer, Channel, Collection, Document, EngineError, FusionMethod, FusionOptions, InputVector,
+    Models, OpenOptions, Query, Search, SearchOptions, SparseQuery, WarningKind, Writer,
+};
+use serde_json::json;
+
+const METHODS: [FusionMethod; 4] =
+    [FusionMethod::Max, FusionMethod::MinMax, FusionMethod::Z, FusionMethod::Rrf];
+
+/// 60 documents: weights fall with the number, words go another way.
+fn built(folder: &Path) {
+    let of = |at: u32| -> Result<Document, Infallible> {
+        let words = if at % 3 == 0 { "stone ".repeat(1 + at as usize % 7) } else { "water".into() };
+        let weight = 1.0 + f32::from(u16::try_from(60 - at).unwrap()) / 8.0;
+        Ok(Document {
+            id: format!("d{at:02}"),
+            text: format!("{words} number{at}"),
+            fields: json!({"even": at % 2 == 0}).as_object().unwrap().clone(),
+            vector: (at % 4 != 1)
+                .then(|| InputVector::Tokens(vec![("rock".into(), weight), ("sea".into(), 0.5)]))
+                .or(Some(InputVector::Tokens(vec![("sea".into(), 1.0)]))),
+            ..Document::default()
+        })
+    };
+    let build = Build { out: folder.to_path_buf(), ..Build::default() };
+    build_documents((0..60).map(of), json!("x"), &build, &Models::default(), &|_| {}).unwrap();
+}
+
+fn asked() -> Query {
+    let mut query = Query::sparse(SparseQuery::Tokens(vec![("rock".into(), 1.0)]));
+    query.text = Some("stone".into());
+    query
+}
+
+fn k(k: usize) -> SearchOptions {
+    SearchOptions::new(NonZeroUsize::new(k).unwrap())
+}
+
+fn both(count: usize, fusion: FusionOptions) -> SearchOptions {
+    k(count).fused([Channel::Sparse, Channel::Bm25], fusion)
+}
+
+fn ids(answer: &Answer) -> Vec<&str> {
+    answer.hits.iter().map(|hit| hit.id.as_str()).collect()
+}
+
+#[test]
+fn channels_are_fused_and_each_hit_tells_its_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    built(folder.path());
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let search =
+        |options: SearchOptions| collection.search(&Search::new(asked(), options)).unwrap();
+    let sparse = search(k(60));
+    let bm25 = search(k(60).on(Channel::Bm25));
+    let best = |answer: &Answer| answer.hits[0].score;
+    let place = |answer: &Answer, id: &str| {
+        answer.hits.iter().find(|hit| hit.id == id).map(|hit| (hit.rank, hit.score))
+    };
+    let fused = search(both(60, FusionOptions::default()));
+    assert!(fused.hits.len() > sparse.hits.len().max(bm25.hits.len()));
+    for hit in &fused.hits {
+        let (in_sparse, in_bm25) = (place(&sparse, &hit.id), place(&bm25, &hit.id));
+        assert_eq!(hit.channels.sparse.map(|p| (p.rank, p.score)), in_sparse);
+        assert_eq!(hit.channels.bm25.map(|p| (p.rank, p.score)), in_bm25);
+        let part = |found: Option<(usize, f64)>, best: f64| found.map_or(0.0, |f| f.1 / best);
+        let wanted =
+            part(in_sparse, best(&sparse)) + f64::from(0.3f32) * part(in_bm25, best(&bm25));
+        assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
+    }
+    // Reciprocal ranks with the weights given.
+    let fusion = FusionOptions::default().by(FusionMethod::Rrf).weighted(Channel::Bm25, 2.0);
+    for hit in &search(both(60, fusion)).hits {
+        let part = |found: Option<(usize, f64)>| found.map_or(0.0, |f| 1.0 / (60.0 + f.0 as f64));
+        let wanted = part(place(&sparse, &hit.id)) + 2.0 * part(place(&bm25, &hit.id));
+        assert!((hit.score - wanted).abs() < 1e-9, "{hit:?} {wanted}");
+    }
+}
+
+#[test]
+fn neither_the_order_of_channels_nor_k_nor_a_channel_without_weight_changes_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    built(folder.path());
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let search =
+        |options: SearchOptions| collection.search(&Search::new(asked(), options)).unwrap();
+    for method in METHODS {
+        let fusion = FusionOptions::default().by(method);
+        let all = search(both(60, fusion.clone()));
+        let turned = k(60).fused([Channel::Bm25, Channel::Sparse], fusion.clone());
+        assert_eq!(search(turned).hits, all.hits, "{method:?}");
+        let few = search(both(7, fusion.clone()));
+        assert_eq!(few.hits, all.hits[..7], "{method:?}");
+        let mut filtered = both(60, fusion.clone());
+        filtered.filter = Some("even:true".into());
+        let filtered = search(filtered);
+        let odd = |id: &str| id[1..].parse::<u32>().unwrap() % 2 == 1;
+        assert!(!filtered.hits.is_empty() && !ids(&filtered).into_iter().any(odd));
+        let alone = search(both(60, fusion.weighted(Channel::Bm25, 0.0)));
+        assert_eq!(ids(&alone), ids(&search(k(60))), "{method:?}");
+        assert!(alone.hits.iter().all(|hit| hit.channels.bm25.is_none()));
+    }
+}
+
+#[test]
+fn deleted_documents_are_found_by_no_channel_and_an_empty_channel_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    built(folder.path());
+    let writer = Writer::open(folder.path(), Models::default()).unwrap();
+    writer.delete(["d00", "d03"]).unwrap();
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let options = both(60, FusionOptions::default());
+    let fused = collection.search(&Search::new(asked(), options.clone())).unwrap();
+    assert!(!ids(&fused).contains(&"d00") && !ids(&fused).contains(&"d03"));
+    let mut silent = asked();
+    silent.text = Some("unheardof".into());
+    let answer = collection.search(&Search::new(silent, options)).unwrap();
+    let alone = collection.search(&Search::new(asked(), k(60))).unwrap();
+    assert_eq!(ids(&answer), ids(&alone));
+    assert!(answer.warnings.iter().any(|warning| warning.kind == WarningKind::UnknownWords));
+}
+
+#[test]
+fn what_cannot_be_fused_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    built(folder.path());
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let fails =
+        |options: SearchOptions| collection.search(&Search::new(asked(), options)).unwrap_err();
+    let twice = k(5).fused([Channel::Bm25, Channel::Bm25], FusionOptions::default());
+    assert!(matches!(fails(twice), EngineError::RepeatedChannel { channel: "bm25" }));
+    for weight in [-1.0, f32::NAN, f32::INFINITY] {
+        let fusion = FusionOptions::default().weighted(Channel::Sparse, weight);
+        assert!(matches!(fails(both(5, fusion)), EngineError::NoWeight));
+    }
+    let none = FusionOptions::default().weighted(Channel::Sparse, 0.0).weighted(Channel::Bm25, 0.0);
+    assert!(matches!(fails(both(5, none)), EngineError::NoWeight));
+    let other = FusionOptions::default().weighted(Channel::Maxsim, 1.0);
+    let error = fails(both(5, other));
+    assert!(matches!(error, EngineError::WeightWithoutChannel { channel: "maxsim" }));
+    let mut k_below = FusionOptions::default().by(FusionMethod::Rrf);
+    k_below.rrf_k = -1.0;
+    assert!(matches!(fails(both(5, k_below)), EngineError::RrfK { .. }));
+    assert!(matches!(
+        fails(k(5).fused([], FusionOptions::default())),
+        EngineError::NotSupported { .. }
+    ));
+    let no_text = Search::new(
+        Query::sparse(SparseQuery::Tokens(vec![("rock".into(), 1.0)])),
+        both(5, FusionOptions::default()),
+    );
+    assert!(matches!(
+        collection.search(&no_text).unwrap_err(),
+        EngineError::NoQuery { channel: "bm25" }
+    ));
+}
