@@ -37,7 +37,7 @@ pub struct TextFields {
     /// Title and text, analysed: what BM25 scores.
     pub contents: Field,
     /// The stored document, as JSON text.
-    pub stored: Field,
+    pub(crate) stored: Field,
     /// The document's other fields, indexed for filters.
     pub fields: Field,
 }
