@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use quarry_index::text::{TextIndex, analyzer};
+use quarry_index::text::{self, TextIndex};
 use quarry_index::{Index, Segment, guarded};
 use quarry_searcher::SearchError;
 
@@ -39,17 +39,15 @@ fn look(texts: &[&TextIndex], text: &str, options: &SearchOptions) -> Result<Wor
     }
     let mut words = Words { unknown: Vec::new(), any_known: false };
     let mut seen: HashSet<String> = HashSet::new();
-    let mut analyzer = analyzer();
-    let mut tokens = analyzer.token_stream(text);
-    while let Some(token) = tokens.next() {
-        let word = text.get(token.offset_from..token.offset_to).unwrap_or(&token.text);
+    for text::Word { term, bytes } in text::words(text) {
+        let word = text.get(bytes).unwrap_or(&term);
         if !seen.insert(word.to_owned()) {
             continue;
         }
         options.expire()?;
         let mut found = false;
         for field in &fields {
-            found |= field.terms().get(&token.text).map_err(SearchError::TextIo)?.is_some();
+            found |= field.terms().get(&term).map_err(SearchError::TextIo)?.is_some();
         }
         words.any_known |= found;
         if !found {

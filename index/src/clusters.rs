@@ -40,7 +40,7 @@ pub struct ClustersMeta {
     /// How they were made.
     pub params: ClusterParams,
     /// Seed of the random choices.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Number of clusters: the rows of the lists.
     pub clusters: u32,
     /// Documents of the largest cluster.
@@ -64,7 +64,8 @@ impl ClustersWriter {
     /// When there are more clusters than [`crate::impact::MOST_DOCUMENTS`], or the disk refuses.
     pub fn create(
         path: &Path,
-        (params, seed): (ClusterParams, u64),
+        params: ClusterParams,
+        seed: u64,
         lists: u32,
         ends: Vec<u32>,
     ) -> Result<Self, IndexError> {
@@ -141,15 +142,6 @@ pub struct Clusters {
 }
 
 impl Clusters {
-    /// Opens the part and checks that the clusters cover the rows and that every list fills exactly
-    /// its place. Postings are not looked at: searches bound what a damaged one can do.
-    ///
-    /// # Errors
-    /// As [`Part::open`]; and when the numbers do not fit together.
-    pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
-    }
-
     /// The lists over the clusters' summaries.
     #[must_use]
     #[inline]
@@ -164,12 +156,6 @@ impl Clusters {
         &self.meta
     }
 
-    /// Number of documents of the segment.
-    #[must_use]
-    pub fn documents(&self) -> u64 {
-        self.summaries.documents()
-    }
-
     /// Where the clusters begin and end.
     ///
     /// # Errors
@@ -180,6 +166,8 @@ impl Clusters {
 }
 
 impl SegmentPart for Clusters {
+    // Checks that the clusters cover the rows. Postings are not checked: searches bound what a damaged one
+    // can do.
     fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
         let path = &part.path().to_path_buf();
         let meta: ClustersMeta = part.json("clusters")?;
@@ -228,7 +216,7 @@ mod tests {
 
     /// Three clusters of seven documents and two lists.
     fn golden(path: &Path) {
-        let mut writer = ClustersWriter::create(path, (PARAMS, 9), 2, vec![3, 4, 7]).unwrap();
+        let mut writer = ClustersWriter::create(path, PARAMS, 9, 2, vec![3, 4, 7]).unwrap();
         let band = |docs: &[u32], high, typical| BandData { docs: docs.to_vec(), high, typical };
         let lists = [vec![band(&[1], 9, 9), band(&[0, 2], 4, 3)], vec![band(&[2], 7, 7)]];
         for bands in lists {
@@ -248,7 +236,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part");
         fs::write(&path, bytes).unwrap();
-        Clusters::open(&path, verify)
+        Clusters::read(Part::open(&path, KIND, READABLE, verify)?, verify)
     }
 
     fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -273,7 +261,7 @@ mod tests {
     fn what_was_written_is_read() {
         let clusters = opened(&bytes(), Verify::Full).unwrap();
         let meta = ClustersMeta { params: PARAMS, seed: 9, clusters: 3, most: 3 };
-        assert_eq!((clusters.meta(), clusters.documents()), (&meta, 7));
+        assert_eq!((clusters.meta(), clusters.part().documents()), (&meta, 7));
         let runs = clusters.runs().unwrap();
         let rows: Vec<_> = (0..4).map(|at| runs.rows(at)).collect();
         assert_eq!(rows, [0..3, 3..4, 4..7, 0..0]);
@@ -310,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let many = vec![1; usize::try_from(crate::impact::MOST_DOCUMENTS).unwrap() + 1];
-        let made = ClustersWriter::create(&path, (PARAMS, 9), 1, many);
+        let made = ClustersWriter::create(&path, PARAMS, 9, 1, many);
         assert!(matches!(made, Err(IndexError::Limit { .. })));
     }
 

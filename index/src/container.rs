@@ -24,13 +24,13 @@ use crate::storage::NewFile;
 compile_error!("index files are little-endian and are mapped as they are");
 
 /// First bytes of every binary file.
-pub const MAGIC: [u8; 8] = *b"QUARRYPT";
+const MAGIC: [u8; 8] = *b"QUARRYPT";
 /// Stands at the end of every complete binary file, before the checksum.
-pub const END_MAGIC: [u8; 8] = *b"QUARRYND";
+const END_MAGIC: [u8; 8] = *b"QUARRYND";
 /// Version of the envelope.
-pub const CONTAINER_VERSION: u32 = 1;
+const CONTAINER_VERSION: u32 = 1;
 /// Sections begin at multiples of this.
-pub const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 
 const HEADER: usize = 64;
 const TRAILER: usize = 64;
@@ -61,9 +61,9 @@ impl std::fmt::Debug for PartWriter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Length of the file.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// XXH3-64 of all bytes but the last eight, which hold this value.
-    pub checksum: u64,
+    pub(crate) checksum: u64,
 }
 
 impl PartWriter {
@@ -94,7 +94,7 @@ impl PartWriter {
     /// Leaves it to the system when the file reaches the disk: for files that are quickly made again
     /// where a power cut spoils them. Their checksum tells.
     #[must_use]
-    pub fn passing(mut self) -> Self {
+    pub fn without_fsync(mut self) -> Self {
         self.durable = false;
         self
     }
@@ -141,7 +141,7 @@ impl PartWriter {
 
     /// Bytes written so far to the section begun last.
     #[must_use]
-    pub fn section_len(&self) -> u64 {
+    pub(crate) fn section_len(&self) -> u64 {
         self.sections.last().map_or(0, |s| self.at - s.1)
     }
 
@@ -338,14 +338,14 @@ impl Part {
 
     /// Version of the part's own format.
     #[must_use]
-    pub fn version(&self) -> u32 {
+    pub(crate) fn version(&self) -> u32 {
         self.version
     }
 
     /// Number of documents (rows) that the part covers; for parts of an index, not of a segment,
     /// what the kind says.
     #[must_use]
-    pub fn documents(&self) -> u64 {
+    pub(crate) fn documents(&self) -> u64 {
         self.documents
     }
 

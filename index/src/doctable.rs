@@ -138,7 +138,7 @@ impl DocTable {
     /// How many documents there are without those of `deleted` rows: of a split one its first passage
     /// counts.
     #[must_use]
-    pub fn count(&self, deleted: Option<&RoaringBitmap>) -> u64 {
+    pub(crate) fn count(&self, deleted: Option<&RoaringBitmap>) -> u64 {
         let ordinals: &[u32] = match self.passages {
             true => self.part.array("row.ordinal").unwrap_or_default(),
             false => {

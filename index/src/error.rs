@@ -3,6 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tantivy::TantivyError;
+
+/// What tantivy said.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TextError(Box<TantivyError>);
+
 /// Why an index could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -148,7 +155,7 @@ pub enum IndexError {
         /// The file or folder.
         path: PathBuf,
         /// What tantivy said.
-        source: Box<tantivy::TantivyError>,
+        source: TextError,
     },
     /// A term is given by its number, and the index knows its terms by name.
     #[error(
@@ -183,14 +190,13 @@ impl IndexError {
     /// Whether the system refused, and not what the files hold.
     #[must_use]
     pub fn is_of_system(&self) -> bool {
-        use tantivy::TantivyError as Theirs;
         match self {
             Self::Io { .. } => true,
-            Self::Text { source, .. } => match &**source {
-                Theirs::IoError(error) => error.raw_os_error().is_some(),
-                Theirs::OpenDirectoryError(_)
-                | Theirs::OpenWriteError(_)
-                | Theirs::LockFailure(..) => true,
+            Self::Text { source, .. } => match &*source.0 {
+                TantivyError::IoError(error) => error.raw_os_error().is_some(),
+                TantivyError::OpenDirectoryError(_)
+                | TantivyError::OpenWriteError(_)
+                | TantivyError::LockFailure(..) => true,
                 _ => false,
             },
             _ => false,
@@ -212,8 +218,8 @@ impl IndexError {
     }
 
     /// Wraps an error of tantivy.
-    pub fn text(path: &Path) -> impl FnOnce(tantivy::TantivyError) -> Self + '_ {
-        move |source| Self::Text { path: path.to_path_buf(), source: Box::new(source) }
+    pub(crate) fn text(path: &Path) -> impl FnOnce(TantivyError) -> Self + '_ {
+        move |source| Self::Text { path: path.to_path_buf(), source: TextError(Box::new(source)) }
     }
 }
 

@@ -32,7 +32,7 @@ pub enum FieldType {
 
 impl FieldType {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("keyword", Self::Keyword),
         ("integer", Self::Integer),
         ("float", Self::Float),

@@ -32,7 +32,7 @@ pub(crate) fn expect_file(path: &Path) -> Result<(), IndexError> {
 ///
 /// # Errors
 /// [`IndexError::NotAFile`] when it is something else; when it cannot be read or is too large.
-pub fn read(path: &Path) -> Result<Vec<u8>, IndexError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, IndexError> {
     let mut bytes = Vec::new();
     let mut file: Take<File> = open(path)?.take(MOST_READ + 1);
     file.read_to_end(&mut bytes).map_err(IndexError::io(path))?;

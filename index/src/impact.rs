@@ -44,11 +44,11 @@ pub struct ImpactMeta {
     /// Postings of all lists: the components of the forward index.
     pub postings: u64,
     /// Documents of a window: [`WINDOW`].
-    pub window: u32,
+    pub(crate) window: u32,
     /// Windows of the segment.
     pub windows: u32,
     /// Lists of at least this many postings are dense.
-    pub dense_from: u32,
+    pub(crate) dense_from: u32,
 }
 
 impl ImpactMeta {
@@ -67,13 +67,13 @@ impl ImpactMeta {
     /// Whether a list of `count` postings is dense.
     #[must_use]
     #[inline]
-    pub fn is_dense(&self, count: u32) -> bool {
+    pub(crate) fn is_dense(&self, count: u32) -> bool {
         count >= self.dense_from
     }
 
     /// Bytes that a list of `count` postings takes.
     #[must_use]
-    pub fn list_bytes(&self, count: u32) -> u64 {
+    pub(crate) fn list_bytes(&self, count: u32) -> u64 {
         if self.is_dense(count) {
             u64::from(self.windows) * (4 + 2 * BANDS as u64) + 2 * u64::from(count)
         } else {
@@ -404,16 +404,8 @@ pub struct ImpactLists {
 }
 
 impl ImpactLists {
-    /// Opens the part and checks that every list fills exactly its place. Runs and documents are
-    /// not looked at: searches bound what a damaged posting can do.
-    ///
-    /// # Errors
-    /// As [`Part::open`]; and when the numbers do not fit together.
-    pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
-    }
-
-    /// The lists over `rows` rows in a part of any kind, checked.
+    /// The lists over `rows` rows in a part of any kind. Checks that every list fills exactly its place; runs
+    /// and documents are not checked: searches bound what a damaged posting can do.
     pub(crate) fn of(part: Part, rows: u64) -> Result<Self, IndexError> {
         let path = part.path().to_path_buf();
         let meta: ImpactMeta = part.json("meta")?;
@@ -454,12 +446,6 @@ impl ImpactLists {
     #[inline]
     pub fn meta(&self) -> &ImpactMeta {
         &self.meta
-    }
-
-    /// Number of documents of the segment.
-    #[must_use]
-    pub fn documents(&self) -> u64 {
-        self.part.documents()
     }
 
     /// The arrays.
@@ -555,7 +541,8 @@ mod tests {
             writer.push(&list).unwrap();
             writer.push(&encode(writer.meta(), &[])).unwrap();
             writer.finish().unwrap();
-            let lists = ImpactLists::open(&path, Verify::Full).unwrap();
+            let part = Part::open(&path, KIND, READABLE, Verify::Full).unwrap();
+            let lists = ImpactLists::read(part, Verify::Full).unwrap();
             let view = lists.view().unwrap();
             prop_assert!(view.directory(TermId(1)).unwrap().is_empty());
             prop_assert!(view.directory(TermId(2)).is_none());

@@ -21,7 +21,7 @@ pub const KIND: &str = "lexicon";
 /// Version written where every number is its own term id, or terms have names.
 pub const VERSION: u32 = 1;
 /// Version written where some numbers are not; builds before it would misread them.
-pub const SPREAD_VERSION: u32 = 2;
+const SPREAD_VERSION: u32 = 2;
 /// Numbers below this are their own term ids. Above the vocabularies of language models, below hashes.
 pub const DIRECT: u32 = 1 << 18;
 
@@ -124,7 +124,16 @@ pub struct Lexicon {
     spread: Option<Spread>,
 }
 
-/// Numbers that are not their own term ids, in the mapped file.
+/// Numbers that are not their own term ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpreadNumbers<'a> {
+    /// Numbers below are their own term ids.
+    pub direct: u32,
+    /// The number of each term from `direct` on.
+    pub numbers: &'a [u32],
+}
+
+/// The same in the mapped file.
 #[derive(Debug, Clone)]
 struct Spread {
     file: MappedFile,
@@ -184,7 +193,7 @@ impl Lexicon {
     ///
     /// # Errors
     /// As [`Part::open`] and [`StringTable::open`]; when numbers and terms do not fit together.
-    pub fn open(path: &Path, verify: Verify) -> Result<(Self, Part), IndexError> {
+    pub(crate) fn open(path: &Path, verify: Verify) -> Result<(Self, Part), IndexError> {
         let part = Part::open(path, KIND, VERSION..SPREAD_VERSION + 1, verify)?;
         let meta: Meta = part.json("meta")?;
         let named = match meta.named {
@@ -230,14 +239,15 @@ impl Lexicon {
 
     /// How many terms have names that were given as a list: a number below is a place in it.
     #[must_use]
-    pub fn places(&self) -> u32 {
+    pub(crate) fn places(&self) -> u32 {
         self.named.as_ref().map_or(0, |(_, places)| *places)
     }
 
-    /// The numbers that are not their own term ids, in order of term id, and where they begin.
+    /// The numbers that are not their own term ids; `None` when all are.
     #[must_use]
-    pub fn spread(&self) -> Option<(u32, &[u32])> {
-        self.spread.as_ref().map(|spread| (spread.direct, spread.numbers()))
+    pub fn spread(&self) -> Option<SpreadNumbers<'_>> {
+        let spread = self.spread.as_ref()?;
+        Some(SpreadNumbers { direct: spread.direct, numbers: spread.numbers() })
     }
 
     /// The token of a term; its number in digits when the lexicon is nameless.
@@ -273,7 +283,7 @@ impl Lexicon {
     /// The term of a number, the other way round. Whether numbers mean anything among names is for
     /// [`Index::term_of_number`](crate::Index::term_of_number) to say.
     #[must_use]
-    pub fn term_at(&self, number: u32) -> Option<TermId> {
+    pub(crate) fn term_at(&self, number: u32) -> Option<TermId> {
         let term = self.spread.as_ref().map_or(Some(number), |spread| spread.term(number))?;
         (term < self.terms).then_some(TermId(term))
     }

@@ -34,11 +34,9 @@ pub mod tokens;
 
 pub use container::Verify;
 pub use error::IndexError;
-pub use files::read as read_file;
 pub use guard::guarded;
 pub use kinds::{QUERY_TABLE, TOKENIZER};
 pub use map::MappedFile;
 pub use open::Index;
-pub use pages::Pages;
 pub use segment::Segment;
 pub use storage::Storage;

@@ -11,7 +11,7 @@ use crate::fields::FieldRules;
 /// have versions of their own.
 pub const FORMAT: u32 = 1;
 /// Oldest format that this build reads.
-pub const OLDEST_FORMAT: u32 = 1;
+pub(crate) const OLDEST_FORMAT: u32 = 1;
 /// Stands in every manifest, so that a foreign JSON file is known as one.
 pub const MANIFEST_MAGIC: &str = "quarry-index";
 

@@ -32,7 +32,7 @@ impl MappedFile {
     /// # Errors
     /// When it is no file, or cannot be opened or mapped.
     #[cfg(not(miri))]
-    pub fn open(path: &Path) -> Result<Self, IndexError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let file = files::open(path)?;
         // SAFETY: files of an index are created once, never rewritten and never truncated (they
         // are only unlinked, which leaves mappings intact), so the bytes stay put while mapped.
@@ -44,7 +44,7 @@ impl MappedFile {
 
     /// Miri maps no files: a copy stands in.
     #[cfg(miri)]
-    pub fn open(path: &Path) -> Result<Self, IndexError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let bytes = std::fs::read(path).map_err(IndexError::io(path))?;
         let mut copy = Pages::zeroed(bytes.len()).map_err(IndexError::io(path))?;
         copy.copy_from_slice(&bytes);
@@ -57,7 +57,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn preloaded(&self) -> Result<Self, IndexError> {
+    pub(crate) fn preloaded(&self) -> Result<Self, IndexError> {
         let mut copy = Pages::zeroed(self.len()).map_err(IndexError::io(&self.path))?;
         copy.copy_from_slice(self);
         Ok(Self { path: Arc::clone(&self.path), bytes: Arc::new(Bytes::Copied(copy)) })
@@ -65,12 +65,12 @@ impl MappedFile {
 
     /// Where the file lies.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Tells the system that pages will be read in no order, so that it does not read ahead.
-    pub fn advise_random(&self) {
+    pub(crate) fn advise_random(&self) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.bytes
             && let Err(error) = map.advise(memmap2::Advice::Random)

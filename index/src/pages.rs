@@ -9,7 +9,7 @@ const HUGE: usize = 2 << 20;
 
 /// Zeroed bytes that begin at a huge page. Pages that are never touched take no memory.
 #[derive(Debug)]
-pub struct Pages {
+pub(crate) struct Pages {
     map: MmapMut,
     start: usize,
     len: usize,
@@ -20,7 +20,7 @@ impl Pages {
     ///
     /// # Errors
     /// When the system has no addresses left.
-    pub fn zeroed(len: usize) -> std::io::Result<Self> {
+    pub(crate) fn zeroed(len: usize) -> std::io::Result<Self> {
         let map = MmapMut::map_anon(len + HUGE)?;
         let start = map.as_ptr().addr().wrapping_neg() % HUGE;
         #[cfg(all(target_os = "linux", not(miri)))]

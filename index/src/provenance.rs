@@ -80,7 +80,7 @@ pub fn record(origins: &[Origin]) -> Vec<u8> {
 
 /// The origins of `components` components that a record has; `None` when it is no such record.
 #[must_use]
-pub fn origins(record: &[u8], components: usize) -> Option<Vec<Origin>> {
+pub(crate) fn origins(record: &[u8], components: usize) -> Option<Vec<Origin>> {
     let mut rest = record;
     // A token takes two bytes at least.
     let count = usize::try_from(take(&mut rest)?).ok().filter(|n| (1..=rest.len()).contains(n))?;
@@ -260,12 +260,6 @@ impl Provenance {
         &self.meta
     }
 
-    /// Number of documents.
-    #[must_use]
-    pub fn documents(&self) -> u64 {
-        self.part.documents()
-    }
-
     /// Bytes of the part.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -392,7 +386,7 @@ mod tests {
             let known = documents.iter().filter(|d| !d.is_empty()).count();
             prop_assert_eq!((meta.pooled_by, meta.rows), (PooledBy::Sum, known as u64));
             let read = Provenance::open(&path, Verify::Full).unwrap();
-            prop_assert_eq!((read.meta(), read.documents()), (&meta, documents.len() as u64));
+            prop_assert_eq!((read.meta(), read.part().documents()), (&meta, documents.len() as u64));
             for (doc, document) in (0..).map(DocId).zip(&documents) {
                 let found = read.origins(doc, document.len()).unwrap();
                 prop_assert_eq!(found.unwrap_or_default(), document.clone());
@@ -408,7 +402,7 @@ mod tests {
                 std::fs::write(&path, bytes).unwrap();
                 prop_assert!(Provenance::open(&path, Verify::Full).is_err());
                 if let Ok(read) = Provenance::open(&path, Verify::Envelope) {
-                    for (doc, document) in (0..).map(DocId).zip(documents.iter()).take(read.documents().try_into().unwrap()) {
+                    for (doc, document) in (0..).map(DocId).zip(documents.iter()).take(read.part().documents().try_into().unwrap()) {
                         let _ = read.origins(doc, document.len());
                     }
                 }

@@ -50,7 +50,7 @@ impl Storage {
     /// Reads a whole file of at most 1 GiB.
     ///
     /// # Errors
-    /// As [`files::read`](crate::read_file).
+    /// [`IndexError::NotAFile`] when it is something else; when it cannot be read or is larger.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, IndexError> {
         files::read(&self.path(name))
     }

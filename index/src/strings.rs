@@ -40,20 +40,20 @@ impl StringTableBuilder {
 
     /// Number of strings so far.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// The string with a number.
     #[must_use]
     #[inline]
-    pub fn get(&self, number: usize) -> &[u8] {
+    pub(crate) fn get(&self, number: usize) -> &[u8] {
         let start = if number == 0 { 0 } else { self.ends[number - 1] as usize };
         &self.bytes[start..self.ends[number] as usize]
     }
@@ -61,7 +61,7 @@ impl StringTableBuilder {
     /// Numbers in ascending order of their strings (equal strings by number).
     /// Cost: O(n log n) comparisons over all cores.
     #[must_use]
-    pub fn sorted(&self) -> Vec<u32> {
+    pub(crate) fn sorted(&self) -> Vec<u32> {
         use rayon::slice::ParallelSliceMut;
         let count = u32::try_from(self.len()).unwrap_or(u32::MAX);
         let mut order: Vec<u32> = (0..count).collect();
@@ -75,7 +75,7 @@ impl StringTableBuilder {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         part: &mut PartWriter,
         prefix: &str,
@@ -89,7 +89,7 @@ impl StringTableBuilder {
 
 /// A string table in a mapped file. Everything was validated when it was opened.
 #[derive(Debug, Clone)]
-pub struct StringTable {
+pub(crate) struct StringTable {
     file: MappedFile,
     ends: std::ops::Range<usize>,
     bytes: std::ops::Range<usize>,
@@ -102,7 +102,7 @@ impl StringTable {
     /// # Errors
     /// When a section is missing, offsets descend or leave the text, the text is not UTF-8, or the
     /// permutation names a string that is not there. Cost: one pass over the table.
-    pub fn open(part: &Part, prefix: &str) -> Result<Self, IndexError> {
+    pub(crate) fn open(part: &Part, prefix: &str) -> Result<Self, IndexError> {
         let corrupt =
             |what: &str| IndexError::corrupt(part.path(), format!("table `{prefix}`: {what}"));
         let range = |name: &str| {
@@ -134,13 +134,13 @@ impl StringTable {
 
     /// Number of strings.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len() / 4
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -150,7 +150,7 @@ impl StringTable {
     /// When there is no such number.
     #[must_use]
     #[inline]
-    pub fn get(&self, number: usize) -> &str {
+    pub(crate) fn get(&self, number: usize) -> &str {
         let ends: &[u32] = bytemuck::cast_slice(&self.file[self.ends.clone()]);
         let start = if number == 0 { 0 } else { ends[number - 1] as usize };
         let bytes = &self.file[self.bytes.clone()][start..ends[number] as usize];
@@ -159,7 +159,7 @@ impl StringTable {
     }
 
     /// The numbers of all strings equal to `text`, ascending. Cost: two binary searches.
-    pub fn find(&self, text: &str) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn find(&self, text: &str) -> impl Iterator<Item = usize> + '_ {
         let sorted: &[u32] = bytemuck::cast_slice(&self.file[self.sorted.clone()]);
         let order = |n: &u32| self.get(*n as usize).as_bytes().cmp(text.as_bytes());
         let start = sorted.partition_point(|n| order(n) == Ordering::Less);

@@ -18,7 +18,6 @@ mod spool;
 mod terms;
 #[cfg(test)]
 mod test_support;
-mod text;
 mod unseal;
 mod update;
 mod upgrade;

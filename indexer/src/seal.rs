@@ -14,6 +14,7 @@ use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
+use quarry_index::text::{self, TextWriter};
 use quarry_index::{IndexError, Storage, Verify, names};
 use quarry_vectors::PooledBy;
 use uuid::Uuid;
@@ -27,7 +28,6 @@ use crate::quantize::{self, Stored};
 use crate::seismic::{self, ListsJob};
 use crate::spool::{Row, ShardMeta};
 use crate::terms::{Grown, Known};
-use crate::text::TextBuilder;
 use crate::weights::WeightStats;
 use crate::workspace::TEXT;
 
@@ -150,12 +150,12 @@ pub(crate) fn seal(
         None
     };
     let input = Input { rows: &rows, order: order.as_ref() };
-    let (text, others) = rayon::join(
+    let (texts, others) = rayon::join(
         || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let (mut parts, weights) = others?;
-    parts.extend(text?);
+    parts.extend(texts?);
     let segment = SegmentEntry { id, rows: totals.rows, documents: totals.documents, parts };
     Ok(Sealed { segment, lexicon, totals, weights, order })
 }
@@ -185,9 +185,11 @@ impl Input<'_> {
 
 fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
     let memory = job.options.memory / 4;
-    let mut builder = TextBuilder::create(&job.build.join(TEXT), memory, &job.options.fields)?;
+    let mut builder = TextWriter::create(&job.build.join(TEXT), memory, &job.options.fields)?;
     match input.order {
-        Some(order) => stored_in_order(input.rows, order, memory, |stored| builder.add(stored))?,
+        Some(order) => {
+            stored_in_order(input.rows, order, memory, |stored| Ok(builder.add(stored)?))?
+        }
         None => {
             for shard in 0..input.rows.shards() {
                 for stored in input.rows.stored(shard)?.1 {
@@ -196,9 +198,9 @@ fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry
             }
         }
     }
-    let (name, path) = part_path(job.storage, id, quarry_index::text::KIND);
+    let (name, path) = part_path(job.storage, id, text::KIND);
     let written = builder.finish(&path)?;
-    Ok(PartEntry::new(quarry_index::text::KIND, quarry_index::text::VERSION, &name, written, true))
+    Ok(PartEntry::new(text::KIND, text::VERSION, &name, written, true))
 }
 
 fn write_vectors(

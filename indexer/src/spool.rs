@@ -86,7 +86,7 @@ pub(crate) fn write(
 ) -> Result<(), BuildError> {
     let mut part = PartWriter::create(path, KIND, VERSION)?;
     if !encoded {
-        part = part.passing();
+        part = part.without_fsync();
     }
     part.put_json("meta", meta)?;
     let mut ends: Vec<u64> = Vec::with_capacity(docs.len());

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use quarry_index::lexicon::{self, DIRECT};
+use quarry_index::lexicon::{self, DIRECT, SpreadNumbers};
 use quarry_index::manifest::PartEntry;
 use quarry_index::strings::StringTableBuilder;
 use quarry_index::{Index, IndexError, Storage};
@@ -41,7 +41,9 @@ impl Known {
             return Self::Names { tokens, places: index.places() };
         }
         match lexicon.spread() {
-            Some((direct, far)) => Self::Numbers { terms, direct, far: far.to_vec() },
+            Some(SpreadNumbers { direct, numbers }) => {
+                Self::Numbers { terms, direct, far: numbers.to_vec() }
+            }
             None => Self::Numbers { terms, direct: terms.max(DIRECT), far: Vec::new() },
         }
     }

@@ -6,7 +6,7 @@ use quarry_index::doctable::{self, DocTable, PassageSpan};
 use quarry_index::forward::ErrorBefore;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
-use quarry_index::tokens;
+use quarry_index::tokens::{self, OldRow};
 use quarry_index::{IndexError, Segment, Storage, Verify, names};
 use quarry_vectors::{DocId, SparseVector};
 
@@ -79,7 +79,7 @@ pub(crate) fn tokens_in_order(
             let live = |doc: &DocId| segment.deleted().is_none_or(|gone| !gone.contains(doc.0));
             let table = segment.documents();
             let doc = table.find(id).filter(live).find(|doc| span(table, *doc) == passage)?;
-            Some((at, doc))
+            Some(OldRow { segment: at, doc })
         })
     };
     let placed = |row: DocId| {

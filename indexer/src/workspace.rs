@@ -95,7 +95,7 @@ pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
     if !build.exists() {
         return Ok(());
     }
-    clear_text(&build.join(TEXT))?;
+    quarry_index::text::clear_work(&build.join(TEXT))?;
     remove_files(build, |name| name != job::FILE && is_ours(name))?;
     remove_files(build, |name| name == job::FILE)?;
     remove_if_empty(build)
@@ -109,23 +109,6 @@ pub(crate) fn foreign(build: &Path, name: String) -> BuildError {
 /// Where tantivy works.
 pub(crate) const TEXT: &str = "text";
 
-/// Removes tantivy's files under a folder of its work.
-pub(crate) fn clear_text(text: &Path) -> Result<(), BuildError> {
-    if !fs::symlink_metadata(text).is_ok_and(|m| m.is_dir()) {
-        return Ok(());
-    }
-    for name in Storage::of(text).names()? {
-        if name == "merged" || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())) {
-            let folder = text.join(name);
-            if fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir()) {
-                remove_files(&folder, is_tantivys)?;
-                remove_if_empty(&folder)?;
-            }
-        }
-    }
-    remove_if_empty(text)
-}
-
 /// Whether a name is one that work of ours leaves.
 fn is_ours(name: &str) -> bool {
     let of_segment = name
@@ -135,16 +118,6 @@ fn is_ours(name: &str) -> bool {
         || is_numbered(name, "shard-", ".qry")
         || of_segment
         || is_temporary(name)
-}
-
-fn is_tantivys(name: &str) -> bool {
-    const KINDS: [&str; 7] = ["idx", "pos", "term", "store", "store.temp", "fast", "fieldnorm"];
-    let part = name.split_once('.').is_some_and(|(id, kind)| is_uuid(id) && KINDS.contains(&kind));
-    let passing = name.strip_prefix(".tmp").is_some_and(|random| {
-        random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric())
-    });
-    let known = ["meta.json", ".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock"];
-    part || passing || known.contains(&name)
 }
 
 fn remove_files(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), BuildError> {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use collection::{build_all, document, open, options, with_terms, with_tokens};
-use quarry_index::lexicon::DIRECT;
+use quarry_index::lexicon::{DIRECT, SpreadNumbers};
 use quarry_index::{Index, IndexError};
 use quarry_indexer::{
     AddReport, Adding, BuildError, BuildOptions, JoinOptions, Merge, Share, add, build_share,
@@ -210,7 +210,10 @@ fn large_numbers_join_plain_ones_later() {
     assert!(open(out.path()).lexicon().unwrap().spread().is_none());
     added(vec![with_terms(document("b", 1), &[(70_001, 1.0), (1 << 30, 2.0)])], &plain).unwrap();
     let index = open(out.path());
-    assert_eq!(index.lexicon().unwrap().spread(), Some((DIRECT, [1 << 30].as_slice())));
+    assert_eq!(
+        index.lexicon().unwrap().spread(),
+        Some(SpreadNumbers { direct: DIRECT, numbers: &[1 << 30] })
+    );
     assert_eq!(given(&index, 0, 0), [(70_000, 1.0)]);
     assert_eq!(given(&index, 1, 0), [(70_001, 1.0), (1 << 30, 2.0)]);
 }

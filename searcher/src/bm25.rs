@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use quarry_index::text::{TextIndex, analyzer};
+use quarry_index::text::{TextIndex, words};
 use quarry_index::{Segment, guarded};
 use quarry_vectors::DocId;
 use tantivy::fieldnorm::FieldNormReader;
@@ -64,14 +64,12 @@ impl Bm25Query {
     ) -> Result<Self, SearchError> {
         let mut counts: Vec<(String, u32)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
-        let mut analyzer = analyzer();
-        let mut tokens = analyzer.token_stream(question);
-        while let Some(token) = tokens.next() {
-            match places.get(&token.text).and_then(|at| counts.get_mut(*at)) {
+        for word in words(question) {
+            match places.get(&word.term).and_then(|at| counts.get_mut(*at)) {
                 Some(count) => count.1 = count.1.saturating_add(1),
                 None => {
-                    places.insert(token.text.clone(), counts.len());
-                    counts.push((token.text.clone(), 1));
+                    places.insert(word.term.clone(), counts.len());
+                    counts.push((word.term, 1));
                 }
             }
         }

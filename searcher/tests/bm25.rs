@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{Built, built, built_of_segments, id, top, with_text};
 use proptest::prelude::*;
-use quarry_index::text::analyzer;
+use quarry_index::text;
 use quarry_searcher::{Bm25Params, Method};
 use quarry_vectors::{Document, better, join_title_and_text};
 
@@ -45,10 +45,8 @@ fn rounded_length(length: u32) -> u32 {
 
 fn words(text: &str) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
-    let mut analyzer = analyzer();
-    let mut tokens = analyzer.token_stream(text);
-    while let Some(token) = tokens.next() {
-        *counts.entry(token.text.clone()).or_default() += 1;
+    for word in text::words(text) {
+        *counts.entry(word.term).or_default() += 1;
     }
     counts
 }

@@ -229,7 +229,7 @@ fn report(
 
 /// One more than the largest number of a term.
 fn columns(lexicon: &Lexicon) -> u32 {
-    let largest = lexicon.spread().and_then(|(_, numbers)| numbers.iter().max());
+    let largest = lexicon.spread().and_then(|spread| spread.numbers.iter().max());
     largest.map_or(0, |n| n.saturating_add(1)).max(lexicon.len())
 }
 

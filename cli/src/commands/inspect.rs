@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use quarry_engine::LEAST_MEASURED;
+use quarry_index::seismic::Sizes;
 use quarry_index::{Index, Verify};
 use quarry_vectors::PooledBy;
 use serde_json::json;
@@ -132,7 +133,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         if let Some(lists) = segment.seismic() {
             let meta = lists.meta();
-            let (postings, summaries) = lists.sizes()?;
+            let Sizes { postings, summaries } = lists.sizes()?;
             line(format!(
                 "seismic     {} ({}) in {}, {} ({})",
                 counted(meta.postings, "posting"),

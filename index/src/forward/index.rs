@@ -8,7 +8,7 @@ use quarry_vectors::{DocId, SparseVector};
 
 use super::layout::{ForwardMeta, KIND, READABLE, SLACK, UNIT};
 use super::levels::{LevelWidth, TermWidth};
-use super::record::{Record, Records, place};
+use super::record::{Place, Record, Records, place};
 use super::scaled::{ScaledTerms, factor};
 use crate::container::{Part, Verify};
 use crate::error::IndexError;
@@ -187,7 +187,7 @@ impl ForwardIndex {
         let table: &[u64] = bytemuck::cast_slice(&self.part.file()[self.table.clone()]);
         let mut record = Vec::new();
         for (number, entry) in table.iter().enumerate() {
-            let (_, count) = place(*entry);
+            let count = place(*entry).components;
             record.resize((count * self.component_bytes()).next_multiple_of(UNIT), 0);
             reader.read_exact(&mut record).map_err(IndexError::io(path))?;
             let term_bytes = count * if self.meta.terms == TermWidth::U16 { 2 } else { 4 };
@@ -243,7 +243,7 @@ impl SegmentPart for ForwardIndex {
         // Scans read records one after another, so they lie in order without gaps.
         let mut next = 0;
         for (doc, entry) in entries.iter().enumerate() {
-            let (start, count) = place(*entry);
+            let Place { start, components: count } = place(*entry);
             let end = count.checked_mul(width).and_then(|b| b.checked_add(start));
             match end.filter(|end| start == next && *end <= room) {
                 Some(end) => next = end.next_multiple_of(UNIT),

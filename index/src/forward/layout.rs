@@ -37,7 +37,7 @@ pub struct ForwardMeta {
     pub mean_square_error: f64,
     /// Scaled terms, the last numbers below `dimension`.
     #[serde(default)]
-    pub scaled: u32,
+    pub(crate) scaled: u32,
     /// Weights up to this may be off by as much; in original units.
     #[serde(default)]
     pub tolerance: Option<f64>,
@@ -51,9 +51,9 @@ pub struct ForwardMeta {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBefore {
     /// As [`ForwardMeta::max_error`].
-    pub largest: f64,
+    pub(crate) largest: f64,
     /// As [`ForwardMeta::max_relative_error`].
-    pub relative: f64,
+    pub(crate) relative: f64,
     /// Sum of the squares of all errors, in original units squared.
     pub squares: f64,
 }

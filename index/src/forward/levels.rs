@@ -146,7 +146,7 @@ impl Quantization {
 
     /// The step of a layer, in original units.
     #[must_use]
-    pub fn step(&self, layer: i32) -> f64 {
+    pub(crate) fn step(&self, layer: i32) -> f64 {
         self.scale * f64::from(LAYER_BITS * layer).exp2()
     }
 

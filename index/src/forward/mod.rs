@@ -18,6 +18,6 @@ pub use index::ForwardIndex;
 pub(crate) use layout::READABLE;
 pub use layout::{ErrorBefore, ForwardMeta, KIND, SLACK, VERSION};
 pub use levels::{Level, LevelWidth, Quantization, TermWidth};
-pub use record::{Record, Records};
+pub use record::{Place, Record, Records};
 pub use scaled::{ScaledTerm, ScaledTerms, factor};
 pub use write::{ForwardWriter, Precision};

@@ -137,7 +137,7 @@ impl<'a> Records<'a> {
     #[must_use]
     #[inline]
     pub fn record(&self, doc: DocId) -> Record<'a> {
-        let (start, count) = self.place(doc);
+        let Place { start, components: count } = self.place(doc);
         let term_bytes = count * if self.term_width == TermWidth::U16 { 2 } else { 4 };
         let level_bytes = count * if self.level_width == LevelWidth::U8 { 1 } else { 2 };
         let (terms, rest) = self.bytes[start..].split_at(term_bytes);
@@ -149,14 +149,14 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Where a record begins in [`Self::bytes`], and its components. All of its bytes and
-    /// [`SLACK`](super::layout::SLACK) more lie inside; that was checked at opening.
+    /// Where a record lies. All of its bytes and [`SLACK`](super::layout::SLACK) more are inside
+    /// [`Self::bytes`]; that was checked when the part was opened.
     ///
     /// # Panics
     /// When the segment has no such document.
     #[must_use]
     #[inline]
-    pub fn place(&self, doc: DocId) -> (usize, usize) {
+    pub fn place(&self, doc: DocId) -> Place {
         place(self.table[doc.index()])
     }
 
@@ -189,10 +189,19 @@ impl<'a> Records<'a> {
     }
 }
 
-/// The place and the components of an entry of the table.
+/// Where a record lies, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its first byte, of the bytes of all records.
+    pub start: usize,
+    /// Its components.
+    pub components: usize,
+}
+
+/// The place that an entry of the table says.
 #[inline]
-pub(super) fn place(entry: u64) -> (usize, usize) {
+pub(super) fn place(entry: u64) -> Place {
     let start = usize::try_from(entry >> COUNT_BITS).unwrap_or(usize::MAX).saturating_mul(UNIT);
-    let count = usize::try_from(entry & ((1 << COUNT_BITS) - 1)).unwrap_or(usize::MAX);
-    (start, count)
+    let components = usize::try_from(entry & ((1 << COUNT_BITS) - 1)).unwrap_or(usize::MAX);
+    Place { start, components }
 }

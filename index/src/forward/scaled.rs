@@ -72,7 +72,7 @@ impl ScaledTerms {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.terms.len()
     }
 
@@ -91,7 +91,7 @@ impl ScaledTerms {
 
     /// What a number of a record stands for; `None` for the lexicon's terms and unknown numbers.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<ScaledTerm> {
+    pub(crate) fn get(&self, number: u32) -> Option<ScaledTerm> {
         self.terms.get(number.checked_sub(self.first)? as usize).copied()
     }
 

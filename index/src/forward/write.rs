@@ -89,10 +89,10 @@ impl ForwardWriter {
         Self { before, ..self }
     }
 
-    /// For a temporary file; see [`PartWriter::passing`].
+    /// For a temporary file; see [`PartWriter::without_fsync`].
     #[must_use]
-    pub fn passing(self) -> Self {
-        Self { part: self.part.passing(), ..self }
+    pub fn without_fsync(self) -> Self {
+        Self { part: self.part.without_fsync(), ..self }
     }
 
     /// Appends the next document.

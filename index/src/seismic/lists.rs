@@ -70,18 +70,12 @@ impl<'a> Lists<'a> {
         self.scales[block]
     }
 
-    /// What is looked up by term, and by block: for prefetching.
+    /// The tables that a search looks into, for prefetching.
     #[must_use]
     #[inline]
-    pub fn tables(&self) -> (&'a [u32], &'a [Group], &'a [f32], &'a [u32]) {
-        (self.group_ends, self.groups, self.scales, self.posting_ends)
-    }
-
-    /// All postings, for prefetching.
-    #[must_use]
-    #[inline]
-    pub fn postings(&self) -> &'a [u32] {
-        self.postings
+    pub fn tables(&self) -> Tables<'a> {
+        let Self { group_ends, groups, scales, posting_ends, .. } = *self;
+        Tables { group_ends, groups, scales, posting_ends }
     }
 
     /// The summaries of a term's blocks, one after another: (term, level) by term. For tools.
@@ -99,6 +93,28 @@ impl<'a> Lists<'a> {
         }
         out
     }
+}
+
+/// Tables of a part, as they lie in the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// By term: the end of its groups.
+    pub group_ends: &'a [u32],
+    /// By group: where its summaries lie.
+    pub groups: &'a [Group],
+    /// By block: what a level of its summary is worth.
+    pub scales: &'a [f32],
+    /// By block: the end of its postings.
+    pub posting_ends: &'a [u32],
+}
+
+/// Bytes of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of all postings.
+    pub postings: u64,
+    /// Of everything that summaries need: groups, their tables, scales.
+    pub summaries: u64,
 }
 
 /// The blocked lists of an open segment.
@@ -125,20 +141,15 @@ impl SeismicLists {
         &self.meta
     }
 
-    /// Number of documents of the segment.
-    #[must_use]
-    pub fn documents(&self) -> u64 {
-        self.part.documents()
-    }
-
-    /// Bytes of the postings, and of everything that summaries need: groups, their tables, scales.
+    /// How much of the part is what.
     ///
     /// # Errors
     /// Never for an open part.
-    pub fn sizes(&self) -> Result<(u64, u64), IndexError> {
+    pub fn sizes(&self) -> Result<Sizes, IndexError> {
         let view = self.view()?;
         let tables = 4 * (view.scales.len() + view.group_ends.len()) + size_of_val(view.groups);
-        Ok((4 * view.postings.len() as u64, (view.summaries.len() + tables) as u64))
+        let summaries = (view.summaries.len() + tables) as u64;
+        Ok(Sizes { postings: 4 * view.postings.len() as u64, summaries })
     }
 
     /// The arrays.

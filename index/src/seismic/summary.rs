@@ -245,7 +245,7 @@ impl<'a> Summaries<'a> {
     /// Every component as (block, term, level), by term and block: the plain twin of the searchers'
     /// loops, and for tools.
     #[must_use]
-    pub fn decode(&self) -> Vec<(u8, u32, u8)> {
+    pub(crate) fn decode(&self) -> Vec<(u8, u32, u8)> {
         let numbers: Vec<u32> = match self.pages {
             Pages::Narrow(pages) => (0u32..).take(pages.len()).collect(),
             Pages::Wide(pages) => pages.iter().map(|page| page[0]).collect(),

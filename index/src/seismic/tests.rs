@@ -86,7 +86,7 @@ proptest! {
         write(&path, dimension, &lists);
         let whole = SeismicLists::open(&path, Verify::Full).unwrap();
         check(&whole, &lists);
-        let (postings, bytes) = whole.sizes().unwrap();
+        let Sizes { postings, summaries: bytes } = whole.sizes().unwrap();
         prop_assert!(postings + bytes < std::fs::metadata(&path).unwrap().len());
         // Damage that only a checksum finds: other answers, no panic.
         let range = whole.part().section_range("summaries").unwrap();

@@ -24,7 +24,7 @@ pub struct TokensKept {
 impl TokensKept {
     /// As a part stores them.
     #[must_use]
-    pub fn of(store: &TokenStore) -> Self {
+    pub(crate) fn of(store: &TokenStore) -> Self {
         let meta = store.meta();
         let mut forms = meta.forms.clone();
         forms.sort_unstable();

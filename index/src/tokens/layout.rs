@@ -13,9 +13,9 @@ pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 /// Rows have a multiple of so many dimensions on disk.
 pub const PAD: usize = 32;
 /// Most dimensions: sums of products of bytes then fit 32 bits with room.
-pub const MOST_DIMS: usize = 4096;
+pub(crate) const MOST_DIMS: usize = 4096;
 /// Most rows of a document.
-pub const MOST_ROWS: usize = 1 << 20;
+pub(crate) const MOST_ROWS: usize = 1 << 20;
 
 /// How rows are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,11 +77,11 @@ pub struct TokensMeta {
     /// At least the length of any row as any of int8 and fp16 has it.
     pub max_norm: f32,
     /// Mean bound of the distance between a row and its int8 form; 0 without one.
-    pub mean_error: f64,
+    pub(crate) mean_error: f64,
     /// How many rows one pooled row stands for, at most; 1 without pooling.
     pub pool: usize,
     /// Centroids of the form `4bit`.
-    pub centroids: usize,
+    pub(crate) centroids: usize,
     /// Where the embeddings come from: the encoder's identity, or the imported file's name.
     pub source: serde_json::Value,
 }

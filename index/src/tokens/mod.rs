@@ -21,9 +21,9 @@ mod write;
 
 pub use kept::TokensKept;
 pub(crate) use layout::READABLE;
-pub use layout::{Form, KIND, MOST_DIMS, MOST_ROWS, PAD, TokensMeta, VERSION};
-pub use reorder::{alike, reorder};
-pub use residual::{LEVELS, nearest};
+pub use layout::{Form, KIND, PAD, TokensMeta, VERSION};
+pub use reorder::{OldRow, alike, reorder};
+pub use residual::nearest;
 pub use rows::{Int8Rows, ResidualRows, SignRows};
 pub use store::TokenStore;
 pub use write::{Centroids, RowError, TokensOptions, TokensWriter};

@@ -31,7 +31,17 @@ pub fn alike(stores: &[&TokenStore]) -> bool {
     stores.windows(2).all(|w| same(w[0], w[1]))
 }
 
-/// Writes the part of a segment whose row `i` is document `order[i].1` of `stores[order[i].0]`.
+/// A row of a segment that is written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldRow {
+    /// Which of the old segments has it.
+    pub segment: usize,
+    /// Its row there.
+    pub doc: DocId,
+}
+
+/// Writes the part of a segment whose rows are those of `order`; `stores` are the embeddings of the old
+/// segments.
 ///
 /// # Errors
 /// When the stores are not [`alike`], or the disk refuses.
@@ -41,24 +51,25 @@ pub fn alike(stores: &[&TokenStore]) -> bool {
 pub fn reorder(
     stores: &[&TokenStore],
     path: &Path,
-    order: &[(usize, DocId)],
+    order: &[OldRow],
 ) -> Result<Written, IndexError> {
     let Some(first) = stores.first().filter(|_| alike(stores)) else {
         return Err(IndexError::corrupt(path, "token embeddings that are not stored alike"));
     };
     let mut part = PartWriter::create(path, KIND, VERSION)?;
     let mut starts = vec![0u64];
-    for (store, doc) in order {
-        let next = starts.last().copied().unwrap_or(0) + stores[*store].rows(*doc).len() as u64;
+    for row in order {
+        let length = stores[row.segment].rows(row.doc).len() as u64;
+        let next = starts.last().copied().unwrap_or(0) + length;
         starts.push(next);
     }
     part.put_section("starts", &starts)?;
     let stride = first.meta().stride;
     let mut copy = |section: &str, bytes: &[&[u8]], each: usize| {
         part.section(section)?;
-        for (store, doc) in order {
-            let Range { start, end } = stores[*store].rows(*doc);
-            part.write(&bytes[*store][start * each..end * each])?;
+        for row in order {
+            let Range { start, end } = stores[row.segment].rows(row.doc);
+            part.write(&bytes[row.segment][start * each..end * each])?;
         }
         Ok::<_, IndexError>(())
     };

@@ -1,7 +1,7 @@
 //! Sixteen levels for what a centroid leaves of a row.
 
 /// Number of levels: half a byte.
-pub const LEVELS: usize = 16;
+pub(crate) const LEVELS: usize = 16;
 
 /// The levels that least squares wants for normally distributed values (Max, *Quantizing for Minimum
 /// Distortion*, 1960, table for 16 levels), the largest made 127.

@@ -149,12 +149,6 @@ impl TokenStore {
         self.part.file().len() as u64
     }
 
-    /// Checksum of the part: tells a copy on a device from another.
-    #[must_use]
-    pub fn checksum(&self) -> u64 {
-        self.part.checksum()
-    }
-
     /// Row numbers where documents begin, and the number of rows at the end. Ascending; checked when
     /// the part was opened.
     #[must_use]

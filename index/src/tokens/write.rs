@@ -164,9 +164,9 @@ impl TokensWriter {
         })
     }
 
-    /// For a temporary file; see [`PartWriter::passing`].
+    /// For a temporary file; see [`PartWriter::without_fsync`].
     #[must_use]
-    pub fn passing(self) -> Self {
+    pub fn without_fsync(self) -> Self {
         Self { durable: false, ..self }
     }
 
@@ -286,7 +286,7 @@ impl TokensWriter {
             self.meta.mean_error = self.error / n;
         }
         let part = PartWriter::create(&self.path, KIND, VERSION)?;
-        let mut part = if self.durable { part } else { part.passing() };
+        let mut part = if self.durable { part } else { part.without_fsync() };
         part.put_section("starts", &self.starts)?;
         for column in self.columns {
             part.section(column.section)?;

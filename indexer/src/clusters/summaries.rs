@@ -34,7 +34,7 @@ pub(crate) fn build(
     let dimension = forward.meta().dimension;
     let quantization = forward.meta().quantization;
     let temporary = work.join("summaries.qry");
-    let mut summaries = ForwardWriter::create(&temporary, dimension, quantization)?.passing();
+    let mut summaries = ForwardWriter::create(&temporary, dimension, quantization)?.without_fsync();
     let records = forward.records();
     let starts: Vec<u32> = std::iter::once(0).chain(ends.iter().copied()).collect();
     let keep = params.components as usize;
@@ -59,7 +59,7 @@ pub(crate) fn build(
     summaries.finish()?;
     let summaries = ForwardIndex::open(&temporary, Verify::Envelope)?;
     std::fs::remove_file(&temporary).map_err(IndexError::io(&temporary))?;
-    let mut writer = ClustersWriter::create(path, (params, seed), dimension, ends.to_vec())?;
+    let mut writer = ClustersWriter::create(path, params, seed, dimension, ends.to_vec())?;
     let layout = writer.layout().clone();
     impact::lists(&summaries, (layout, "cluster lists"), memory, progress, |list| {
         writer.push(list)

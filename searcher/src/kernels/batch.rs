@@ -1,6 +1,6 @@
 //! Scoring many documents: the loop around a kernel, which asks for records ahead of use.
 
-use quarry_index::forward::{Records, SLACK};
+use quarry_index::forward::{Place, Records, SLACK};
 use quarry_vectors::DocId;
 
 use super::prefetch;
@@ -25,7 +25,7 @@ pub(super) fn score_all(
     score: impl Fn(&[u8], usize) -> i64,
 ) {
     let ask = |doc: u32| {
-        let (start, count) = records.place(DocId(doc));
+        let Place { start, components: count } = records.place(DocId(doc));
         for line in (start..start + 3 * count).step_by(64) {
             prefetch(records.bytes(), line);
         }
@@ -41,7 +41,7 @@ pub(super) fn score_all(
         if let Some(next) = docs.get(at + AHEAD) {
             ask(*next);
         }
-        let (start, count) = records.place(DocId(*doc));
+        let Place { start, components: count } = records.place(DocId(*doc));
         let sum = score(&records.bytes()[start..start + 3 * count + SLACK], count);
         if sum > 0 {
             out.push(Scored { score: to_score(sum, unit), doc: DocId(*doc) });

@@ -1,8 +1,8 @@
 //! Which form of each inner loop runs.
 
-use quarry_index::forward::Records;
 #[cfg(target_arch = "x86_64")]
 use quarry_index::forward::{LevelWidth, SLACK, TermWidth};
+use quarry_index::forward::{Place, Records};
 use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
@@ -74,7 +74,7 @@ impl Kernels {
             && records.term_width() == TermWidth::U16
             && records.level_width() == LevelWidth::U8
         {
-            let (start, count) = records.place(doc);
+            let Place { start, components: count } = records.place(doc);
             if let Some(bytes) = records.bytes().get(start..start + 3 * count + SLACK) {
                 return match self {
                     Self::Avx512 => super::avx512::score(table, bytes, count),

@@ -8,7 +8,7 @@
 //! Each step goes over all groups before the next, so that the lines it asks for come side by side.
 //! Cost: O(groups x query terms + keys and entries of the pages + entries of the runs).
 
-use quarry_index::seismic::{GROUP, LAST, Lists, Page, Summaries};
+use quarry_index::seismic::{GROUP, LAST, Lists, Page, Summaries, Tables};
 use quarry_vectors::TermId;
 
 use crate::SearchError;
@@ -113,7 +113,7 @@ pub(super) fn estimate(
 /// The groups, with their tables asked for.
 fn groups<'a>(view: &Lists<'a>, query: &FixedQuery, query_cut: usize) -> Vec<Group<'a>> {
     let terms = || query.terms().iter().take(query_cut).map(|(term, _)| TermId(*term));
-    let (group_ends, groups, scales, posting_ends) = view.tables();
+    let Tables { group_ends, groups, scales, posting_ends } = view.tables();
     terms().for_each(|term| prefetch(group_ends, term.0 as usize));
     terms().for_each(|term| prefetch(groups, view.groups(term).start));
     let mut out = Vec::with_capacity(2 * query_cut.min(query.terms().len()));

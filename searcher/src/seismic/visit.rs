@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use quarry_index::forward::{LevelWidth, Records, TermWidth};
+use quarry_index::forward::{LevelWidth, Place, Records, TermWidth};
 use quarry_index::seismic::Lists;
 use quarry_vectors::DocId;
 
@@ -112,7 +112,7 @@ pub(super) fn visit(
         }
         while scored < *end {
             while asked < docs.len().min(scored + AHEAD) {
-                let (start, count) = records.place(DocId(docs[asked]));
+                let Place { start, components: count } = records.place(DocId(docs[asked]));
                 for line in (start..start + component * count).step_by(64) {
                     prefetch(records.bytes(), line);
                 }

@@ -5,18 +5,17 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use quarry_engine::{Collection, OpenOptions, QueryModel};
 use quarry_index::doctable::{self, DocTableBuilder};
+use quarry_index::fields::FieldRules;
 use quarry_index::folder::{FolderWriter, Mark};
 use quarry_index::forward::{self, ForwardWriter, LevelWidth, Quantization};
 use quarry_index::lexicon;
 use quarry_index::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, PartEntry, SegmentEntry};
 use quarry_index::strings::StringTableBuilder;
-use quarry_index::text;
+use quarry_index::text::{self, TextWriter};
 use quarry_index::{Index, Verify};
 use quarry_server::Engine;
-use quarry_vectors::{EncodeError, EncodeQuery, SparseVector, join_title_and_text};
+use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
 use serde_json::{Map, json};
-use tantivy::TantivyDocument;
-use tantivy::directory::MmapDirectory;
 
 pub(crate) const TOKENS: [&str; 6] = ["dog", "cat", "sleep", "run", "bird", "unused"];
 
@@ -113,22 +112,13 @@ pub(crate) fn engine(index: Arc<Index>, encoder: Option<Arc<dyn EncodeQuery>>) -
 }
 
 fn pack_texts(path: &Path) -> quarry_index::container::Written {
-    let folder = tempfile::tempdir().unwrap();
-    let (schema, fields) = text::schema();
-    let mut writer = tantivy::Index::builder()
-        .schema(schema)
-        .tokenizers(text::tokenizers())
-        .single_segment_index_writer(MmapDirectory::open(folder.path()).unwrap(), 16 << 20)
-        .unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let mut writer = TextWriter::create(work.path(), 0, &FieldRules::new()).unwrap();
     for (_, title, body, other, _) in rows() {
         let stored = json!({"title": title, "text": body, "fields": other});
-        let mut document = TantivyDocument::default();
-        document.add_bytes(fields.stored, stored.to_string().as_bytes());
-        document.add_text(fields.contents, join_title_and_text(title, body, " "));
-        writer.add_document(document).unwrap();
+        writer.add(&stored.to_string()).unwrap();
     }
-    drop(writer.finalize().unwrap());
-    text::pack(folder.path(), path, rows().len() as u64).unwrap()
+    writer.finish(path).unwrap()
 }
 
 /// Words that are tokens get weight 1. `wait` waits at the gate, `fail` fails, `panic` panics,

@@ -1,4 +1,4 @@
-//! The text part: stored documents and postings for BM25, built by tantivy within a memory bound.
+//! Writing a text part with tantivy, within a bound of memory.
 //!
 //! 1. fill one-segment indexes, each until its arena is full  2. merge them in order
 //! 3. pack the result into one file
@@ -9,10 +9,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quarry_index::IndexError;
-use quarry_index::container::Written;
-use quarry_index::fields::{FieldRule, FieldRules, FieldType};
-use quarry_index::text::{StoredDocument, TextFields, pack, schema, tokenizers};
 use quarry_vectors::join_title_and_text;
 use serde_json::{Map, Value};
 use tantivy::directory::MmapDirectory;
@@ -21,16 +17,22 @@ use tantivy::schema::OwnedValue;
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::{Index, IndexSettings, TantivyDocument};
 
-use crate::BuildError;
-use crate::workspace::clear_text;
+use super::analysis::tokenizers;
+use super::layout::{StoredDocument, TextFields, schema};
+use super::pack::pack;
+use crate::container::Written;
+use crate::error::IndexError;
+use crate::fields::{FieldRule, FieldRules, FieldType};
+use crate::names::is_uuid;
+use crate::storage::Storage;
 
 /// Least arena that tantivy works with.
 const LEAST_ARENA: usize = 16 << 20;
 /// Stored documents are compressed together in blocks of this size.
 const STORE_BLOCK: usize = 16 << 10;
 
-/// Adds documents in order of row.
-pub(crate) struct TextBuilder {
+/// Writes the text part of one segment, within a bound of memory.
+pub struct TextWriter {
     folder: PathBuf,
     arena: usize,
     fields: TextFields,
@@ -43,23 +45,24 @@ pub(crate) struct TextBuilder {
     only_stored: BTreeSet<String>,
 }
 
-impl std::fmt::Debug for TextBuilder {
+impl std::fmt::Debug for TextWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TextBuilder")
+        f.debug_struct("TextWriter")
             .field("folder", &self.folder)
             .field("documents", &self.documents)
             .finish_non_exhaustive()
     }
 }
 
-impl TextBuilder {
-    /// Works under `folder`, of which what an earlier run left is removed first.
-    pub(crate) fn create(
-        folder: &Path,
-        memory: u64,
-        fields: &FieldRules,
-    ) -> Result<Self, BuildError> {
-        clear_text(folder)?;
+impl TextWriter {
+    /// Begins a part. tantivy works under `folder`, of which what an earlier run left is removed first, and
+    /// writes there what is more than `memory` bytes (16 MiB at least). `fields` are the types of the
+    /// documents' other fields.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn create(folder: &Path, memory: u64, fields: &FieldRules) -> Result<Self, IndexError> {
+        clear_work(folder)?;
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let arena = usize::try_from(memory).unwrap_or(usize::MAX).max(LEAST_ARENA);
         let of_type = |wanted: FieldType| {
@@ -80,8 +83,11 @@ impl TextBuilder {
         })
     }
 
-    /// Adds the next document: its stored form as JSON, or nothing.
-    pub(crate) fn add(&mut self, stored: &str) -> Result<(), BuildError> {
+    /// Adds the document of the next row: a [`StoredDocument`] as JSON, or nothing.
+    ///
+    /// # Errors
+    /// When it is something else, or the disk refuses.
+    pub fn add(&mut self, stored: &str) -> Result<(), IndexError> {
         let writer = match &mut self.open {
             Some(writer) => writer,
             None => self
@@ -120,7 +126,7 @@ impl TextBuilder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), BuildError> {
+    fn close(&mut self) -> Result<(), IndexError> {
         if let Some(writer) = self.open.take() {
             self.full.push(writer.finalize().map_err(IndexError::text(&self.folder))?);
         }
@@ -128,7 +134,10 @@ impl TextBuilder {
     }
 
     /// Merges and packs into `path`; removes the working folder.
-    pub(crate) fn finish(mut self, path: &Path) -> Result<Written, BuildError> {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(mut self, path: &Path) -> Result<Written, IndexError> {
         if self.open.is_none() && self.full.is_empty() {
             // An empty collection still has a text part, with no document.
             self.open = Some(new_writer(&self.folder.join("0"), self.arena)?);
@@ -146,7 +155,7 @@ impl TextBuilder {
         };
         let written = pack(&merged, path, self.documents)?;
         self.full.clear();
-        clear_text(&self.folder)?;
+        clear_work(&self.folder)?;
         Ok(written)
     }
 }
@@ -198,7 +207,7 @@ fn owned(value: Value, path: &str, keywords: &BTreeSet<String>) -> OwnedValue {
     }
 }
 
-fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, BuildError> {
+fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, IndexError> {
     fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
     let directory = MmapDirectory::open(folder).map_err(|e| IndexError::text(folder)(e.into()))?;
     let settings = IndexSettings {
@@ -212,14 +221,57 @@ fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, B
         .settings(settings)
         .tokenizers(tokenizers())
         .single_segment_index_writer(directory, arena)
-        .map_err(|e| IndexError::text(folder)(e).into())
+        .map_err(IndexError::text(folder))
+}
+
+/// Removes what an interrupted [`TextWriter`] left in its folder, and the folder if nothing else is in it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn clear_work(text: &Path) -> Result<(), IndexError> {
+    if !fs::symlink_metadata(text).is_ok_and(|m| m.is_dir()) {
+        return Ok(());
+    }
+    for name in Storage::of(text).names()? {
+        if name == "merged" || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())) {
+            let folder = text.join(name);
+            if fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir()) {
+                let storage = Storage::of(&folder);
+                for name in storage.list()?.iter().filter(|name| is_tantivys(name)) {
+                    storage.remove(name)?;
+                }
+                remove_if_empty(&folder)?;
+            }
+        }
+    }
+    remove_if_empty(text)
+}
+
+fn is_tantivys(name: &str) -> bool {
+    const KINDS: [&str; 7] = ["idx", "pos", "term", "store", "store.temp", "fast", "fieldnorm"];
+    let part = name.split_once('.').is_some_and(|(id, kind)| is_uuid(id) && KINDS.contains(&kind));
+    let passing = name.strip_prefix(".tmp").is_some_and(|random| {
+        random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    });
+    let known = ["meta.json", ".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock"];
+    part || passing || known.contains(&name)
+}
+
+fn remove_if_empty(folder: &Path) -> Result<(), IndexError> {
+    use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match fs::remove_dir(folder) {
+        Err(e) if !matches!(e.kind(), DirectoryNotEmpty | NotFound) => {
+            Err(IndexError::io(folder)(e))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quarry_index::Verify;
-    use quarry_index::text::TextIndex;
+    use crate::container::Verify;
+    use crate::text::TextIndex;
     use quarry_vectors::DocId;
     use tantivy::postings::Postings;
     use tantivy::schema::IndexRecordOption;
@@ -243,7 +295,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.qry");
         let mut builder =
-            TextBuilder::create(&folder.path().join("work"), 0, &FieldRules::new()).unwrap();
+            TextWriter::create(&folder.path().join("work"), 0, &FieldRules::new()).unwrap();
         for number in 0..100 {
             let json = serde_json::to_string(&stored(number)).unwrap();
             builder.add(if number % 9 == 8 { "" } else { &json }).unwrap();
