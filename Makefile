@@ -48,7 +48,7 @@ docs: ## The guide, figures and decisions as a book in target/book
 	mdbook build docs
 	@echo "target/book/index.html"
 
-check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, old and other platforms
+check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, features, old and other platforms, packages
 	@tools/install.sh --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings -D clippy::incompatible_msrv
@@ -59,6 +59,7 @@ check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, o
 	$(CARGO) deny --offline check bans licenses sources
 	@CARGO="$(CARGO)" tools/advisories.sh
 	@CARGO="$(CARGO)" tools/platforms.sh
+	@CARGO="$(CARGO)" tools/package.sh --offline
 
 audit: ## Known vulnerabilities of dependencies; needs network
 	@tools/install.sh --check
