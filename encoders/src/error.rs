@@ -131,7 +131,7 @@ pub enum EncoderError {
     },
     /// No ONNX Runtime library was found.
     #[error(
-        "ONNX Runtime was not found (looked at {looked}): run `make build` in the project's folder, which fetches it, or set ORT_DYLIB_PATH to its shared library"
+        "ONNX Runtime was not found (looked at {looked}): run `make install` in the project's folder (or `make build` to use it from there), which fetches it, or set ORT_DYLIB_PATH to its shared library"
     )]
     RuntimeMissing {
         /// The places looked at, for the message.
@@ -139,7 +139,7 @@ pub enum EncoderError {
     },
     /// A library was found that must not be loaded without being named.
     #[error(
-        "{path}: {reason}: it was not loaded; run `make build` in the project's folder, which fetches a known one, or set ORT_DYLIB_PATH to this one if you trust it"
+        "{path}: {reason}: it was not loaded; run `make install` in the project's folder (or `make build` to use it from there), which fetches a known one, or set ORT_DYLIB_PATH to this one if you trust it"
     )]
     RuntimeUntrusted {
         /// The library.
