@@ -19,6 +19,17 @@ const STEP: usize = 32 << 20;
 const LEAST_SPARE: usize = 256 << 20;
 const SPARE_PART: usize = 20;
 
+/// Rows of one byte a dimension, on the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Int8Rows<'a> {
+    /// Values, [`HostRows::stride`] a row.
+    pub rows: &'a [i8],
+    /// Each row's scale.
+    pub scales: &'a [f32],
+    /// A bound on each row's rounding.
+    pub errors: &'a [f32],
+}
+
 /// Rows on the host: all documents of an index.
 #[derive(Debug, Clone, Copy)]
 pub struct HostRows<'a> {
@@ -26,8 +37,8 @@ pub struct HostRows<'a> {
     pub starts: &'a [u64],
     /// Dimensions of a stored row.
     pub stride: usize,
-    /// Rows in int8, a scale and an error bound each.
-    pub int8: Option<(&'a [i8], &'a [f32], &'a [f32])>,
+    /// Rows in int8.
+    pub int8: Option<Int8Rows<'a>>,
     /// Rows in half precision.
     pub fp16: Option<&'a [u16]>,
 }
@@ -128,7 +139,7 @@ impl Corpus {
             starts.extend(segment.starts.iter().skip(1).map(|s| base + s));
         }
         let documents = starts.len() - 1;
-        let free = gpu.memory()?.0;
+        let free = gpu.memory()?.free;
         let spare = LEAST_SPARE.max(free / SPARE_PART);
         let mut left = budget.unwrap_or(usize::MAX).min(free.saturating_sub(spare));
         let starts_bytes = size_of_val(&starts[..]);
@@ -174,9 +185,9 @@ impl Corpus {
             Some(all) => Some(form(
                 Kind::Int8,
                 &[
-                    (stride, all.iter().map(|r| bytemuck::cast_slice(r.0)).collect()),
-                    (4, all.iter().map(|r| bytemuck::cast_slice(r.1)).collect()),
-                    (4, all.iter().map(|r| bytemuck::cast_slice(r.2)).collect()),
+                    (stride, all.iter().map(|r| bytemuck::cast_slice(r.rows)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.scales)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.errors)).collect()),
                 ],
             )?),
             None => None,

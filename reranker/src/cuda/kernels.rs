@@ -5,6 +5,15 @@ use super::CudaError;
 const PACKED: &[u8] = include_bytes!("../../cuda/kernels.bin.zst");
 const MAGIC: &str = "quarry-kernels 1";
 
+/// A device's compute capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capability {
+    /// The generation, such as 9.
+    pub major: i32,
+    /// The version within it.
+    pub minor: i32,
+}
+
 /// The embedded file, unpacked.
 #[derive(Debug)]
 pub struct Kernels {
@@ -61,7 +70,8 @@ impl Kernels {
     ///
     /// # Errors
     /// When there is none.
-    pub fn image(&self, source: &str, (major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
+    pub fn image(&self, source: &str, capability: Capability) -> Result<Vec<u8>, CudaError> {
+        let Capability { major, minor } = capability;
         let part = |name: String| self.parts.iter().find(|p| p.0 == name).map(|p| p.1.clone());
         let cubin = (0..=minor).rev().find_map(|m| part(format!("{source}.sm_{major}{m}")));
         if let Some(range) = cubin {
@@ -112,14 +122,15 @@ mod tests {
     #[test]
     fn there_is_code_for_every_architecture() {
         let kernels = Kernels::unpack().unwrap();
+        let of = |(major, minor)| Capability { major, minor };
         for source in ["gather", "exhaustive"] {
             for capability in
                 [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)]
             {
-                let image = kernels.image(source, capability).unwrap();
+                let image = kernels.image(source, of(capability)).unwrap();
                 assert_eq!(&image[..4], b"\x7fELF", "{source} {capability:?}");
             }
-            let later = kernels.image(source, (13, 0)).unwrap();
+            let later = kernels.image(source, of((13, 0))).unwrap();
             assert!(later.starts_with(b"//") && later.ends_with(&[0]));
         }
     }

@@ -20,12 +20,12 @@ mod kernels;
 mod memory;
 mod stream;
 
-pub use corpus::{Corpus, HostRows, Kind, Resident};
-pub use driver::Gpu;
+pub use corpus::{Corpus, HostRows, Int8Rows, Kind, Resident};
+pub use driver::{DeviceMemory, Gpu};
 pub use error::CudaError;
-pub use exhaustive::{Exhaustive, Found, best_of};
+pub use exhaustive::{Exhaustive, Found, Searched, best_of};
 pub use gather::{Gatherer, QueryRows, Scores, Wave};
-pub use kernels::Kernels;
+pub use kernels::{Capability, Kernels};
 pub use memory::{DeviceBuffer, HostBuffer};
 pub use stream::{Event, Stream};
 

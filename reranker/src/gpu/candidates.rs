@@ -9,7 +9,7 @@ use super::{Failure, GpuReranker, Prepared};
 use crate::cpu::check;
 use crate::cuda::Kind;
 use crate::kernels::{Scored, Scratch};
-use crate::prune::{self, EarlyExit};
+use crate::prune::{self, Bounds, EarlyExit};
 
 /// Candidates that a wave of early exit gives the device at least, all queries together.
 const WAVE: usize = 8192;
@@ -136,11 +136,11 @@ impl GpuReranker {
         let undecided: Vec<Vec<usize>> = going
             .iter()
             .map(|g| {
-                let bounds: Vec<(f32, f32)> = g
+                let bounds: Vec<Bounds> = g
                     .scores
                     .iter()
                     .zip(&g.bonuses)
-                    .map(|(s, bonus)| (s.lower + bonus, s.upper + bonus))
+                    .map(|(s, bonus)| Bounds { lower: s.lower + bonus, upper: s.upper + bonus })
                     .collect();
                 prune::undecided(&bounds, params.k)
             })

@@ -11,7 +11,7 @@ use quarry_vectors::TokenEmbeddings;
 use super::costs::Costs;
 use super::{GpuReranker, Prepared, count_u32};
 use crate::cpu::CpuReranker;
-use crate::cuda::{Corpus, CudaError, Exhaustive, Gatherer, Gpu, HostRows, Kind};
+use crate::cuda::{Corpus, CudaError, Exhaustive, Gatherer, Gpu, HostRows, Int8Rows, Kind};
 use crate::kernels::Scratch;
 
 /// Documents of the self-test.
@@ -50,7 +50,11 @@ impl GpuReranker {
             .map(|store| HostRows {
                 starts: store.starts(),
                 stride: store.meta().stride,
-                int8: store.int8().map(|r| (r.rows, r.scales, r.errors)),
+                int8: store.int8().map(|r| Int8Rows {
+                    rows: r.rows,
+                    scales: r.scales,
+                    errors: r.errors,
+                }),
                 fp16: store.fp16(),
             })
             .collect();
