@@ -1,4 +1,4 @@
-//! The second stage on the processor.
+//! The second stage on the CPU.
 //!
 //! 1. candidate pruning cuts the candidates by their first scores
 //! 2. what stays is scored over the coarse rows (int8 where stored): in the first stage's order with
@@ -30,7 +30,7 @@ const AHEAD: usize = 2;
 /// Documents of a piece of work of the exhaustive search.
 const CHUNK: usize = 256;
 
-/// MaxSim over the token embeddings of an open index, on the processor.
+/// MaxSim over the token embeddings of an open index, on the CPU.
 #[derive(Debug)]
 pub struct CpuReranker {
     index: Arc<Index>,

@@ -17,9 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use quarry_index::tokens::Int8Rows;
 use quarry_reranker::cuda::{
     Capability, Corpus, CudaError, DeviceBuffer, Event, Exhaustive, Found, Gatherer, Gpu, HostRows,
-    Int8Rows, Kernels, Kind, QueryRows, Scores, Stream, Wave,
+    Kernels, Kind, QueryRows, Scores, Stream, Wave,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -224,7 +225,12 @@ impl Data {
         HostRows {
             starts: &self.starts,
             stride: DIMS,
-            int8: Some(Int8Rows { rows: &self.bytes, scales: &self.scales, errors: &self.errors }),
+            int8: Some(Int8Rows {
+                rows: &self.bytes,
+                scales: &self.scales,
+                errors: &self.errors,
+                stride: DIMS,
+            }),
             fp16: (!self.half.is_empty()).then_some(&self.half[..]),
         }
     }

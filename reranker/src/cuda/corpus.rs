@@ -1,11 +1,12 @@
 //! Token embeddings in device memory: as many of the first documents as fit, whole.
 //!
 //! A form's rows go up through two pinned buffers, so that reading the file and the copy overlap.
-//! What lies outside is scored on the processor by whoever asks.
+//! What lies outside is scored on the CPU by whoever asks.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use quarry_index::tokens::Int8Rows;
 use rayon::prelude::*;
 
 use super::CudaError;
@@ -18,17 +19,6 @@ const STEP: usize = 32 << 20;
 /// Device memory left to queries, scores and the driver: a part of the free memory, and at least this.
 const LEAST_SPARE: usize = 256 << 20;
 const SPARE_PART: usize = 20;
-
-/// Rows of one byte a dimension, on the host.
-#[derive(Debug, Clone, Copy)]
-pub struct Int8Rows<'a> {
-    /// Values, [`HostRows::stride`] a row.
-    pub rows: &'a [i8],
-    /// Each row's scale.
-    pub scales: &'a [f32],
-    /// A bound on each row's rounding.
-    pub errors: &'a [f32],
-}
 
 /// Rows on the host: all documents of an index.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// Whether there are kernels for rows of so many dimensions.
+    /// Whether there are kernels for rows of `stride` dimensions.
     ///
     /// # Errors
     /// When there are not.

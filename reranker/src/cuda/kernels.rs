@@ -39,7 +39,7 @@ impl Kernels {
         let bad = |what: &str| CudaError::Kernels(what.to_owned());
         let bytes = zstd::decode_all(packed).map_err(|e| CudaError::Kernels(e.to_string()))?;
         let end = bytes.windows(2).position(|w| w == b"\n\n").ok_or_else(|| bad("no head"))? + 2;
-        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad("head is no text"))?;
+        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad("head is not text"))?;
         let mut lines = head.lines();
         if lines.next() != Some(MAGIC) {
             return Err(bad("another format"));
@@ -50,7 +50,7 @@ impl Kernels {
         for line in lines.take_while(|l| !l.is_empty()) {
             let (name, length) =
                 line.split_once(' ').ok_or_else(|| bad("a part without length"))?;
-            let length: usize = length.parse().map_err(|_| bad("a length is no number"))?;
+            let length: usize = length.parse().map_err(|_| bad("a length is not a number"))?;
             let stop = at.checked_add(length).filter(|s| *s <= bytes.len());
             let stop = stop.ok_or_else(|| bad("it ends early"))?;
             parts.push((name.to_owned(), at..stop));

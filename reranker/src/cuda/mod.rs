@@ -20,7 +20,7 @@ mod kernels;
 mod memory;
 mod stream;
 
-pub use corpus::{Corpus, HostRows, Int8Rows, Kind, Resident};
+pub use corpus::{Corpus, HostRows, Kind, Resident};
 pub use driver::{DeviceMemory, Gpu};
 pub use error::CudaError;
 pub use exhaustive::{Exhaustive, Found, Searched, best_of};

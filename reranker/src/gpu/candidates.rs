@@ -1,4 +1,4 @@
-//! Candidates on a device, with the processor's decisions.
+//! Candidates on a device, with the CPU's decisions.
 
 use quarry_searcher::{Hit, RerankParams, RerankQuery, RerankStats, Reranked, SearchError};
 use quarry_vectors::TopK;

@@ -1,11 +1,11 @@
 //! Every document on a device.
 //!
-//! Queries of more than 32 rows are added up in another order there than on the processor, so the
+//! Queries of more than 32 rows are added up in another order there than on the CPU, so the
 //! device's k best need not be the k best. Both sums of a document's n parts differ by at most e, a bound
 //! on the roundings of both (`Prepared::sum_error`). A document that belongs to the k best has a score of
 //! at least the k-th, which is at least the device's k-th minus e; so the device's score of it is at
 //! least the device's k-th minus 2 e. The list that is taken from the device reaches below that, or is
-//! taken anew, longer; its documents are then scored again in the processor's order.
+//! taken anew, longer; its documents are then scored again in the CPU's order.
 
 use quarry_searcher::{Hit, RerankParams, RerankStats, Reranked, SearchError};
 use quarry_vectors::{TokenEmbeddings, TopK};
