@@ -12,7 +12,7 @@ QUARRY_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quarry/tools
 export QUARRY_TOOLS
 export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
 
-.PHONY: help build binary demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+.PHONY: help build binary install demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ build: runtime binary ## Build the binary quarry, and make the bundled model's t
 
 binary:
 	$(CARGO) build --release --locked --bin quarry
+
+install: build ## Install the binary (cargo install), and model and runtime into the user's data folder
+	$(CARGO) install --locked --path cli
+	@tools/install-data.sh
 
 demo: build ## Index, search and evaluate the bundled sample collection
 	target/release/quarry demo
@@ -48,7 +52,7 @@ docs: ## The guide, figures and decisions as a book in target/book
 	mdbook build docs
 	@echo "target/book/index.html"
 
-check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, old and other platforms
+check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, features, old and other platforms, packages
 	@tools/install.sh --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings -D clippy::incompatible_msrv
@@ -59,6 +63,7 @@ check: runtime ## Format, lints, documentation, short fuzz runs, dependencies, o
 	$(CARGO) deny --offline check bans licenses sources
 	@CARGO="$(CARGO)" tools/advisories.sh
 	@CARGO="$(CARGO)" tools/platforms.sh
+	@CARGO="$(CARGO)" tools/package.sh --offline
 
 audit: ## Known vulnerabilities of dependencies; needs network
 	@tools/install.sh --check

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use quarry_encoders::workspace_of;
+use quarry_encoders::{data_folder, workspace_of};
 use quarry_engine::Device;
 
 use crate::bytes::parse_bytes;
@@ -69,18 +69,19 @@ impl RunOnArgs {
 pub(crate) fn bundled() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("where this program lies is unknown")?;
     let exe = exe.canonicalize().unwrap_or(exe);
-    // An unpacked archive, /usr/bin/quarry with /usr/share/quarry, and target/release/quarry; no other
-    // folder above, where anybody may have put a model of that name.
+    // An unpacked archive, /usr/bin/quarry with /usr/share/quarry, target/release/quarry, and what `make install`
+    // puts into the user's data folder; no other folder above, where anybody may have put a model of that name.
     let beside = exe.parent();
     let shared = beside.and_then(Path::parent).map(|prefix| prefix.join("share/quarry"));
     let project = workspace_of(&exe).map(Path::to_owned);
-    let roots = [beside.map(Path::to_owned), shared, project];
+    let roots = [beside.map(Path::to_owned), shared, project, data_folder()];
     let mut folders = roots.into_iter().flatten().map(|root| root.join("models").join(BUNDLED));
     if let Some(folder) = folders.find(|folder| folder.is_dir()) {
         return Ok(folder);
     }
     bail!(
-        "the bundled model `models/{BUNDLED}` is not beside {}; name a model folder with --model",
+        "the bundled model `models/{BUNDLED}` is not beside {}, nor in the user's data folder; `make install` in the \
+         project's folder puts it there, or name a model folder with --model",
         exe.display()
     )
 }

@@ -54,7 +54,8 @@ fn only_trusted_places_are_looked_at() {
         let mut command = Command::new(&program);
         command.arg("index").arg(&input).arg("--out").arg(root.join("index"));
         command.args(["--overwrite", "--no-tune", "--model"]).arg(&model).current_dir(&here);
-        command.env_remove("ORT_DYLIB_PATH").env_remove("XDG_CACHE_HOME").env("HOME", home);
+        command.env_remove("ORT_DYLIB_PATH").env_remove("XDG_CACHE_HOME");
+        command.env_remove("XDG_DATA_HOME").env("HOME", home);
         let output = command.output().unwrap();
         (output.status.success(), said(&output))
     };

@@ -21,7 +21,7 @@ use crate::seismic_bin::Bytes;
 
 /// Impacts up to here are whole numbers of 32-bit floats.
 const LARGEST_IMPACT: i32 = 1 << 24;
-/// A posting takes at most so many bytes: its length, and two numbers with their tags.
+/// Most bytes of a posting: its length, and two numbers with their tags.
 const POSTING_BYTES: u64 = 24;
 /// Room for a list's term and numbers.
 const LIST_BYTES: u64 = 1 << 20;
@@ -219,7 +219,7 @@ impl CiffReader {
             let found = format!("{} lists, {} documents", counts.0, counts.1);
             return Err(bytes.malformed(Position::Start, "the header it had before", &found));
         }
-        // Longer than a posting of every document can make it is no list.
+        // Longer than a posting of every document could make it: not a list.
         let longest = LIST_BYTES + POSTING_BYTES * self.documents;
         for number in 0..self.lists {
             let at = Position::PostingsList(number);

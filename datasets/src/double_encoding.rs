@@ -58,7 +58,7 @@ fn sequence(text: &str) -> Option<(char, usize)> {
         control |= ('\u{80}'..='\u{9f}').contains(&c);
         *byte = continuation(c)?;
     }
-    // Latin-1 supplement (as in `Ã©`, `Â°`), Greek and Cyrillic; longer ones are no accident.
+    // Latin-1 supplement (as in `Ã©`, `Â°`), Greek and Cyrillic; longer ones are not an accident.
     let telling = matches!(lead, 0xc2 | 0xc3 | 0xce..=0xd1) || continuations > 1;
     if !(control || telling) {
         return None;

@@ -68,7 +68,7 @@ pub enum DatasetError {
         /// What is missing.
         expected: &'static str,
     },
-    /// A line is no UTF-8.
+    /// A line is not UTF-8.
     #[error(
         "{path}, line {line}: byte {byte} of the line is not UTF-8; `iconv -f latin1 -t utf-8 FILE` \
          converts Latin-1"
@@ -157,8 +157,8 @@ pub enum DatasetError {
         /// The document.
         document: String,
     },
-    /// A name that has to be unique in its file stands there twice.
-    #[error("{path}, line {line}: {name:?} stands there a second time")]
+    /// A name that has to be unique in its file appears twice.
+    #[error("{path}, line {line}: {name:?} appears twice")]
     RepeatedName {
         /// The file.
         path: PathBuf,
@@ -261,7 +261,7 @@ pub enum DatasetError {
         /// What there is instead; empty or starting with `; `.
         hint: String,
     },
-    /// Files of token embeddings do not belong together, or one is no such file.
+    /// Files of token embeddings that do not belong together, or one that is something else.
     #[error("{path}: {what}")]
     TokenRows {
         /// The file.
@@ -323,7 +323,7 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
     },
-    /// What would be written is there, and is no file.
+    /// What would be written is there, and is not a file.
     #[error("{path}: this is {found}, not a file that could be written; name a file")]
     NotAFile {
         /// The target.

@@ -129,7 +129,7 @@ impl Input {
     }
 }
 
-/// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
+/// Opens a file to read it. What is not a file is refused at once: a pipe would wait for somebody to
 /// write to it, a device may never end.
 pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
     let fail = |e| DatasetError::open(path, e);

@@ -169,7 +169,7 @@ fn parse(line: Line<'_>, rules: Rules<'_>) -> Result<Record, DatasetError> {
         } else if reason.starts_with("expected value")
             && ["NaN", "Infinity"].iter().any(|word| line.text.contains(word))
         {
-            reason.push_str("; NaN and Infinity are no numbers in JSON");
+            reason.push_str("; NaN and Infinity are not numbers in JSON");
         }
         DatasetError::Json {
             path: PathBuf::from(line.path),
@@ -381,7 +381,10 @@ mod tests {
             (r#"{"id":"x","vector":[1,2]}"#, "expected a vector that is an object"),
             (r#"{"id":"x","vector":{"a":-1}}"#, "f, line 7: weight -1 of \"a\""),
             (r#"{"id":"x","vector":{"a":1e39}}"#, "f, line 7, column 28: number out of range"),
-            (r#"{"id":"x","vector":{"a":NaN}}"#, "expected value; NaN and Infinity are no numbers"),
+            (
+                r#"{"id":"x","vector":{"a":NaN}}"#,
+                "expected value; NaN and Infinity are not numbers",
+            ),
             (r#"{"id":"x","title":1984,"text":""}"#, "expected a title that is a string"),
             (r#"{"index":{"_index":"x","_id":"1"}}"#, "bulk format"),
             (r#"{"id":"x","text":"#, "the line ends within its record"),

@@ -177,7 +177,7 @@ fn pairs(list: &[Value]) -> Option<String> {
 const METADATA: [&str; 4] = ["metadata", "meta", "info", "extra"];
 /// Fewest tokens of a vector whose fractions are taken for weights.
 const WEIGHTED: usize = 4;
-/// Names of measures, places and shares, which are no tokens of a text.
+/// Names of measures, places and shares, which are not tokens of a text.
 const MEASURES: [&str; 14] = [
     "lat",
     "lon",

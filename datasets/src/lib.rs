@@ -27,6 +27,7 @@ mod queries;
 mod run;
 mod run_format;
 mod run_reader;
+pub mod sample;
 mod seismic_bin;
 mod tab_separated;
 mod table_header;

@@ -1,7 +1,7 @@
 //! A file on its way: written under another name in the same folder and renamed when it is whole, so
 //! that its own name never stands for half a file.
 //!
-//! 1. refuse a target that is there, unless it may be replaced, and one that is no file
+//! 1. refuse a target that is there, unless it may be replaced, and one that is not a file
 //! 2. write under `.NAME.xxxxxx.tmp`  3. sync the file, rename it, sync the folder
 //!
 //! A link is followed: the file that it names is replaced, and the link stays.
@@ -46,7 +46,7 @@ impl OutputFile {
     /// whose place is not known to be writable yet.
     ///
     /// # Errors
-    /// When something is there that is no file, or a file that `overwrite` does not allow to replace.
+    /// When something is there that is not a file, or a file that `overwrite` does not allow to replace.
     pub fn check(target: &Path, overwrite: bool) -> Result<(), DatasetError> {
         place(target, overwrite).map(|_| ())
     }

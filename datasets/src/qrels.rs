@@ -28,7 +28,7 @@ impl Qrels {
     /// left out.
     ///
     /// # Errors
-    /// When the file cannot be read, a line has another shape, a grade is no whole number of 32 bits,
+    /// When the file cannot be read, a line has another shape, a grade is not a whole number of 32 bits,
     /// an id is empty, a pair is judged twice with different grades, or nothing is judged.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let mut qrels = Self::default();
@@ -202,7 +202,7 @@ fn whole(grade: &str) -> Option<i32> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Shape {
-    /// Columns that the first line names, of so many.
+    /// Columns that the first line names, of this many in all.
     Named {
         query: usize,
         document: usize,

@@ -74,7 +74,7 @@ impl Run {
     /// 1 / (place in the ranking) as score.
     ///
     /// # Errors
-    /// When the file cannot be read, a line has another shape, a score is no finite number, or a
+    /// When the file cannot be read, a line has another shape, a score is not a finite number, or a
     /// document (or, for MS MARCO, a rank) stands twice in a query.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let parsed = run_reader::read(path)?;

@@ -63,7 +63,7 @@ pub(crate) struct Cells<'a> {
 }
 
 impl Columns {
-    /// The columns that a line names; none where it is no header.
+    /// The columns that a line names; `None` if it is not a header.
     pub(crate) fn of_header(line: &str) -> Option<Self> {
         let columns = line.split('\t').map(|cell| {
             let plain = name(cell);

@@ -11,7 +11,7 @@ use crate::lines::Lines;
 /// space included, except for the line's end.
 ///
 /// # Errors
-/// When the file cannot be read or is no UTF-8, or a token is empty or repeated.
+/// When the file cannot be read or is not UTF-8, or a token is empty or repeated.
 pub fn read_vocabulary(path: &Path) -> Result<Vec<String>, DatasetError> {
     let mut lines = Lines::new(Input::open_text(path)?);
     let mut tokens = Vec::new();

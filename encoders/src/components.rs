@@ -10,7 +10,7 @@ use crate::EncoderError;
 /// What is kept of a row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Keep {
-    /// The heaviest so many; 0 keeps all.
+    /// Keep this many, the heaviest; 0 keeps all.
     pub(crate) top_k: usize,
     /// What is above this share of the heaviest; 0 keeps all.
     pub(crate) ratio: f32,

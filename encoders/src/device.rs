@@ -3,7 +3,7 @@
 /// Where a graph is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// The first CUDA device; where there is none, encoders are refused.

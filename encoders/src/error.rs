@@ -59,7 +59,7 @@ pub enum EncoderError {
         /// Of the file.
         found: String,
     },
-    /// The bytes are no tokenizer.
+    /// The bytes are not a tokenizer.
     #[error("the tokenizer cannot be read: {reason}")]
     Tokenizer {
         /// The tokenizer library's words.
@@ -101,7 +101,7 @@ pub enum EncoderError {
         /// The value.
         found: u32,
     },
-    /// The bytes are no query table.
+    /// The bytes are not a query table.
     #[error("the query table cannot be read: {source}; expected a JSON object of token to weight")]
     QueryTable {
         /// Where and why.
@@ -131,7 +131,7 @@ pub enum EncoderError {
     },
     /// No ONNX Runtime library was found.
     #[error(
-        "ONNX Runtime was not found (looked at {looked}): run `make build` in the project's folder, which fetches it, or set ORT_DYLIB_PATH to its shared library"
+        "ONNX Runtime was not found (looked at {looked}): run `make install` in the project's folder (or `make build` to use it from there), which fetches it, or set ORT_DYLIB_PATH to its shared library"
     )]
     RuntimeMissing {
         /// The places looked at, for the message.
@@ -139,7 +139,7 @@ pub enum EncoderError {
     },
     /// A library was found that must not be loaded without being named.
     #[error(
-        "{path}: {reason}: it was not loaded; run `make build` in the project's folder, which fetches a known one, or set ORT_DYLIB_PATH to this one if you trust it"
+        "{path}: {reason}: it was not loaded; run `make install` in the project's folder (or `make build` to use it from there), which fetches a known one, or set ORT_DYLIB_PATH to this one if you trust it"
     )]
     RuntimeUntrusted {
         /// The library.
@@ -250,7 +250,9 @@ pub enum EncoderError {
         from: String,
     },
     /// The manifest names no graph that could be made.
-    #[error("{path}: quarry-model.json has no section tokens.made_from: nothing is to be made")]
+    #[error(
+        "{path}: quarry-model.json has no `tokens.made_from` section, so there is no token graph to build"
+    )]
     NothingToMake {
         /// The model folder.
         path: PathBuf,
@@ -315,7 +317,7 @@ pub enum EncoderError {
     },
     /// A device was asked for that ONNX Runtime cannot use here.
     #[error(
-        "the device cuda cannot be used: {reason}; it needs a library of ONNX Runtime built for CUDA (ORT_DYLIB_PATH) with CUDA and cuDNN beside it, and a GPU; nothing was run on the processor instead"
+        "the device cuda cannot be used: {reason}; it needs a library of ONNX Runtime built for CUDA (ORT_DYLIB_PATH) with CUDA and cuDNN beside it, and a GPU; nothing was run on the CPU instead"
     )]
     Device {
         /// The runtime's words.

@@ -20,7 +20,7 @@ pub struct ExternalFile {
     pub sha256: String,
 }
 
-/// Opens a file to read it. What is no file is refused at once: a pipe would wait for somebody to
+/// Opens a file to read it. What is not a file is refused at once: a pipe would wait for somebody to
 /// write to it, a device may never end.
 pub(crate) fn open(path: &Path) -> std::io::Result<fs::File> {
     let kind = fs::metadata(path)?.file_type();

@@ -283,7 +283,7 @@ fn on_device(builder: SessionBuilder, device: Device) -> ort::Result<SessionBuil
     if device == Device::Cpu {
         return Ok(builder);
     }
-    // Without error_on_failure the runtime would go on with the processor.
+    // Without error_on_failure the runtime would go on with the CPU.
     Ok(builder.with_execution_providers([ort::ep::CUDA::default().build().error_on_failure()])?)
 }
 

@@ -55,7 +55,7 @@ pub use passages::PassageSplitter;
 pub use query_tables::weights_by_id as parse_query_table;
 #[doc(hidden)]
 pub use runtime::environment;
-pub use runtime::{OLDEST_RUNTIME_MINOR, find_runtime, workspace_of};
+pub use runtime::{OLDEST_RUNTIME_MINOR, data_folder, find_runtime, workspace_of};
 pub use token_table::TokenTableQuery;
 pub use tokens::{
     Markers, QueryFill, TokenEncoder, TokenIdentity, TokenModel, TokenOptions, TokenParameters,

@@ -165,7 +165,7 @@ impl Activation {
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::None => x,
-            // What is no number stays so.
+            // What is not a number stays so.
             _ if x <= 0.0 => 0.0,
             Self::Relu => x,
             Self::Log1pRelu => x.ln_1p(),

@@ -71,7 +71,7 @@ impl Model {
     ///
     /// # Errors
     /// When a file is missing, is not the one the manifest was written for, or is not what it
-    /// should be; [`EncoderError::Unrecognised`] when the files are no model of a known family.
+    /// should be; [`EncoderError::Unrecognised`] when the files are not a model of a known family.
     pub fn open(folder: &Path) -> Result<Self, EncoderError> {
         let manifest = Self::manifest_of(folder, None)?;
         Self::with_manifest(folder, manifest)

@@ -170,7 +170,7 @@ impl OnnxDocumentEncoder {
     /// Encodes `passages`; see [`EncodeDocument::encode_documents`].
     ///
     /// # Errors
-    /// When a passage cannot be tokenised, the model cannot be run, or its output is no vector.
+    /// When a passage cannot be tokenised, the model cannot be run, or its output is not a vector.
     pub fn encode(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncoderError> {
         let tokens = self.sessions.map(passages, |passage| self.texts.passage(passage))?;
         let cut = tokens.iter().filter(|t| t.cut).count() as u64;

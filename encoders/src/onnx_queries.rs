@@ -2,7 +2,7 @@
 //!
 //! The same path as documents, a batch of one on the first free session, so that a question's vector
 //! does not depend on others. Where the model weighs a question's own tokens only (SPLADE-v3-lexical,
-//! Lassance et al., arXiv 2403.06789), the terms that are no token of it are left out.
+//! Lassance et al., arXiv 2403.06789), terms that are not tokens of it are left out.
 
 use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
 
@@ -24,7 +24,7 @@ impl OnnxQueryEncoder {
     /// has an empty vector.
     ///
     /// # Errors
-    /// When it cannot be tokenised, the model cannot be run, or its output is no vector.
+    /// When it cannot be tokenised, the model cannot be run, or its output is not a vector.
     pub fn encode(&self, text: &str) -> Result<SparseVector, EncoderError> {
         let (vector, tokens) = self.encoder.encode_one(text)?;
         if !self.own_terms {

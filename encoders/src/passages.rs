@@ -31,7 +31,7 @@ impl Model {
     /// begins inside a word longer than that can have a token more.
     ///
     /// # Errors
-    /// When `tokens` is no length between 16 and the longest input in force.
+    /// When `tokens` is not a length between 16 and the longest input in force.
     pub fn splitter(
         &self,
         tokens: u32,

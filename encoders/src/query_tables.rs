@@ -14,7 +14,7 @@ use crate::{EncoderError, Vocabulary};
 /// The table as an array; what it lacks, and weights of zero or less, become 0.
 ///
 /// # Errors
-/// When it is of no known form, has other tokens than the vocabulary, or weights that are no numbers.
+/// When it is of no known form, has other tokens than the vocabulary, or weights that are not numbers.
 pub fn weights_by_id(vocabulary: &Vocabulary, table: &[u8]) -> Result<Vec<f32>, EncoderError> {
     // Safetensors begin with the length of a JSON header, eight bytes.
     if table.get(8) == Some(&b'{') && table.get(7) == Some(&0) {
@@ -72,7 +72,7 @@ fn lines(table: &[u8]) -> Result<HashMap<String, f32>, EncoderError> {
 fn of_tensor(vocabulary: &Vocabulary, table: &[u8]) -> Result<Vec<f32>, EncoderError> {
     let refused = |reason: String| EncoderError::QueryTableWeights { reason };
     let all = SafeTensors::deserialize(table)
-        .map_err(|e| refused(format!("is no file of safetensors ({e})")))?;
+        .map_err(|e| refused(format!("is not a file of safetensors ({e})")))?;
     let tensor = all.tensor("weight").map_err(|_| refused("has no tensor `weight`".to_owned()))?;
     let rows = vocabulary.tokens().len();
     if tensor.dtype() != Dtype::F32 || tensor.shape() != [rows] {

@@ -1,10 +1,11 @@
 //! Finding and loading ONNX Runtime's shared library, once a process.
 //!
 //! Places, in order: `ORT_DYLIB_PATH`; beside the program; `.onnxruntime/` in the workspace that the
-//! program was built in, if it lies in its `target/`; `$XDG_CACHE_HOME` or `~/.cache`, then
-//! `quarry/onnxruntime/`. Never the current folder, nor others above the program: who may write there may
-//! be anybody, and loading a library runs its code. A library that nobody named is loaded only with a
-//! checksum that is known, from the cache only where nobody else may write (`trust`). One that is unusable
+//! program was built in, if it lies in its `target/`; `quarry/onnxruntime/` in the user's data folder
+//! (`$XDG_DATA_HOME` or `~/.local/share`), then in the user's cache (`$XDG_CACHE_HOME` or `~/.cache`). Never the
+//! current folder, nor others above the program: who may write there may be anybody, and loading a library
+//! runs its code. A library that nobody named is loaded only with a checksum that is known, from the user's
+//! folders only where nobody else may write (`trust`). One that is unusable
 //! is passed over for a later one, except one named by `ORT_DYLIB_PATH`: what was asked for by name
 //! is used or refused.
 //!
@@ -68,15 +69,27 @@ pub fn find_runtime() -> Result<PathBuf, EncoderError> {
         return usable(&path).map(|()| path);
     }
     let executable = env::current_exe().ok();
-    let set = |name: &str| env::var_os(name).map(PathBuf::from);
-    let cache = cache(set("XDG_CACHE_HOME"), set("HOME"));
-    choose(&places(executable.as_deref(), cache.as_deref()), trusted)
+    let cache = user_folder(set("XDG_CACHE_HOME"), set("HOME"), ".cache");
+    let users = [data_folder(), cache.map(|folder| folder.join("quarry"))];
+    choose(&places(executable.as_deref(), users.into_iter().flatten()), trusted)
 }
 
-/// The folder of the user's caches. A relative path would be one below the current folder.
-fn cache(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+/// Where the user's installation keeps what belongs to the program: `quarry/` in `$XDG_DATA_HOME`, else in
+/// `~/.local/share`. `None` if neither is an absolute path.
+#[must_use]
+pub fn data_folder() -> Option<PathBuf> {
+    let data = user_folder(set("XDG_DATA_HOME"), set("HOME"), ".local/share")?;
+    Some(data.join("quarry"))
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).map(PathBuf::from)
+}
+
+/// A folder of the user's: `xdg`, else `below` in `home`. A relative path would be one below the current folder.
+fn user_folder(xdg: Option<PathBuf>, home: Option<PathBuf>, below: &str) -> Option<PathBuf> {
     let absolute = |path: &PathBuf| path.is_absolute();
-    xdg.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(".cache")))
+    xdg.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(below)))
 }
 
 /// A folder to look in, and whether others must not be able to write to it.
@@ -86,13 +99,13 @@ struct Place {
     private: bool,
 }
 
-/// The folders to look in, in order.
-fn places(executable: Option<&Path>, cache: Option<&Path>) -> Vec<Place> {
+/// The folders to look in, in order; `users` are the user's own.
+fn places(executable: Option<&Path>, users: impl Iterator<Item = PathBuf>) -> Vec<Place> {
     let beside = executable.and_then(Path::parent).map(Path::to_owned);
     let project = executable.and_then(workspace_of).map(|root| root.join(FOLDER));
     let shared = beside.into_iter().chain(project);
     let mut places: Vec<Place> = shared.map(|folder| Place { folder, private: false }).collect();
-    places.extend(cache.map(|f| Place { folder: f.join("quarry/onnxruntime"), private: true }));
+    places.extend(users.map(|f| Place { folder: f.join("onnxruntime"), private: true }));
     places
 }
 
@@ -184,25 +197,30 @@ mod tests {
         let project = tempfile::tempdir().unwrap();
         let root = project.path();
         let shared = |folder: PathBuf| Place { folder, private: false };
-        let cache = Place { folder: "/cache/quarry/onnxruntime".into(), private: true };
+        let users = || ["/data/quarry", "/cache/quarry"].map(PathBuf::from).into_iter();
+        let own = |folder: &str| Place { folder: folder.into(), private: true };
+        let (data, cache) = (own("/data/quarry/onnxruntime"), own("/cache/quarry/onnxruntime"));
         for inner in ["target/release", "target/x86_64-unknown-linux-gnu/debug/deps"] {
             let program = root.join(inner).join("quarry");
-            let without = [shared(root.join(inner)), cache.clone()];
-            assert_eq!(places(Some(&program), Some(Path::new("/cache"))), without);
+            let without = [shared(root.join(inner)), data.clone(), cache.clone()];
+            assert_eq!(places(Some(&program), users()), without);
         }
         // A folder that is merely called target is nobody's workspace.
         std::fs::write(root.join("Cargo.toml"), "").unwrap();
         for inner in ["target/release", "target/x86_64-unknown-linux-gnu/debug/deps"] {
             let program = root.join(inner).join("quarry");
-            let want = [shared(root.join(inner)), shared(root.join(FOLDER)), cache.clone()];
-            assert_eq!(places(Some(&program), Some(Path::new("/cache"))), want);
+            let project = shared(root.join(FOLDER));
+            let want = [shared(root.join(inner)), project, data.clone(), cache.clone()];
+            assert_eq!(places(Some(&program), users()), want);
         }
-        assert_eq!(places(Some(Path::new("/usr/bin/quarry")), None), [shared("/usr/bin".into())]);
+        let none = std::iter::empty();
+        assert_eq!(places(Some(Path::new("/usr/bin/quarry")), none), [shared("/usr/bin".into())]);
     }
 
     #[test]
-    fn a_relative_cache_is_none() {
+    fn a_relative_folder_is_none() {
         let path = |text: &str| Some(PathBuf::from(text));
+        let cache = |xdg, home| user_folder(xdg, home, ".cache");
         assert_eq!(cache(path("/x"), path("/home/a")), path("/x"));
         assert_eq!(cache(None, path("/home/a")), path("/home/a/.cache"));
         assert_eq!(cache(path("x"), path("/home/a")), path("/home/a/.cache"));

@@ -237,7 +237,7 @@ fn within(field: Field, place: &Range<usize>, bytes: &Range<usize>) -> Option<(F
 
 /// The way back from what a tokenizer was given to the text that it was made of.
 struct Back {
-    /// Bytes of the prompt (of a text that stands twice it is no part of the copy).
+    /// Bytes of the prompt (of a text that stands twice it is not part of the copy).
     prompt: usize,
     /// Bytes of white space that were stripped from the begin.
     stripped: usize,

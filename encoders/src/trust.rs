@@ -20,7 +20,7 @@ fn known() -> impl Iterator<Item = &'static str> {
 /// Why the library must not be loaded, if there is a reason.
 pub(crate) fn unknown(path: &Path) -> Result<Option<String>, EncoderError> {
     if !path.is_file() {
-        return Ok(Some("is no file".to_owned()));
+        return Ok(Some("is not a file".to_owned()));
     }
     let found = sha256_of(path)?;
     let unknown = !known().any(|sum| sum == found);
@@ -48,7 +48,7 @@ pub(crate) fn others_may_write(path: &Path) -> Option<String> {
     for entry in path.ancestors().chain(real.ancestors()) {
         // The end of a relative path.
         if entry.as_os_str().is_empty() {
-            return Some("is no absolute path".to_owned());
+            return Some("is not an absolute path".to_owned());
         }
         let shown = entry.display();
         let facts = match std::fs::metadata(entry) {

@@ -19,7 +19,7 @@ impl Vocabulary {
     /// Reads a Hugging Face `tokenizer.json`. Truncation and padding set in it are switched off.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when the bytes are no tokenizer, [`EncoderError::VocabularyGap`]
+    /// [`EncoderError::Tokenizer`] when the bytes are not a tokenizer, [`EncoderError::VocabularyGap`]
     /// when its ids are not 0, 1, 2, … each once.
     pub fn from_bytes(json: &[u8]) -> Result<Self, EncoderError> {
         Self::read(json, None)
@@ -141,7 +141,7 @@ fn tokens_by_id(tokenizer: &Tokenizer, rows: Option<u32>) -> Result<Vec<String>,
 /// The `tokenizer.json` of a bare `vocab.txt`, as BERT's WordPiece tokenizer reads it.
 ///
 /// # Errors
-/// When the file is no vocabulary of BERT.
+/// When the file is not a vocabulary of BERT.
 pub(crate) fn wordpiece_json(vocab: &[u8], lowercase: bool) -> Result<Vec<u8>, EncoderError> {
     let refused = |reason: String| EncoderError::Tokenizer { reason };
     let text = std::str::from_utf8(vocab).map_err(|e| refused(format!("vocab.txt: {e}")))?;

@@ -1,3 +1,19 @@
+//! ```no_run
+//! use std::path::Path;
+//! use quarry_index::{Index, IndexError, Verify};
+//!
+//! fn main() -> Result<(), IndexError> {
+//!     // `Full` compares every file with its checksum.
+//!     let index = Index::open(Path::new("my-index"), Verify::Full)?;
+//!     let manifest = index.manifest();
+//!     println!("generation {}: {} documents", manifest.generation, manifest.documents());
+//!     for segment in index.segments() {
+//!         println!("impact lists: {}", segment.impact().is_some());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 #![doc = include_str!("../README.md")]
 
 pub mod calibration;

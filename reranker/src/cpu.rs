@@ -1,4 +1,4 @@
-//! The second stage on the processor.
+//! The second stage on the CPU.
 //!
 //! 1. candidate pruning cuts the candidates by their first scores
 //! 2. what stays is scored over the coarse rows (int8 where stored): in the first stage's order with
@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use crate::kernels::{Kernels, Scored, Scratch, lines};
 use crate::partial;
-use crate::prune::{self, EarlyExit};
+use crate::prune::{self, Bounds, EarlyExit};
 use crate::query::QueryRows;
 
 /// Documents between the one that is scored and the one that is asked for; of int8 rows the kernel asks
@@ -30,7 +30,7 @@ const AHEAD: usize = 2;
 /// Documents of a piece of work of the exhaustive search.
 const CHUNK: usize = 256;
 
-/// MaxSim over the token embeddings of an open index, on the processor.
+/// MaxSim over the token embeddings of an open index, on the CPU.
 #[derive(Debug)]
 pub struct CpuReranker {
     index: Arc<Index>,
@@ -205,15 +205,15 @@ impl CpuReranker {
             without_tokens: 0,
         };
         let best = if bounds {
-            let bounds: Vec<(f32, f32)> = scores[..scored]
+            let bounds: Vec<Bounds> = scores[..scored]
                 .iter()
                 .zip(&bonuses)
-                .map(|(s, bonus)| (s.lower + bonus, s.upper + bonus))
+                .map(|(s, bonus)| Bounds { lower: s.lower + bonus, upper: s.upper + bonus })
                 .collect();
             let fine = Work { form: Form::Fp16, ..work };
             let mut best = TopK::new(params.k.get(), order);
             for at in prune::undecided(&bounds, params.k) {
-                if best.worst().is_some_and(|worst: &(f32, usize)| bounds[at].1 < worst.0) {
+                if best.worst().is_some_and(|worst: &(f32, usize)| bounds[at].upper < worst.0) {
                     break;
                 }
                 check(at, params.deadline)?;

@@ -3,10 +3,10 @@
 /// Where a second stage runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Device {
-    /// On a GPU where there is one and it pays, else on the processor.
+    /// On a GPU where there is one and it pays, else on the CPU.
     #[default]
     Auto,
-    /// On the processor.
+    /// On the CPU.
     Cpu,
     /// On a GPU; refused where there is none.
     Cuda,
@@ -20,7 +20,7 @@ impl std::str::FromStr for Device {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda),
-            other => Err(format!("`{other}` is no device: auto, cpu or cuda")),
+            other => Err(format!("`{other}` is not a device: auto, cpu or cuda")),
         }
     }
 }

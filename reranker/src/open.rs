@@ -8,9 +8,8 @@ use quarry_searcher::{Rerank, SearchError};
 use crate::cpu::CpuReranker;
 use crate::device::Device;
 
-/// Opens the second stage of an index. With `Auto` and no usable GPU one line of the log says why the
-/// processor takes over. Rows take at most `budget` bytes of a GPU's memory; `None`: what is free, less a
-/// reserve.
+/// Opens the second stage of an index. With `Auto` and no usable GPU, one line of the log says why the CPU takes
+/// over. Rows take at most `budget` bytes of a GPU's memory; `None`: what is free, less a reserve.
 ///
 /// # Errors
 /// When the index has no token embeddings, or `Cuda` was asked for and cannot be had.
@@ -26,12 +25,12 @@ pub fn open(
     match on_gpu(index, device, budget) {
         Ok(gpu) => Ok(gpu),
         Err(why) if device == Device::Auto => {
-            tracing::info!("reranking runs on the processor: {why}");
+            tracing::info!("reranking runs on the CPU: {why}");
             Ok(Arc::new(cpu))
         }
         Err(why) => Err(SearchError::Device {
             device: "cuda".into(),
-            what: format!("{why}; use --device auto or cpu to rerank on the processor"),
+            what: format!("{why}; use --device auto or cpu to rerank on the CPU"),
         }),
     }
 }

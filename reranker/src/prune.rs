@@ -98,36 +98,53 @@ impl<F: Fn(&(f32, usize), &(f32, usize)) -> Ordering> EarlyExit<F> {
     }
 }
 
-/// Early exit after the fact: of scores in the first stage's order, the k best that early exit would
-/// have found, and how many it would have scored.
+/// What early exit makes of a list of scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// Scores with their candidates' positions, best first; at most k.
+    pub best: Vec<(f32, usize)>,
+    /// Candidates that are scored before the exit.
+    pub scored: usize,
+}
+
+/// Early exit after the fact: what it would have found in scores in the first stage's order.
 pub fn replay<F: Fn(&(f32, usize), &(f32, usize)) -> Ordering>(
     scores: &[f32],
     k: NonZeroUsize,
     beta: Option<NonZeroUsize>,
     order: F,
-) -> (Vec<(f32, usize)>, usize) {
+) -> Replayed {
     let mut exit = EarlyExit::new(k, beta, order);
     for (candidate, score) in scores.iter().enumerate() {
         if !exit.offer(candidate, *score) {
             break;
         }
     }
-    let offered = exit.offered();
-    (exit.into_sorted(), offered)
+    let scored = exit.offered();
+    Replayed { best: exit.into_sorted(), scored }
 }
 
-/// Who can be among the k best, given bounds `(lower, upper)` of each candidate's score: those whose
-/// upper bound reaches the k-th largest lower bound. The largest upper bound first, equal ones in
-/// their order, so that exact scores of the front can still spare the rest.
+/// Between which values a candidate's exact score lies, both included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// It is not below this.
+    pub lower: f32,
+    /// It is not above this.
+    pub upper: f32,
+}
+
+/// Which candidates can be among the k best, given bounds of each one's score: those whose upper bound
+/// reaches the k-th largest lower bound. Largest upper bound first, equal ones in their order, so that exact
+/// scores of the front can still spare the rest.
 #[must_use]
-pub fn undecided(bounds: &[(f32, f32)], k: NonZeroUsize) -> Vec<usize> {
-    let mut lower: Vec<f32> = bounds.iter().map(|b| b.0).collect();
+pub fn undecided(bounds: &[Bounds], k: NonZeroUsize) -> Vec<usize> {
+    let mut lower: Vec<f32> = bounds.iter().map(|b| b.lower).collect();
     let least = if lower.len() > k.get() {
         *lower.select_nth_unstable_by(k.get() - 1, |a, b| b.total_cmp(a)).1
     } else {
         f32::NEG_INFINITY
     };
-    let mut rest: Vec<usize> = (0..bounds.len()).filter(|i| bounds[*i].1 >= least).collect();
-    rest.sort_by(|a, b| bounds[*b].1.total_cmp(&bounds[*a].1).then(a.cmp(b)));
+    let mut rest: Vec<usize> = (0..bounds.len()).filter(|i| bounds[*i].upper >= least).collect();
+    rest.sort_by(|a, b| bounds[*b].upper.total_cmp(&bounds[*a].upper).then(a.cmp(b)));
     rest
 }

@@ -297,7 +297,7 @@ fn near_ties_of_long_queries_are_decided_as_on_the_processor() {
 fn a_kernel_error_is_redone_on_the_processor_which_goes_on() {
     for fault in ["cuLaunchKernel:719", "cuStreamSynchronize:700", "cuMemcpyHtoDAsync:700"] {
         let Some(said) = case("kernel", 0, &[("FAULT", fault)]) else { return };
-        assert!(said.contains("the processor reranks this batch instead"), "{said}");
+        assert!(said.contains("the CPU reranks this batch instead"), "{said}");
         assert!(said.contains("now on cpu"), "{said}");
     }
     let Some(said) = case("exhaustive kernel", 0, &[]) else { return };
@@ -307,7 +307,7 @@ fn a_kernel_error_is_redone_on_the_processor_which_goes_on() {
 #[test]
 fn too_little_memory_for_a_batch_leaves_it_to_the_processor() {
     let Some(said) = case("memory of a query", 0, &[]) else { return };
-    assert!(said.contains("bytes left") && said.contains("the processor reranks"), "{said}");
+    assert!(said.contains("bytes left") && said.contains("the CPU reranks"), "{said}");
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn too_little_memory_for_the_rows_keeps_some_of_them() {
     let settings = [("DRIVER_REFUSE", "4000:3")];
     let Some(said) = case("memory of the rows", 0, &settings) else { return };
     assert!(said.contains("fewer documents' int8 rows go up"), "{said}");
-    assert!(said.contains("the processor scores the others"), "{said}");
+    assert!(said.contains("the CPU scores the others"), "{said}");
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_driver_that_cannot_be_used_is_refused_or_replaced() {
     for (driver, setting, why) in cases {
         let Some(said) = case("unusable", driver, &[setting]) else { return };
         assert!(said.contains(why), "{setting:?}: {said}");
-        assert!(said.contains("reranking runs on the processor: "), "{setting:?}: {said}");
-        assert_eq!(said.matches("reranking runs on the processor").count(), 1, "one line");
+        assert!(said.contains("reranking runs on the CPU: "), "{setting:?}: {said}");
+        assert_eq!(said.matches("reranking runs on the CPU").count(), 1, "one line");
     }
 }

@@ -1,4 +1,4 @@
-//! The second stage on a GPU against the one on the processor: the same hits and counts for many random
+//! The second stage on a GPU against the one on the CPU: the same hits and counts for many random
 //! cases, in every mode. Without a device it says so.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
@@ -52,7 +52,7 @@ fn the_device_decides_as_the_processor() {
                 open(Arc::clone(&index), Device::Cuda, None).is_err(),
                 "asked for, not there: refused"
             );
-            assert!(open(index, Device::Auto, None).is_ok(), "the processor takes over");
+            assert!(open(index, Device::Auto, None).is_ok(), "the CPU takes over");
             return;
         }
         Err(why) => panic!("{why}"),
@@ -111,7 +111,7 @@ fn the_device_decides_as_the_processor() {
             }
         }
         eprintln!(
-            "{name}: {CASES} cases alike; {:.0} us a batch on the device, {:.0} on the processor; {} scored",
+            "{name}: {CASES} cases alike; {:.0} us a batch on the device, {:.0} on the CPU; {} scored",
             on_gpu * 1e6 / (CASES / 5) as f64,
             on_cpu * 1e6 / (CASES / 5) as f64,
             scored

@@ -225,9 +225,9 @@ proptest! {
         let order = |a: &(f32, usize), b: &(f32, usize)| {
             naive_order(&(a.0, case.candidates[a.1]), &(b.0, case.candidates[b.1]))
         };
-        let (replayed, offered) = prune::replay(&scores[..kept], params.k, params.beta, order);
-        prop_assert_eq!(offered, scored);
-        let replayed: Vec<_> = replayed.into_iter().map(|(s, i)| (s, case.candidates[i])).collect();
+        let replayed = prune::replay(&scores[..kept], params.k, params.beta, order);
+        prop_assert_eq!(replayed.scored, scored);
+        let replayed: Vec<_> = replayed.best.into_iter().map(|(s, i)| (s, case.candidates[i])).collect();
         prop_assert_eq!(replayed, want.clone());
     }
 

@@ -1,3 +1,22 @@
+//! ```no_run
+//! use std::{num::NonZeroUsize, path::Path, sync::Arc};
+//! use quarry_index::{Index, Verify};
+//! use quarry_searcher::{Searcher, SparseParams};
+//! use quarry_vectors::SparseVector;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let index = Index::open(Path::new("my-index"), Verify::Envelope)?;
+//!     let searcher = Searcher::new(Arc::new(index));
+//!     // Weights by term of the index's lexicon.
+//!     let query = SparseVector::from_pairs([(17, 1.5), (402, 0.3)])?;
+//!     let found = searcher.sparse(&query, &SparseParams::new(NonZeroUsize::MIN))?;
+//!     for hit in &found.hits {
+//!         println!("{} {}", searcher.id(hit), hit.score);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 #![doc = include_str!("../README.md")]
 
 mod bm25;

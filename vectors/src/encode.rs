@@ -26,7 +26,7 @@ pub trait EncodeDocument: Send + Sync {
     /// Encodes `passages`, one vector each, in their order. A passage may come out empty.
     ///
     /// # Errors
-    /// When the model cannot be run or gives something that is no vector.
+    /// When the model cannot be run or gives something that is not a vector.
     fn encode_documents(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncodeError>;
 
     /// How the encoder pools tokens, where [`Self::trace_documents`] tells the origins of components.
@@ -64,7 +64,7 @@ pub trait EncodeQuery: Send + Sync {
     /// Encodes one question.
     ///
     /// # Errors
-    /// When the model cannot be run or gives something that is no vector.
+    /// When the model cannot be run or gives something that is not a vector.
     fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError>;
 }
 
@@ -79,7 +79,7 @@ pub trait EncodeTokens: Send + Sync {
     /// may come out without rows.
     ///
     /// # Errors
-    /// When the model cannot be run or gives something that is no embedding.
+    /// When the model cannot be run or gives something that is not an embedding.
     fn encode_passages(
         &self,
         passages: &[Passage<'_>],

@@ -1,7 +1,4 @@
-//! The words that every other crate shares: term and document ids, sparse vectors, documents as
-//! they are read, token embeddings, rankings and their one total order, and the encoder traits.
-//!
-//! Nothing here knows of files, models or networks.
+#![doc = include_str!("../README.md")]
 
 mod counted;
 mod document;

@@ -11,7 +11,7 @@ pub struct TokenEmbeddings {
     values: Vec<f32>,
 }
 
-/// Why values are no token embeddings.
+/// Why values are not token embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenEmbeddingsError {
     /// The number of values is not a multiple of the dimensions.

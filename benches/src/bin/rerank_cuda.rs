@@ -17,9 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use quarry_index::tokens::Int8Rows;
 use quarry_reranker::cuda::{
-    Corpus, CudaError, DeviceBuffer, Event, Exhaustive, Gatherer, Gpu, HostRows, Kernels, Kind,
-    QueryRows, Scores, Stream, Wave,
+    Capability, Corpus, CudaError, DeviceBuffer, Event, Exhaustive, Found, Gatherer, Gpu, HostRows,
+    Kernels, Kind, QueryRows, Scores, Stream, Wave,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -62,7 +63,8 @@ fn main() -> Result<()> {
         }
         Err(e) => return Err(e.into()),
     };
-    let mut report = json!({ "device": first.name(), "capability": format!("{:?}", first.capability()),
+    let Capability { major, minor } = first.capability();
+    let mut report = json!({ "device": first.name(), "capability": format!("({major}, {minor})"),
         "multiprocessors": first.multiprocessors(), "cores": rayon::current_num_threads() });
     println!("{}, {} multiprocessors", first.name(), first.multiprocessors());
     let copy = copy_rate(&first)?;
@@ -223,7 +225,12 @@ impl Data {
         HostRows {
             starts: &self.starts,
             stride: DIMS,
-            int8: Some((&self.bytes, &self.scales, &self.errors)),
+            int8: Some(Int8Rows {
+                rows: &self.bytes,
+                scales: &self.scales,
+                errors: &self.errors,
+                stride: DIMS,
+            }),
             fp16: (!self.half.is_empty()).then_some(&self.half[..]),
         }
     }
@@ -430,13 +437,13 @@ fn exhaustive(data: &Data, corpus: &Arc<Corpus>) -> Result<Value> {
         let mut times = Vec::new();
         let mut best = Vec::new();
         for _ in 0..4 {
-            let (found, microseconds) = search.search(kind, &queries, 100)?;
-            times.push(microseconds);
-            best = found;
+            let searched = search.search(kind, &queries, 100)?;
+            times.push(searched.microseconds);
+            best = searched.best;
         }
         for (q, best) in best.iter().enumerate().take(4) {
             ensure!(best.len() == 100, "hits are missing");
-            for (d, score) in best {
+            for Found { document: d, score } in best {
                 let off = match kind {
                     Kind::Int8 if data.int8(q, *d).to_bits() == score.to_bits() => 0.0,
                     Kind::Int8 => f64::INFINITY,

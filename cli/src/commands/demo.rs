@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use quarry_datasets::measures::{Measure, TieOrder};
+use quarry_datasets::sample::{CORPUS, QRELS, QUERIES};
 use quarry_datasets::{DatasetError, Ignored, OutputFile};
 use quarry_engine::ModelSource;
 use quarry_engine::write::{Build, Encoding, Input, StoreTokens, TokensFrom};
@@ -17,10 +18,6 @@ use crate::commands::{index, tokens};
 use crate::output::{line, note, table};
 use crate::report::print_report;
 use crate::retrieve::SearchArgs;
-
-const CORPUS: &str = include_str!("../../../datasets/sample/corpus.jsonl");
-const QUERIES: &str = include_str!("../../../datasets/sample/queries.jsonl");
-const QRELS: &str = include_str!("../../../datasets/sample/qrels/test.tsv");
 
 /// A query that shares only some of its words with the passages that answer it.
 const QUERY: &str =

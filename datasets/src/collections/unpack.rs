@@ -45,7 +45,7 @@ pub(super) fn zip(
     let listed = listed.map_err(|e| bad(format!("its directory cannot be read: {e}")))?;
     if listed != zip.len() {
         return Err(bad(format!(
-            "it lists {listed} entries with {} names: one stands there twice; nothing of it is used",
+            "it lists {listed} entries with {} names: one appears twice; nothing of it is used",
             zip.len()
         )));
     }
@@ -155,7 +155,7 @@ impl<'a> Unpacking<'a> {
         match kind {
             Kind::Other => Err(self.bad(format!("{name:?} is neither a file nor a folder"))),
             Kind::File if !new => Err(self.bad(format!(
-                "the name {name:?} stands there twice, case aside; nothing of it is used"
+                "the name {name:?} appears twice, case aside; nothing of it is used"
             ))),
             Kind::File => self.write(content, &path),
             Kind::Folder => fs::create_dir_all(&path).map_err(|e| DatasetError::open(&path, e)),

@@ -18,7 +18,7 @@ use crate::error::DatasetError;
 
 /// Bytes a posting takes in memory.
 const KEPT_BYTES: u64 = 8;
-/// Bits an impact may have: 32-bit floats hold whole numbers of so many.
+/// Bits an impact may have: a 32-bit float holds whole numbers of this many bits.
 const BITS: std::ops::RangeInclusive<u32> = 2..=24;
 /// At most one posting in this many may have an impact that is off by more than half its weight.
 const ONE_IN: u64 = 10;

@@ -33,7 +33,7 @@ pub enum GraphError {
         /// What the file says.
         found: String,
     },
-    /// The weights are no safetensors file.
+    /// The weights are not a safetensors file.
     #[error("{path}: not a safetensors file: {reason}; it may be cut short: fetch it again")]
     Safetensors {
         /// The file.

@@ -51,7 +51,7 @@ pub(super) struct GraphFile<'a> {
 }
 
 impl<'a> GraphFile<'a> {
-    /// `None` when the bytes are no graph, or one of a kind from before 2020.
+    /// `None` when the bytes are not a graph, or one of a kind from before 2020.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let model = fields(bytes)?;
         let of = |number: u32| model.iter().filter(move |f| f.number == number);

@@ -9,7 +9,7 @@
 //!
 //! The same with a graph that pools already, whose product and maximum are taken apart (`in_parts`).
 //! A maximum is the same to the bit; what comes after it (relu, logarithms) grows with its argument
-//! and is left to the reader, on far fewer values. A part's values fit into the processor's caches.
+//! and is left to the reader, on far fewer values. A part's values fit into the CPU's caches.
 //! What has another form is left as it is.
 
 use std::collections::HashSet;

@@ -3,7 +3,7 @@
 //! `config`: what the body is and what its tensors are called. `weights`: tensors by name.
 //! `body`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
 //! token embeddings of length one. `writer` and `onnx_proto`: the file. The same checkpoint, head and
-//! precision give the same bytes. `inside` and `file`: graphs of others, changed so that they pool.
+//! precision give the same bytes. `inside` and `file`: third-party graphs, rewritten to pool internally.
 
 mod body;
 mod config;
@@ -38,7 +38,7 @@ pub(crate) use weights::Weights;
 /// same checkpoint. An index keeps it with the checkpoint's checksums.
 pub(crate) const RECIPE: u32 = 1;
 
-/// Reads the bytes of a graph file: the number of its nodes, or none when it is no graph. For tests that
+/// Reads the bytes of a graph file: the number of its nodes, `None` if it is not a graph. For tests that
 /// throw bytes at parsers, as [`parse_weights`].
 #[doc(hidden)]
 #[must_use]
@@ -89,7 +89,7 @@ impl Checkpoint {
     /// Takes the bytes of a safetensors file; `path` is for messages.
     ///
     /// # Errors
-    /// When the bytes are no safetensors file.
+    /// When the bytes are not a safetensors file.
     pub fn new(body: Body, bytes: Vec<u8>, path: PathBuf) -> Result<Self, GraphError> {
         Weights::new(&bytes, &path)?;
         Ok(Self { body, path, bytes })
@@ -116,7 +116,7 @@ impl Checkpoint {
     /// [`TOKEN_IDS`] and [`ATTENTION_MASK`]. Cost: some copies of the weights.
     ///
     /// # Errors
-    /// When a tensor is missing, has another shape than it should, or is no tensor of finite
+    /// When a tensor is missing, has another shape than it should, or is not a tensor of finite
     /// numbers, or the head does not fit.
     pub fn graph(&self, head: &Head, precision: Precision) -> Result<Vec<u8>, GraphError> {
         let weights = self.weights()?;

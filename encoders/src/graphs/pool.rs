@@ -46,7 +46,7 @@ pub(crate) fn open(mut onnx: Vec<u8>, output: &str) -> Result<Opened, String> {
     let (unpooled, by) = match Graph::new(&graph).made(output, DEPTH)? {
         Made::Pool(value, by) => (value.to_owned(), by),
         Made::Constant | Made::Other => {
-            return Err(format!("`{output}` is no maximum and no sum over the tokens"));
+            return Err(format!("`{output}` is neither a maximum nor a sum over the tokens"));
         }
     };
     if !graph.output.iter().any(|o| o.name == unpooled) {
@@ -208,18 +208,18 @@ mod tests {
         assert_eq!((opened.unpooled.as_str(), opened.by), ("logits", PooledBy::Sum));
 
         let refused = |nodes| open(graph(nodes), "out").unwrap_err();
-        assert!(refused(vec![max(&[2]), relu.clone()]).contains("no maximum"));
+        assert!(refused(vec![max(&[2]), relu.clone()]).contains("neither a maximum"));
         let other = node("ReduceMax", &["logits", "two"], "pooled", &[]);
-        assert!(refused(vec![other, relu]).contains("no maximum"));
+        assert!(refused(vec![other, relu]).contains("neither a maximum"));
         let matmul = node("MatMul", &["pooled", "bias"], "out", &[]);
-        assert!(refused(vec![max(&[1]), matmul]).contains("no maximum"));
+        assert!(refused(vec![max(&[1]), matmul]).contains("neither a maximum"));
         let mixed = node("Add", &["pooled", "class"], "out", &[]);
         assert!(refused(vec![max(&[1]), mixed]).contains("something else"));
         let second = node("ReduceMax", &["others"], "class", &[1]);
         let mixed = node("Max", &["pooled", "class"], "out", &[]);
         assert!(refused(vec![max(&[1]), second, mixed]).contains("more than once"));
-        // A circle is no graph, and ends.
-        assert!(refused(vec![node("Relu", &["out"], "out", &[])]).contains("no maximum"));
+        // A circle is not a graph, and ends.
+        assert!(refused(vec![node("Relu", &["out"], "out", &[])]).contains("neither a maximum"));
     }
 
     proptest! {

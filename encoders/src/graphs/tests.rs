@@ -208,7 +208,7 @@ fn a_maximum_in_parts_is_the_same() {
     }
 }
 
-/// A maximum may pass over what is no number; the pooled weights say so all the same.
+/// A maximum may pass over what is not a number; the pooled weights say so all the same.
 #[test]
 fn what_is_no_number_stays_so_inside() {
     let path = foreign("roberta/model.onnx");
@@ -226,7 +226,7 @@ fn what_is_no_number_stays_so_inside() {
     assert_eq!((no_numbers(made), no_numbers(spoilt)), (0, 500));
 }
 
-/// The file with a weight whose values are no numbers.
+/// The file with a weight whose values are not numbers.
 fn spoil(onnx: &[u8], weight: &str) -> Vec<u8> {
     use prost::Message;
     let mut model = crate::onnx_proto::ModelProto::decode(onnx).unwrap();

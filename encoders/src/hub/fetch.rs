@@ -75,7 +75,7 @@ impl Hub {
             .map_err(|e| fail(&asked, format!("its answer describes no model: {e}")))?;
         let commit = described.sha;
         if !is_hash(&commit) {
-            return Err(fail(&asked, format!("{commit:?} is no commit")));
+            return Err(fail(&asked, format!("{commit:?} is not a commit")));
         }
         let names: Vec<String> = described.siblings.into_iter().map(|s| s.rfilename).collect();
         let place = Place::of(&self.cache, name);

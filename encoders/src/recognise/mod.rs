@@ -1,10 +1,9 @@
 //! A published model's folder becomes a manifest: which family it is, and what follows from that.
 //!
-//! 1. models of token embeddings are told by their settings (`multivector`)  2. `modules.json`
-//!    (sentence-transformers) says how text goes through its modules: they are
-//!    followed  3. otherwise the graph, or the checkpoint that one is built of, its configuration and a query table are looked at, and, where
-//!    these do not tell families apart, the model's name  4. where that does not either, the folder is
-//!    refused and the caller has to name the family
+//! 1. models of token embeddings are recognised by their settings (`multivector`)  2. the modules that
+//!    `modules.json` (sentence-transformers) lists are followed  3. otherwise the graph (or the checkpoint that one
+//!    is built from), its configuration and a query table decide, and, where these do not tell families apart,
+//!    the model's name  4. if that is inconclusive too, fail and ask the caller to name the family
 //!
 //! The checksums are those of the files as found. What each family does is in [`Family`].
 

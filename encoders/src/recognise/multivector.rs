@@ -206,7 +206,7 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
     };
     let skip_tokens = settings.one("skiplist_words", None, |value| list(value).map(Some))?;
     let skip_tokens: Vec<String> = skip_tokens.unwrap_or_else(punctuation);
-    // A word that is no token stands for the unknown one.
+    // A word that is not a token stands for the unknown one.
     let token = |word: String| words.known(word).ok().or_else(|| words.role("unk_token"));
     let fill = ["mask_token", "eos_token", "pad_token"].iter().find_map(|role| words.role(role));
     let query_fill = match (settings.yes("do_query_expansion", true)?, fill) {
@@ -315,7 +315,7 @@ fn missing(folder: &Folder) -> ProjectionLayer {
 }
 
 fn odd(folder: &Folder, name: &str, value: &Value) -> EncoderError {
-    folder.refuse(format!("{name} is {value}, which is no value of it"))
+    folder.refuse(format!("{name} is {value}, which is not a value that it can have"))
 }
 
 /// Each once, in their order.

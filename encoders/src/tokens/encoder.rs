@@ -119,7 +119,7 @@ impl TokenEncoder {
     /// Encodes `passages`; see [`EncodeTokens::encode_passages`].
     ///
     /// # Errors
-    /// When a passage cannot be tokenised, the model cannot be run, or its output is no embedding.
+    /// When a passage cannot be tokenised, the model cannot be run, or its output is not an embedding.
     pub fn passages(&self, passages: &[Passage<'_>]) -> Result<Vec<TokenEmbeddings>, EncoderError> {
         let ids = self.sessions.map(passages, |passage| {
             let separator = &self.parameters.separator;

@@ -57,7 +57,7 @@ pub struct TokenParameters {
 /// A first row that stands for a text as a whole: the mean over all its tokens of a second set of the
 /// graph's columns, brought to length one. MaxSim then compares texts, too, not tokens alone.
 ///
-/// A question has this row and those of its first tokens. The row counts as much as so many tokens of
+/// A question has this row and those of its first tokens. The row counts as much as this many tokens of
 /// the question, cut or not, so it leads in questions that are whole passages. All rows of a question
 /// are scaled by one number, so that they count one on average and scores keep their unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -397,7 +397,7 @@ fn a_device_that_is_not_there_is_refused() {
         DocumentOptions { device: quarry_encoders::Device::Cuda, ..DocumentOptions::default() };
     let error = Model::open(&path).unwrap().document_encoder(&options).err().unwrap();
     assert!(matches!(&error, EncoderError::Device { .. }), "{error}");
-    assert!(error.to_string().contains("nothing was run on the processor"), "{error}");
+    assert!(error.to_string().contains("nothing was run on the CPU"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Token embeddings in device memory: as many of the first documents as fit, whole.
 //!
 //! A form's rows go up through two pinned buffers, so that reading the file and the copy overlap.
-//! What lies outside is scored on the processor by whoever asks.
+//! What lies outside is scored on the CPU by whoever asks.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use quarry_index::tokens::Int8Rows;
 use rayon::prelude::*;
 
 use super::CudaError;
@@ -26,8 +27,8 @@ pub struct HostRows<'a> {
     pub starts: &'a [u64],
     /// Dimensions of a stored row.
     pub stride: usize,
-    /// Rows in int8, a scale and an error bound each.
-    pub int8: Option<(&'a [i8], &'a [f32], &'a [f32])>,
+    /// Rows in int8.
+    pub int8: Option<Int8Rows<'a>>,
     /// Rows in half precision.
     pub fp16: Option<&'a [u16]>,
 }
@@ -69,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// Whether there are kernels for rows of so many dimensions.
+    /// Whether there are kernels for rows of `stride` dimensions.
     ///
     /// # Errors
     /// When there are not.
@@ -128,7 +129,7 @@ impl Corpus {
             starts.extend(segment.starts.iter().skip(1).map(|s| base + s));
         }
         let documents = starts.len() - 1;
-        let free = gpu.memory()?.0;
+        let free = gpu.memory()?.free;
         let spare = LEAST_SPARE.max(free / SPARE_PART);
         let mut left = budget.unwrap_or(usize::MAX).min(free.saturating_sub(spare));
         let starts_bytes = size_of_val(&starts[..]);
@@ -174,9 +175,9 @@ impl Corpus {
             Some(all) => Some(form(
                 Kind::Int8,
                 &[
-                    (stride, all.iter().map(|r| bytemuck::cast_slice(r.0)).collect()),
-                    (4, all.iter().map(|r| bytemuck::cast_slice(r.1)).collect()),
-                    (4, all.iter().map(|r| bytemuck::cast_slice(r.2)).collect()),
+                    (stride, all.iter().map(|r| bytemuck::cast_slice(r.rows)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.scales)).collect()),
+                    (4, all.iter().map(|r| bytemuck::cast_slice(r.errors)).collect()),
                 ],
             )?),
             None => None,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{DriverError, result, sys};
 
 use super::CudaError;
-use super::kernels::Kernels;
+use super::kernels::{Capability, Kernels};
 
 /// The oldest driver: its CUDA version as the driver writes it.
 const LEAST_DRIVER: i32 = 12_000;
@@ -54,6 +54,15 @@ const CALLS: [&str; 32] = [
     "cuGetErrorString",
 ];
 
+/// Bytes of a device's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Not in use now, by anybody.
+    pub free: usize,
+    /// All.
+    pub total: usize,
+}
+
 /// One device with our kernels loaded.
 #[derive(Debug)]
 pub struct Gpu {
@@ -63,7 +72,7 @@ pub struct Gpu {
     functions: Mutex<HashMap<String, usize>>,
     broken: Mutex<Option<String>>,
     name: String,
-    capability: (i32, i32),
+    capability: Capability,
     multiprocessors: u32,
 }
 
@@ -138,7 +147,7 @@ impl Gpu {
             functions: Mutex::default(),
             broken: Mutex::default(),
             name,
-            capability: (major, minor),
+            capability: Capability { major, minor },
             multiprocessors: u32::try_from(units).unwrap_or(1),
         };
         gpu.bind()?;
@@ -159,7 +168,7 @@ impl Gpu {
 
     /// Compute capability.
     #[must_use]
-    pub fn capability(&self) -> (i32, i32) {
+    pub fn capability(&self) -> Capability {
         self.capability
     }
 
@@ -169,13 +178,14 @@ impl Gpu {
         self.multiprocessors
     }
 
-    /// Free and total bytes of device memory.
+    /// The device's memory.
     ///
     /// # Errors
     /// When the device is broken.
-    pub fn memory(&self) -> Result<(usize, usize), CudaError> {
+    pub fn memory(&self) -> Result<DeviceMemory, CudaError> {
         self.bind()?;
-        self.check("cuMemGetInfo", result::mem_get_info())
+        let (free, total) = self.check("cuMemGetInfo", result::mem_get_info())?;
+        Ok(DeviceMemory { free, total })
     }
 
     /// Why the device is not used any more, if so.

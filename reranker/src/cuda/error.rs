@@ -25,7 +25,7 @@ pub enum CudaError {
         /// As the driver writes it: 1000 times the version's first number, and so on.
         found: i32,
     },
-    /// The library lacks a call, so it is no driver that we know.
+    /// The library lacks a call, so it is not a driver that is known here.
     #[error("the CUDA driver has no {call}: reinstall or update the driver")]
     DriverLacks {
         /// The call.
@@ -61,7 +61,7 @@ pub enum CudaError {
     /// The embedded kernels are damaged.
     #[error("the embedded kernels: {0}")]
     Kernels(String),
-    /// The device computes something else than the processor.
+    /// The device computes something else than the CPU.
     #[error("the device's self-test: {0}")]
     SelfTest(String),
     /// The device does not hold what was asked of it.

@@ -64,8 +64,23 @@ struct AddArgs {
     count: u64,
 }
 
-/// Documents of a query with their scores.
-pub type Found = Vec<(u32, f32)>;
+/// A document that was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// Its number in the corpus.
+    pub document: u32,
+    /// Its score.
+    pub score: f32,
+}
+
+/// What a batch of queries found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Searched {
+    /// For each query its best documents, best first.
+    pub best: Vec<Vec<Found>>,
+    /// Microseconds that the device spent on scores and on choosing.
+    pub microseconds: f64,
+}
 
 /// Scores everything over one corpus; one batch at a time.
 #[derive(Debug)]
@@ -81,8 +96,7 @@ impl Exhaustive {
         Self { corpus: Arc::clone(corpus), running: Mutex::default() }
     }
 
-    /// The k best resident documents of each query and those that equal the last of them; and the
-    /// microseconds that the device spent on scores and on choosing.
+    /// The k best resident documents of each query, and those that equal the last of them.
     ///
     /// # Errors
     /// When rows of that kind are not resident, a query's rows have another length, or the device
@@ -92,7 +106,7 @@ impl Exhaustive {
         kind: Kind,
         queries: &[QueryRows<'_>],
         k: usize,
-    ) -> Result<(Vec<Found>, f64), CudaError> {
+    ) -> Result<Searched, CudaError> {
         let _one = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let corpus = &*self.corpus;
         let gpu = &corpus.gpu;
@@ -100,9 +114,9 @@ impl Exhaustive {
             .resident(kind)
             .ok_or(CudaError::NotResident("the device does not hold rows of this kind"))?;
         let documents = resident.documents;
-        let mut best: Vec<Found> = vec![Vec::new(); queries.len()];
+        let mut best: Vec<Vec<Found>> = vec![Vec::new(); queries.len()];
         if documents == 0 || queries.is_empty() || k == 0 {
-            return Ok((best, 0.0));
+            return Ok(Searched { best, microseconds: 0.0 });
         }
         let packed = pack(kind, corpus.stride, queries)?;
         let lines = packed.parts.iter().sum::<usize>();
@@ -196,7 +210,8 @@ impl Exhaustive {
                     let at = queries.len() * 4 + query * room * 4;
                     let ids = host_lists.values::<u32>(at, length);
                     let values = host_lists.values::<f32>(at + list * 4, length);
-                    best.extend(ids.iter().map(|d| d + u32_of(first)).zip(values.iter().copied()));
+                    let found = ids.iter().map(|d| d + u32_of(first)).zip(values);
+                    best.extend(found.map(|(document, score)| Found { document, score: *score }));
                 } else {
                     // More ties than the list holds: the whole row decides.
                     let mut row = HostBuffer::new(gpu, count * 4)?;
@@ -204,23 +219,25 @@ impl Exhaustive {
                     stream.download(&mut row, &scores, at, count * 4)?;
                     stream.wait()?;
                     let values = row.values::<f32>(0, count);
-                    best.extend((u32_of(first)..).zip(values.iter().copied()));
+                    let found = (u32_of(first)..).zip(values);
+                    best.extend(found.map(|(document, score)| Found { document, score: *score }));
                 }
                 best_of(best, k);
             }
         }
-        Ok((best, microseconds))
+        Ok(Searched { best, microseconds })
     }
 }
 
 /// Keeps the k best and all that equal the last of them: best first, equal ones by document.
-pub fn best_of(found: &mut Vec<(u32, f32)>, k: usize) {
-    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+pub fn best_of(found: &mut Vec<Found>, k: usize) {
+    let order =
+        |a: &Found, b: &Found| b.score.total_cmp(&a.score).then(a.document.cmp(&b.document));
     if k == 0 {
         found.clear();
     } else if found.len() > k {
-        let least = found.select_nth_unstable_by(k - 1, order).1.1;
-        found.retain(|f| f.1.total_cmp(&least).is_ge());
+        let least = found.select_nth_unstable_by(k - 1, order).1.score;
+        found.retain(|f| f.score.total_cmp(&least).is_ge());
     }
     found.sort_unstable_by(order);
 }
@@ -352,12 +369,15 @@ mod tests {
 
     #[test]
     fn the_best_are_kept_in_order() {
-        let mut found = vec![(4, 1.0), (1, 2.0), (3, 1.0), (2, 1.0), (0, 0.5)];
+        let of = |pairs: &[(u32, f32)]| -> Vec<Found> {
+            pairs.iter().map(|&(document, score)| Found { document, score }).collect()
+        };
+        let mut found = of(&[(4, 1.0), (1, 2.0), (3, 1.0), (2, 1.0), (0, 0.5)]);
         best_of(&mut found, 3);
-        assert_eq!(found, [(1, 2.0), (2, 1.0), (3, 1.0), (4, 1.0)]);
+        assert_eq!(found, of(&[(1, 2.0), (2, 1.0), (3, 1.0), (4, 1.0)]));
         best_of(&mut found, 9);
         assert_eq!(found.len(), 4);
         best_of(&mut found, 1);
-        assert_eq!(found, [(1, 2.0)]);
+        assert_eq!(found, of(&[(1, 2.0)]));
     }
 }

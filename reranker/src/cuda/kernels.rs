@@ -5,6 +5,15 @@ use super::CudaError;
 const PACKED: &[u8] = include_bytes!("../../cuda/kernels.bin.zst");
 const MAGIC: &str = "quarry-kernels 1";
 
+/// A device's compute capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capability {
+    /// The generation, such as 9.
+    pub major: i32,
+    /// The version within it.
+    pub minor: i32,
+}
+
 /// The embedded file, unpacked.
 #[derive(Debug)]
 pub struct Kernels {
@@ -30,7 +39,7 @@ impl Kernels {
         let bad = |what: &str| CudaError::Kernels(what.to_owned());
         let bytes = zstd::decode_all(packed).map_err(|e| CudaError::Kernels(e.to_string()))?;
         let end = bytes.windows(2).position(|w| w == b"\n\n").ok_or_else(|| bad("no head"))? + 2;
-        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad("head is no text"))?;
+        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad("head is not text"))?;
         let mut lines = head.lines();
         if lines.next() != Some(MAGIC) {
             return Err(bad("another format"));
@@ -41,7 +50,7 @@ impl Kernels {
         for line in lines.take_while(|l| !l.is_empty()) {
             let (name, length) =
                 line.split_once(' ').ok_or_else(|| bad("a part without length"))?;
-            let length: usize = length.parse().map_err(|_| bad("a length is no number"))?;
+            let length: usize = length.parse().map_err(|_| bad("a length is not a number"))?;
             let stop = at.checked_add(length).filter(|s| *s <= bytes.len());
             let stop = stop.ok_or_else(|| bad("it ends early"))?;
             parts.push((name.to_owned(), at..stop));
@@ -61,7 +70,8 @@ impl Kernels {
     ///
     /// # Errors
     /// When there is none.
-    pub fn image(&self, source: &str, (major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
+    pub fn image(&self, source: &str, capability: Capability) -> Result<Vec<u8>, CudaError> {
+        let Capability { major, minor } = capability;
         let part = |name: String| self.parts.iter().find(|p| p.0 == name).map(|p| p.1.clone());
         let cubin = (0..=minor).rev().find_map(|m| part(format!("{source}.sm_{major}{m}")));
         if let Some(range) = cubin {
@@ -112,14 +122,15 @@ mod tests {
     #[test]
     fn there_is_code_for_every_architecture() {
         let kernels = Kernels::unpack().unwrap();
+        let of = |(major, minor)| Capability { major, minor };
         for source in ["gather", "exhaustive"] {
             for capability in
                 [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)]
             {
-                let image = kernels.image(source, capability).unwrap();
+                let image = kernels.image(source, of(capability)).unwrap();
                 assert_eq!(&image[..4], b"\x7fELF", "{source} {capability:?}");
             }
-            let later = kernels.image(source, (13, 0)).unwrap();
+            let later = kernels.image(source, of((13, 0))).unwrap();
             assert!(later.starts_with(b"//") && later.ends_with(&[0]));
         }
     }

@@ -30,7 +30,7 @@ impl DeviceBuffer {
         // SAFETY: freed on drop, once.
         let address = match unsafe { result::malloc_sync(bytes) } {
             Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                let free = gpu.memory()?.0;
+                let free = gpu.memory()?.free;
                 return Err(CudaError::Memory { wanted: bytes, free });
             }
             other => gpu.check("cuMemAlloc", other)?,

@@ -21,11 +21,11 @@ mod memory;
 mod stream;
 
 pub use corpus::{Corpus, HostRows, Kind, Resident};
-pub use driver::Gpu;
+pub use driver::{DeviceMemory, Gpu};
 pub use error::CudaError;
-pub use exhaustive::{Exhaustive, Found, best_of};
+pub use exhaustive::{Exhaustive, Found, Searched, best_of};
 pub use gather::{Gatherer, QueryRows, Scores, Wave};
-pub use kernels::Kernels;
+pub use kernels::{Capability, Kernels};
 pub use memory::{DeviceBuffer, HostBuffer};
 pub use stream::{Event, Stream};
 

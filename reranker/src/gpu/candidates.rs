@@ -1,4 +1,4 @@
-//! Candidates on a device, with the processor's decisions.
+//! Candidates on a device, with the CPU's decisions.
 
 use quarry_searcher::{Hit, RerankParams, RerankQuery, RerankStats, Reranked, SearchError};
 use quarry_vectors::TopK;
@@ -9,7 +9,7 @@ use super::{Failure, GpuReranker, Prepared};
 use crate::cpu::check;
 use crate::cuda::Kind;
 use crate::kernels::{Scored, Scratch};
-use crate::prune::{self, EarlyExit};
+use crate::prune::{self, Bounds, EarlyExit};
 
 /// Candidates that a wave of early exit gives the device at least, all queries together.
 const WAVE: usize = 8192;
@@ -138,11 +138,11 @@ impl GpuReranker {
         let undecided: Vec<Vec<usize>> = going
             .iter()
             .map(|g| {
-                let bounds: Vec<(f32, f32)> = g
+                let bounds: Vec<Bounds> = g
                     .scores
                     .iter()
                     .zip(&g.bonuses)
-                    .map(|(s, bonus)| (s.lower + bonus, s.upper + bonus))
+                    .map(|(s, bonus)| Bounds { lower: s.lower + bonus, upper: s.upper + bonus })
                     .collect();
                 prune::undecided(&bounds, params.k)
             })

@@ -1,11 +1,11 @@
 //! Every document on a device.
 //!
-//! Queries of more than 32 rows are added up in another order there than on the processor, so the
+//! Queries of more than 32 rows are added up in another order there than on the CPU, so the
 //! device's k best need not be the k best. Both sums of a document's n parts differ by at most e, a bound
 //! on the roundings of both (`Prepared::sum_error`). A document that belongs to the k best has a score of
 //! at least the k-th, which is at least the device's k-th minus e; so the device's score of it is at
 //! least the device's k-th minus 2 e. The list that is taken from the device reaches below that, or is
-//! taken anew, longer; its documents are then scored again in the processor's order.
+//! taken anew, longer; its documents are then scored again in the CPU's order.
 
 use quarry_searcher::{Hit, RerankParams, RerankStats, Reranked, SearchError};
 use quarry_vectors::{TokenEmbeddings, TopK};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::{Failure, GpuReranker, Prepared, count_u32};
 use crate::cpu::check;
-use crate::cuda::Kind;
+use crate::cuda::{Found, Kind};
 use crate::kernels::Scratch;
 use crate::query::LANES;
 
@@ -38,7 +38,7 @@ impl GpuReranker {
         let long = |q: &Prepared| q.rows.len() > 2 * LANES;
         let again: Vec<usize> = (0..prepared.len()).filter(|i| long(&prepared[*i])).collect();
         let mut more = if again.is_empty() { 0 } else { MORE };
-        let (mut found, _) = self.exhaustive.search(kind, &rows, k + more)?;
+        let mut found = self.exhaustive.search(kind, &rows, k + more)?.best;
         loop {
             let open = |i: &usize| !settled(&found[*i], k, here, prepared[*i].sum_error(kind));
             let open: Vec<usize> = again.iter().copied().filter(open).collect();
@@ -49,17 +49,17 @@ impl GpuReranker {
             more = more.saturating_mul(8);
             let rows: Vec<_> = open.iter().map(|i| prepared[*i].rows(kind)).collect();
             let wanted = k.saturating_add(more).min(here);
-            let (lists, _) = self.exhaustive.search(kind, &rows, wanted)?;
+            let lists = self.exhaustive.search(kind, &rows, wanted)?.best;
             open.into_iter().zip(lists).for_each(|(i, list)| found[i] = list);
         }
         if !again.is_empty() {
             let lists: Vec<Vec<u32>> =
-                again.iter().map(|i| found[*i].iter().map(|f| f.0).collect()).collect();
+                again.iter().map(|i| found[*i].iter().map(|f| f.document).collect()).collect();
             let lists: Vec<&[u32]> = lists.iter().map(|l| &l[..]).collect();
             let queries: Vec<&Prepared> = again.iter().map(|i| &prepared[*i]).collect();
             let scores = self.score(kind, false, &queries, &lists, true)?;
             for (i, scores) in again.into_iter().zip(scores) {
-                found[i].iter_mut().zip(scores).for_each(|(f, s)| f.1 = s.score);
+                found[i].iter_mut().zip(scores).for_each(|(f, s)| f.score = s.score);
             }
         }
         let order =
@@ -77,7 +77,7 @@ impl GpuReranker {
                     let (segment, doc) = self.place(document);
                     Hit { segment, doc, score: 0.0 }
                 };
-                for (document, score) in found {
+                for Found { document, score } in found {
                     top.offer((score, hit(document)));
                 }
                 for (n, document) in (count_u32(here)..count_u32(documents)).enumerate() {
@@ -99,11 +99,11 @@ impl GpuReranker {
 
 /// Whether a list of the device's best (best first, with all that equal the last) has every document that
 /// can belong to the k best when scores are off by at most `error` each.
-fn settled(found: &[(u32, f32)], k: usize, documents: usize, error: f64) -> bool {
+fn settled(found: &[Found], k: usize, documents: usize, error: f64) -> bool {
     let (Some(kth), Some(last)) = (found.get(k - 1), found.last()) else {
         return found.len() >= documents;
     };
-    found.len() >= documents || f64::from(last.1) < f64::from(kth.1) - 2.0 * error
+    found.len() >= documents || f64::from(last.score) < f64::from(kth.score) - 2.0 * error
 }
 
 #[cfg(test)]
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_list_is_settled_when_it_reaches_below_what_roundings_can_move() {
-        let found = [(3, 2.0), (1, 1.5), (0, 1.0), (7, 0.5)];
+        let found = [(3, 2.0), (1, 1.5), (0, 1.0), (7, 0.5)]
+            .map(|(document, score)| Found { document, score });
         assert!(settled(&found, 2, 9, 0.4));
         assert!(!settled(&found, 2, 9, 0.5), "a document at 0.5 may be left out");
         assert!(settled(&found, 2, 4, 10.0), "there are no others");

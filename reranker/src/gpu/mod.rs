@@ -1,13 +1,13 @@
-//! The second stage on a GPU, with the processor beside it.
+//! The second stage on a GPU, with the CPU beside it.
 //!
 //! 1. candidate pruning cuts the candidates on the host, by their first scores
 //! 2. the device scores what stays (`cuda`); with early exit over many candidates it does so in waves,
 //!    and the host replays each wave's scores in the first stage's order, so that the decisions are
-//!    those of the processor
+//!    those of the CPU
 //! 3. the exact mode takes bounds from the device and scores the undecided over fp16: on the device
-//!    where it holds the rows, else on the processor
+//!    where it holds the rows, else on the CPU
 //!
-//! The processor scores the documents that the device has no memory for, whole batches that it
+//! The CPU scores the documents that the device has no memory for, whole batches that it
 //! finishes sooner (`Device::Auto`), and everything after an error of the device.
 
 mod candidates;
@@ -53,7 +53,7 @@ impl GpuReranker {
         self.corpus.resident(self.kind).map_or(0, |r| r.documents)
     }
 
-    /// Whether the device takes a batch of so many queries with so many candidates each.
+    /// Whether the device takes a batch of `queries` queries with `candidates` candidates each.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn takes(&self, queries: usize, candidates: usize) -> bool {
@@ -77,7 +77,7 @@ impl GpuReranker {
         (segment, DocId(document - self.bases[segment]))
     }
 
-    /// What the device did, or the same from the processor after an error of the device.
+    /// What the device did, or the same from the CPU after an error of the device.
     fn or_processor(
         &self,
         done: Result<Vec<Reranked>, Failure>,
@@ -87,7 +87,7 @@ impl GpuReranker {
             Ok(made) => Ok(made),
             Err(Failure::Search(error)) => Err(error),
             Err(Failure::Device(error)) => {
-                tracing::warn!("{error}; the processor reranks this batch instead");
+                tracing::warn!("{error}; the CPU reranks this batch instead");
                 processor()
             }
         }

@@ -1,4 +1,4 @@
-//! A query's rows as the device and the processor take them, and what comes back.
+//! A query's rows as the device and the CPU take them, and what comes back.
 
 use half::f16;
 
@@ -6,7 +6,7 @@ use crate::cuda::{self, Kind, Scores};
 use crate::kernels::Scored;
 use crate::query::{LANES, QueryRows};
 
-/// A query's rows as the device and the processor take them.
+/// A query's rows as the device and the CPU take them.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) rows: QueryRows,
@@ -14,7 +14,7 @@ pub(super) struct Prepared {
     scales: Vec<f32>,
     reach: Vec<f32>,
     halves: Vec<u8>,
-    /// Half the distance that bounds keep: the processor's, and what halves of the query lose.
+    /// Half the distance that bounds keep: the CPU's, and what halves of the query lose.
     pub(super) margin: f32,
     /// What sums of a score's parts in two orders differ by, at most.
     sums: [f64; 2],
@@ -41,7 +41,7 @@ impl Prepared {
             lost += moved.sqrt();
             lengths += length.sqrt();
         }
-        // Halves of the query, and sums of the tensor cores that may cut where the processor rounds.
+        // Halves of the query, and sums of the tensor cores that may cut where the CPU rounds.
         #[expect(clippy::cast_precision_loss, reason = "some hundred")]
         let steps = (2 * stride + 64) as f64 * f64::from(f32::EPSILON);
         let more = (lost + steps * lengths) * f64::from(max_norm);
@@ -70,7 +70,7 @@ impl Prepared {
 }
 
 impl Scores {
-    /// One score; with bounds, a margin wider, as the processor's kernels give it. Without a margin that
+    /// One score; with bounds, a margin wider, as the CPU's kernels give it. Without a margin that
     /// of a document without rows.
     pub(super) fn scored(&self, at: usize, margin: Option<f32>) -> Scored {
         let Some(margin) = margin else { return Scored::default() };

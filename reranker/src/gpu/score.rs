@@ -1,4 +1,4 @@
-//! Scores of lists of documents: the device's where it holds the rows, the processor's elsewhere.
+//! Scores of lists of documents: the device's where it holds the rows, the CPU's elsewhere.
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ impl GpuReranker {
         (self.tokens(document) > 0).then_some(margin)
     }
 
-    /// One document's score by the processor's kernels.
+    /// One document's score by the CPU's kernels.
     pub(super) fn on_processor(
         &self,
         query: &Prepared,
@@ -51,7 +51,7 @@ impl GpuReranker {
         scored.unwrap_or_default()
     }
 
-    /// Scores lists of documents: the device those it holds, the processor the others meanwhile.
+    /// Scores lists of documents: the device those it holds, the CPU the others meanwhile.
     pub(super) fn score(
         &self,
         kind: Kind,

@@ -21,8 +21,8 @@ const TIMED: [usize; 2] = [1024, 16_384];
 
 impl GpuReranker {
     /// A second stage over an open index: finds the device, copies the rows that fit (into at most
-    /// `budget` bytes), and compares some scores with the processor's. With `auto` small batches stay
-    /// on the processor.
+    /// `budget` bytes), and compares some scores with the CPU's. With `auto` small batches stay
+    /// on the CPU.
     ///
     /// # Errors
     /// When there is no usable device, no form that it scores, or it computes something else.
@@ -50,7 +50,7 @@ impl GpuReranker {
             .map(|store| HostRows {
                 starts: store.starts(),
                 stride: store.meta().stride,
-                int8: store.int8().map(|r| (r.rows, r.scales, r.errors)),
+                int8: store.int8(),
                 fp16: store.fp16(),
             })
             .collect();
@@ -67,7 +67,7 @@ impl GpuReranker {
             let resident = corpus.resident(kind).map_or(documents, |r| r.documents);
             if resident < documents {
                 tracing::warn!(
-                    "{} holds the {} rows of {resident} of {documents} documents; the processor scores the others",
+                    "{} holds the {} rows of {resident} of {documents} documents; the CPU scores the others",
                     gpu.name(),
                     kind.form(),
                 );
@@ -88,7 +88,7 @@ impl GpuReranker {
         Ok(made)
     }
 
-    /// Compares scores of some documents with the processor's.
+    /// Compares scores of some documents with the CPU's.
     #[expect(clippy::cast_precision_loss, reason = "random numbers")]
     fn self_test(&mut self) -> Result<(), CudaError> {
         let resident = self.resident();
@@ -129,8 +129,7 @@ impl GpuReranker {
                     (device.score - wanted.score).abs() <= query.margin
                 };
                 if !same {
-                    let what =
-                        format!("document {document} has {device:?}, on the processor {wanted:?}");
+                    let what = format!("document {document} has {device:?}, on the CPU {wanted:?}");
                     return Err(CudaError::SelfTest(what));
                 }
             }

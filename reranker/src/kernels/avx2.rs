@@ -21,7 +21,7 @@ const HALVES: usize = 2;
 /// Query rows of a register.
 const EIGHT: usize = LANES / HALVES;
 
-/// MaxSim by lanes over coded rows; the caller has seen the processor's features.
+/// MaxSim by lanes over coded rows; the caller has seen the CPU's features.
 pub(super) fn coded<const KIND: u8, const BOUNDS: bool>(
     query: &QueryRows,
     document: &Coded<'_>,
@@ -169,7 +169,7 @@ unsafe fn unpack<const KIND: u8>(document: &Coded<'_>, t: usize, out: &mut [i16]
     }
 }
 
-/// MaxSim by lanes over fp16 rows; the caller has seen the processor's features.
+/// MaxSim by lanes over fp16 rows; the caller has seen the CPU's features.
 pub(super) fn fp16(query: &QueryRows, document: &[u16], room: &mut [f32]) -> Sums {
     let (stride, groups) = (query.stride(), query.groups());
     assert!(stride.is_multiple_of(32) && room.len() >= BLOCK * stride, "room for rows");
@@ -202,7 +202,7 @@ unsafe fn pass_fp16(
                 _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(halves));
             }
         }
-        // SAFETY: as `fp16` checked; so many rows of `room` are filled.
+        // SAFETY: as `fp16` checked; that many rows of `room` are filled.
         let dots = unsafe { block_fp16(query, group, rows.len() / stride, room) };
         for dots in dots {
             for (best, dot) in best.iter_mut().zip(dots) {

@@ -16,7 +16,7 @@ use std::arch::x86_64::{
 use super::{BLOCK, Coded, INT8, RESIDUAL, Sums, lines};
 use crate::query::{LANES, QueryRows};
 
-/// MaxSim by lanes over coded rows; the caller has seen the processor's features.
+/// MaxSim by lanes over coded rows; the caller has seen the CPU's features.
 pub(super) fn coded<const KIND: u8, const BOUNDS: bool>(
     query: &QueryRows,
     document: &Coded<'_>,
@@ -224,7 +224,7 @@ unsafe fn unpack_signs(bits: &[u8], out: &mut [u8]) {
     }
 }
 
-/// MaxSim by lanes over fp16 rows; the caller has seen the processor's features.
+/// MaxSim by lanes over fp16 rows; the caller has seen the CPU's features.
 pub(super) fn fp16(query: &QueryRows, document: &[u16], room: &mut [f32]) -> Sums {
     let (stride, groups) = (query.stride(), query.groups());
     assert!(stride.is_multiple_of(32) && room.len() >= BLOCK * stride, "room for rows");

@@ -28,7 +28,7 @@ pub struct Scored {
 }
 
 impl Kernels {
-    /// The best that this processor has.
+    /// The best that this CPU has.
     #[must_use]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -57,7 +57,7 @@ impl Kernels {
         }
     }
 
-    /// Every form that this processor can run.
+    /// Every form that this CPU can run.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let best = Self::detect();
@@ -73,7 +73,7 @@ impl Kernels {
         self.int8_then(query, rows, &[], scratch)
     }
 
-    /// The same, while the rows of the document that will be next are asked for from memory.
+    /// Like [`Self::int8`], but prefetches the next document's rows.
     ///
     /// # Panics
     /// As [`Self::int8`].
@@ -108,7 +108,7 @@ impl Kernels {
         self.int8_bounds_then(query, rows, &[], scratch)
     }
 
-    /// The same, while the rows of the document that will be next are asked for from memory.
+    /// Like [`Self::int8_bounds`], but prefetches the next document's rows.
     ///
     /// # Panics
     /// As [`Self::int8`].

@@ -45,7 +45,7 @@ struct Coded<'a> {
     centroid: &'a [u32],
     table: &'a [f32],
     levels: &'a [i8],
-    /// int8: the rows of the document that will be scored next, which are asked for from memory meanwhile.
+    /// int8: the rows of the document that will be scored next, which are prefetched meanwhile.
     next: &'a [u8],
 }
 
@@ -83,7 +83,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// For rows of so many dimensions, padded.
+    /// For rows of this many dimensions, padded.
     #[must_use]
     pub fn new(stride: usize) -> Self {
         Self {

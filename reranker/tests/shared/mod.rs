@@ -93,7 +93,7 @@ pub(crate) fn alike(found: &Reranked, want: &Reranked, what: &str) {
         let last = want.hits.last().is_some_and(|hit| near(&hit));
         assert!(
             !moved || last || want.hits.iter().filter(near).any(|hit| hit.doc == a.doc),
-            "{what}: place {at} has {a:?}, on the processor {b:?}"
+            "{what}: place {at} has {a:?}, on the CPU {b:?}"
         );
     }
 }

@@ -22,7 +22,7 @@ use crate::api::{
 };
 
 type Shared = State<Arc<App>>;
-/// Parts of a path; a part that is no UTF-8 is refused.
+/// Parts of a path; a part that is not UTF-8 is refused.
 type Parts<T> = Result<Path<T>, PathRejection>;
 
 /// Whether the server works.
