@@ -62,6 +62,7 @@ enum Command {
     Model(commands::model::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Manual(commands::manual::Args),
 }
 
 /// More are of no use on any machine, and would fail far from here.
@@ -158,7 +159,8 @@ fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
         | Command::Model(_)
         | Command::Demo(_)
         | Command::Upgrade(_)
-        | Command::Completions(_) => Ok(()),
+        | Command::Completions(_)
+        | Command::Manual(_) => Ok(()),
     }
 }
 
@@ -181,6 +183,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
+        Command::Manual(args) => commands::manual::run(&args, help::grouped(Cli::command())),
         Command::Completions(args) => {
             commands::completions::run(&args, &mut help::grouped(Cli::command()))
         }
