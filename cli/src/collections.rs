@@ -19,7 +19,7 @@ pub(crate) struct CollectionsArgs {
     /// Folder of pulled collections [env: QUARRY_DATASETS] [default: quarry/datasets in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// File of further collections, in the form of `quarry dataset list --json`
+    /// File of more collections, in the form of `quarry dataset list --json`
     /// [env: QUARRY_DATASETS_REGISTRY]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,

@@ -18,33 +18,33 @@ use crate::{model, models};
 /// What is read, and what becomes of it: of a build and of documents added.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct InputArgs {
-    /// The collection: a file, a folder, or the name of a pulled one (`quarry dataset list`)
+    /// Collection: a file, a folder, or the name of a pulled collection (`quarry dataset list`)
     pub(crate) input: PathBuf,
-    /// Model that encodes the texts: a folder, a name as org/name, or doc=MODEL,query=MODEL
-    /// [default: the bundled one]
+    /// Model that encodes the texts: a folder, a name such as org/name, or doc=MODEL,query=MODEL
+    /// [default: the bundled model]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     #[command(flatten)]
     pub(crate) run_on: model::RunOnArgs,
-    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    /// Most memory for buffers and sorting, such as 512MiB or 4GiB
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     pub(crate) memory: u64,
-    /// What is built from texts: sparse (vectors and words) or bm25 (words only, no model)
+    /// What to build from texts: `sparse` (vectors and words) or `bm25` (words only, without a model)
     #[arg(long, value_enum, default_value_t = crate::retrieve::Channel::Sparse)]
     pub(crate) channel: crate::retrieve::Channel,
-    /// Lists that are built over the vectors, separated by commas; a search without any scans
+    /// Index structures to build over the vectors, comma-separated. With `none`, every search is a full scan
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     pub(crate) lists: Vec<ListsArg>,
-    /// How weights are stored; auto takes one byte where that loses nothing, else two
+    /// Bytes of a stored weight: `auto` takes one where that loses nothing, else two
     #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
     pub(crate) levels: LevelsArg,
-    /// Format of INPUT [default: found by looking]
+    /// Format of INPUT [default: detected]
     #[arg(long, value_enum)]
     pub(crate) format: Option<FormatArg>,
-    /// Divide given weights by this: 100 for integer weights that are 100 times the real ones
+    /// Divide the weights of given vectors by X: 100 if they are integers, 100 times the real weights
     #[arg(long, value_name = "X")]
     pub(crate) scale: Option<f32>,
-    /// Ids, texts and fields of INPUT's vectors: a collection of the same documents in the same order
+    /// Collection with the ids, texts and fields of INPUT's vectors: the same documents in the same order
     #[arg(long, value_name = "COLLECTION", conflicts_with = "doc_ids")]
     pub(crate) texts: Option<PathBuf>,
     /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
@@ -55,37 +55,37 @@ pub(crate) struct InputArgs {
     /// are left out, and counted
     #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
     pub(crate) duplicates: DuplicatesArg,
-    /// Names of term numbers, one token a line, for .bin and .csr
+    /// File of the tokens that term numbers stand for, one a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
-    /// Ids of the vectors of .bin and .csr, one a line [default: their ordinals]
+    /// File of the ids of the vectors in .bin and .csr, one a line [default: their positions, from 0]
     #[arg(long, value_name = "FILE")]
     pub(crate) doc_ids: Option<PathBuf>,
-    /// Leave MS MARCO's doubly encoded UTF-8 as it is
+    /// Do not repair MS MARCO's doubly encoded UTF-8
     #[arg(long)]
     pub(crate) raw_encoding: bool,
-    /// Longest passage in tokens; the rest is cut [default: the model's]
+    /// Truncate texts after N tokens [default: the model's longest input]
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
-    /// Split texts into passages of N tokens, title included; a document's score then is that of its
-    /// best passage [default: a text beyond the longest passage is cut]
+    /// Split texts into passages of N tokens, title included. The score of a document is that of its best
+    /// passage [default: long texts are truncated]
     #[arg(long, value_name = "N")]
     pub(crate) passages: Option<u32>,
-    /// Tokens that neighbouring passages share, about; at most half a passage
+    /// Number of tokens that neighbouring passages share, about; at most half of --passages
     #[arg(long, value_name = "N", default_value_t = 32, requires = "passages")]
     pub(crate) passage_overlap: u32,
-    /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
+    /// Keep the N heaviest components of each vector; 0 keeps all [default: the model's]
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<u32>,
-    /// Keep which word of the text each component of a vector comes from, for `search --explain`
+    /// Record the word that each component of a vector comes from, for `search --explain`
     #[arg(long)]
     pub(crate) provenance: bool,
-    /// Type of a document's other field, as year:integer or place.city:keyword; of keyword, integer,
-    /// float, date, bool, any (values as they come) and stored (as they come, not to filter by). Values that
-    /// do not fit are refused. Other fields take the kind of their first value. May be given more than once
+    /// Type of another field of the documents, such as year:integer or place.city:keyword. Types: keyword,
+    /// integer, float, date, bool, any (no check), stored (no check, and no filter). A value of another type is
+    /// an error. A field that is not named has the type of its first value. May be given several times
     #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
     pub(crate) fields: Vec<(String, FieldRule)>,
-    /// Seed of every random choice
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -97,19 +97,19 @@ pub(crate) struct InputArgs {
 /// How Seismic's lists are built.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SeismicArgs {
-    /// Seismic: postings kept, as an average a term
+    /// Seismic: number of postings to keep per term, on average
     #[arg(long, value_name = "N", default_value_t = default_seismic().n_postings)]
     pub(crate) n_postings: u32,
-    /// Seismic: no list keeps more than n-postings times this
+    /// Seismic: longest list, as a multiple of --n-postings
     #[arg(long, value_name = "X", default_value_t = default_seismic().max_fraction)]
     pub(crate) max_fraction: f32,
-    /// Seismic: a document's heaviest postings that are always kept
+    /// Seismic: always keep the N heaviest postings of a document
     #[arg(long, value_name = "N", default_value_t = default_seismic().min_per_document)]
     pub(crate) min_per_document: u32,
-    /// Seismic: blocks of a list, as a share of its postings
+    /// Seismic: number of blocks of a list, as a share of its postings
     #[arg(long, value_name = "SHARE", default_value_t = default_seismic().centroid_fraction)]
     pub(crate) centroid_fraction: f32,
-    /// Seismic: share of a summary's mass that is kept
+    /// Seismic: share of the total weight that a summary keeps
     #[arg(long, value_name = "SHARE", default_value_t = default_seismic().summary_energy)]
     pub(crate) summary_energy: f32,
 }
@@ -117,10 +117,10 @@ pub(crate) struct SeismicArgs {
 /// How clusters are built.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClustersArgs {
-    /// Clusters: documents of one, about
+    /// Clusters: target number of documents per cluster
     #[arg(long, value_name = "N", default_value_t = default_clusters().size)]
     pub(crate) cluster_size: u32,
-    /// Clusters: components of a summary, at most
+    /// Clusters: largest number of components of a summary
     #[arg(long, value_name = "N", default_value_t = default_clusters().components)]
     pub(crate) cluster_components: u32,
 }
@@ -136,15 +136,15 @@ impl ClustersArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListsArg {
-    /// Impact for more than 10,000 documents, clusters too for more than a million.
+    /// `impact` for more than 10,000 documents, `clusters` too for more than a million.
     Auto,
-    /// Complete lists in order of impact; exact and approximate searches.
+    /// Impact-ordered lists, for exact and approximate search.
     Impact,
-    /// Blocked lists with summaries.
+    /// Seismic's blocked lists with summaries, for approximate search.
     Seismic,
-    /// Clusters of similar documents with summaries; documents are stored in their order.
+    /// Clusters of similar documents with summaries, for approximate search. Documents are stored by cluster.
     Clusters,
-    /// None: every search scans.
+    /// No structures: every search is a full scan.
     None,
 }
 
@@ -186,9 +186,9 @@ fn lists(wanted: &[ListsArg]) -> Result<Lists, Usage> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DuplicatesArg {
-    /// An error that names both.
+    /// Fail, and name both places.
     Refuse,
-    /// The last is taken.
+    /// Take the last one.
     Last,
 }
 

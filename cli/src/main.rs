@@ -6,6 +6,7 @@ mod collections;
 mod commands;
 mod exit;
 mod files;
+mod help;
 mod hub;
 mod input;
 mod model;
@@ -31,15 +32,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// A search engine for learned sparse retrieval.
 ///
 /// Results go to standard output, progress and messages to standard error.
-///
-/// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no readable index; 4 bad input data;
-/// 5 refused, because an index, a file or an unfinished build is there (see --overwrite, --resume).
 #[derive(Debug, Parser)]
-#[command(name = "quarry", version, max_term_width = 100)]
+#[command(name = "quarry", version, max_term_width = 100, after_long_help = help::AFTER)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Worker threads for encoding, building and batches of queries, at most 1024 [default: all cores]
+    /// Number of threads for encoding, building and files of queries, at most 1024 [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
     threads: Option<std::num::NonZeroUsize>,
 }
@@ -65,6 +63,7 @@ enum Command {
     Model(commands::model::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Manual(commands::manual::Args),
 }
 
 /// More are of no use on any machine, and would fail far from here.
@@ -104,7 +103,7 @@ fn misused(error: &clap::Error) -> ExitCode {
 }
 
 fn main() -> ExitCode {
-    let matches = match Cli::command().try_get_matches() {
+    let matches = match help::grouped(Cli::command()).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return misused(&error),
     };
@@ -162,7 +161,8 @@ fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
         | Command::Model(_)
         | Command::Demo(_)
         | Command::Upgrade(_)
-        | Command::Completions(_) => Ok(()),
+        | Command::Completions(_)
+        | Command::Manual(_) => Ok(()),
     }
 }
 
@@ -186,6 +186,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
-        Command::Completions(args) => commands::completions::run(&args, &mut Cli::command()),
+        Command::Manual(args) => commands::manual::run(&args, help::grouped(Cli::command())),
+        Command::Completions(args) => {
+            commands::completions::run(&args, &mut help::grouped(Cli::command()))
+        }
     }
 }

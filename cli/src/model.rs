@@ -16,11 +16,11 @@ pub(crate) const BUNDLED: &str = "quarry-mini";
 /// Where and within which bounds a model is run.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RunOnArgs {
-    /// Where the model is run; cuda is refused where ONNX Runtime has none
+    /// Device for the model. `cuda` is an error if ONNX Runtime has no CUDA device
     #[arg(long, visible_alias = "encode-device", value_enum, default_value_t = DeviceArg::Cpu)]
     device: DeviceArg,
-    /// Bytes that a batch's products with the vocabulary may take in each session; weights and the
-    /// layers' own tensors come on top [default: 512MiB]
+    /// Most memory for the vocabulary logits of a batch, in each session; model weights and other tensors
+    /// come on top [default: 512MiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     encode_memory: Option<u64>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct RunOnArgs {
 /// Where a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum DeviceArg {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// The first CUDA device.

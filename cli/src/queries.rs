@@ -17,10 +17,10 @@ use crate::told::told;
 /// How a file of queries is read.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct QueryArgs {
-    /// Format of the queries; a .tsv is taken for text unless this says anserini
+    /// Format of the queries. A .tsv is read as text, unless this is `anserini`
     #[arg(long, value_enum, default_value_t = QueryFormatArg::Auto)]
     query_format: QueryFormatArg,
-    /// Divide given query weights by this
+    /// Divide the weights of given query vectors by X
     #[arg(long, value_name = "X")]
     query_scale: Option<f32>,
     /// Field of JSON lines that holds a query's vector [default: vector]
@@ -30,7 +30,7 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum QueryFormatArg {
-    /// By looking; a .tsv is text.
+    /// Detect from content; a .tsv is read as text.
     #[default]
     Auto,
     /// A BEIR folder.

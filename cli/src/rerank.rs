@@ -44,10 +44,10 @@ fn parse_knob<T: std::str::FromStr>(text: &str) -> Result<Knob<T>, String> {
 /// Where rows are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Device {
-    /// What is best here.
+    /// The GPU if there is one, else the CPU.
     #[default]
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// A GPU.
     Cuda,
@@ -67,47 +67,47 @@ impl From<Device> for ScoreDevice {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Reranking")]
 pub(crate) struct RerankArgs {
-    /// Rescore what the search finds by MaxSim over token embeddings
+    /// Rescore the results by MaxSim over token embeddings
     #[arg(long)]
     pub(crate) rerank: bool,
-    /// Candidates that the search hands on [default: 100]
+    /// Number of candidates to rescore [default: 100]
     #[arg(long, value_name = "N", requires = "rerank")]
     depth: Option<NonZeroUsize>,
-    /// Leave out candidates whose first score lies more than this share below the k-th, or `off`
+    /// Skip candidates whose first-stage score is more than this share below the k-th; or `off`
     /// [default: 0.4; off with --exact-rerank]
     #[arg(long, value_name = "SHARE", requires = "rerank", value_parser = parse_knob::<f32>)]
     alpha: Option<Knob<f32>>,
-    /// Stop after so many candidates in a row that do not enter the k best, or `off` [default: 20;
+    /// Early exit: stop after N consecutive candidates that do not enter the top k; or `off` [default: 20;
     /// off with --exact-rerank]
     #[arg(long, value_name = "N", requires = "rerank", value_parser = parse_knob::<NonZeroUsize>)]
     beta: Option<Knob<NonZeroUsize>>,
-    /// Weight of the first stage's score, standardised over the candidates [default: 0.05]
+    /// Weight of the first-stage score, standardised over the candidates [default: 0.05]
     #[arg(long, value_name = "X", requires = "rerank")]
     weight: Option<f32>,
-    /// The same result as scoring every candidate in fp16, most of which int8 bounds spare
+    /// Give the result of scoring every candidate in fp16; int8 bounds avoid most of that work
     #[arg(long)]
     exact_rerank: bool,
-    /// Model for the queries' token embeddings: a folder, or a name as org/name [default: --model,
-    /// else the bundled one]
+    /// Model of the queries' token embeddings: a folder, or a name such as org/name [default: --model, else
+    /// the bundled model]
     #[arg(long, value_name = "MODEL", conflicts_with = "query_tokens")]
     pub(crate) token_model: Option<String>,
-    /// Where rows are scored
+    /// Device that scores token embeddings
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
-    /// Bytes of a GPU's memory that rows may take, such as 2GiB; the processor scores the documents that
-    /// do not fit [default: what is free, less a reserve]
+    /// Most GPU memory for token embeddings, such as 2GiB; the CPU scores documents that do not fit
+    /// [default: the free memory less a reserve]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     device_memory: Option<u64>,
-    /// Form of the rows that is scored [default: int8 where stored]
+    /// Stored form of the token embeddings to score [default: int8 if stored]
     #[arg(long, value_enum, value_name = "FORM")]
     form: Option<FormArg>,
-    /// Token embeddings of the queries, tokens x dimensions (.npy) [default: by the token encoder]
+    /// File of the queries' token embeddings, tokens x dimensions (.npy) [default: made by the token model]
     #[arg(long, value_name = "FILE", requires = "query_lengths", requires = "query_ids")]
     query_tokens: Option<PathBuf>,
-    /// How many rows each query has (.npy)
+    /// File of the number of rows of each query (.npy)
     #[arg(long, value_name = "FILE", requires = "query_tokens")]
     query_lengths: Option<PathBuf>,
-    /// The queries' ids, one a line, in the order of the rows
+    /// File of the queries' ids, one a line, in the order of the rows
     #[arg(long, value_name = "FILE", requires = "query_tokens")]
     query_ids: Option<PathBuf>,
 }

@@ -58,7 +58,7 @@ impl From<Channel> for quarry_engine::Channel {
 /// How vectors are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MethodArg {
-    /// What costs least at the overlap wanted.
+    /// The cheapest method that reaches --overlap.
     Auto,
     /// Impact-ordered lists; approximate.
     Impact,
@@ -66,9 +66,9 @@ pub(crate) enum MethodArg {
     Clusters,
     /// Blocked lists with summaries; approximate.
     Seismic,
-    /// The k best by proof.
+    /// The exact top k, with early termination.
     Exact,
-    /// Every document scored, one after another.
+    /// Score every document.
     Scan,
 }
 
@@ -88,28 +88,27 @@ impl From<MethodArg> for Method {
 /// Options of a search.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SearchArgs {
-    /// What is searched: learned sparse vectors, words by BM25, or all token embeddings by MaxSim
+    /// What to search: learned sparse vectors, words by BM25, or token embeddings of all documents by MaxSim
     #[arg(long, value_enum, default_value_t = Channel::Sparse)]
     pub(crate) channel: Channel,
-    /// How vectors are searched
+    /// How to search the vectors
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     pub(crate) method: MethodArg,
-    /// overlap@k with the exact search to aim at, above 0 and at most 1; 1 is exact
+    /// Share of the exact top k to find, above 0 and at most 1 (overlap@k); 1 is exact
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_OVERLAP)]
     pub(crate) overlap: f32,
-    /// Impact, clusters: postings added up [default: what the overlap needs]
+    /// Impact, clusters: number of postings to add up [default: from --overlap]
     #[arg(long, value_name = "N")]
     pub(crate) postings: Option<NonZeroUsize>,
-    /// Impact: documents scored exactly; clusters: clusters whose documents are [default: what
-    /// the overlap needs]
+    /// Impact: number of documents to score exactly; clusters: number of clusters whose documents are scored
+    /// [default: from --overlap]
     #[arg(long, value_name = "N")]
     pub(crate) candidates: Option<NonZeroUsize>,
-    /// Seismic: query terms whose lists are visited, heaviest first [default: what the overlap
-    /// needs]
+    /// Seismic: number of query terms whose lists are visited, heaviest first [default: from --overlap]
     #[arg(long, value_name = "N")]
     pub(crate) query_cut: Option<NonZeroUsize>,
-    /// Seismic: skip blocks that promise less than this share of the k-th score, above 0 and at
-    /// most 1; less is slower and more accurate [default: what the overlap needs]
+    /// Seismic: skip blocks whose estimate is below this share of the k-th score, above 0 and at most 1; a
+    /// smaller share is slower and more accurate [default: from --overlap]
     #[arg(long, value_name = "SHARE")]
     pub(crate) heap_factor: Option<f32>,
     /// BM25: saturation of term frequency
@@ -118,26 +117,26 @@ pub(crate) struct SearchArgs {
     /// BM25: share of length normalisation, 0 to 1
     #[arg(long, value_name = "X", default_value_t = B)]
     pub(crate) b: f32,
-    /// Find only documents whose other fields match, in tantivy's query syntax, such as
+    /// Find only documents whose fields match, in tantivy's query syntax, such as
     /// 'year:[1998 TO 1999] AND topic:ice'
     #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
     pub(crate) filter: Option<String>,
-    /// Model for queries: a folder, or a name as org/name; needed where queries go through a network
-    /// [default: the index's own copies]
+    /// Model of the queries: a folder, or a name such as org/name. Needed if queries go through a network
+    /// [default: the copy in the index]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
-    /// terms have names in the order of its documents
+    /// File of the tokens that term numbers stand for, one a line, for queries in .bin and .csr. Needed if the
+    /// index numbers its terms in the order of its documents
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
-    /// Where the network of queries runs; `cuda` is refused without a GPU, and for an index whose queries
+    /// Device for the query encoder. `cuda` is an error without a CUDA device, and for an index whose queries
     /// need no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
     pub(crate) encode_device: model::DeviceArg,
-    /// Check only the files' envelopes when opening, not every byte
+    /// Open the index without comparing checksums
     #[arg(long)]
     pub(crate) no_verify: bool,
-    /// Copy vectors and lists into memory first, on huge pages where the system gives them
+    /// Copy vectors and lists into memory first, on huge pages if the system has them
     #[arg(long)]
     pub(crate) preload: bool,
     #[command(flatten)]

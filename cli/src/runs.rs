@@ -16,11 +16,11 @@ pub(crate) enum RunFormatArg {
     /// query Q0 id rank score tag
     #[default]
     Trec,
-    /// The same six columns between tabs: ids may contain spaces
+    /// The same six columns separated by tabs: ids may contain spaces
     Tabs,
     /// query TAB id TAB rank
     Msmarco,
-    /// One JSON object a line: any id
+    /// One JSON object per line: ids may contain anything
     Jsonl,
 }
 

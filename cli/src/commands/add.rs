@@ -16,28 +16,27 @@ use crate::report::{tell_input, tell_truncated};
 use crate::told::{told, told_of_options};
 use crate::watched::show;
 
-/// Add documents to an index; those whose id is there replace the old ones
+/// Add documents to an index, replacing those with the same id
 ///
-/// Reads what `quarry index` reads. Texts are encoded as the index was built: with the same model,
-/// the same longest input, the same passages, with --provenance if it was; they get the lists and the token
-/// embeddings that it has.
-/// Vectors without ids (.bin, .csr) are numbered on after the index's highest number.
-/// Afterwards the smallest segments are merged when there are more than eight.
+/// Reads the formats that `quarry index` reads. Texts are encoded as those of the index were: same model, same
+/// longest input, same passages, with provenance if the index has it. They get the lists and token embeddings
+/// that the index has. Vectors without ids (.bin, .csr) are numbered from the index's highest number on. If
+/// the index then has more than eight segments, the smallest are merged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
     #[command(flatten)]
     input: InputArgs,
-    /// Model of the token embeddings, where the index has them: a folder, or a name as org/name
-    /// [default: --model, else the bundled one]
+    /// Model of the token embeddings, if the index has them: a folder, or a name such as org/name
+    /// [default: --model, else the bundled model]
     #[arg(long, value_name = "MODEL", conflicts_with = "without_tokens")]
     token_model: Option<String>,
-    /// Add no token embeddings though the index has them: --rerank then leaves the new documents where
-    /// the search puts them, until `quarry tokens add` fills the gap
+    /// Store no token embeddings for the new documents although the index has them. --rerank then does not
+    /// move these documents, until `quarry tokens add` adds the missing embeddings
     #[arg(long)]
     without_tokens: bool,
-    /// Leave the segments as they are
+    /// Do not merge segments afterwards
     #[arg(long)]
     no_merge: bool,
     /// Print a report as JSON

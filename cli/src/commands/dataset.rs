@@ -11,7 +11,7 @@ use crate::collections::CollectionsArgs;
 use crate::output::{bytes, count, line, note, table};
 use crate::progress::Progress;
 
-/// Public collections by name: fetched once, then used wherever a collection's folder is
+/// Fetch public collections, and use them by name
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,13 +20,13 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the collections that are known by name, and which are in the cache
+    /// List the known collections, and which of them are in the cache
     List(ListArgs),
     /// Fetch a collection into the cache
     ///
-    /// Afterwards its name stands for its folder: `quarry index NAME --out DIR`, `quarry eval DIR
-    /// --collection NAME`. Every file is compared with its published checksum. A pull that was
-    /// interrupted goes on where it was when it is given again.
+    /// Then the name can be used in place of a folder: `quarry index NAME --out DIR`, `quarry eval DIR
+    /// --collection NAME`. Every file is compared with its published checksum. After an interruption the same
+    /// command continues.
     Pull(PullArgs),
 }
 
@@ -45,7 +45,7 @@ struct PullArgs {
     name: String,
     #[command(flatten)]
     collections: CollectionsArgs,
-    /// Address of a folder that has the files, in place of where they are published
+    /// Address of a mirror: a folder with the same files
     /// [env: QUARRY_DATASETS_BASE]
     #[arg(long, value_name = "URL")]
     base: Option<String>,

@@ -12,8 +12,8 @@ use crate::told::told;
 
 /// Delete documents of an index
 ///
-/// Ids that no document has are reported, and change nothing. What is deleted takes space, and counts in
-/// BM25's statistics, until its segment is merged. A server goes on with the generation that it opened.
+/// Unknown ids are reported and ignored. Deleted documents take space, and count in BM25's statistics, until
+/// their segment is merged. A running server keeps the generation that it opened.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Ids of documents
     #[arg(value_name = "ID", required_unless_present = "ids")]
     id: Vec<String>,
-    /// File of ids, one a line
+    /// File of ids to delete, one a line
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Print a report as JSON

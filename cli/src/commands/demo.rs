@@ -31,15 +31,14 @@ const SHOWN: NonZeroUsize = match NonZeroUsize::new(3) {
 
 /// Index, search and evaluate the bundled sample collection
 ///
-/// Writes the collection (in BEIR's layout) and its index into a folder, encodes the passages with
-/// the bundled model, searches with one query and shows which tokens matched, and compares BM25 with
-/// learned sparse retrieval on the sample's queries.
+/// Writes the collection (in BEIR's layout) and its index into a folder. Shows the hits of one query with the
+/// tokens that matched, and compares BM25, learned sparse retrieval and reranking on the sample's queries.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the sample and its index are written
+    /// Folder for the sample and its index
     #[arg(long, value_name = "DIR", default_value = "quarry-demo")]
     out: PathBuf,
-    /// Replace files of the sample's names, and an index, that no demo has made
+    /// Replace files and an index in the folder that are not of an earlier demo
     #[arg(long)]
     overwrite: bool,
 }

@@ -20,41 +20,41 @@ use crate::told::told_of_options;
 
 /// Encode texts into sparse vectors, as JSONL
 ///
-/// One line a text: {"id": ..., "vector": {token: weight}}, which `quarry index` and other engines
-/// read. An unfinished file is FILE.part, beside its record FILE.part.json: --resume continues it, without it is
-/// begun again.
+/// Writes one line per text, {"id": ..., "vector": {token: weight}}, which `quarry index` and other engines
+/// read. Until it is complete the file is called FILE.part, with a record FILE.part.json beside it. After an
+/// interruption --resume continues it; without --resume it is started again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Collection (or queries, with --queries): a file or a folder
+    /// Collection, or with --queries a file of queries: a file or a folder
     input: PathBuf,
-    /// Where the vectors go
+    /// File to write the vectors to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// INPUT holds queries: use the model's query side
+    /// Encode INPUT as queries, with the model's query side
     #[arg(long)]
     queries: bool,
-    /// Continue FILE.part, which an interrupted run left
+    /// Continue FILE.part of an interrupted run
     #[arg(long)]
     resume: bool,
-    /// Do share I of N of the work, as one of N machines: every N-th run of 1,024 documents. `quarry
-    /// merge --out FILE FILE1 ... FILEN` puts them together
+    /// Encode shard I of N, on one of N machines: every N-th batch of 1,024 documents. Combine all N with
+    /// `quarry merge --out FILE FILE1 ... FILEN`
     #[arg(long, value_name = "I/N", conflicts_with = "queries")]
     shard: Option<Share>,
-    /// Documents of one id that are not the same; of those that are, one is encoded
+    /// What to do with different documents of the same id. Of identical ones, one is encoded
     #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
     duplicates: DuplicatesArg,
-    /// Replace FILE if it is there
+    /// Replace FILE if it exists
     #[arg(long)]
     overwrite: bool,
-    /// Model: a folder, a name as org/name, or doc=MODEL,query=MODEL [default: the bundled one]
+    /// Model: a folder, a name such as org/name, or doc=MODEL,query=MODEL [default: the bundled model]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     #[command(flatten)]
     run_on: model::RunOnArgs,
-    /// Longest passage in tokens; the rest is cut [default: the model's]
+    /// Truncate texts after N tokens [default: the model's longest input]
     #[arg(long, value_name = "N")]
     max_tokens: Option<u32>,
-    /// Components kept of a vector, the heaviest; 0 keeps all [default: the model's]
+    /// Keep the N heaviest components of each vector; 0 keeps all [default: the model's]
     #[arg(long, value_name = "N")]
     top_k: Option<u32>,
 }

@@ -38,10 +38,10 @@ const SINGLE: [&str; 14] = [
 
 /// Evaluate a run, or an index on a collection with judgements
 ///
-/// Either `quarry eval --run FILE --qrels FILE`, or `quarry eval DIR --collection FOLDER` (or
-/// --queries FILE --qrels FILE), or `quarry eval DIR --sets FOLDER` for all collections of a folder
-/// in one table. Means are over all judged queries: one without a ranking counts as zero. Judged documents
-/// that the index lacks are counted and named.
+/// Three forms: `quarry eval --run FILE --qrels FILE` evaluates a run; `quarry eval DIR --collection FOLDER`
+/// (or --queries FILE --qrels FILE) searches an index and evaluates the result; `quarry eval DIR --sets
+/// FOLDER` does that for all collections of a folder, in one table. Means are over all judged queries: a query
+/// without a ranking counts as zero. Judged documents that the index lacks are reported.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -49,68 +49,66 @@ pub(crate) struct Args {
     /// Folder with queries and judgements (BEIR's or MS MARCO's), or the name of a pulled collection
     #[arg(long, value_name = "FOLDER")]
     pub(crate) collection: Option<PathBuf>,
-    /// Folder of BEIR folders, also nested ones (cqadupstack/android), which make one row of means: check
-    /// all, index those that have no index in DIR, search each by BM25 and by vectors, print one table,
-    /// and write the runs to DIR/runs. What is there already is reused; a folder that cannot be used is
-    /// reported and left out
+    /// Folder of BEIR folders. Index each one that has no index in DIR, search it by BM25 and by vectors, rerank,
+    /// print one table, and write the runs to DIR/runs. Existing indexes and runs are reused. Nested folders
+    /// (cqadupstack/android) share one row of means. A folder that cannot be used is reported and left out
     #[arg(long, value_name = "FOLDER", requires = "dir", conflicts_with_all = SINGLE)]
     pub(crate) sets: Option<PathBuf>,
-    /// Queries to search with, in place of the collection's: text or vectors
+    /// File of queries to search with instead of the collection's: text or vectors
     #[arg(long, value_name = "FILE", requires = "dir")]
     pub(crate) queries: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) query_args: QueryArgs,
-    /// Which judgements of the collection
+    /// Split of the collection whose judgements are used
     #[arg(long, value_name = "NAME", default_value = "test")]
     pub(crate) split: String,
-    /// Judgements, in BEIR's or TREC's form
+    /// File of judgements, in BEIR's or TREC's form
     #[arg(long, value_name = "FILE")]
     pub(crate) qrels: Option<PathBuf>,
-    /// Without DIR the run to evaluate; with DIR where the run is written
+    /// Without DIR: the run to evaluate. With DIR: write the run to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) run: Option<PathBuf>,
-    /// Form of the run that is written
+    /// Form of the run to write
     #[arg(long, value_enum, requires = "dir", default_value_t = RunFormatArg::Trec)]
     pub(crate) run_format: RunFormatArg,
-    /// Replace the run if it is there; with --sets runs of other settings and indexes of other collections
+    /// Replace an existing run; with --sets also runs of other settings and indexes of other collections
     #[arg(long, requires = "dir")]
     pub(crate) overwrite: bool,
-    /// A second run over the same queries: differences and a paired t-test
+    /// Compare with a second run over the same queries: differences and a paired t-test
     #[arg(long, value_name = "FILE")]
     pub(crate) compare: Option<PathBuf>,
     /// Measures, as ir_measures names them: nDCG@k, RR@k, R@k, P@k, AP@k, Success@k, Judged@k
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "nDCG@10,R@100")]
     pub(crate) measures: Vec<String>,
-    /// Leave out the document that has the query's own id [default: for arguana]
+    /// Leave the document with the query's own id out of rankings [default: true for arguana]
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) ignore_identical_ids: Option<bool>,
-    /// Leave out the documents of a file of pairs, query TAB document, for queries that are documents
-    /// under other ids
+    /// File of documents to leave out of rankings, one pair of query TAB document a line: for queries that are
+    /// documents under other ids
     #[arg(long, value_name = "FILE")]
     pub(crate) ignore_pairs: Option<PathBuf>,
-    /// Order of documents of equal score when measures are computed: trec_eval's, or that of
-    /// ir_measures' MS MARCO provider
+    /// Order of documents with equal scores in measures: that of trec_eval, or of ir_measures' MS MARCO provider
     #[arg(long, value_enum, default_value_t = TiesArg::Trec)]
     pub(crate) ties: TiesArg,
-    /// Also search exactly, and report overlap@k: the share of the exact top k that was found. The exact
-    /// ranking is that of the given weights in 64 bits where the file of vectors that the index was made
-    /// of is still there, else that of the stored weights
+    /// Also report overlap@K: the share of the exact top K that the search found. The exact ranking is computed
+    /// from the file of vectors that the index was built from, in 64 bits, if that file still exists, else from
+    /// the stored weights
     #[arg(long, value_name = "K", requires = "dir")]
     pub(crate) against_exact: Option<NonZeroUsize>,
-    /// Use only queries FROM to TO of the file, from 1
+    /// Use only queries FROM to TO of the file, counted from 1
     #[arg(long, value_name = "FROM-TO", value_parser = parse_range)]
     pub(crate) only: Option<(usize, usize)>,
-    /// Print each query's values too
+    /// Also print the values of each query
     #[arg(long)]
     pub(crate) per_query: bool,
     /// Print JSON: the means first
     #[arg(long)]
     pub(crate) json: bool,
-    /// With --rerank and --sets: results that the second stage is asked for, as `search --rerank -k N`
-    /// does; what it leaves out follows in the first stage's order
+    /// With --rerank and --sets: number of results to rerank to, as `search --rerank -k N` does. The other
+    /// results follow in the order of the first stage
     #[arg(long, value_name = "N", default_value_t = RERANK_K)]
     pub(crate) rerank_k: NonZeroUsize,
-    /// With --rerank: leave out the exhaustive search by MaxSim
+    /// With --rerank: skip the exhaustive search by MaxSim
     #[arg(long)]
     pub(crate) no_exhaustive: bool,
     #[command(flatten)]

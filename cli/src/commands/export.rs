@@ -29,12 +29,12 @@ use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::told::told;
 use crate::{models, queries};
 
-/// Write an index's vectors, or those of queries, in the format of other engines
+/// Write the vectors of an index, or of queries, in the format of another engine
 ///
-/// Documents that were deleted are left out. The others come segment by segment, in the order of their
-/// rows: that of the collection, or of clusters where the index has them. Weights are those of the
-/// index, as it stores them. Names that a format has no room for go beside it: FILE.ids.txt, an id a
-/// line, and FILE.vocab.txt, the token of each term. A FILE that ends in .gz or .zst is compressed.
+/// Weights are those that the index stores. Documents come segment by segment, in the order of the collection,
+/// or by cluster if the index has clusters; deleted ones are left out. If the format has no room for names,
+/// FILE.ids.txt has one id a line, and FILE.vocab.txt the token of each term. A FILE that ends in .gz or
+/// .zst is compressed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
@@ -42,37 +42,37 @@ pub(crate) struct Args {
     /// Format of FILE
     #[arg(long, value_enum)]
     format: FormatArg,
-    /// Where the vectors go
+    /// File to write the vectors to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long)]
     overwrite: bool,
-    /// Write the vectors of these queries, by the index's terms, instead of documents
+    /// Write the vectors of this file's queries instead of documents, by the terms of the index
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     #[command(flatten)]
     query_args: QueryArgs,
-    /// With --queries: names of term numbers, one token a line, for queries in .bin and .csr
+    /// With --queries: file of the tokens that term numbers stand for, one a line, for .bin and .csr
     #[arg(long, value_name = "FILE", requires = "queries")]
     vocab: Option<PathBuf>,
-    /// With --queries: the model, where queries go through a network
+    /// With --queries: model of the queries, if they go through a network
     #[arg(long, value_name = "MODEL", requires = "queries")]
     model: Option<String>,
-    /// Write each passage of split documents as a document of its own, ID#0, ID#1 and so on
+    /// Write each passage as a document of its own, named ID#0, ID#1 and so on
     #[arg(long)]
     passages: bool,
-    /// With jsonl: titles, texts and other fields, too
+    /// With jsonl: also write titles, texts and other fields
     #[arg(long)]
     texts: bool,
-    /// With ciff: bits of an impact, 2 to 24
+    /// With ciff: number of bits of an impact, 2 to 24
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=24))]
     bits: u32,
-    /// With ciff: impacts a unit of weight [default: what loses nothing where the index's levels fit
-    /// the bits, else what makes the largest weight the largest impact]
+    /// With ciff: impact of a weight of 1 [default: lossless if the index's levels fit --bits, else such that
+    /// the largest weight has the largest impact]
     #[arg(long, value_name = "X")]
     scale: Option<f64>,
-    /// With ciff: bytes that postings may take at a time; fewer need more passes
+    /// With ciff: most memory for postings; less memory needs more passes
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     memory: u64,
     /// Print a report as JSON

@@ -19,37 +19,36 @@ use crate::watched::show;
 /// Build an index from a collection
 ///
 /// INPUT is a BEIR folder, MS MARCO's collection.tsv, JSONL with text or with sparse vectors (of
-/// Seismic or Anserini), Seismic's .bin, BigANN's .csr, or CIFF; plain, .gz or .zst. Its format is found
-/// by looking. Text is encoded with a model and indexed for BM25 too; vectors are taken as they are.
+/// Seismic or Anserini), Seismic's .bin, BigANN's .csr, or CIFF; plain, .gz or .zst. The format is detected
+/// from the content. Text is encoded with a model, and also indexed for BM25; vectors are indexed as given.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(crate) input: InputArgs,
-    /// Folder of the index; made if it is not there
+    /// Folder of the index; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Replace the index that is there, or discard an unfinished build
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// Continue an interrupted build; finished shards are not encoded again
-    #[arg(long)]
-    pub(crate) resume: bool,
-    /// Do share I of N of the build, as one of N machines: DIR gets no index, but what `quarry merge --out
-    /// INDEX DIR1 ... DIRN` makes the index of. Each machine reads all of INPUT and encodes every N-th
-    /// run of 1,024 documents (65,536 where vectors are given)
-    #[arg(long, value_name = "I/N")]
-    pub(crate) shard: Option<Share>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
     /// Also store token embeddings of the texts, for reranking, as `quarry tokens add` does
     #[arg(long)]
     pub(crate) tokens: bool,
-    /// Model of the token embeddings: a folder, or a name as org/name [default: --model, else the
-    /// bundled one]
+    /// Model of the token embeddings: a folder, or a name such as org/name [default: --model, else the
+    /// bundled model]
     #[arg(long, value_name = "MODEL", requires = "tokens")]
     pub(crate) token_model: Option<String>,
-    /// Leave out measuring the search methods at the end; searches then take default settings, and
-    /// --overlap promises nothing
+    /// Skip calibration at the end. Searches then use default settings, and --overlap is only a hint
     #[arg(long)]
     pub(crate) no_tune: bool,
+    /// Replace an existing index, or discard an unfinished build
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Continue an interrupted build; finished batches are not encoded again
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Build shard I of N, on one of N machines. DIR will hold shard I only; combine all N with `quarry merge
+    /// --out INDEX DIR1 ... DIRN`. Each machine reads all of INPUT and encodes every N-th batch of 1,024
+    /// documents (65,536 for given vectors)
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Share>,
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,21 +11,21 @@ use serde_json::json;
 
 use crate::output::{bytes, count, counted, line, note, table};
 
-/// Show what an index holds; succeeds only if every byte of it is readable
+/// Show what an index holds, and check every byte of it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// Check only the files' envelopes, not every byte
+    /// Do not compare checksums
     #[arg(long)]
     no_verify: bool,
-    /// Print JSON: the manifest and the parts' own descriptions
+    /// Print JSON: the manifest, and the description of each part
     #[arg(long)]
     json: bool,
-    /// Draw what each overlap costs into an SVG file
+    /// Draw the cost of each overlap, as an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Replace the picture if it is there
+    /// Replace an existing picture
     #[arg(long, requires = "plot")]
     overwrite: bool,
 }

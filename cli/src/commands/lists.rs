@@ -19,21 +19,22 @@ use crate::progress::Progress;
 use crate::told::told;
 use crate::watched::show_stage;
 
-/// Add kinds of lists to an index, from its own vectors, as a new generation
+/// Add kinds of lists to an index
 ///
-/// Clusters need another order of documents: they are written as a new segment, with all lists that
-/// the old one had. Readers of the old generation go on undisturbed.
+/// The lists are built from the vectors of the index and committed as a new generation; open readers keep the
+/// old one. Clusters need another order of documents, so a new segment is written, with all lists that the
+/// old segment had.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// Lists that are built where they are lacking, separated by commas
+    /// Kinds of lists to build where they are missing, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', required = true)]
     add: Vec<AddArg>,
-    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    /// Most memory for buffers and sorting, such as 512MiB or 4GiB
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     memory: u64,
-    /// Leave out measuring the search methods at the end
+    /// Skip calibration of the search methods at the end
     #[arg(long)]
     no_tune: bool,
     #[command(flatten)]
@@ -47,11 +48,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum AddArg {
-    /// Complete lists in order of impact; exact and approximate searches.
+    /// Impact-ordered lists, for exact and approximate search.
     Impact,
-    /// Blocked lists with summaries.
+    /// Seismic's blocked lists with summaries, for approximate search.
     Seismic,
-    /// Clusters of similar documents with summaries; documents are stored in their order.
+    /// Clusters of similar documents with summaries, for approximate search. Documents are stored by cluster.
     Clusters,
 }
 

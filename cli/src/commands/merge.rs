@@ -23,29 +23,29 @@ const NOT_MEASURED: &str = "merged, but the index could not measure itself";
 
 /// Merge all segments of an index into one, or the shards of a build into an index
 ///
-/// `quarry merge DIR`: one segment of all, without what was deleted; it is the one that a build of its
-/// documents would make, and measures itself as after a build. Every byte is checked first. What segments
-/// have is carried over: where some lack token embeddings, `quarry tokens add` has to fill them before.
+/// `quarry merge DIR`: merges all segments into one and drops deleted documents. The result is identical to a
+/// fresh build of the remaining documents; the search methods are calibrated again. Every byte is checked
+/// first. If only some segments have token embeddings, run `quarry tokens add` before.
 ///
-/// `quarry merge --out OUT SHARD...`: what `quarry index --shard I/N` left on N machines becomes the index
-/// that one machine would have made, of the same bytes; what `quarry encode --shard I/N` left becomes its
-/// one file.
+/// `quarry merge --out OUT SHARD...`: combines the shards that `quarry index --shard I/N` made on N machines
+/// into one index, byte for byte the index that one machine would have built; or the files of `quarry encode
+/// --shard I/N` into one file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of the index; with --out, all shards, in any order
+    /// Folder of the index; with --out, folders or files of all shards, in any order
     #[arg(required = true)]
     dir: Vec<PathBuf>,
-    /// Folder of the index, or the file, that shards are merged into
+    /// Merge shards into this index folder or file
     #[arg(long, value_name = "OUT")]
     pub(crate) out: Option<PathBuf>,
-    /// With --out: replace what is there
+    /// Replace OUT if it exists
     #[arg(long, requires = "out")]
     pub(crate) overwrite: bool,
-    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB [default: 1GiB; with --out, what the
-    /// shards were made with]
+    /// Most memory for buffers and sorting, such as 512MiB or 4GiB [default: 1GiB; with --out, that of the
+    /// shards]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
-    /// Leave out measuring the search methods at the end
+    /// Skip calibration of the search methods at the end
     #[arg(long)]
     pub(crate) no_tune: bool,
     /// Print a report as JSON

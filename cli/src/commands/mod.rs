@@ -15,6 +15,7 @@ pub(crate) mod index_check;
 pub(crate) mod inspect;
 pub(crate) mod judged;
 pub(crate) mod lists;
+pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod model;
 pub(crate) mod search;

@@ -16,7 +16,7 @@ use quarry_vectors::Passage;
 use crate::output::{line, note};
 use crate::{model, models};
 
-/// Show what a model is recognised as, or fetch one by name
+/// Show how a model would be used, or fetch one by name
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,41 +27,42 @@ pub(crate) struct Args {
 enum Action {
     /// Show how a model would encode: its family, files and parameters
     ///
-    /// A folder without a quarry-model.json is recognised by its files, and tried on a text. What is printed with --json
-    /// can be corrected and saved as quarry-model.json in the folder, which then takes its place.
+    /// Without a quarry-model.json in its folder, a model is recognised by its files, and tried on a text. What
+    /// --json prints can be corrected and saved in the folder as quarry-model.json; it overrides detection from
+    /// then on.
     Show {
-        /// A folder, or a name as org/name
+        /// Model: a folder, or a name such as org/name
         model: String,
-        /// Take it for this family
+        /// Family of the model [default: detected]
         #[arg(long, value_parser = family)]
         family: Option<Family>,
-        /// Numbers of a graph that is built of safetensors [default: float32]
+        /// Precision of a graph that is built from safetensors [default: float32]
         #[arg(long, value_enum)]
         precision: Option<PrecisionArg>,
         /// Print the manifest as JSON
         #[arg(long)]
         json: bool,
-        /// Write the manifest into the folder, where it then holds
+        /// Save the manifest in the folder; it overrides detection from then on
         #[arg(long)]
         write: bool,
-        /// Replace the manifest if it is there
+        /// Replace an existing manifest
         #[arg(long, requires = "write")]
         overwrite: bool,
     },
     /// Fetch a model into the Hugging Face cache
     ///
-    /// HF_ENDPOINT names another hub, HF_HOME or HF_HUB_CACHE another cache, HF_TOKEN a token;
-    /// HF_HUB_OFFLINE=1 forbids fetching. Every file is compared with its checksum.
+    /// Every file is compared with its checksum. The environment names hub, cache and token: HF_ENDPOINT,
+    /// HF_HOME, HF_HUB_CACHE, HF_TOKEN; HF_HUB_OFFLINE=1 forbids fetching.
     Pull {
-        /// Its name, as org/name
+        /// Name of the model, such as org/name
         name: String,
     },
-    /// Make a model folder's graph of token embeddings of the published checkpoint that it names
+    /// Make the graph of a model's token embeddings from a published checkpoint
     ///
-    /// Every file is checked by its checksum, the one that is made too. What is there already is
-    /// checked and kept. `make build` does this for the bundled model.
+    /// The model's manifest names the checkpoint. Every file is compared with its checksum, that of the result
+    /// too; an existing result is checked and kept. `make build` does this for the bundled model.
     Make {
-        /// The model folder [default: the bundled one]
+        /// Folder of the model [default: the bundled model]
         folder: Option<PathBuf>,
         /// Folder of the checkpoint: config.json and model.safetensors
         #[arg(long, value_name = "CHECKPOINT")]

@@ -34,31 +34,32 @@ pub(crate) struct Args {
     /// The query, as text
     #[arg(conflicts_with = "queries", required_unless_present = "queries")]
     query: Option<String>,
-    /// Queries: text (.tsv, .jsonl, a BEIR folder or collection's name) or vectors (.jsonl, .bin, .csr)
+    /// Search with a file of queries: text (.tsv, .jsonl, a BEIR folder, the name of a collection) or vectors
+    /// (.jsonl, .bin, .csr)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     #[command(flatten)]
     query_args: QueryArgs,
-    /// Hits wanted
+    /// Number of hits
     #[arg(long, short, value_name = "N", default_value = "10")]
     k: NonZeroUsize,
-    /// Write the run here instead of printing it
+    /// Write the run to this file instead of printing it
     #[arg(long, value_name = "FILE", requires = "queries")]
     run: Option<PathBuf>,
     /// Form of the run
     #[arg(long, value_enum, default_value_t = RunFormatArg::Trec)]
     run_format: RunFormatArg,
-    /// Replace the run if it is there
+    /// Replace an existing run
     #[arg(long, requires = "run")]
     overwrite: bool,
-    /// Show which tokens matched, with weights and contributions, and which words they come from where
-    /// the index was built with --provenance
+    /// Show which tokens matched, with weights and contributions; and which words they come from, if the index
+    /// was built with --provenance
     #[arg(long, conflicts_with = "queries")]
     explain: bool,
-    /// Stored fields to print with --json
+    /// Stored fields to print with --json, comma-separated
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "title")]
     fields: Vec<String>,
-    /// Print the answer as JSON, as over HTTP
+    /// Print the answer as JSON, in the form of the HTTP server
     #[arg(long, conflicts_with = "queries")]
     json: bool,
     #[command(flatten)]

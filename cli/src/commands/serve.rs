@@ -16,72 +16,71 @@ use crate::{model, models, rerank};
 
 /// Serve an index over HTTP
 ///
-/// Prints the address on standard output once it is bound; GET /readyz answers 200 once the index is
-/// loaded. SIGTERM lets running searches end, for at most 10 seconds. The routes are described by
-/// GET /openapi.json. When connections run out, the one that has been idle longest is closed for a new
-/// one; when all are at work, GET /livez and /readyz are still answered, other requests with 429.
+/// Prints the address on standard output once it is bound. GET /readyz answers 200 once the index is loaded;
+/// GET /openapi.json describes the routes. On SIGTERM, running searches have 10 seconds to finish. If all
+/// connections are taken, the one that has been idle longest is closed for a new one; if none is idle, GET /livez and
+/// /readyz are still answered, and other requests with 429.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// Name of the collection in routes [default: the folder's name]
+    /// Name of the collection in routes [default: that of the folder]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
     listen: SocketAddr,
-    /// Key that callers must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`
+    /// Key that clients must send, as `Authorization: Bearer KEY` or `X-API-Key: KEY`
     #[arg(long, value_name = "KEY", env = "QUARRY_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// Serve other machines without a key
+    /// Allow requests from other machines without a key
     #[arg(long, conflicts_with = "key")]
     no_auth: bool,
-    /// Searches that may wait; further ones are answered 429 [default: 4 a core]
+    /// Most searches that wait; further ones are answered with 429 [default: 4 per core]
     #[arg(long, value_name = "N")]
     queue: Option<usize>,
-    /// Searches that run at once [default: the number of cores]
+    /// Most searches that run at the same time [default: the number of cores]
     #[arg(long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
-    /// Connections at once
+    /// Most open connections
     #[arg(long, value_name = "N", default_value = "512")]
     connections: NonZeroUsize,
-    /// Longest time for the head of a request to arrive, and for a connection to be idle
+    /// Longest time for the headers of a request to arrive, and for a connection to be idle
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     head_timeout: u64,
     /// Longest time for the body of a request to arrive
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     body_timeout: u64,
-    /// Longest time from the head of a request to the last byte of its answer; then the connection is cut
+    /// Longest time from the headers of a request to the last byte of the answer; then the connection is closed
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     request_timeout: u64,
-    /// Most bytes of an answer, such as 64MiB; a search that finds more is answered 422, and answers that
-    /// are being read may take eight times as much together
+    /// Largest answer, such as 64MiB; a search with a larger one is answered with 422. All answers being sent
+    /// may take eight times as much together
     #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = parse_bytes)]
     answer_bytes: u64,
-    /// Model for queries: a folder, or a name as org/name; needed where queries go through a network
-    /// [default: the index's own copies]
+    /// Model of the queries: a folder, or a name such as org/name. Needed if queries go through a network
+    /// [default: the copy in the index]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Model for the queries' token embeddings: a folder, or a name as org/name [default: --model,
-    /// else the bundled one]
+    /// Model of the queries' token embeddings: a folder, or a name such as org/name [default: --model, else
+    /// the bundled model]
     #[arg(long, value_name = "MODEL")]
     token_model: Option<String>,
-    /// Where the network of queries runs; `cuda` is refused without a GPU, and for an index whose queries
+    /// Device for the query encoder. `cuda` is an error without a CUDA device, and for an index whose queries
     /// need no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
     encode_device: model::DeviceArg,
-    /// Check only the files' envelopes when opening, not every byte
+    /// Open the index without comparing checksums
     #[arg(long)]
     no_verify: bool,
-    /// Copy vectors and lists into memory before the first search, on huge pages where the system
-    /// gives them
+    /// Copy vectors and lists into memory before the first search, on huge pages if the system has them
     #[arg(long)]
     preload: bool,
-    /// Where token embeddings are scored
+    /// Device that scores token embeddings
     #[arg(long, value_enum, default_value_t = rerank::Device::Auto)]
     device: rerank::Device,
-    /// Bytes of a GPU's memory that rows may take, such as 2GiB; the processor scores the documents that
-    /// do not fit [default: what is free, less a reserve]
+    /// Most GPU memory for token embeddings, such as 2GiB; the CPU scores documents that do not fit
+    /// [default: the free memory less a reserve]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     device_memory: Option<u64>,
 }

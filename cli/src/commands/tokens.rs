@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::told::{told, told_of_options};
 use crate::watched::show_stage;
 
-/// Work on an index's token embeddings, which reranking needs
+/// Add the token embeddings that reranking needs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,13 +27,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Add token embeddings to an index, as a new generation: from a model, over the index's own texts,
-    /// or from files that another program wrote
+    /// Add token embeddings to an index, as a new generation
     ///
-    /// Where some segments have them, the others get theirs, of the same model, stored alike.
-    ///
-    /// A run over texts that was interrupted goes on where it ended when the same command is given
-    /// again.
+    /// They are made by a model from the texts of the index, or read from files of another program. If some
+    /// segments have them, the others get theirs, from the same model and in the same form. After an
+    /// interruption the same command continues.
     Add(AddArgs),
 }
 
@@ -53,12 +51,12 @@ struct AddArgs {
     /// Model whose token encoder is used [default: the bundled one]
     #[arg(long, value_name = "MODEL", conflicts_with = "npy")]
     model: Option<String>,
-    /// Dimensions of a row, the model's first ones [default: the model's own, 128 of the bundled one]
+    /// Keep the first N dimensions of a row [default: those of the model, 128 for the bundled model]
     #[arg(long, value_name = "N", conflicts_with = "npy")]
     dims: Option<u32>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Replace token embeddings that are there already
+    /// Replace existing token embeddings
     #[arg(long)]
     replace: bool,
     /// Print a report as JSON
@@ -69,14 +67,15 @@ struct AddArgs {
 /// How token embeddings are stored.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct StoreArgs {
-    /// Forms in which rows are stored, separated by commas; int8,fp16 allows exact reranking [default:
-    /// those that the index has, else int8]
+    /// Forms in which rows are stored, comma-separated; int8,fp16 allows --exact-rerank [default: those of the
+    /// index, else int8]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) store: Vec<FormArg>,
-    /// Pool similar rows of a document: one is left for so many [default: as the index has them, else 1]
+    /// Merge similar token embeddings of a document: keep one row for every N [default: as the index has
+    /// them, else 1]
     #[arg(long, value_name = "N")]
     pub(crate) pool: Option<usize>,
-    /// Centroids of the form 4bit [default: as many as the index has, else 256]
+    /// Number of centroids of the form 4bit [default: that of the index, else 256]
     #[arg(long, value_name = "N")]
     pub(crate) centroids: Option<usize>,
 }

@@ -20,21 +20,20 @@ use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::told::told;
 use crate::watched::show_stage;
 
-/// Measure the index's search methods on this machine, for --overlap to plan by
+/// Measure the search methods of an index on this machine, so that --overlap can choose
 ///
-/// The end of `quarry index` does the same with queries made of the index's own documents: encoded by the
-/// index's own query side, where it has one.
+/// `quarry index` does this at the end of a build, with synthetic queries made of the documents.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// Queries like those that will be asked [default: made of the documents]
+    /// File of queries like those that will be searched [default: synthetic queries]
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     #[command(flatten)]
     query_args: QueryArgs,
-    /// Names of term numbers, one token a line, for queries in .bin and .csr; needed where the index's
-    /// terms have names in the order of its documents
+    /// File of the tokens that term numbers stand for, one a line, for queries in .bin and .csr. Needed if the
+    /// index numbers its terms in the order of its documents
     #[arg(long, value_name = "FILE", requires = "queries")]
     vocab: Option<PathBuf>,
     /// Use at most N queries, sampled evenly from the file

@@ -11,24 +11,23 @@ use crate::output::{counted, line};
 use crate::progress::Progress;
 use crate::watched::show_stage;
 
-/// Write an index of an earlier version of quarry as one of this version, in another folder
+/// Convert an index of an earlier version of quarry, into another folder
 ///
-/// Nothing is encoded again: vectors, texts, token embeddings and origins are taken over as they are, lists
-/// are made anew of them. Deleted documents are left out. DIR is only read. Where DIR is of this version
-/// already, this is said, and nothing is written.
+/// Vectors, texts, token embeddings and provenance are copied without encoding; lists are built again. Deleted
+/// documents are left out. DIR is only read. An index of this version is refused, and nothing is written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
     dir: PathBuf,
-    /// Folder of the new index; made if it is not there
+    /// Folder of the new index; created if it does not exist
     out: PathBuf,
     /// Replace the index that is in OUT
     #[arg(long)]
     overwrite: bool,
-    /// Bytes that buffers and sorting may take, such as 512MiB or 4GiB
+    /// Most memory for buffers and sorting, such as 512MiB or 4GiB
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     memory: u64,
-    /// Leave out measuring the search methods at the end
+    /// Skip calibration of the search methods at the end
     #[arg(long)]
     no_tune: bool,
     /// Print a report as JSON
