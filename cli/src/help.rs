@@ -124,6 +124,10 @@ const GROUPS: &[(&str, &[&str])] = &[
         SEARCH,
         &[
             "k",
+            "fusion",
+            "weights",
+            "window",
+            "rrf_k",
             "method",
             "overlap",
             "postings",

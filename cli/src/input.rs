@@ -30,8 +30,8 @@ pub(crate) struct InputArgs {
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     pub(crate) memory: u64,
     /// What to build from texts: `sparse` (vectors and words) or `bm25` (words only, without a model)
-    #[arg(long, value_enum, default_value_t = crate::retrieve::Channel::Sparse)]
-    pub(crate) channel: crate::retrieve::Channel,
+    #[arg(long, value_enum, default_value_t = crate::channels::Channel::Sparse)]
+    pub(crate) channel: crate::channels::Channel,
     /// Index structures to build over the vectors, comma-separated. With `none`, every search is a full scan
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     pub(crate) lists: Vec<ListsArg>,
@@ -296,7 +296,7 @@ impl InputArgs {
 
     /// What is built of texts.
     pub(crate) fn texts_as(&self) -> TextsAs {
-        match self.channel == crate::retrieve::Channel::Bm25 {
+        match self.channel == crate::channels::Channel::Bm25 {
             true => TextsAs::Bm25,
             false => TextsAs::Sparse,
         }

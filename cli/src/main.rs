@@ -2,6 +2,7 @@
 
 mod applies;
 mod bytes;
+mod channels;
 mod collections;
 mod commands;
 mod exit;

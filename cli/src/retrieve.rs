@@ -8,13 +8,14 @@ use anyhow::Context;
 use clap::ValueEnum;
 use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
 use quarry_engine::{
-    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundRow, Method, OpenOptions, Outcome,
-    QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher, SecondStage,
-    Snapshot, Verify,
+    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundOn, FoundRow, Method, OpenOptions,
+    Outcome, QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher, SecondStage,
+    Snapshot, Stats, Verify,
 };
 use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
 
 use crate::applies::Given;
+use crate::channels::{Channel, ChannelArgs};
 use crate::exit::Usage;
 use crate::output::note;
 use crate::rerank::{self, RerankArgs};
@@ -23,37 +24,6 @@ use crate::{model, models, queries};
 /// BM25's defaults, the field's usual values for passages.
 pub(crate) const K1: f32 = 0.9;
 pub(crate) const B: f32 = 0.4;
-
-/// What is searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Channel {
-    /// Learned sparse vectors.
-    Sparse,
-    /// Words, by BM25.
-    Bm25,
-    /// Token embeddings, by MaxSim with every document.
-    Maxsim,
-}
-
-impl Channel {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sparse => "sparse",
-            Self::Bm25 => "bm25",
-            Self::Maxsim => "maxsim",
-        }
-    }
-}
-
-impl From<Channel> for quarry_engine::Channel {
-    fn from(arg: Channel) -> Self {
-        match arg {
-            Channel::Sparse => Self::Sparse,
-            Channel::Bm25 => Self::Bm25,
-            Channel::Maxsim => Self::Maxsim,
-        }
-    }
-}
 
 /// How vectors are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,9 +58,8 @@ impl From<MethodArg> for Method {
 /// Options of a search.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SearchArgs {
-    /// What to search: learned sparse vectors, words by BM25, or token embeddings of all documents by MaxSim
-    #[arg(long, value_enum, default_value_t = Channel::Sparse)]
-    pub(crate) channel: Channel,
+    #[command(flatten)]
+    pub(crate) channels: ChannelArgs,
     /// How to search the vectors
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     pub(crate) method: MethodArg,
@@ -146,7 +115,7 @@ pub(crate) struct SearchArgs {
 impl Default for SearchArgs {
     fn default() -> Self {
         Self {
-            channel: Channel::Sparse,
+            channels: ChannelArgs::default(),
             method: MethodArg::Auto,
             overlap: DEFAULT_OVERLAP,
             postings: None,
@@ -200,18 +169,19 @@ impl SearchArgs {
         given: Given<'_>,
         (scores_tokens, every_channel): (bool, bool),
     ) -> Result<(), Usage> {
-        let sparse = every_channel || self.channel == Channel::Sparse;
-        let name = self.channel.name();
+        self.channels.check(given)?;
+        let sparse = every_channel || self.channels.has(Channel::Sparse);
+        let name = self.channels.names();
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
         given.only_if(sparse, &OF_VECTORS, &why)?;
         let why = format!("--channel {name} encodes no query; leave one of the two out");
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
-        let bm25 = every_channel || self.channel == Channel::Bm25;
+        let bm25 = every_channel || self.channels.has(Channel::Bm25);
         given.only_if(bm25, &["k1", "b"], "it is BM25's; add --channel bm25")?;
         given.only_if(scores_tokens, &OF_TOKENS, "no token embeddings are scored; add --rerank")?;
-        let why = "it names the terms of query vectors, which --channel sparse alone searches";
+        let why = "it names the terms of query vectors, which only --channel sparse searches";
         given.only_if(sparse, &["vocab"], why)?;
-        if !every_channel && self.channel == Channel::Maxsim {
+        if !every_channel && self.channels.has(Channel::Maxsim) {
             let why = "--channel maxsim scores every document by its token embeddings";
             given.only_if(false, &["rerank", "filter"], why)?;
         }
@@ -254,7 +224,7 @@ impl SearchArgs {
 
     /// How k results are searched, by the first stage alone.
     pub(crate) fn first_stage(&self, k: NonZeroUsize) -> SearchOptions {
-        let mut options = SearchOptions::new(k).on(self.channel.into());
+        let mut options = self.channels.on(SearchOptions::new(k));
         options.sparse.method = self.method.into();
         options.sparse.overlap = self.overlap;
         options.sparse.postings = self.postings;
@@ -280,7 +250,8 @@ impl SearchArgs {
 
     /// How the index is opened.
     fn open_options(&self) -> OpenOptions {
-        let (sparse, maxsim) = (self.channel == Channel::Sparse, self.channel == Channel::Maxsim);
+        let sparse = self.channels.has(Channel::Sparse);
+        let maxsim = self.channels.has(Channel::Maxsim);
         let mut options = OpenOptions::default();
         (options.verify, options.preload) = (self.verify(), self.preload);
         options.models = models::models();
@@ -337,7 +308,7 @@ impl Opened {
 
     /// Says where the overlap wanted is not what the index's measurements promise of these queries.
     pub(crate) fn tell_promise(&self, encoded: &[EncodedQuery], options: &SearchOptions) {
-        let params = options.sparse.params(options.depth(), None);
+        let params = options.sparse.params(options.channel_depth(), None);
         let vectors: Vec<_> = encoded.iter().filter_map(EncodedQuery::vector).collect();
         let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
         if own || params.heap_factor.is_some() || vectors.is_empty() {
@@ -380,10 +351,11 @@ impl Opened {
         Ok(asked)
     }
 
-    /// Queries in the form that the channel searches, with what is to be said of them.
+    /// Queries in the form that a channel searches, with what is to be said of them.
     pub(crate) fn encoded(
         &self,
         queries: &[Query],
+        channel: quarry_engine::Channel,
         options: &SearchOptions,
     ) -> anyhow::Result<Vec<EncodedQuery>> {
         let asked = self.asked(queries)?;
@@ -451,9 +423,30 @@ impl Opened {
         k: NonZeroUsize,
     ) -> anyhow::Result<Vec<Outcome>> {
         let options = args.first_stage(k);
-        let encoded = self.encoded(queries, &options)?;
-        let found = self.snapshot.retrieve(&encoded, &options)?;
-        Ok(found.into_iter().map(|found| Ok(found?.outcome)).collect::<Result<_, EngineError>>()?)
+        let mut by_channel = Vec::new();
+        for weighted in options.weights()? {
+            let encoded = self.encoded(queries, weighted.channel, &options)?;
+            let found = self.snapshot.retrieve(weighted.channel, &encoded, &options)?;
+            let found = found.into_iter().map(|found| Ok(found?.outcome));
+            by_channel.push((weighted, found.collect::<Result<Vec<Outcome>, EngineError>>()?));
+        }
+        if !args.channels.several() {
+            return Ok(by_channel.pop().map(|(_, found)| found).unwrap_or_default());
+        }
+        let one = |at: usize| {
+            let lists: Vec<FoundOn<'_>> = by_channel
+                .iter()
+                .map(|(weighted, found)| FoundOn { weighted: *weighted, hits: &found[at].hits })
+                .collect();
+            let hits = self.snapshot.fuse(&lists, &options)?;
+            // The channels stand in their own order, sparse first.
+            let (method, stats) =
+                by_channel.first().map_or((Method::Exact, Stats::default()), |(_, found)| {
+                    (found[at].method, found[at].stats)
+                });
+            Ok(Outcome { hits, method, stats })
+        };
+        Ok((0..queries.len()).map(one).collect::<Result<_, EngineError>>()?)
     }
 
     /// Searches all queries and makes a run of the hits. What is `ignored` is left out before the cut
@@ -467,7 +460,7 @@ impl Opened {
     ) -> anyhow::Result<Run> {
         let outcomes = self.batch(queries, args, k.saturating_add(ignored.most()))?;
         self.tell_silent(queries, &outcomes, args);
-        let mut run = Run::new(&format!("quarry-{}", args.channel.name()));
+        let mut run = Run::new(&format!("quarry-{}", args.channels.names().replace(',', "+")));
         for (query, outcome) in queries.iter().zip(&outcomes) {
             let mut ranking = self.searcher().ranking(&outcome.hits);
             ranking.retain(|hit| !ignored.contains(&query.id, &hit.id));

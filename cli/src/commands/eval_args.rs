@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use quarry_datasets::measures::TieOrder;
 
 use crate::applies::Given;
+use crate::channels::Channel;
 use crate::exit::Usage;
 use crate::queries::{OF_QUERIES, QueryArgs};
-use crate::retrieve::{Channel, SearchArgs};
+use crate::retrieve::SearchArgs;
 use crate::runs::RunFormatArg;
 
 /// Results that a second stage is asked for unless told otherwise.
@@ -169,15 +170,19 @@ impl Args {
             "--rerank prints stages side by side; write --run FILE, and evaluate that without DIR";
         given.only_if(!rerank, &["per_query", "compare"], why)?;
         given.only_if(!rerank, &["against_exact"], "--rerank reports no overlap; leave it out")?;
-        let sparse = self.search.channel == Channel::Sparse;
-        given.only_if(sparse, &["against_exact"], "it compares searches of --channel sparse")?;
+        let sparse = self.search.channels.only(Channel::Sparse);
+        given.only_if(
+            sparse,
+            &["against_exact"],
+            "it compares searches of --channel sparse alone",
+        )?;
         if self.dir.is_none() {
             return Ok(());
         }
         let writes = self.run.is_some();
         given.only_if(writes, &["run_format"], "it is the form of the run that --run writes")?;
         given.only_if(writes || sets, &["overwrite"], "it replaces the run that --run names")?;
-        let scores_tokens = rerank || sets || self.search.channel == Channel::Maxsim;
+        let scores_tokens = rerank || sets || self.search.channels.has(Channel::Maxsim);
         self.search.check(given, (scores_tokens, sets))
     }
 }

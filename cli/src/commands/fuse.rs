@@ -3,41 +3,16 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use quarry_engine::evaluate::{FuseOptions, Run, WeightedRun, fuse_runs};
-use quarry_engine::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod};
+use quarry_engine::{DEFAULT_RRF_K, DEFAULT_WINDOW};
 
 use crate::applies::Given;
+use crate::channels::FusionArg;
 use crate::exit::Usage;
 use crate::output::note;
 use crate::outputs::expect_apart;
 use crate::runs::{RunFormatArg, RunTarget};
 use crate::told::told;
-
-/// How scores of several rankings come to one scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum FusionArg {
-    /// A score over the best of its ranking; for scores above 0.
-    #[default]
-    Max,
-    /// The least score of a ranking becomes 0, the best 1.
-    Minmax,
-    /// The distance from a ranking's mean, in standard deviations.
-    Z,
-    /// Reciprocal rank fusion: 1 over the rank and --rrf-k.
-    Rrf,
-}
-
-impl From<FusionArg> for FusionMethod {
-    fn from(arg: FusionArg) -> Self {
-        match arg {
-            FusionArg::Max => Self::Max,
-            FusionArg::Minmax => Self::MinMax,
-            FusionArg::Z => Self::Z,
-            FusionArg::Rrf => Self::Rrf,
-        }
-    }
-}
 
 /// Fuse runs of several systems into one, without an index
 ///

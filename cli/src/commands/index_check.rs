@@ -26,7 +26,7 @@ impl Args {
 impl InputArgs {
     /// Refuses options that would do nothing, as far as that is known without the input.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
-        use crate::retrieve::Channel;
+        use crate::channels::Channel;
         if self.channel == Channel::Maxsim {
             let text = "--channel maxsim: an index is built for sparse or bm25; --tokens adds token embeddings";
             return Err(Usage(text.to_owned()));

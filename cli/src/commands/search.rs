@@ -7,16 +7,17 @@ use anyhow::Context;
 use quarry_datasets::Ignored;
 use quarry_engine::{ChannelQuery, Hit, Matched, Search, SparseQuery, TokenOrigin, TokenPlace};
 use quarry_server::Engine;
-use quarry_server::api::{self, SearchRequest};
+use quarry_server::api::SearchRequest;
 use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::applies::Given;
+use crate::channels::Channel;
 use crate::exit::Usage;
 use crate::output::line;
 use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::rerank;
-use crate::retrieve::{self, Channel, SearchArgs};
+use crate::retrieve::{self, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
 use crate::terminal::on_one_line;
 
@@ -81,17 +82,17 @@ impl Args {
             "a run is made of --queries, not of one query",
         )?;
         given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;
-        let sparse = self.search.channel == Channel::Sparse;
+        let sparse = self.search.channels.has(Channel::Sparse);
         let why = "tokens are matched by --channel sparse alone";
         given.only_if(sparse, &["explain"], why)?;
         given.only_if(of_file, &["vocab"], "it names the terms of --queries; a QUERY has none")?;
         let why = "--json answers as the server does, with its own";
         given.only_if(!self.json, &["k1", "b"], why)?;
-        if self.json && self.search.channel == Channel::Maxsim {
+        if self.json && self.search.channels.has(Channel::Maxsim) {
             let text = "--json answers as the server does, which has no --channel maxsim";
             return Err(Usage(text.to_owned()));
         }
-        let scores_tokens = self.search.second.rerank || self.search.channel == Channel::Maxsim;
+        let scores_tokens = self.search.second.rerank || self.search.channels.has(Channel::Maxsim);
         self.search.check(given, (scores_tokens, false))
     }
 }
@@ -150,12 +151,9 @@ fn request(args: &Args, query: &str) -> SearchRequest {
     let small = |n: NonZeroUsize| u32::try_from(n.get()).unwrap_or(u32::MAX);
     let mut request = SearchRequest::text(query);
     request.k = small(args.k);
-    request.channels = vec![match search.channel {
-        Channel::Sparse => api::Channel::Sparse,
-        Channel::Bm25 | Channel::Maxsim => api::Channel::Bm25,
-    }];
     request.method = quarry_engine::Method::from(search.method).into();
-    request.overlap = (search.channel == Channel::Sparse).then_some(search.overlap);
+    (request.channels, request.fusion) = search.channels.request();
+    request.overlap = search.channels.has(Channel::Sparse).then_some(search.overlap);
     request.query_cut = search.query_cut.map(small);
     request.postings = search.postings.map(small);
     request.candidates = search.candidates.map(small);
@@ -184,14 +182,20 @@ pub(crate) fn one(asked: OneQuery<'_>) -> anyhow::Result<()> {
     let queries = [of_text(asked.text)];
     let mut query = opened.asked(&queries)?.pop().context("a query that is lost")?;
     // What is to be said of it comes before the search, which takes it as it was encoded.
-    match opened.encoded(&queries, &options)?.pop().map(|encoded| encoded.query) {
-        Some(ChannelQuery::Sparse(vector)) => query.sparse = Some(SparseQuery::Terms(vector)),
-        Some(ChannelQuery::Maxsim(rows)) => query.tokens = rows,
-        _ => {}
+    for weighted in options.weights()? {
+        let encoded = opened.encoded(&queries, weighted.channel, &options)?.pop();
+        match encoded.map(|encoded| encoded.query) {
+            Some(ChannelQuery::Sparse(vector)) => query.sparse = Some(SparseQuery::Terms(vector)),
+            Some(ChannelQuery::Maxsim(rows)) => query.tokens = rows,
+            _ => {}
+        }
     }
     let answer = opened.snapshot().search(&Search::new(query, options)).map_err(rerank::told)?;
     for hit in &answer.hits {
         show(hit)?;
+        if asked.search.channels.several() {
+            show_channels(hit)?;
+        }
     }
     if answer.hits.is_empty() {
         crate::output::note("note: nothing matched");
@@ -220,6 +224,17 @@ fn show(hit: &Hit) -> anyhow::Result<()> {
         let parts: Vec<String> = matched.iter().map(product).collect();
         line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
     }
+    Ok(())
+}
+
+/// Where each channel has it.
+fn show_channels(hit: &Hit) -> anyhow::Result<()> {
+    let channels = &hit.channels;
+    let all = [("sparse", channels.sparse), ("bm25", channels.bm25), ("maxsim", channels.maxsim)];
+    let found = all.into_iter().filter_map(|(name, placed)| {
+        placed.map(|placed| format!("{name} {:.4} (rank {})", placed.score, placed.rank))
+    });
+    line(format!("     {}", found.collect::<Vec<_>>().join("; ")))?;
     Ok(())
 }
 

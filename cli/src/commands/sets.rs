@@ -22,6 +22,7 @@ use quarry_vectors::Query;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::channels::{Channel, ChannelArgs};
 use crate::commands::eval_args::Args;
 use crate::commands::judged::{is_arguana, tell_of_index};
 use crate::commands::sets_table::{Row, print_json, print_tables};
@@ -29,7 +30,7 @@ use crate::commands::{index, stages, tokens};
 use crate::model::DeviceArg;
 use crate::models;
 use crate::output::{counted, note};
-use crate::retrieve::{self, Channel, SearchArgs};
+use crate::retrieve::{self, SearchArgs};
 
 /// A way of answering queries, as the tables name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ pub(crate) fn evaluate_system(
 
 /// The search that a system makes.
 fn of_system(system: System, search: &SearchArgs) -> SearchArgs {
-    let mut search = SearchArgs { channel: system.channel, ..search.clone() };
+    let mut search = SearchArgs { channels: ChannelArgs::one(system.channel), ..search.clone() };
     if system.channel != Channel::Sparse {
         search.encode_device = DeviceArg::Cpu;
     }

@@ -220,9 +220,10 @@ impl From<EngineError> for ApiError {
                 Self::not_supported("rerank", "no encoder of token embeddings is loaded")
                     .hint("give the query's token embeddings as `rerank.vectors`")
             }
-            EngineError::NoQuery { channel: "bm25" } => {
-                Self::invalid("query.text", "the channel `bm25` searches words: give them beside the vector")
-            }
+            EngineError::NoQuery { channel: "bm25" } => Self::invalid(
+                "query.text",
+                "the channel `bm25` searches words: give them beside the vector",
+            ),
             // That there is a query was checked: token embeddings are what it lacks.
             EngineError::NoQuery { .. } => {
                 Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
