@@ -18,12 +18,16 @@ const METHODS: [FusionMethod; 4] =
 /// 60 documents: weights fall with the number, words go another way.
 fn built(folder: &Path) {
     let of = |at: u32| -> Result<Document, Infallible> {
-        let words = if at % 3 == 0 { "stone ".repeat(1 + at as usize % 7) } else { "water".into() };
+        let words = if at.is_multiple_of(3) {
+            "stone ".repeat(1 + at as usize % 7)
+        } else {
+            "water".into()
+        };
         let weight = 1.0 + f32::from(u16::try_from(60 - at).unwrap()) / 8.0;
         Ok(Document {
             id: format!("d{at:02}"),
             text: format!("{words} number{at}"),
-            fields: json!({"even": at % 2 == 0}).as_object().unwrap().clone(),
+            fields: json!({"even": at.is_multiple_of(2)}).as_object().unwrap().clone(),
             vector: (at % 4 != 1)
                 .then(|| InputVector::Tokens(vec![("rock".into(), weight), ("sea".into(), 0.5)]))
                 .or(Some(InputVector::Tokens(vec![("sea".into(), 1.0)]))),
