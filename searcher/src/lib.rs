@@ -25,7 +25,7 @@ pub use method::Method;
 pub use options::{Bm25Options, DEFAULT_OVERLAP, MaxsimOptions, Options, SparseOptions};
 pub use outcome::{Hit, Matched, Outcome, Stats, TokenOrigin, TokenPlace};
 pub use overlap::mean_overlap;
-pub use planner::calibrate::{Asked, calibrate};
+pub use planner::calibrate::{CalibrationProgress, CalibrationQueries, calibrate};
 pub use planner::plan::LEAST_MEASURED;
 pub use rerank::{
     DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,

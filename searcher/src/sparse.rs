@@ -28,7 +28,7 @@ use crate::searcher::Searcher;
 
 /// A query, as it came and in fixed point.
 #[derive(Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct PreparedQuery<'a> {
     pub(crate) vector: &'a SparseVector,
     pub(crate) fixed: FixedQuery,
     /// What it is like, for its plan.
@@ -37,7 +37,7 @@ pub(crate) struct Asked<'a> {
     uneven: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> PreparedQuery<'a> {
     pub(crate) fn new(vector: &'a SparseVector) -> Self {
         let (fixed, shape) = (FixedQuery::new(vector), Shape::of(vector));
         Self { vector, fixed, shape, uneven: is_uneven(vector) }
@@ -92,7 +92,7 @@ impl Searcher {
         let Some(lexicon) = self.index().lexicon().filter(|_| self.index().has_sparse()) else {
             return Err(SearchError::NoSparse);
         };
-        let query = Asked::new(query);
+        let query = PreparedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&query.fixed);
         let result = self.sparse_with(&query, params, &mut scratch);
@@ -106,7 +106,7 @@ impl Searcher {
 
     fn sparse_with(
         &self,
-        query: &Asked<'_>,
+        query: &PreparedQuery<'_>,
         params: &Options<'_>,
         scratch: &mut Scratch,
     ) -> Result<Outcome, SearchError> {
@@ -259,7 +259,7 @@ impl Searcher {
         allowed: Option<&RowSet>,
     ) -> Result<Found, SearchError> {
         let lexicon = self.index().lexicon().ok_or(SearchError::NoSparse)?;
-        let query = Asked::new(query);
+        let query = PreparedQuery::new(query);
         let mut scratch = self.take_scratch(lexicon.len());
         scratch.table.load(&query.fixed);
         let mut stats = Stats::default();
@@ -279,7 +279,7 @@ impl Searcher {
         &self,
         at: &At<'_>,
         plan: Plan,
-        query: &Asked<'_>,
+        query: &PreparedQuery<'_>,
         params: &Options<'_>,
         (scratch, stats): (&mut Scratch, &mut Stats),
     ) -> Result<SegmentHits, SearchError> {

@@ -16,8 +16,8 @@ use quarry_index::clusters::ClusterParams;
 use quarry_index::{Index, Verify};
 use quarry_indexer::Lists;
 use quarry_searcher::{
-    Asked, ChannelQuery, Kernels, Method, Options, SearchError, Searcher, SparseOptions,
-    mean_overlap,
+    CalibrationQueries, ChannelQuery, Kernels, Method, Options, SearchError, Searcher,
+    SparseOptions, mean_overlap,
 };
 use quarry_vectors::{Document, SparseVector};
 
@@ -198,7 +198,8 @@ fn edges() {
 fn it_is_measured_and_planned() {
     let built = clustered(topics(20_000), 4);
     let tables =
-        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
+        quarry_searcher::calibrate(&built.searcher, CalibrationQueries::MadeVectors, 3, &|_| {})
+            .unwrap();
     let curves = &tables[0].as_ref().unwrap().curves;
     let points = curves.iter().filter(|c| c.method == "clusters").flat_map(|c| &c.points);
     let mut measured = 0;

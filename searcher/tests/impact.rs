@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use common::{Built, built, thorough, top, vector, with_terms};
 use quarry_indexer::{Levels, Lists};
 use quarry_searcher::{
-    Asked, ChannelQuery, Kernels, Method, Options, SearchError, Searcher, SparseOptions,
-    mean_overlap,
+    CalibrationQueries, ChannelQuery, Kernels, Method, Options, SearchError, Searcher,
+    SparseOptions, mean_overlap,
 };
 use quarry_vectors::SparseVector;
 
@@ -247,7 +247,8 @@ fn edges() {
 fn a_table_decides() {
     let built = collection(Levels::Auto, false);
     let tables =
-        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
+        quarry_searcher::calibrate(&built.searcher, CalibrationQueries::MadeVectors, 3, &|_| {})
+            .unwrap();
     let table = tables[0].as_ref().unwrap();
     assert_eq!(table.source, "documents");
     for curve in &table.curves {

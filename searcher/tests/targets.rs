@@ -10,7 +10,8 @@ use common::{Built, built, thorough, top, vector, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Lists, store_calibration};
 use quarry_searcher::{
-    Asked, ChannelQuery, Method, Options, Searcher, SparseOptions, calibrate, mean_overlap,
+    CalibrationQueries, ChannelQuery, Method, Options, Searcher, SparseOptions, calibrate,
+    mean_overlap,
 };
 use quarry_vectors::SparseVector;
 
@@ -83,8 +84,8 @@ fn a_small_segment_follows_the_overlap_wanted() {
     // Seismic's lists hold some of the postings: nothing is known of them.
     assert_eq!(built.searcher.promised(&queries[0], &wanted(Method::Seismic, 0.9)), None);
     let folder = built.index().folder().to_path_buf();
-    let asked = Asked::Given("by hand", &queries);
-    let tables = calibrate(&built.searcher, asked, 3, &|_, _| {}).unwrap();
+    let asked = CalibrationQueries::Given { source: "by hand", vectors: &queries };
+    let tables = calibrate(&built.searcher, asked, 3, &|_| {}).unwrap();
     store_calibration(&folder, built.index().manifest(), &tables).unwrap();
     let measured = Searcher::new(Arc::new(Index::open(&folder, Verify::Full).unwrap()));
     for method in [Method::Impact, Method::Clusters, Method::Seismic] {

@@ -10,7 +10,7 @@ use crate::methods::scorer::Scorer;
 use crate::methods::wide::{Meeting, WideQuery, WideTable};
 use crate::outcome::{Hit, Matched};
 use crate::searcher::Searcher;
-use crate::sparse::Asked;
+use crate::sparse::PreparedQuery;
 use origins::Origins;
 
 impl Searcher {
@@ -25,7 +25,7 @@ impl Searcher {
         let lexicon = self.index().lexicon().ok_or(SearchError::NoSparse)?;
         let scale = forward.meta().quantization.scale;
         let mut matched: Vec<Matched> = Vec::new();
-        let asked = Asked::new(query);
+        let asked = PreparedQuery::new(query);
         // The weights that scores are made of.
         let weight = |term: u32, given: f32| {
             let fixed = asked.fixed.terms().iter().find(|t| t.0 == term);
@@ -61,7 +61,7 @@ impl Searcher {
     pub fn score(&self, query: &SparseVector, hit: &Hit) -> Result<f64, SearchError> {
         let forward =
             self.index().segments()[hit.segment].forward().ok_or(SearchError::NoSparse)?;
-        let query = Asked::new(query);
+        let query = PreparedQuery::new(query);
         let scale = forward.meta().quantization.scale;
         let scored = |scorer: Scorer<'_>| {
             let score = self.kernels().score_one(scorer, &forward.records(), hit.doc);

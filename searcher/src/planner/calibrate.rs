@@ -32,58 +32,75 @@ const KS: [usize; 3] = [10, 100, 1000];
 const MADE: usize = 512;
 /// Fewest that are made.
 const FEWEST: usize = 192;
-/// Of queries that a network encodes at most so many are made, and one for so many documents.
+/// Most queries made where a network encodes them, and documents per query there.
 const MOST_BY_NETWORK: usize = 256;
 const DOCUMENTS_A_QUERY: usize = 40;
 /// Settings of a curve that are timed, their queries, and laps of each.
 const TIMED_SETTINGS: usize = 3;
 const TIMED: usize = 16;
 const LAPS: usize = 5;
-/// A query's searches of all settings take at most so long, or fewer queries are timed.
+/// Microseconds that a query's searches of all settings take at most, or fewer queries are timed.
 const MICROS: f64 = 50_000.0;
 const FEWEST_TIMED: usize = 4;
 /// How often cells that contradict the others are timed again.
 const AGAIN: usize = 2;
 
-/// The queries that an index is measured with.
+/// The queries that an index is calibrated with.
 #[derive(Clone, Copy)]
-pub enum Asked<'a> {
-    /// A user's, with the name of where they come from.
-    Given(&'a str, &'a [SparseVector]),
-    /// Made of the documents. With the index's own query side, and whether that is a network, they are
-    /// texts that it encodes; without they are vectors made of the documents' vectors.
-    Made(Option<(&'a dyn EncodeQuery, bool)>),
+pub enum CalibrationQueries<'a> {
+    /// A user's.
+    Given {
+        /// Where they come from: a name for reports.
+        source: &'a str,
+        /// Their vectors.
+        vectors: &'a [SparseVector],
+    },
+    /// Texts made of the documents and encoded by the index's own query side.
+    MadeTexts {
+        /// The query side.
+        encoder: &'a dyn EncodeQuery,
+        /// Whether it runs a network, so that fewer queries are made.
+        by_network: bool,
+    },
+    /// Vectors made of the documents' vectors.
+    MadeVectors,
 }
 
-impl std::fmt::Debug for Asked<'_> {
+impl std::fmt::Debug for CalibrationQueries<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Given(name, _) => name,
-            Self::Made(_) => self.source(),
-        })
+        f.write_str(self.source())
     }
 }
 
-impl Asked<'_> {
+impl CalibrationQueries<'_> {
     fn source(&self) -> &str {
         match self {
-            Self::Given(name, _) => name,
-            Self::Made(Some(_)) => "documents, as texts encoded by the query side",
-            Self::Made(None) => "documents",
+            Self::Given { source, .. } => source,
+            Self::MadeTexts { .. } => "documents, as texts encoded by the query side",
+            Self::MadeVectors => "documents",
         }
     }
 }
 
-/// Measures every segment that has a choice; `None` for the others. `progress` hears of every kind of
-/// query done and of how many there are.
+/// How far a calibration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalibrationProgress {
+    /// Number of kinds of queries measured.
+    pub done: usize,
+    /// Number of kinds of queries in all, of the segment that is measured.
+    pub total: usize,
+}
+
+/// Measures every segment that has a choice of methods; `None` for the others. `progress` is called after
+/// each kind of query.
 ///
 /// # Errors
 /// When the index has no vectors, or a search or the query side fails.
 pub fn calibrate(
     searcher: &Searcher,
-    asked: Asked<'_>,
+    asked: CalibrationQueries<'_>,
     seed: u64,
-    progress: &(dyn Fn(usize, usize) + Sync),
+    progress: &(dyn Fn(CalibrationProgress) + Sync),
 ) -> Result<Vec<Option<Calibration>>, SearchError> {
     calibrate_by(searcher, asked, seed, &mut Wall, progress)
 }
@@ -91,10 +108,10 @@ pub fn calibrate(
 /// [`calibrate`], with something else that tells time.
 pub(crate) fn calibrate_by(
     searcher: &Searcher,
-    asked: Asked<'_>,
+    asked: CalibrationQueries<'_>,
     seed: u64,
     watch: &mut dyn Stopwatch,
-    progress: &(dyn Fn(usize, usize) + Sync),
+    progress: &(dyn Fn(CalibrationProgress) + Sync),
 ) -> Result<Vec<Option<Calibration>>, SearchError> {
     let mut out = Vec::new();
     for (number, segment) in searcher.index().segments().iter().enumerate() {
@@ -107,11 +124,14 @@ pub(crate) fn calibrate_by(
         for (at, k) in KS.into_iter().enumerate() {
             let Some(k) = NonZeroUsize::new(k.min(facts.rows)) else { continue };
             let kinds = match asked {
-                Asked::Given(_, given) => made::kinds_of(given),
-                Asked::Made(side) => {
-                    let count = made(&facts, k, side.is_some_and(|side| side.1));
-                    let side = side.map(|side| side.0);
-                    made::of_documents(searcher, (number, segment), (count, k), side, seed)?
+                CalibrationQueries::Given { vectors, .. } => made::kinds_of(vectors),
+                CalibrationQueries::MadeTexts { encoder, by_network } => {
+                    let count = (made(&facts, k, by_network), k);
+                    made::of_documents(searcher, (number, segment), count, Some(encoder), seed)?
+                }
+                CalibrationQueries::MadeVectors => {
+                    let count = (made(&facts, k, false), k);
+                    made::of_documents(searcher, (number, segment), count, None, seed)?
                 }
             };
             let count = kinds.len();
@@ -121,7 +141,10 @@ pub(crate) fn calibrate_by(
                 let bench = Bench { searcher, segment: (number, segment), kind: &kind, params };
                 let curves = bench.curves()?;
                 measured.push(Measured { kind, k, curves });
-                progress(at * count + done + 1, KS.len() * count);
+                progress(CalibrationProgress {
+                    done: at * count + done + 1,
+                    total: KS.len() * count,
+                });
             }
         }
         out.push(Some(table(searcher, (number, segment), asked, &measured, watch)?));
@@ -149,7 +172,7 @@ struct Measured {
 fn table(
     searcher: &Searcher,
     segment: (usize, &Segment),
-    asked: Asked<'_>,
+    asked: CalibrationQueries<'_>,
     measured: &[Measured],
     watch: &mut dyn Stopwatch,
 ) -> Result<Calibration, SearchError> {
@@ -398,8 +421,8 @@ mod tests {
 
     fn measured(searcher: &Searcher, queries: &[SparseVector], by: (usize, f64)) -> Calibration {
         let mut watch = ByHand { random: Random(7), disturbed: by.0, slow: by.1 };
-        let asked = Asked::Given("by hand", queries);
-        let tables = calibrate_by(searcher, asked, 5, &mut watch, &|_, _| {}).unwrap();
+        let asked = CalibrationQueries::Given { source: "by hand", vectors: queries };
+        let tables = calibrate_by(searcher, asked, 5, &mut watch, &|_| {}).unwrap();
         tables.into_iter().next().unwrap().unwrap()
     }
 
@@ -468,7 +491,7 @@ mod tests {
             (n.to_string(), SparseVector::from_pairs([(n % 9, 1.0), (9 + n, 2.0)]).unwrap())
         });
         let searcher = built(folder.path(), Lists::IMPACT, few);
-        let tables = calibrate(&searcher, Asked::Made(None), 5, &|_, _| {}).unwrap();
+        let tables = calibrate(&searcher, CalibrationQueries::MadeVectors, 5, &|_| {}).unwrap();
         assert_eq!(tables, [None]);
     }
 }
