@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use quarry_datasets::TokenRows;
-use quarry_engine::{
-    EngineError, Index, RerankOptions, RerankParams, ScoreDevice, TokenModel, TokensOptions,
-};
+use quarry_engine::{EngineError, Index, RerankOptions, ScoreDevice, TokenModel, TokensOptions};
 use quarry_server::api::RerankInput;
 
 use crate::bytes::parse_bytes;
@@ -141,13 +139,6 @@ impl RerankArgs {
             exact: options.exact,
             vectors: None,
         }
-    }
-
-    /// What an exhaustive search is asked for.
-    pub(crate) fn exhaustive(&self, k: NonZeroUsize) -> RerankParams {
-        let mut params = RerankParams::new(k);
-        params.exact = self.exact_rerank;
-        params
     }
 
     /// Refuses options that do not go together.

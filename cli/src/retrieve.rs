@@ -308,14 +308,15 @@ impl Opened {
 
     /// Says where the overlap wanted is not what the index's measurements promise of these queries.
     pub(crate) fn tell_promise(&self, encoded: &[EncodedQuery], options: &SearchOptions) {
-        let params = options.sparse.params(options.channel_depth(), None);
+        let row_options = options.first_stage(None);
+        let params = &options.sparse;
         let vectors: Vec<_> = encoded.iter().filter_map(EncodedQuery::vector).collect();
         let own = params.postings.or(params.candidates).or(params.query_cut).is_some();
         if own || params.heap_factor.is_some() || vectors.is_empty() {
             return;
         }
         let tune = format!("`quarry tune {}`", self.snapshot.index().folder().display());
-        let promised = vectors.iter().map(|v| self.searcher().promised(v, &params));
+        let promised = vectors.iter().map(|v| self.searcher().promised(v, &row_options));
         let Some(promised) = promised.sum::<Option<f64>>() else {
             return note(format!(
                 "note: the index was not measured, so settings are defaults and an overlap of {} is not \

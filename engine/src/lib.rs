@@ -32,8 +32,8 @@ pub use models::{MadeBy, Models, OnFetch, identity, needs_network, token_options
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
 pub use rerank::{SecondStage, TokenModel, TokensOptions};
 pub use search::{
-    Answer, Bm25Options, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search,
-    SearchOptions, SparseOptions, StoredDocument, Timings, Version,
+    Answer, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search, SearchOptions,
+    StoredDocument, Timings, Version,
 };
 pub use snapshot::{Retrieved, Snapshot};
 pub use warning::{Warning, WarningKind};
@@ -46,8 +46,9 @@ pub use quarry_index::tokens::Form;
 pub use quarry_index::{Index, IndexError, Verify};
 pub use quarry_reranker::Device as ScoreDevice;
 pub use quarry_searcher::{
-    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_OVERLAP, DEFAULT_WEIGHT, Hit as FoundRow,
-    LEAST_MEASURED, Matched, Method, Outcome, RerankParams, RerankQuery, RerankStats, Reranked,
-    SearchError, Searcher, SparseParams, Stats, TokenOrigin, TokenPlace,
+    Bm25Options, ChannelQuery as RowQuery, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH,
+    DEFAULT_OVERLAP, DEFAULT_WEIGHT, Filter, Hit as FoundRow, LEAST_MEASURED, Matched,
+    MaxsimOptions, Method, Options as RowOptions, Outcome, RerankParams, RerankQuery, RerankStats,
+    Reranked, SearchError, Searcher, SparseOptions, Stats, TokenOrigin, TokenPlace,
 };
 pub use quarry_vectors::{Document, EncodeError, InputVector, SparseVector, TokenEmbeddings};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use quarry_index::doctable::PassageSpan;
 use quarry_searcher::{
-    Bm25Params, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_OVERLAP, DEFAULT_WEIGHT,
-    Matched, Method, RerankParams, RerankStats, SearchError, SparseParams, Stats,
+    Bm25Options, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Filter, Matched,
+    Method, Options, RerankParams, RerankStats, SearchError, SparseOptions, Stats,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -16,65 +16,6 @@ use uuid::Uuid;
 use crate::channel::Channel;
 use crate::fusion::{ChannelWeight, FusionOptions};
 use crate::{EngineError, Query, Warning};
-
-/// Parameters of the sparse channel. Those that are not set are planned: from the index's own measurements
-/// where it has any, else they take their defaults.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct SparseOptions {
-    /// How to search.
-    pub method: Method,
-    /// overlap@k with the exact search to aim at, in (0, 1]; 1 makes [`Method::Auto`] exact.
-    pub overlap: f32,
-    /// Impact, clusters: postings added up.
-    pub postings: Option<NonZeroUsize>,
-    /// Impact: documents scored exactly. Clusters: clusters whose documents are.
-    pub candidates: Option<NonZeroUsize>,
-    /// Seismic: query terms whose lists are visited, heaviest first.
-    pub query_cut: Option<NonZeroUsize>,
-    /// Seismic: blocks that promise less than this share of the k-th score are skipped; in (0, 1].
-    pub heap_factor: Option<f32>,
-}
-
-impl Default for SparseOptions {
-    fn default() -> Self {
-        Self {
-            method: Method::Auto,
-            overlap: DEFAULT_OVERLAP,
-            postings: None,
-            candidates: None,
-            query_cut: None,
-            heap_factor: None,
-        }
-    }
-}
-
-impl SparseOptions {
-    /// As the searcher takes them.
-    #[must_use]
-    pub fn params(&self, k: NonZeroUsize, deadline: Option<Instant>) -> SparseParams {
-        let Self { method, overlap, postings, candidates, query_cut, heap_factor } = *self;
-        SparseParams { k, method, overlap, postings, candidates, query_cut, heap_factor, deadline }
-    }
-}
-
-/// Parameters of the channel bm25.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Bm25Options {
-    /// Saturation of term frequency.
-    pub k1: f32,
-    /// Share of length normalisation, in [0, 1].
-    pub b: f32,
-}
-
-impl Default for Bm25Options {
-    /// The field's usual values for passages.
-    fn default() -> Self {
-        let Bm25Params { k1, b, .. } = Bm25Params::new(NonZeroUsize::MIN);
-        Self { k1, b }
-    }
-}
 
 /// A second stage: what is found is rescored by MaxSim over token embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -233,6 +174,18 @@ impl SearchOptions {
         match self.channels.len() {
             0 | 1 => self.depth(),
             _ => self.depth().max(self.fusion.window),
+        }
+    }
+
+    /// The options of a channel, as the searcher takes them.
+    #[must_use]
+    pub fn first_stage<'a>(&self, filter: Option<&'a Filter>) -> Options<'a> {
+        Options {
+            filter,
+            deadline: self.deadline,
+            sparse: self.sparse,
+            bm25: self.bm25,
+            ..Options::new(self.channel_depth())
         }
     }
 

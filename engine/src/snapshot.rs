@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use quarry_index::Index;
 use quarry_searcher::{
-    Bm25Params, Hit as Found, Method, Outcome, RerankParams, RerankQuery, Reranked, SearchError,
-    Searcher, Stats,
+    ChannelQuery as RowQuery, Hit as Found, MaxsimOptions, Method, Options as RowOptions, Outcome,
+    RerankQuery, Reranked, SearchError, Searcher, Stats,
 };
 use quarry_vectors::EncodeQuery;
 use rayon::prelude::*;
@@ -261,20 +261,17 @@ impl Snapshot {
         if channel == Channel::Maxsim {
             return self.maxsim(queries, options);
         }
-        let (k, deadline) = (options.channel_depth(), options.deadline);
-        let sparse = options.sparse.params(k, deadline);
-        let bm25 = Bm25Params { k, k1: options.bm25.k1, b: options.bm25.b, deadline };
+        let row_options = options.first_stage(filter);
         Ok(each(queries, |query| {
             let started = Instant::now();
-            let outcome = match &query.borrow().query {
-                ChannelQuery::Sparse(vector) => {
-                    searcher.sparse_filtered(vector, &sparse, filter)?
-                }
-                ChannelQuery::Bm25(text) => searcher.bm25_filtered(text, &bm25, filter)?,
+            let query = match &query.borrow().query {
+                ChannelQuery::Sparse(vector) => RowQuery::Sparse(vector),
+                ChannelQuery::Bm25(text) => RowQuery::Words(text),
                 ChannelQuery::Maxsim(_) => {
                     return Err(EngineError::NoQuery { channel: channel.name() });
                 }
             };
+            let outcome = searcher.search(&query, &row_options)?;
             Ok(Retrieved { outcome, took: filtering + started.elapsed() })
         }))
     }
@@ -286,8 +283,9 @@ impl Snapshot {
         options: &SearchOptions,
     ) -> Result<Results<Retrieved>, EngineError> {
         let second = self.second_stage().ok_or(SearchError::NoTokens)?;
-        let mut params = RerankParams::new(options.channel_depth());
-        (params.exact, params.deadline) = (options.maxsim_exact, options.deadline);
+        let maxsim =
+            MaxsimOptions { reranker: second.reranker().as_ref(), exact: options.maxsim_exact };
+        let row_options = RowOptions { maxsim: Some(maxsim), ..options.first_stage(None) };
         let rows = |query: &Q| match &query.borrow().query {
             ChannelQuery::Maxsim(rows) => Ok(rows.is_some()),
             _ => Err(EngineError::NoQuery { channel: Channel::Maxsim.name() }),
@@ -296,14 +294,12 @@ impl Snapshot {
         let asked: Vec<_> = queries
             .iter()
             .filter_map(|query| match &query.borrow().query {
-                ChannelQuery::Maxsim(rows) => rows.as_ref(),
+                ChannelQuery::Maxsim(rows) => rows.as_ref().map(RowQuery::Tokens),
                 _ => None,
             })
             .collect();
         let started = Instant::now();
-        let run = |asked: &[_]| {
-            Ok(self.searcher().maxsim_batch(second.reranker().as_ref(), asked, &params)?)
-        };
+        let run = |asked: &[_]| Ok(self.searcher().search_batch(asked, &row_options)?);
         let mut found =
             if asked.is_empty() { Vec::new() } else { by_query(&asked, run) }.into_iter();
         let took = share(started.elapsed(), asked.len());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use quarry_index::{Index, Verify};
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
-    Bm25Params, Hit, Method, Rerank, RerankParams, RerankQuery, Searcher, SparseParams,
+    ChannelQuery, Hit, Method, Options, Rerank, RerankParams, RerankQuery, Searcher, SparseOptions,
 };
 use quarry_vectors::{DocId, SparseVector, TokenEmbeddings};
 use serde_json::Value;
@@ -171,8 +171,11 @@ pub fn search_all(folder: &Path) {
     let Ok(query) = SparseVector::from_pairs(pairs) else { return };
     let mut some: Vec<Hit> = Vec::new();
     for method in Method::ALL {
-        let params = SparseParams { method, ..SparseParams::new(k) };
-        if let Ok(outcome) = searcher.sparse(&query, &params) {
+        let params = Options {
+            sparse: SparseOptions { method, ..SparseOptions::default() },
+            ..Options::new(k)
+        };
+        if let Ok(outcome) = searcher.search(&ChannelQuery::Sparse(&query), &params) {
             for hit in &outcome.hits {
                 assert!(hit.score.is_finite(), "a score that is no number by {method:?}");
                 let _ = (searcher.id(hit).len(), searcher.passage(hit));
@@ -190,14 +193,19 @@ pub fn search_all(folder: &Path) {
         let _ = searcher.stored_whole(hit);
         let _ = searcher.score(&query, hit);
     }
-    if let Ok(outcome) = searcher.bm25("rock ice bread marble glacier", &Bm25Params::new(k)) {
+    if let Ok(outcome) =
+        searcher.search(&ChannelQuery::Words("rock ice bread marble glacier"), &Options::new(k))
+    {
         for hit in &outcome.hits {
             let _ = searcher.stored(hit);
         }
     }
     for filter in ["year:[1990 TO 2000] OR topic:ice", "NOT tags:soft"] {
         if let Ok(filter) = searcher.filter(filter) {
-            let _ = searcher.sparse_filtered(&query, &SparseParams::new(k), Some(&filter));
+            let _ = searcher.search(
+                &ChannelQuery::Sparse(&query),
+                &Options { filter: Some(&filter), ..Options::new(k) },
+            );
         }
     }
     for segment in index.segments() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Bm25Params, Searcher};
+use quarry_searcher::{ChannelQuery, Options, Searcher};
 
 static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
     Searcher::new(Arc::new(
@@ -17,6 +17,6 @@ static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
 fuzz_target!(init: quarry_fuzz::begin(), |expression: &str| {
     if let Ok(filter) = SEARCHER.filter(expression) {
         let k = NonZeroUsize::new(10).expect("ten");
-        let _ = SEARCHER.bm25_filtered("rock", &Bm25Params::new(k), Some(&filter));
+        let _ = SEARCHER.search(&ChannelQuery::Words("rock"), &Options { filter: Some(&filter), ..Options::new(k) });
     }
 });

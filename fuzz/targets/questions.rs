@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Bm25Params, Searcher};
+use quarry_searcher::{ChannelQuery, Options, Searcher};
 
 static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
     Searcher::new(Arc::new(
@@ -16,7 +16,7 @@ static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
 
 fuzz_target!(init: quarry_fuzz::begin(), |question: &str| {
     let k = NonZeroUsize::new(10).expect("ten");
-    let _ = SEARCHER.bm25(question, &Bm25Params::new(k));
+    let _ = SEARCHER.search(&ChannelQuery::Words(question), &Options::new(k));
     let lexicon = SEARCHER.index().lexicon().expect("a lexicon");
     for token in question.split_whitespace().take(100) {
         let _ = lexicon.term(token);

@@ -36,6 +36,12 @@ pub enum SearchError {
         "this index has no token embeddings, which reranking needs; `quarry tokens add DIR` adds them"
     )]
     NoTokens,
+    /// Token embeddings are searched by a reranker.
+    #[error("searching token embeddings needs a reranker, and the options name none")]
+    NoReranker,
+    /// The reranker returned fewer results than queries.
+    #[error("the reranker returned no result for the query")]
+    NoAnswer,
     /// The token embeddings are not stored in the form that is needed.
     #[error(
         "the index keeps no {form} rows of its token embeddings, which {what} needs; `quarry tokens add \

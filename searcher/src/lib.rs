@@ -19,48 +19,36 @@
 //!
 #![doc = include_str!("../README.md")]
 
-mod bm25;
-mod calibrate;
-mod choose;
-mod collect;
-mod costs;
 mod error;
+mod explain;
 mod filter;
-mod filter_query;
-pub mod filter_syntax;
-mod filter_values;
-mod grid;
-mod impact;
 mod kernels;
-mod made;
-mod observed;
-mod origins;
+mod method;
+mod methods;
+mod options;
 mod outcome;
 mod overlap;
-mod params;
 mod passages;
-mod plan;
-mod query;
+mod planner;
 mod rerank;
-mod rows;
-mod scan;
+mod search;
 mod searcher;
-mod seismic;
+mod sparse;
 #[cfg(test)]
 mod testing;
-mod topics;
-mod wide;
 
-pub use calibrate::{Asked, calibrate};
 pub use error::SearchError;
-pub use filter::Filter;
+pub use filter::{Filter, syntax as filter_syntax};
 pub use kernels::Kernels;
+pub use method::Method;
+pub use options::{Bm25Options, DEFAULT_OVERLAP, MaxsimOptions, Options, SparseOptions};
 pub use outcome::{Hit, Matched, Outcome, Stats, TokenOrigin, TokenPlace};
 pub use overlap::mean_overlap;
-pub use params::{Bm25Params, DEFAULT_OVERLAP, Method, SparseParams};
-pub use plan::LEAST_MEASURED;
+pub use planner::calibrate::{CalibrationProgress, CalibrationQueries, calibrate};
+pub use planner::plan::LEAST_MEASURED;
 pub use rerank::{
     DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Rerank, RerankParams, RerankQuery,
     RerankStats, Reranked,
 };
+pub use search::ChannelQuery;
 pub use searcher::Searcher;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use quarry_vectors::{DocId, Field, PooledBy, TermId};
 use serde::Serialize;
 
-use crate::params::Method;
+use crate::method::Method;
 
 /// A document found: its place and its score in original weight units.
 #[derive(Debug, Clone, Copy, PartialEq)]

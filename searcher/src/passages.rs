@@ -14,8 +14,9 @@ use quarry_index::doctable::PassageSpan;
 use quarry_index::text::StoredDocument;
 use quarry_vectors::DocId;
 
+use crate::error::SearchError;
 use crate::outcome::{Hit, Outcome};
-use crate::{SearchError, Searcher};
+use crate::searcher::Searcher;
 
 impl Searcher {
     /// The k best documents by a search of rows.

@@ -7,7 +7,8 @@ use std::time::Instant;
 use quarry_vectors::TokenEmbeddings;
 use serde::Serialize;
 
-use crate::{Hit, Method, Outcome, SearchError, Searcher, Stats};
+use crate::error::SearchError;
+use crate::outcome::Hit;
 
 /// Candidates that a first stage hands on when nothing is said.
 pub const DEFAULT_DEPTH: usize = 100;
@@ -162,46 +163,4 @@ pub trait Rerank: std::fmt::Debug + Send + Sync {
         queries: &[&TokenEmbeddings],
         params: &RerankParams,
     ) -> Result<Vec<Reranked>, SearchError>;
-}
-
-impl Searcher {
-    /// The k best of all documents by MaxSim for each query, of split documents by their best passage.
-    ///
-    /// # Errors
-    /// As [`Rerank::exhaustive`].
-    pub fn maxsim_batch(
-        &self,
-        reranker: &dyn Rerank,
-        queries: &[&TokenEmbeddings],
-        params: &RerankParams,
-    ) -> Result<Vec<Outcome>, SearchError> {
-        let outcome = |found: Reranked| Outcome {
-            hits: found.hits,
-            method: Method::Scan,
-            stats: Stats { documents_scored: found.stats.scored, ..Stats::default() },
-        };
-        let segments = self.index().segments();
-        let deleted: u64 = segments.iter().filter_map(|s| s.deleted()).map(|rows| rows.len()).sum();
-        if deleted == 0 && !segments.iter().any(|s| s.documents().has_passages()) {
-            return Ok(reranker.exhaustive(queries, params)?.into_iter().map(outcome).collect());
-        }
-        let live = |hit: &Hit| {
-            segments[hit.segment].deleted().is_none_or(|gone| !gone.contains(hit.doc.0))
-        };
-        let more = usize::try_from(deleted).unwrap_or(usize::MAX);
-        let one = |query: &&TokenEmbeddings| {
-            self.documents(params.k, |k| {
-                // Deleted rows are scored too, and left out here.
-                let wanted = RerankParams { k: k.saturating_add(more), ..*params };
-                let mut found = reranker
-                    .exhaustive(&[*query], &wanted)?
-                    .pop()
-                    .unwrap_or(Reranked { hits: Vec::new(), stats: RerankStats::default() });
-                found.hits.retain(live);
-                found.hits.truncate(k.get());
-                Ok(outcome(found))
-            })
-        };
-        queries.iter().map(one).collect()
-    }
 }

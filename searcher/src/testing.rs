@@ -9,7 +9,7 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildOptions, IngestOptions, Lists, SealOptions, build};
 use quarry_vectors::{Document, InputVector, SparseVector};
 
-use crate::Searcher;
+use crate::searcher::Searcher;
 
 /// A searcher over an index of vectors with ids.
 pub(crate) fn built(

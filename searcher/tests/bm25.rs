@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use common::{Built, built, built_of_segments, id, top, with_text};
 use proptest::prelude::*;
 use quarry_index::text;
-use quarry_searcher::{Bm25Params, Method};
+use quarry_searcher::{Bm25Options, ChannelQuery, Method, Options};
 use quarry_vectors::{Document, better, join_title_and_text};
 
 const VOCABULARY: [&str; 16] = [
@@ -78,8 +78,8 @@ fn naive(documents: &[Document], question: &str, k1: f64, b: f64) -> BTreeMap<St
 /// The k best of `want`: scores to f32's precision; of documents that score alike (to the bit, in
 /// the naive form) those with the larger ids.
 #[track_caller]
-fn assert_ranks(built: &Built, question: &str, params: &Bm25Params, want: &BTreeMap<String, f64>) {
-    let outcome = built.searcher.bm25(question, params).unwrap();
+fn assert_ranks(built: &Built, question: &str, params: &Options<'_>, want: &BTreeMap<String, f64>) {
+    let outcome = built.searcher.search(&ChannelQuery::Words(question), params).unwrap();
     assert_eq!(outcome.method, Method::Exact);
     let hits = built.hits(&outcome);
     assert_eq!(hits.len(), want.len().min(params.k.get()), "{question:?}");
@@ -138,7 +138,7 @@ proptest! {
         let built = built(documents.clone(), |_| {});
         let want = naive(&documents, &question, f64::from(k1), f64::from(b));
         for k in [1, 3, 1000] {
-            assert_ranks(&built, &question, &Bm25Params { k1, b, ..Bm25Params::new(top(k)) }, &want);
+            assert_ranks(&built, &question, &Options { bm25: Bm25Options { k1, b }, ..Options::new(top(k)) }, &want);
         }
     }
 
@@ -156,7 +156,7 @@ proptest! {
         let built = built_of_segments(vec![first, second], |_| {});
         let want = naive(&all, &question, f64::from(0.9f32), f64::from(0.4f32));
         for k in [1, 5, 1000] {
-            assert_ranks(&built, &question, &Bm25Params::new(top(k)), &want);
+            assert_ranks(&built, &question, &Options::new(top(k)), &want);
         }
     }
 }
@@ -176,7 +176,8 @@ fn words_of_a_question_count_as_often_as_they_stand() {
         vec![with_text("a", "", "quartz"), with_text("b", "", "lava"), with_text("c", "", "sea")];
     let built = built(documents, |_| {});
     let score = |question: &str| {
-        let outcome = built.searcher.bm25(question, &Bm25Params::new(top(1))).unwrap();
+        let outcome =
+            built.searcher.search(&ChannelQuery::Words(question), &Options::new(top(1))).unwrap();
         built.hits(&outcome)[0].clone()
     };
     let (once, twice) = (score("quartz"), score("Quartz, quartz?"));
@@ -194,10 +195,24 @@ fn ties_over_many_windows() {
     let want = naive(&documents, "lava", f64::from(0.9f32), f64::from(0.4f32));
     let built = built(documents, |_| {});
     for k in [1, 10, 4_999, 5_000, 5_001] {
-        assert_ranks(&built, "lava", &Bm25Params::new(top(k)), &want);
+        assert_ranks(&built, "lava", &Options::new(top(k)), &want);
     }
-    assert!(built.searcher.bm25("the of and", &Bm25Params::new(top(3))).unwrap().hits.is_empty());
-    assert!(built.searcher.bm25("", &Bm25Params::new(top(3))).unwrap().hits.is_empty());
+    assert!(
+        built
+            .searcher
+            .search(&ChannelQuery::Words("the of and"), &Options::new(top(3)))
+            .unwrap()
+            .hits
+            .is_empty()
+    );
+    assert!(
+        built
+            .searcher
+            .search(&ChannelQuery::Words(""), &Options::new(top(3)))
+            .unwrap()
+            .hits
+            .is_empty()
+    );
 }
 
 #[test]
@@ -205,9 +220,18 @@ fn a_batch_is_its_questions_one_by_one() {
     let documents: Vec<Document> =
         (0..50).map(|n| with_text(&id(n), VOCABULARY[n % 16], VOCABULARY[n * 7 % 16])).collect();
     let built = built(documents, |_| {});
-    let params = Bm25Params::new(top(5));
-    let batch = built.searcher.bm25_batch(&VOCABULARY, &params).unwrap();
+    let params = Options::new(top(5));
+    let batch = built
+        .searcher
+        .search_batch(
+            &VOCABULARY.iter().map(|q| ChannelQuery::Words(q)).collect::<Vec<_>>(),
+            &params,
+        )
+        .unwrap();
     for (question, found) in VOCABULARY.iter().zip(&batch) {
-        assert_eq!(found.hits, built.searcher.bm25(question, &params).unwrap().hits);
+        assert_eq!(
+            found.hits,
+            built.searcher.search(&ChannelQuery::Words(question), &params).unwrap().hits
+        );
     }
 }

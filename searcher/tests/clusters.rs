@@ -16,7 +16,10 @@ use proptest::prelude::*;
 use quarry_index::clusters::ClusterParams;
 use quarry_index::{Index, Verify};
 use quarry_indexer::Lists;
-use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
+use quarry_searcher::{
+    CalibrationQueries, ChannelQuery, Kernels, Method, Options, SearchError, Searcher,
+    SparseOptions, mean_overlap,
+};
 use quarry_vectors::{Document, SparseVector};
 
 fn clustered(documents: Vec<Document>, size: u32) -> Built {
@@ -26,10 +29,13 @@ fn clustered(documents: Vec<Document>, size: u32) -> Built {
     })
 }
 
-fn everything(k: usize) -> SparseParams {
-    SparseParams {
-        postings: Some(NonZeroUsize::MAX),
-        candidates: Some(NonZeroUsize::MAX),
+fn everything(k: usize) -> Options<'static> {
+    Options {
+        sparse: SparseOptions {
+            postings: Some(NonZeroUsize::MAX),
+            candidates: Some(NonZeroUsize::MAX),
+            ..thorough(k, Method::Clusters).sparse
+        },
         ..thorough(k, Method::Clusters)
     }
 }
@@ -90,7 +96,7 @@ proptest! {
         for k in [1, 2, 10, 60, 100_000] {
             let want = oracle(built.index(), &query, k);
             for kernels in kernels() {
-                let found = with_kernels(&built, kernels).sparse(&query, &everything(k)).unwrap();
+                let found = with_kernels(&built, kernels).search(&ChannelQuery::Sparse(&query), &everything(k)).unwrap();
                 prop_assert_eq!(built.hits(&found), want.clone(), "{:?}, k {}", kernels, k);
                 prop_assert_eq!(found.method, Method::Clusters);
             }
@@ -105,18 +111,42 @@ fn it_nears_exact_over_windows() {
         let clusters = built.index().segments()[0].clusters().unwrap();
         assert_eq!(clusters.summaries().meta().windows, windows, "size {size}");
         let queries = queries();
-        let exact = built.searcher.sparse_batch(&queries, &thorough(10, Method::Exact)).unwrap();
+        let exact = built
+            .searcher
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &thorough(10, Method::Exact),
+            )
+            .unwrap();
         let mut last = 0.0;
         for (postings, candidates) in [(500, 10), (4_000, 60), (10_000_000, 2_000)] {
-            let params = SparseParams {
-                postings: NonZeroUsize::new(postings),
-                candidates: NonZeroUsize::new(candidates),
+            let params = Options {
+                sparse: SparseOptions {
+                    postings: NonZeroUsize::new(postings),
+                    candidates: NonZeroUsize::new(candidates),
+                    ..thorough(10, Method::Clusters).sparse
+                },
                 ..thorough(10, Method::Clusters)
             };
-            let found = built.searcher.sparse_batch(&queries, &params).unwrap();
+            let found = built
+                .searcher
+                .search_batch(
+                    &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                    &params,
+                )
+                .unwrap();
             for kernels in kernels() {
                 let searcher = with_kernels(&built, kernels);
-                assert_eq!(searcher.sparse_batch(&queries, &params).unwrap(), found, "{kernels:?}");
+                assert_eq!(
+                    searcher
+                        .search_batch(
+                            &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                            &params
+                        )
+                        .unwrap(),
+                    found,
+                    "{kernels:?}"
+                );
             }
             let overlap = mean_overlap(&found, &exact);
             assert!(
@@ -132,16 +162,18 @@ fn it_nears_exact_over_windows() {
 #[test]
 fn edges() {
     let built = clustered(topics(3_000), 8);
-    let search = |query: &SparseVector, params: &SparseParams| built.searcher.sparse(query, params);
+    let search = |query: &SparseVector, params: &Options<'_>| {
+        built.searcher.search(&ChannelQuery::Sparse(query), params)
+    };
     assert!(search(&SparseVector::default(), &everything(5)).unwrap().hits.is_empty());
     assert!(search(&vector(&[(4_000_000, 1.0)]), &everything(5)).unwrap().hits.is_empty());
     let many: Vec<(u32, f32)> = (0..4_096).map(|t| (t, 1.0 + t as f32 / 1e4)).collect();
     assert_eq!(search(&vector(&many), &everything(10)).unwrap().hits.len(), 10);
     let query = vector(&[(3, 1.0), (9, 0.5)]);
-    let most = SparseParams { k: NonZeroUsize::MAX, ..everything(1) };
-    let scan = SparseParams { method: Method::Scan, ..most };
+    let most = Options { k: NonZeroUsize::MAX, ..everything(1) };
+    let scan = Options { sparse: SparseOptions { method: Method::Scan, ..most.sparse }, ..most };
     assert_eq!(search(&query, &most).unwrap().hits, search(&query, &scan).unwrap().hits);
-    let late = SparseParams { deadline: Some(Instant::now()), ..everything(5) };
+    let late = Options { deadline: Some(Instant::now()), ..everything(5) };
     assert!(matches!(search(&query, &late), Err(SearchError::Timeout)));
     // What failed leaves nothing behind.
     let again = search(&query, &everything(5)).unwrap();
@@ -157,7 +189,8 @@ fn edges() {
 fn it_is_measured_and_planned() {
     let built = clustered(topics(20_000), 4);
     let tables =
-        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
+        quarry_searcher::calibrate(&built.searcher, CalibrationQueries::MadeVectors, 3, &|_| {})
+            .unwrap();
     let curves = &tables[0].as_ref().unwrap().curves;
     let points = curves.iter().filter(|c| c.method == "clusters").flat_map(|c| &c.points);
     let mut measured = 0;
@@ -167,7 +200,10 @@ fn it_is_measured_and_planned() {
     }
     assert!(measured > 0);
     // Without a table `auto` takes the lists that there are.
-    let found = built.searcher.sparse(&queries()[3], &SparseParams::new(top(10))).unwrap();
+    let found = built
+        .searcher
+        .search(&ChannelQuery::Sparse(&queries()[3]), &Options::new(top(10)))
+        .unwrap();
     assert_eq!(found.method, Method::Clusters);
 }
 
@@ -200,7 +236,7 @@ fn damage_is_survived() {
         let searcher = Searcher::new(Arc::new(index));
         for query in queries().iter().take(5) {
             for params in [everything(20), thorough(20, Method::Clusters)] {
-                let found = searcher.sparse(query, &params).unwrap();
+                let found = searcher.search(&ChannelQuery::Sparse(query), &params).unwrap();
                 assert!(found.hits.iter().all(|h| h.doc.0 < 3_000));
             }
         }

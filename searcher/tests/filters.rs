@@ -14,7 +14,7 @@ use common::{
 use proptest::prelude::*;
 use quarry_index::clusters::ClusterParams;
 use quarry_indexer::Lists;
-use quarry_searcher::{Bm25Params, Filter, Kernels, Method, SearchError, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Filter, Kernels, Method, Options, SearchError, Searcher};
 use quarry_vectors::SparseVector;
 
 const METHODS: [Method; 6] = Method::ALL;
@@ -64,8 +64,8 @@ proptest! {
                     continue;
                 }
                 let mut params = thorough(k, method);
-                (params.postings, params.candidates) = (Some(top(usize::MAX)), Some(top(usize::MAX)));
-                let found = searcher.sparse_filtered(&query, &params, Some(&filter)).unwrap();
+                (params.sparse.postings, params.sparse.candidates) = (Some(top(usize::MAX)), Some(top(usize::MAX)));
+                let found = searcher.search(&ChannelQuery::Sparse(&query), &Options { filter: Some(&filter), ..params }).unwrap();
                 prop_assert_eq!(built.hits(&found), want.clone(), "{:?}", method);
             }
         }
@@ -92,9 +92,12 @@ fn k_documents_are_found_whenever_so_many_are_allowed() {
         let mut want = allowed_only(&built, &query, &set);
         want.truncate(10);
         for method in [Method::Exact, Method::Scan, Method::Impact, Method::Auto] {
-            let mut params = SparseParams::new(top(10));
-            (params.method, params.postings) = (method, Some(top(500)));
-            let found = built.searcher.sparse_filtered(&query, &params, Some(&filter)).unwrap();
+            let mut params = Options::new(top(10));
+            (params.sparse.method, params.sparse.postings) = (method, Some(top(500)));
+            let found = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&query), &Options { filter: Some(&filter), ..params })
+                .unwrap();
             let hits = built.hits(&found);
             assert_eq!(hits.len(), want.len(), "{method:?}, every {step}th");
             assert!(hits.iter().all(|(id, _)| set.contains(id)));
@@ -114,8 +117,12 @@ fn words_are_filtered_too_and_foreign_filters_are_refused() {
     );
     let filter = built.searcher.filter_of_ids(["7", "x", "y", "nowhere"]).unwrap();
     assert_eq!(filter.rows(), 3);
-    let params = Bm25Params::new(top(10));
-    let find = |filter: &Filter| built.searcher.bm25_filtered("rock", &params, Some(filter));
+    let params = Options::new(top(10));
+    let find = |filter: &Filter| {
+        built
+            .searcher
+            .search(&ChannelQuery::Words("rock"), &Options { filter: Some(filter), ..params })
+    };
     let found = find(&filter).unwrap();
     let ids: BTreeSet<String> = built.hits(&found).into_iter().map(|h| h.0).collect();
     assert_eq!(ids, BTreeSet::from(["7".into(), "x".into()]));
@@ -200,7 +207,10 @@ fn expressions_choose_by_fields() {
         let filter = built.searcher.filter(expression);
         let filter = filter.unwrap_or_else(|e| panic!("{e}"));
         let want: BTreeSet<String> = (0..100).filter(|n| want(*n)).map(|n| n.to_string()).collect();
-        let found = built.searcher.bm25_filtered("rock", &Bm25Params::new(top(100)), Some(&filter));
+        let found = built.searcher.search(
+            &ChannelQuery::Words("rock"),
+            &Options { filter: Some(&filter), ..Options::new(top(100)) },
+        );
         let found: BTreeSet<String> =
             built.hits(&found.unwrap()).into_iter().map(|h| h.0).collect();
         assert_eq!(found, want, "{expression}");
@@ -287,8 +297,11 @@ fn values_mean_what_their_field_holds() {
         ("-n:*", "b d"),
     ] {
         let filter = built.searcher.filter(expression).unwrap_or_else(|e| panic!("{e}"));
-        let params = Bm25Params::new(top(10));
-        let found = built.searcher.bm25_filtered("rock", &params, Some(&filter)).unwrap();
+        let params = Options::new(top(10));
+        let found = built
+            .searcher
+            .search(&ChannelQuery::Words("rock"), &Options { filter: Some(&filter), ..params })
+            .unwrap();
         let mut ids: Vec<String> = built.hits(&found).into_iter().map(|hit| hit.0).collect();
         ids.sort();
         assert_eq!(ids.join(" "), want, "{expression}");

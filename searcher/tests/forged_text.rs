@@ -12,7 +12,7 @@ use common::{built, top, with_text};
 use quarry_index::container::Part;
 use quarry_index::text::{KIND, TextIndex};
 use quarry_index::{Index, IndexError, Verify};
-use quarry_searcher::{Bm25Params, SearchError, Searcher};
+use quarry_searcher::{ChannelQuery, Options, SearchError, Searcher};
 use quarry_vectors::{DocId, Document, is_guarded};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -134,9 +134,9 @@ fn read_all(folder: &Path) -> Result<usize, String> {
         }
         Err(other) => Err(format!("{other:?}")),
     };
-    let params = Bm25Params::new(top(100));
+    let params = Options::new(top(100));
     for question in ["rock sea", "ice", "nowhere", "17"] {
-        met(searcher.bm25(question, &params).map(drop))?;
+        met(searcher.search(&ChannelQuery::Words(question), &params).map(drop))?;
     }
     for filter in ["year:[2 TO 5]", "topic:t1 OR year:7", "year:*", "topic:>t2"] {
         met(searcher.filter(filter).map(drop))?;

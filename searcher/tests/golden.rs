@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::{thorough, top};
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Bm25Params, Method, Outcome, Searcher};
+use quarry_searcher::{ChannelQuery, Method, Options, Outcome, Searcher};
 use quarry_vectors::SparseVector;
 
 /// Methods that give the true ranking here: the lists keep every posting, and fewer documents match
@@ -67,11 +67,14 @@ fn sparse_rankings() {
     for (tokens, want) in SPARSE {
         let query = query(&searcher, tokens);
         for method in METHODS {
-            let outcome = searcher.sparse(&query, &thorough(12, method)).unwrap();
+            let outcome =
+                searcher.search(&ChannelQuery::Sparse(&query), &thorough(12, method)).unwrap();
             assert_eq!(hits(&searcher, &outcome), owned(want), "{method:?}, {tokens:?}");
         }
         for k in 1..=want.len() {
-            let outcome = searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+            let outcome = searcher
+                .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Exact))
+                .unwrap();
             assert_eq!(hits(&searcher, &outcome), owned(&want[..k]), "k {k}, {tokens:?}");
         }
     }
@@ -133,7 +136,8 @@ const BM25: [(&str, &[(&str, f64)]); 4] = [
 fn bm25_rankings() {
     let searcher = golden();
     for (question, want) in BM25 {
-        let outcome = searcher.bm25(question, &Bm25Params::new(top(12))).unwrap();
+        let outcome =
+            searcher.search(&ChannelQuery::Words(question), &Options::new(top(12))).unwrap();
         let found = hits(&searcher, &outcome);
         let ids = |hits: &[(String, f64)]| hits.iter().map(|h| h.0.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&found), ids(&owned(want)), "{question:?}: {found:?}");

@@ -8,7 +8,10 @@ use std::num::NonZeroUsize;
 
 use common::{Built, Random, built, thorough, top, vector, with_terms};
 use quarry_indexer::{Levels, Lists};
-use quarry_searcher::{Asked, Kernels, Method, SearchError, Searcher, SparseParams, mean_overlap};
+use quarry_searcher::{
+    CalibrationQueries, ChannelQuery, Kernels, Method, Options, SearchError, Searcher,
+    SparseOptions, mean_overlap,
+};
 use quarry_vectors::SparseVector;
 
 /// Two windows of 65,535 documents and some.
@@ -73,8 +76,12 @@ fn exact_is_exact_over_windows() {
             let searcher = Searcher::new(index).with_kernels(kernels);
             for query in queries() {
                 for k in [1, 10, 1000] {
-                    let scan = searcher.sparse(&query, &thorough(k, Method::Scan)).unwrap();
-                    let exact = searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+                    let scan = searcher
+                        .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Scan))
+                        .unwrap();
+                    let exact = searcher
+                        .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Exact))
+                        .unwrap();
                     assert_eq!(exact.hits, scan.hits, "{kernels:?} {levels:?} k {k} {query:?}");
                 }
             }
@@ -87,20 +94,44 @@ fn approximate_nears_exact() {
     for sorted in [false, true] {
         let built = collection(Levels::Auto, sorted);
         let queries = queries();
-        let exact = built.searcher.sparse_batch(&queries, &thorough(10, Method::Exact)).unwrap();
+        let exact = built
+            .searcher
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &thorough(10, Method::Exact),
+            )
+            .unwrap();
         let mut last = 0.0;
         for postings in [2_000, 20_000, 10_000_000] {
-            let params = SparseParams {
-                method: Method::Impact,
-                postings: NonZeroUsize::new(postings),
-                candidates: NonZeroUsize::new(400),
-                ..SparseParams::new(top(10))
+            let params = Options {
+                sparse: SparseOptions {
+                    method: Method::Impact,
+                    postings: NonZeroUsize::new(postings),
+                    candidates: NonZeroUsize::new(400),
+                    ..SparseOptions::default()
+                },
+                ..Options::new(top(10))
             };
-            let found = built.searcher.sparse_batch(&queries, &params).unwrap();
+            let found = built
+                .searcher
+                .search_batch(
+                    &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                    &params,
+                )
+                .unwrap();
             for kernels in kernels() {
                 let index = std::sync::Arc::clone(built.searcher.index());
                 let searcher = Searcher::new(index).with_kernels(kernels);
-                assert_eq!(searcher.sparse_batch(&queries, &params).unwrap(), found, "{kernels:?}");
+                assert_eq!(
+                    searcher
+                        .search_batch(
+                            &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                            &params
+                        )
+                        .unwrap(),
+                    found,
+                    "{kernels:?}"
+                );
             }
             let overlap = mean_overlap(&found, &exact);
             assert!(
@@ -117,15 +148,26 @@ fn approximate_nears_exact() {
 fn edges() {
     let built = collection(Levels::Auto, false);
     for method in [Method::Impact, Method::Exact] {
-        let empty = built.searcher.sparse(&SparseVector::default(), &thorough(5, method)).unwrap();
+        let empty = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&SparseVector::default()), &thorough(5, method))
+            .unwrap();
         assert!(empty.hits.is_empty());
-        let unknown = built.searcher.sparse(&vector(&[(4_000_000, 1.0)]), &thorough(5, method));
+        let unknown = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&vector(&[(4_000_000, 1.0)])), &thorough(5, method));
         assert!(unknown.unwrap().hits.is_empty());
         // As many terms as a request may have, and more than sums have room for.
         for terms in [4_096, 20_000] {
             let many: Vec<(u32, f32)> = (0..terms).map(|t| (t, 1.0 + t as f32 / 1e4)).collect();
-            let scan = built.searcher.sparse(&vector(&many), &thorough(10, Method::Scan)).unwrap();
-            let found = built.searcher.sparse(&vector(&many), &thorough(10, method)).unwrap();
+            let scan = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&vector(&many)), &thorough(10, Method::Scan))
+                .unwrap();
+            let found = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&vector(&many)), &thorough(10, method))
+                .unwrap();
             assert_eq!(found.hits.len(), 10);
             if method == Method::Exact {
                 assert_eq!(found.hits, scan.hits);
@@ -133,33 +175,59 @@ fn edges() {
         }
         let all = thorough(DOCUMENTS as usize + 5, method);
         let query = vector(&[(3, 1.0)]);
-        let matching = built.searcher.sparse(&query, &thorough(200_000, Method::Scan)).unwrap();
-        assert_eq!(built.searcher.sparse(&query, &all).unwrap().hits.len(), matching.hits.len());
+        let matching = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(200_000, Method::Scan))
+            .unwrap();
+        assert_eq!(
+            built.searcher.search(&ChannelQuery::Sparse(&query), &all).unwrap().hits.len(),
+            matching.hits.len()
+        );
     }
     // The largest numbers that can be asked for.
-    let most = SparseParams {
-        postings: Some(NonZeroUsize::MAX),
-        candidates: Some(NonZeroUsize::MAX),
+    let most = Options {
         k: NonZeroUsize::MAX,
+        sparse: SparseOptions {
+            postings: Some(NonZeroUsize::MAX),
+            candidates: Some(NonZeroUsize::MAX),
+            ..thorough(1, Method::Impact).sparse
+        },
         ..thorough(1, Method::Impact)
     };
     for method in [Method::Impact, Method::Exact, Method::Auto] {
-        let params = SparseParams { method, ..most };
-        let scan = SparseParams { method: Method::Scan, ..most };
+        let params = Options { sparse: SparseOptions { method, ..most.sparse }, ..most };
+        let scan =
+            Options { sparse: SparseOptions { method: Method::Scan, ..most.sparse }, ..most };
         let query = vector(&[(3, 1.0), (9, 0.5)]);
-        let want = built.searcher.sparse(&query, &scan).unwrap();
-        assert_eq!(built.searcher.sparse(&query, &params).unwrap().hits, want.hits, "{method:?}");
+        let want = built.searcher.search(&ChannelQuery::Sparse(&query), &scan).unwrap();
+        assert_eq!(
+            built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap().hits,
+            want.hits,
+            "{method:?}"
+        );
     }
     // Scores that f32 holds only roughly.
     for weight in [1e-41, 1e-44, 1e37] {
         let query = vector(&[(3, weight), (9, weight / 2.0)]);
-        let want = built.searcher.sparse(&query, &thorough(10, Method::Scan)).unwrap();
-        let found = built.searcher.sparse(&query, &thorough(10, Method::Exact)).unwrap();
+        let want = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(10, Method::Scan))
+            .unwrap();
+        let found = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(10, Method::Exact))
+            .unwrap();
         assert_eq!(found.hits, want.hits, "{weight}");
     }
     for overlap in [0.0, -1.0, 1.5, f32::NAN] {
-        let params = SparseParams { overlap, ..thorough(3, Method::Auto) };
-        let error = built.searcher.sparse(&vector(&[(3, 1.0)]), &params).unwrap_err();
+        let params = Options {
+            sparse: SparseOptions { overlap, ..thorough(3, Method::Auto).sparse },
+            ..thorough(3, Method::Auto)
+        };
+        let error = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&vector(&[(3, 1.0)])), &params)
+            .unwrap_err();
         assert!(matches!(error, SearchError::Param { name: "overlap", .. }), "{error:?}");
     }
 }
@@ -169,7 +237,8 @@ fn edges() {
 fn a_table_decides() {
     let built = collection(Levels::Auto, false);
     let tables =
-        quarry_searcher::calibrate(&built.searcher, Asked::Made(None), 3, &|_, _| {}).unwrap();
+        quarry_searcher::calibrate(&built.searcher, CalibrationQueries::MadeVectors, 3, &|_| {})
+            .unwrap();
     let table = tables[0].as_ref().unwrap();
     assert_eq!(table.source, "documents");
     for curve in &table.curves {
@@ -177,8 +246,11 @@ fn a_table_decides() {
         assert!(curve.points.windows(2).all(|w| w[0].overlap < w[1].overlap));
     }
     assert!(["exact", "impact"].iter().all(|m| table.curves.iter().any(|c| c.method == *m)));
-    let params = SparseParams { overlap: 1.0, ..SparseParams::new(top(10)) };
-    let found = built.searcher.sparse(&queries()[7], &params).unwrap();
+    let params = Options {
+        sparse: SparseOptions { overlap: 1.0, ..SparseOptions::default() },
+        ..Options::new(top(10))
+    };
+    let found = built.searcher.search(&ChannelQuery::Sparse(&queries()[7]), &params).unwrap();
     assert_eq!(found.method, Method::Exact);
 }
 
@@ -219,7 +291,8 @@ fn damaged_postings_are_survived() {
         let searcher = Searcher::new(std::sync::Arc::new(index));
         for method in [Method::Impact, Method::Exact] {
             let query = vector(&[(0, 1.0), (1, 0.5), (2, 0.1), (7, 2.0), (100, 3.0)]);
-            let found = searcher.sparse(&query, &thorough(20, method)).unwrap();
+            let found =
+                searcher.search(&ChannelQuery::Sparse(&query), &thorough(20, method)).unwrap();
             assert!(found.hits.iter().all(|h| h.doc.0 < 3000));
         }
     }

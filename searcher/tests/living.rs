@@ -14,7 +14,7 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{
     Adding, BuildError, LEAST_MEMORY, Lists, MOST_SEGMENTS, Merge, add, build, delete, merge,
 };
-use quarry_searcher::{Bm25Params, Method, Searcher};
+use quarry_searcher::{ChannelQuery, Method, Options, Searcher};
 use quarry_vectors::{Document, InputVector, SparseVector, better};
 
 type Model = BTreeMap<String, (SparseVector, String)>;
@@ -70,7 +70,7 @@ fn check(folder: &Path, model: &Model, query: &SparseVector) {
     want.sort_by(|a, b| better((a.0, a.1.as_bytes()), (b.0, b.1.as_bytes())));
     want.truncate(7);
     for method in [Method::Exact, Method::Scan] {
-        let found = searcher.sparse(query, &thorough(7, method)).unwrap();
+        let found = searcher.search(&ChannelQuery::Sparse(query), &thorough(7, method)).unwrap();
         let hits: Vec<(f64, &str)> = found.hits.iter().map(|h| (h.score, searcher.id(h))).collect();
         assert_eq!(hits, want, "{method:?}");
     }
@@ -83,7 +83,7 @@ fn check(folder: &Path, model: &Model, query: &SparseVector) {
             .map(|n| format!("d{n}"))
             .all(|id| searcher.find(&id).is_some() == model.contains_key(&id))
     );
-    let words = searcher.bm25("rock", &Bm25Params::new(top(100))).unwrap();
+    let words = searcher.search(&ChannelQuery::Words("rock"), &Options::new(top(100))).unwrap();
     let found: BTreeSet<&str> = words.hits.iter().map(|h| searcher.id(h)).collect();
     let wanted: BTreeSet<&str> =
         model.iter().filter(|(_, (_, t))| !t.is_empty()).map(|(id, _)| id.as_str()).collect();
@@ -159,7 +159,7 @@ proptest! {
             check(folder, &model, &query);
             // Who reads the old generation still can.
             prop_assert_eq!(before.manifest(), &old);
-            prop_assert!(Searcher::new(before).sparse(&query, &thorough(3, Method::Scan)).is_ok());
+            prop_assert!(Searcher::new(before).search(&ChannelQuery::Sparse(&query), &thorough(3, Method::Scan)).is_ok());
         }
     }
 }
@@ -203,7 +203,10 @@ fn a_filter_is_of_one_generation() {
     let filter = before.filter_of_ids(["d1", "d2"]).unwrap();
     let query = vector(&[(1, 1.0)]);
     let find = |searcher: &Searcher| {
-        let found = searcher.sparse_filtered(&query, &thorough(9, Method::Exact), Some(&filter));
+        let found = searcher.search(
+            &ChannelQuery::Sparse(&query),
+            &Options { filter: Some(&filter), ..thorough(9, Method::Exact) },
+        );
         found.map(|found| found.hits.iter().map(|h| searcher.id(h).to_owned()).collect::<Vec<_>>())
     };
     assert_eq!(find(&before).unwrap(), ["d2", "d1"]);

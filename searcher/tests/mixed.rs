@@ -16,7 +16,7 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{
     Adding, LEAST_MEMORY, Lists, MOST_SEGMENTS, Merge, add, build, delete, merge,
 };
-use quarry_searcher::{Bm25Params, Method, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Method, Options, Searcher, SparseOptions};
 use quarry_vectors::{Document, InputVector, SparseVector, better};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -66,16 +66,20 @@ fn check(searcher: &Searcher, model: &Model, query: &SparseVector, k: usize) {
     want.retain(|hit| hit.0 > 0.0);
     want.sort_by(|a, b| better((a.0, a.1.as_bytes()), (b.0, b.1.as_bytes())));
     want.truncate(k);
-    let hits = |params: &SparseParams| {
-        let found = searcher.sparse(query, params).unwrap();
+    let hits = |params: &Options<'_>| {
+        let found = searcher.search(&ChannelQuery::Sparse(query), params).unwrap();
         found.hits.iter().map(|h| (h.score, searcher.id(h).to_owned())).collect::<Vec<_>>()
     };
     let found = hits(&thorough(k, Method::Exact));
     assert!(found.iter().map(|(s, id)| (*s, id.as_str())).eq(want.iter().copied()), "{found:?}");
-    for (score, id) in hits(&SparseParams { method: Method::Impact, ..SparseParams::new(top(k)) }) {
+    for (score, id) in hits(&Options {
+        sparse: SparseOptions { method: Method::Impact, ..SparseOptions::default() },
+        ..Options::new(top(k))
+    }) {
         assert_eq!(score, model[&id].dot(query), "{id}");
     }
-    let words = searcher.bm25("rock", &Bm25Params::new(top(IDS as usize))).unwrap();
+    let words =
+        searcher.search(&ChannelQuery::Words("rock"), &Options::new(top(IDS as usize))).unwrap();
     assert_eq!(words.hits.len(), model.len());
 }
 

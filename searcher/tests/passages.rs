@@ -14,7 +14,7 @@ use quarry_indexer::{
     AddOptions, BuildOptions, EncoderSetup, IngestOptions, LEAST_MEMORY, Lists, SealOptions,
     add_lists, build, default_clusters,
 };
-use quarry_searcher::{Bm25Params, Hit, Method, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Hit, Method, Options, Searcher, SparseOptions};
 use quarry_vectors::{
     Document, EncodeDocument, EncodeError, Field, Origin, Passage, PooledBy, ScoredDoc,
     SparseVector, SplitText, Traced, better,
@@ -160,8 +160,8 @@ proptest! {
             let entry = found.index().segments()[0].entry();
             assert_eq!(entry.documents, documents.len() as u64);
             for method in [Method::Exact, Method::Scan] {
-                let params = SparseParams { method, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) };
-                let outcome = found.sparse(&query, &params).unwrap();
+                let params = Options { sparse: SparseOptions { method, ..SparseOptions::default() }, ..Options::new(NonZeroUsize::new(k).unwrap()) };
+                let outcome = found.search(&ChannelQuery::Sparse(&query), &params).unwrap();
                 assert_eq!(found.ranking(&outcome.hits), want, "{method:?}");
                 for hit in &outcome.hits {
                     let document = documents.iter().find(|d| d.id == found.id(hit)).unwrap();
@@ -179,9 +179,9 @@ proptest! {
         };
         check(&searcher(folder.path()));
         let bm25 = searcher(folder.path());
-        let most = Bm25Params::new(NonZeroUsize::new(100).unwrap());
+        let most = Options::new(NonZeroUsize::new(100).unwrap());
         let ids: Vec<String> = bm25
-            .ranking(&bm25.bm25("1 2 3", &most).unwrap().hits)
+            .ranking(&bm25.search(&ChannelQuery::Words("1 2 3"), &most).unwrap().hits)
             .into_iter()
             .map(|hit| hit.id)
             .collect();
@@ -219,9 +219,11 @@ fn of_equal_passages_the_earliest_is_the_hit() {
         let query = SparseVector::from_pairs([(1, 1.0), (3, 2.0)]).unwrap();
         for method in [Method::Exact, Method::Scan] {
             for k in [1, 5, 30] {
-                let params =
-                    SparseParams { method, ..SparseParams::new(NonZeroUsize::new(k).unwrap()) };
-                let outcome = found.sparse(&query, &params).unwrap();
+                let params = Options {
+                    sparse: SparseOptions { method, ..SparseOptions::default() },
+                    ..Options::new(NonZeroUsize::new(k).unwrap())
+                };
+                let outcome = found.search(&ChannelQuery::Sparse(&query), &params).unwrap();
                 assert_eq!(outcome.hits.len(), k);
                 for hit in &outcome.hits {
                     let passage = found.passage(hit).unwrap();

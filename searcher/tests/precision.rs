@@ -18,7 +18,7 @@ use std::sync::Arc;
 use common::{built, options, top, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Adding, LEAST_MEMORY, Levels, Lists, Merge, add, build, merge};
-use quarry_searcher::{Hit, Method, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Hit, Method, Options, Searcher, SparseOptions};
 use quarry_vectors::SparseVector;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -88,12 +88,12 @@ fn check(searcher: &Searcher, docs: &Docs, queries: &Docs, what: &str) {
     for method in [Method::Exact, Method::Scan] {
         let (mut found_places, mut places) = (0, 0);
         for query in queries {
-            let params = SparseParams {
-                method,
-                ..SparseParams::new(NonZeroUsize::new(docs.len()).unwrap())
+            let params = Options {
+                sparse: SparseOptions { method, ..SparseOptions::default() },
+                ..Options::new(NonZeroUsize::new(docs.len()).unwrap())
             };
             let want = exact(docs, query);
-            let found = searcher.sparse(query, &params).unwrap().hits;
+            let found = searcher.search(&ChannelQuery::Sparse(query), &params).unwrap().hits;
             assert_eq!(found.len(), want.len(), "{what}, {}", method.name());
             let scores: HashMap<String, f64> = want.iter().map(|w| (name(w.1), w.0)).collect();
             // What small weights may be off by, with the heaviest query weight.
@@ -139,8 +139,12 @@ fn a_heavy_common_term_hides_no_order() {
                 .iter()
                 .flat_map(|m| queries.iter().map(move |q| (*m, q)))
             {
-                let params = SparseParams { method, ..SparseParams::new(top(K)) };
-                let hits = built.searcher.sparse(query, &params).unwrap().hits;
+                let params = Options {
+                    sparse: SparseOptions { method, ..SparseOptions::default() },
+                    ..Options::new(top(K))
+                };
+                let hits =
+                    built.searcher.search(&ChannelQuery::Sparse(query), &params).unwrap().hits;
                 let found: Vec<String> =
                     hits.iter().map(|hit| built.searcher.id(hit).to_owned()).collect();
                 let want: Vec<String> =
@@ -217,12 +221,13 @@ fn an_outlier_costs_other_documents_nothing() {
     spam[17] = SparseVector::from_pairs(pairs).unwrap();
     let (before, after) = (indexed(&docs, Lists::IMPACT), indexed(&spam, Lists::IMPACT));
     for query in queries(3) {
-        let params = SparseParams {
-            method: Method::Exact,
-            ..SparseParams::new(NonZeroUsize::new(100).unwrap())
+        let params = Options {
+            sparse: SparseOptions { method: Method::Exact, ..SparseOptions::default() },
+            ..Options::new(NonZeroUsize::new(100).unwrap())
         };
-        let of =
-            |built: &common::Built| built.hits(&built.searcher.sparse(&query, &params).unwrap());
+        let of = |built: &common::Built| {
+            built.hits(&built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap())
+        };
         assert_eq!(of(&before), of(&after));
     }
 }
@@ -236,11 +241,12 @@ fn whole_impacts_keep_their_order() {
         let query = SparseVector::new(vec![0], vec![1.0]).unwrap();
         for lists in [Lists::NONE, Lists::IMPACT] {
             let built = indexed(&docs, lists);
-            let params = SparseParams {
-                method: Method::Exact,
-                ..SparseParams::new(NonZeroUsize::new(200).unwrap())
+            let params = Options {
+                sparse: SparseOptions { method: Method::Exact, ..SparseOptions::default() },
+                ..Options::new(NonZeroUsize::new(200).unwrap())
             };
-            let found = built.hits(&built.searcher.sparse(&query, &params).unwrap());
+            let found =
+                built.hits(&built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap());
             for (at, (id, score)) in found.iter().enumerate() {
                 assert_eq!((id, *score), (&name(at), f64::from(most - at as u32)));
             }
@@ -259,9 +265,11 @@ fn approximate_methods_find_outliers_and_the_others() {
     queries.push(SparseVector::new(vec![3, 50, TERMS], vec![1.0, 0.3, 0.5]).unwrap());
     for method in [Method::Impact, Method::Clusters, Method::Seismic] {
         for query in &queries {
-            let params =
-                SparseParams { method, ..SparseParams::new(NonZeroUsize::new(K).unwrap()) };
-            let found = built.searcher.sparse(query, &params).unwrap().hits;
+            let params = Options {
+                sparse: SparseOptions { method, ..SparseOptions::default() },
+                ..Options::new(NonZeroUsize::new(K).unwrap())
+            };
+            let found = built.searcher.search(&ChannelQuery::Sparse(query), &params).unwrap().hits;
             let want = exact(&docs, query);
             let reach = want[K - 1].0;
             let good = found.iter().filter(|hit| hit.score >= reach * 0.999).count();
@@ -272,8 +280,11 @@ fn approximate_methods_find_outliers_and_the_others() {
 }
 
 fn exact_score(built: &common::Built, query: &SparseVector) -> f64 {
-    let params = SparseParams { method: Method::Scan, ..SparseParams::new(NonZeroUsize::MIN) };
-    built.searcher.sparse(query, &params).unwrap().hits[0].score
+    let params = Options {
+        sparse: SparseOptions { method: Method::Scan, ..SparseOptions::default() },
+        ..Options::new(NonZeroUsize::MIN)
+    };
+    built.searcher.search(&ChannelQuery::Sparse(query), &params).unwrap().hits[0].score
 }
 
 #[test]

@@ -11,7 +11,7 @@ use common::{
 };
 use proptest::prelude::*;
 use quarry_indexer::{Levels, Lists};
-use quarry_searcher::{Method, SparseParams, mean_overlap};
+use quarry_searcher::{ChannelQuery, Method, Options, SparseOptions, mean_overlap};
 use quarry_vectors::{SparseVector, better};
 
 /// Methods that give the true ranking at [`thorough`] parameters over lists that keep everything.
@@ -30,7 +30,8 @@ fn with_lists(vectors: &[SparseVector]) -> Built {
 fn assert_true_ranking(built: &Built, query: &SparseVector) {
     for method in METHODS {
         for k in KS {
-            let outcome = built.searcher.sparse(query, &thorough(k, method)).unwrap();
+            let outcome =
+                built.searcher.search(&ChannelQuery::Sparse(query), &thorough(k, method)).unwrap();
             let want = oracle(built.index(), query, k);
             assert_eq!(built.hits(&outcome), want, "{method:?}, k {k}, {query:?}");
         }
@@ -106,7 +107,7 @@ proptest! {
         let mass = vectors.iter().map(|v| v.weights().iter().sum::<f32>()).fold(0.0, f32::max);
         let slack = |score: f64| f64::from(heaviest * mass) * 2f64.powi(-24) + score * 2f64.powi(-22);
         for method in METHODS {
-            let hits = built.hits(&built.searcher.sparse(&query, &thorough(k, method)).unwrap());
+            let hits = built.hits(&built.searcher.search(&ChannelQuery::Sparse(&query), &thorough(k, method)).unwrap());
             prop_assert_eq!(hits.len(), all.len().min(k));
             prop_assert!(hits.windows(2).all(|w| better(
                 (w[0].1, w[0].0.as_bytes()), (w[1].1, w[1].0.as_bytes())).is_lt()));
@@ -134,7 +135,10 @@ fn ties_at_the_cut_go_by_id_descending() {
     });
     for k in [1, 6, 7, 10, 500, 4_999, 5_000, 5_001] {
         for method in METHODS {
-            let found = built.searcher.sparse(&vector(&[(0, 1.0)]), &thorough(k, method)).unwrap();
+            let found = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&vector(&[(0, 1.0)])), &thorough(k, method))
+                .unwrap();
             let hits = built.hits(&found);
             assert_eq!(hits, oracle(built.index(), &vector(&[(0, 1.0)]), k), "{method:?}, k {k}");
             if k == 10 {
@@ -165,8 +169,10 @@ fn estimates_that_round_lose_no_tie() {
             o.seal.seismic.min_cluster_size = 0;
         });
         for method in METHODS {
-            let found =
-                built.searcher.sparse(&vector(&[(0, weight)]), &thorough(1, method)).unwrap();
+            let found = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&vector(&[(0, weight)])), &thorough(1, method))
+                .unwrap();
             assert_eq!(built.hits(&found)[0].0, "b", "{method:?}, seed {seed}");
         }
     }
@@ -176,8 +182,9 @@ fn estimates_that_round_lose_no_tie() {
 fn nothing_asked_or_nothing_there() {
     let built = with_lists(&[vector(&[(1, 1.0)]), vector(&[]), vector(&[(2, 0.5)])]);
     for method in METHODS {
-        let search =
-            |q: &SparseVector| built.searcher.sparse(q, &thorough(5, method)).unwrap().hits;
+        let search = |q: &SparseVector| {
+            built.searcher.search(&ChannelQuery::Sparse(q), &thorough(5, method)).unwrap().hits
+        };
         assert!(search(&SparseVector::default()).is_empty());
         assert!(search(&vector(&[(0, 3.0)])).is_empty());
         assert!(search(&vector(&[(3, 1.0), (u32::MAX, 9.0)])).is_empty());
@@ -186,7 +193,10 @@ fn nothing_asked_or_nothing_there() {
     // Not a single component in the whole collection.
     let bare = with_lists(&[vector(&[]), vector(&[])]);
     for method in METHODS {
-        let found = bare.searcher.sparse(&vector(&[(0, 1.0)]), &thorough(5, method)).unwrap();
+        let found = bare
+            .searcher
+            .search(&ChannelQuery::Sparse(&vector(&[(0, 1.0)])), &thorough(5, method))
+            .unwrap();
         assert!(found.hits.is_empty());
     }
 }
@@ -199,7 +209,10 @@ fn one_byte_levels_that_lose_something_are_searched_as_stored() {
     let built = built(documents(&vectors), |o| o.seal.levels = Levels::U8);
     let query = vector(&[(0, 1.0), (1, 0.125)]);
     for k in KS {
-        let outcome = built.searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+        let outcome = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Exact))
+            .unwrap();
         assert_eq!(built.hits(&outcome), oracle(built.index(), &query, k));
     }
 }
@@ -216,13 +229,25 @@ fn a_batch_is_its_queries_one_by_one() {
         (0..60u32).map(|n| vector(&[(n % 13, 1.0), (n % 41, 2.0), (n * 1000, 1.0)])).collect();
     for method in METHODS {
         let params = thorough(7, method);
-        let batch = built.searcher.sparse_batch(&queries, &params).unwrap();
+        let batch = built
+            .searcher
+            .search_batch(&queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(), &params)
+            .unwrap();
         assert_eq!(batch.len(), queries.len());
         for (query, found) in queries.iter().zip(&batch) {
-            assert_eq!(found.hits, built.searcher.sparse(query, &params).unwrap().hits);
+            assert_eq!(
+                found.hits,
+                built.searcher.search(&ChannelQuery::Sparse(query), &params).unwrap().hits
+            );
             assert_ne!(found.method, Method::Auto);
         }
-        let exact = built.searcher.sparse_batch(&queries, &thorough(7, Method::Exact)).unwrap();
+        let exact = built
+            .searcher
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &thorough(7, Method::Exact),
+            )
+            .unwrap();
         assert!((mean_overlap(&batch, &exact) - 1.0).abs() < 1e-12);
     }
 }
@@ -246,8 +271,11 @@ fn approximate_hits_have_true_scores() {
     for number in 0..40u32 {
         let query =
             vector(&(0..12).map(|c| (number * (c + 5) % 251, (c + 1) as f32)).collect::<Vec<_>>());
-        let params = SparseParams { method: Method::Seismic, ..SparseParams::new(top(10)) };
-        let found = built.searcher.sparse(&query, &params).unwrap();
+        let params = Options {
+            sparse: SparseOptions { method: Method::Seismic, ..SparseOptions::default() },
+            ..Options::new(top(10))
+        };
+        let found = built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap();
         let all = oracle(built.index(), &query, usize::MAX);
         let hits = built.hits(&found);
         assert!(!hits.is_empty() && hits.iter().all(|h| all.contains(h)));
@@ -277,7 +305,7 @@ proptest! {
             vectors.into_iter().map(|v| SparseVector::from_pairs(v).unwrap()).collect();
         let query = SparseVector::from_pairs(query).unwrap();
         let built = with_lists(&vectors);
-        let found = built.searcher.sparse(&query, &thorough(100, Method::Exact)).unwrap();
+        let found = built.searcher.search(&ChannelQuery::Sparse(&query), &thorough(100, Method::Exact)).unwrap();
         for hit in &found.hits {
             prop_assert_eq!(built.searcher.score(&query, hit).unwrap(), hit.score);
             let matched = built.searcher.explain(&query, hit).unwrap();

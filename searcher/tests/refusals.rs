@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use common::{Built, built, everything_kept, thorough, top, vector, with_terms, with_text};
 use quarry_indexer::Lists;
-use quarry_searcher::{Bm25Params, Hit, Method, SearchError, SparseParams};
+use quarry_searcher::{
+    Bm25Options, ChannelQuery, Hit, Method, Options, SearchError, SparseOptions,
+};
 use quarry_vectors::{DocId, Document};
 
 const METHODS: [Method; 4] = [Method::Exact, Method::Scan, Method::Auto, Method::Seismic];
@@ -33,11 +35,15 @@ fn no_sparse_channel() {
     let built = texts_only();
     let query = vector(&[(1, 1.0)]);
     for method in METHODS {
-        let error = built.searcher.sparse(&query, &thorough(3, method)).unwrap_err();
+        let error =
+            built.searcher.search(&ChannelQuery::Sparse(&query), &thorough(3, method)).unwrap_err();
         assert!(matches!(error, SearchError::NoSparse), "{error:?}");
         let error = built
             .searcher
-            .sparse_batch(std::slice::from_ref(&query), &thorough(3, method))
+            .search_batch(
+                &std::slice::from_ref(&query).iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &thorough(3, method),
+            )
             .unwrap_err();
         assert!(matches!(error, SearchError::NoSparse), "{error:?}");
     }
@@ -49,9 +55,18 @@ fn no_sparse_channel() {
 #[test]
 fn no_text() {
     let built = vectors_only(Lists::NONE);
-    let params = Bm25Params::new(top(3));
-    assert!(matches!(built.searcher.bm25("sea", &params), Err(SearchError::NoText)));
-    assert!(matches!(built.searcher.bm25_batch(&["sea"], &params), Err(SearchError::NoText)));
+    let params = Options::new(top(3));
+    assert!(matches!(
+        built.searcher.search(&ChannelQuery::Words("sea"), &params),
+        Err(SearchError::NoText)
+    ));
+    assert!(matches!(
+        built.searcher.search_batch(
+            &["sea"].iter().map(|q| ChannelQuery::Words(q)).collect::<Vec<_>>(),
+            &params
+        ),
+        Err(SearchError::NoText)
+    ));
     let hit = built.searcher.find("3").unwrap();
     assert_eq!(built.searcher.stored(&hit).unwrap(), None);
 }
@@ -60,12 +75,18 @@ fn no_text() {
 fn no_lists() {
     let built = vectors_only(Lists::NONE);
     for (method, name) in LISTS {
-        match built.searcher.sparse(&vector(&[(1, 1.0)]), &thorough(3, method)) {
+        match built
+            .searcher
+            .search(&ChannelQuery::Sparse(&vector(&[(1, 1.0)])), &thorough(3, method))
+        {
             Err(SearchError::NoLists { method }) => assert_eq!(method, name),
             other => panic!("{other:?}"),
         }
     }
-    let found = built.searcher.sparse(&vector(&[(1, 1.0)]), &thorough(3, Method::Auto)).unwrap();
+    let found = built
+        .searcher
+        .search(&ChannelQuery::Sparse(&vector(&[(1, 1.0)])), &thorough(3, Method::Auto))
+        .unwrap();
     assert_eq!((found.method, found.hits.len()), (Method::Exact, 3));
 }
 
@@ -74,8 +95,14 @@ fn parameters_out_of_range() {
     let built = vectors_only(Lists::These { impact: true, seismic: true, clusters: false });
     for heap_factor in [0.0, -0.5, 1.000_1, f32::NAN, f32::INFINITY] {
         for method in METHODS {
-            let params = SparseParams { heap_factor: Some(heap_factor), ..thorough(3, method) };
-            match built.searcher.sparse(&vector(&[(1, 1.0)]), &params) {
+            let params = Options {
+                sparse: SparseOptions {
+                    heap_factor: Some(heap_factor),
+                    ..thorough(3, method).sparse
+                },
+                ..thorough(3, method)
+            };
+            match built.searcher.search(&ChannelQuery::Sparse(&vector(&[(1, 1.0)])), &params) {
                 Err(SearchError::Param { name: "heap_factor", .. }) => {}
                 other => panic!("{heap_factor}: {other:?}"),
             }
@@ -90,8 +117,8 @@ fn parameters_out_of_range() {
         (0.9, 1.1, "b"),
         (0.9, f32::NAN, "b"),
     ] {
-        let params = Bm25Params { k1, b, ..Bm25Params::new(top(3)) };
-        match texts.searcher.bm25("sea", &params) {
+        let params = Options { bm25: Bm25Options { k1, b }, ..Options::new(top(3)) };
+        match texts.searcher.search(&ChannelQuery::Words("sea"), &params) {
             Err(SearchError::Param { name, .. }) => assert_eq!(name, wrong),
             other => panic!("{k1}, {b}: {other:?}"),
         }
@@ -107,22 +134,39 @@ fn deadlines() {
     let far = Instant::now().checked_add(Duration::from_secs(86_400));
     for method in METHODS {
         let good = thorough(5, method);
-        let want = built.searcher.sparse(&query, &good).unwrap().hits;
-        let late = SparseParams { deadline: past, ..good };
+        let want = built.searcher.search(&ChannelQuery::Sparse(&query), &good).unwrap().hits;
+        let late = Options { deadline: past, ..good };
         for _ in 0..3 {
-            let error = built.searcher.sparse(&vector(&[(2, 5.0)]), &late).unwrap_err();
+            let error = built
+                .searcher
+                .search(&ChannelQuery::Sparse(&vector(&[(2, 5.0)])), &late)
+                .unwrap_err();
             assert!(matches!(error, SearchError::Timeout), "{method:?}: {error:?}");
         }
-        assert!(built.searcher.sparse_batch(&[query.clone(), query.clone()], &late).is_err());
-        assert_eq!(built.searcher.sparse(&query, &good).unwrap().hits, want);
-        let soon = SparseParams { deadline: far, ..good };
-        assert_eq!(built.searcher.sparse(&query, &soon).unwrap().hits, want);
+        assert!(
+            built
+                .searcher
+                .search_batch(
+                    &[query.clone(), query.clone()]
+                        .iter()
+                        .map(ChannelQuery::Sparse)
+                        .collect::<Vec<_>>(),
+                    &late
+                )
+                .is_err()
+        );
+        assert_eq!(built.searcher.search(&ChannelQuery::Sparse(&query), &good).unwrap().hits, want);
+        let soon = Options { deadline: far, ..good };
+        assert_eq!(built.searcher.search(&ChannelQuery::Sparse(&query), &soon).unwrap().hits, want);
     }
     let texts = texts_only();
-    let params = Bm25Params { deadline: past, ..Bm25Params::new(top(3)) };
-    assert!(matches!(texts.searcher.bm25("sea", &params), Err(SearchError::Timeout)));
-    let params = Bm25Params { deadline: far, ..params };
-    assert_eq!(texts.searcher.bm25("sea", &params).unwrap().hits.len(), 1);
+    let params = Options { deadline: past, ..Options::new(top(3)) };
+    assert!(matches!(
+        texts.searcher.search(&ChannelQuery::Words("sea"), &params),
+        Err(SearchError::Timeout)
+    ));
+    let params = Options { deadline: far, ..params };
+    assert_eq!(texts.searcher.search(&ChannelQuery::Words("sea"), &params).unwrap().hits.len(), 1);
 }
 
 /// Few query terms and a large `k` at once; nothing overflows.
@@ -130,18 +174,26 @@ fn deadlines() {
 fn parameters_at_their_ends() {
     let built = vectors_only(Lists::These { impact: true, seismic: true, clusters: false });
     for method in METHODS {
-        let params = SparseParams {
+        let params = Options {
             k: NonZeroUsize::MAX,
-            query_cut: Some(NonZeroUsize::MIN),
-            heap_factor: Some(f32::MIN_POSITIVE),
+            sparse: SparseOptions {
+                query_cut: Some(NonZeroUsize::MIN),
+                heap_factor: Some(f32::MIN_POSITIVE),
+                ..thorough(1, method).sparse
+            },
             ..thorough(1, method)
         };
-        let found = built.searcher.sparse(&vector(&[(1, 1.0)]), &params).unwrap();
+        let found =
+            built.searcher.search(&ChannelQuery::Sparse(&vector(&[(1, 1.0)])), &params).unwrap();
         assert_eq!(found.hits.len(), 15, "{method:?}");
     }
     let texts = texts_only();
-    let params = Bm25Params { k1: 1e30, b: 1.0, ..Bm25Params::new(NonZeroUsize::MAX) };
-    assert_eq!(texts.searcher.bm25("sea lava", &params).unwrap().hits.len(), 2);
+    let params =
+        Options { bm25: Bm25Options { k1: 1e30, b: 1.0 }, ..Options::new(NonZeroUsize::MAX) };
+    assert_eq!(
+        texts.searcher.search(&ChannelQuery::Words("sea lava"), &params).unwrap().hits.len(),
+        2
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 
 use common::{built, built_of_segments, thorough, top, vector, with_terms};
 use quarry_indexer::Lists;
-use quarry_searcher::{Method, SparseParams, mean_overlap};
+use quarry_searcher::{ChannelQuery, Method, Options, SparseOptions, mean_overlap};
 use quarry_vectors::Document;
 
 /// Documents of a hundred small weights each promise more than they have: their lists' few large
@@ -31,8 +31,14 @@ fn exact_looks_again_where_bounds_promise_too_much() {
     let built = built(documents, |o| o.seal.lists = Lists::IMPACT);
     let query = vector(&(0..terms).map(|t| (t, 1.0)).collect::<Vec<_>>());
     for k in [1, 10, 100] {
-        let want = built.searcher.sparse(&query, &thorough(k, Method::Scan)).unwrap();
-        let found = built.searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+        let want = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Scan))
+            .unwrap();
+        let found = built
+            .searcher
+            .search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Exact))
+            .unwrap();
         assert!(built.searcher.id(&want.hits[0]).starts_with("high-"));
         assert_eq!(found.hits, want.hits, "k {k}");
         // It did look twice: some postings were added twice.
@@ -58,15 +64,19 @@ fn approximate_looks_again_where_the_best_stand_together() {
     let built = built_of_segments(collections, |o| o.seal.lists = Lists::IMPACT);
     let query = vector(&[(0, 1.0), (1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5), (8, 1.0)]);
     let k = 150;
-    let exact = built.searcher.sparse(&query, &thorough(k, Method::Exact)).unwrap();
+    let exact =
+        built.searcher.search(&ChannelQuery::Sparse(&query), &thorough(k, Method::Exact)).unwrap();
     assert!(exact.hits.iter().all(|hit| hit.segment == 0));
-    let params = SparseParams {
-        method: Method::Impact,
-        postings: Some(NonZeroUsize::MAX),
-        candidates: NonZeroUsize::new(k),
-        ..SparseParams::new(top(k))
+    let params = Options {
+        sparse: SparseOptions {
+            method: Method::Impact,
+            postings: Some(NonZeroUsize::MAX),
+            candidates: NonZeroUsize::new(k),
+            ..SparseOptions::default()
+        },
+        ..Options::new(top(k))
     };
-    let found = built.searcher.sparse(&query, &params).unwrap();
+    let found = built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap();
     let overlap = mean_overlap(std::slice::from_ref(&found), std::slice::from_ref(&exact));
     assert!(overlap > 0.95, "{overlap}");
     // The root of seven times the candidates of one.

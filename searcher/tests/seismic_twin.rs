@@ -11,7 +11,7 @@ use common::{built, coarse_vectors, documents, exact_query};
 use proptest::prelude::*;
 use quarry_index::Segment;
 use quarry_indexer::{Levels, Lists, default_seismic};
-use quarry_searcher::{Method, SparseParams, Stats};
+use quarry_searcher::{ChannelQuery, Method, Options, SparseOptions, Stats};
 use quarry_vectors::{DocId, SparseVector, TermId, better};
 
 /// Hits (id, score) and counts. The query's weights are whole numbers.
@@ -81,13 +81,8 @@ proptest! {
         for query in &queries {
             let whole: Vec<f32> = query.weights().iter().map(|w| w.ceil()).collect();
             let query = SparseVector::new(query.terms().to_vec(), whole).unwrap();
-            let params = SparseParams {
-                method: Method::Seismic,
-                query_cut: NonZeroUsize::new(cut),
-                heap_factor: Some(heap_factor),
-                ..SparseParams::new(NonZeroUsize::new(k).unwrap())
-            };
-            let outcome = built.searcher.sparse(&query, &params).unwrap();
+            let params = Options { sparse: SparseOptions { method: Method::Seismic, query_cut: NonZeroUsize::new(cut), heap_factor: Some(heap_factor), ..SparseOptions::default() }, ..Options::new(NonZeroUsize::new(k).unwrap()) };
+            let outcome = built.searcher.search(&ChannelQuery::Sparse(&query), &params).unwrap();
             let (hits, stats) = plain(segment, &query, (k, cut, heap_factor));
             prop_assert_eq!(built.hits(&outcome), hits);
             prop_assert_eq!(outcome.stats, stats);

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use common::{Built, Random, built, thorough, top, vector, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Lists, store_calibration};
-use quarry_searcher::{Asked, Method, Searcher, SparseParams, calibrate, mean_overlap};
+use quarry_searcher::{
+    CalibrationQueries, ChannelQuery, Method, Options, Searcher, SparseOptions, calibrate,
+    mean_overlap,
+};
 use quarry_vectors::SparseVector;
 
 fn some(random: &mut Random, terms: u32, topic: u32) -> SparseVector {
@@ -37,17 +40,32 @@ fn small() -> (Built, Vec<SparseVector>) {
     (built, queries)
 }
 
-fn wanted(method: Method, overlap: f32) -> SparseParams {
-    SparseParams { method, overlap, ..SparseParams::new(top(10)) }
+fn wanted(method: Method, overlap: f32) -> Options<'static> {
+    Options {
+        sparse: SparseOptions { method, overlap, ..SparseOptions::default() },
+        ..Options::new(top(10))
+    }
 }
 
 #[test]
 fn a_small_segment_follows_the_overlap_wanted() {
     let (built, queries) = small();
-    let exact = built.searcher.sparse_batch(&queries, &thorough(10, Method::Exact)).unwrap();
+    let exact = built
+        .searcher
+        .search_batch(
+            &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+            &thorough(10, Method::Exact),
+        )
+        .unwrap();
     // Not measured: `--overlap` is no longer a target that is missed in silence.
     for method in [Method::Impact, Method::Clusters] {
-        let found = built.searcher.sparse_batch(&queries, &wanted(method, 0.9)).unwrap();
+        let found = built
+            .searcher
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &wanted(method, 0.9),
+            )
+            .unwrap();
         assert_eq!(found[0].method, method);
         let overlap = mean_overlap(&found, &exact);
         assert!(overlap > 0.999, "{method:?}: {overlap}");
@@ -56,15 +74,20 @@ fn a_small_segment_follows_the_overlap_wanted() {
     // Seismic's lists hold some of the postings: nothing is known of them.
     assert_eq!(built.searcher.promised(&queries[0], &wanted(Method::Seismic, 0.9)), None);
     let folder = built.index().folder().to_path_buf();
-    let asked = Asked::Given("by hand", &queries);
-    let tables = calibrate(&built.searcher, asked, 3, &|_, _| {}).unwrap();
+    let asked = CalibrationQueries::Given { source: "by hand", vectors: &queries };
+    let tables = calibrate(&built.searcher, asked, 3, &|_| {}).unwrap();
     store_calibration(&folder, built.index().manifest(), &tables).unwrap();
     let measured = Searcher::new(Arc::new(Index::open(&folder, Verify::Full).unwrap()));
     for method in [Method::Impact, Method::Clusters, Method::Seismic] {
         let mut last = 0;
         for overlap in [0.7, 0.9, 0.998] {
             let params = wanted(method, overlap);
-            let found = measured.sparse_batch(&queries, &params).unwrap();
+            let found = measured
+                .search_batch(
+                    &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                    &params,
+                )
+                .unwrap();
             let reached = mean_overlap(&found, &exact);
             let promised = measured.promised(&queries[0], &params).unwrap();
             assert!(reached + 0.015 > promised.min(f64::from(overlap)), "{method:?}: {reached}");
@@ -73,8 +96,18 @@ fn a_small_segment_follows_the_overlap_wanted() {
             assert!(work >= last, "{method:?} {overlap}: {work} after {last}");
             last = work;
         }
-        let least = measured.sparse_batch(&queries, &wanted(method, 0.7)).unwrap();
-        let most = measured.sparse_batch(&queries, &wanted(method, 0.998)).unwrap();
+        let least = measured
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &wanted(method, 0.7),
+            )
+            .unwrap();
+        let most = measured
+            .search_batch(
+                &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                &wanted(method, 0.998),
+            )
+            .unwrap();
         assert!(least != most, "{method:?}: the overlap wanted changes nothing");
     }
 }
@@ -96,8 +129,19 @@ fn observing_writes_nothing_and_finds_the_same() {
     let observing = Searcher::new(Arc::clone(built.searcher.index())).observing();
     for method in [Method::Impact, Method::Exact, Method::Auto] {
         let params = wanted(method, 0.9);
-        let found = observing.sparse_batch(&queries, &params).unwrap();
-        assert_eq!(found, built.searcher.sparse_batch(&queries, &params).unwrap());
+        let found = observing
+            .search_batch(&queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(), &params)
+            .unwrap();
+        assert_eq!(
+            found,
+            built
+                .searcher
+                .search_batch(
+                    &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                    &params
+                )
+                .unwrap()
+        );
     }
     assert_eq!(files(), before);
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::{Built, built_of_segments, id, top, with_terms};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Levels, Lists};
-use quarry_searcher::{Kernels, Method, Outcome, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Kernels, Method, Options, Outcome, Searcher, SparseOptions};
 use quarry_vectors::SparseVector;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -91,13 +91,23 @@ fn assert_alike(index: &Arc<Index>, queries: &[SparseVector], what: &str) -> usi
     let clusters = index.segments().iter().all(|segment| segment.clusters().is_some());
     for method in Method::ALL.into_iter().filter(|method| clusters || *method != Method::Clusters) {
         for k in [1, 10, 200] {
-            let params = SparseParams { method, ..SparseParams::new(top(k)) };
+            let params = Options {
+                sparse: SparseOptions { method, ..SparseOptions::default() },
+                ..Options::new(top(k))
+            };
             let ask = |tier: Kernels| {
                 let searcher = Searcher::new(Arc::clone(index)).with_kernels(tier);
                 assert_eq!(searcher.kernels(), tier);
-                let alone: Vec<Outcome> =
-                    queries.iter().map(|q| searcher.sparse(q, &params).unwrap()).collect();
-                let together = searcher.sparse_batch(queries, &params).unwrap();
+                let alone: Vec<Outcome> = queries
+                    .iter()
+                    .map(|q| searcher.search(&ChannelQuery::Sparse(q), &params).unwrap())
+                    .collect();
+                let together = searcher
+                    .search_batch(
+                        &queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(),
+                        &params,
+                    )
+                    .unwrap();
                 let alone = bits(&searcher, &alone);
                 assert_eq!(bits(&searcher, &together), alone, "{tier:?} {method:?} {what} {k}");
                 alone

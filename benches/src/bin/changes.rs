@@ -15,7 +15,7 @@ use clap::Parser;
 use quarry_benches::options;
 use quarry_index::{Index, IndexError, Verify};
 use quarry_indexer::{Adding, BuildOptions, add, build, delete};
-use quarry_searcher::{Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Options, Searcher};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector};
 use serde_json::json;
 
@@ -64,8 +64,8 @@ fn main() -> anyhow::Result<()> {
             let report = add(documents, None, &Adding::new(&options), &|_| {})?;
             let index = Index::open(&args.index, Verify::Envelope)?;
             let searcher = Searcher::new(Arc::new(index));
-            let params = SparseParams::new(NonZeroUsize::MIN.saturating_add(99));
-            let found = searcher.sparse(&vectors[0], &params)?;
+            let params = Options::new(NonZeroUsize::MIN.saturating_add(99));
+            let found = searcher.search(&ChannelQuery::Sparse(&vectors[0]), &params)?;
             times.push(started.elapsed().as_secs_f64() * 1e3);
             let wanted = format!("new-{count}-{round}-0");
             ensure!(report.added == *count as u64, "{} added", report.added);

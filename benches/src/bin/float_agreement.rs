@@ -15,7 +15,7 @@ use clap::Parser;
 use quarry_datasets::measures::{EvaluateOptions, Measure, evaluate};
 use quarry_datasets::{CollectionOptions, Qrels, QueryOptions, Run, open_collection, open_queries};
 use quarry_index::{Index, Verify};
-use quarry_searcher::{Method, Searcher, SparseParams};
+use quarry_searcher::{ChannelQuery, Method, Options, Searcher, SparseOptions};
 use quarry_vectors::{InputVector, ScoredDoc, SparseVector, TermId, better};
 use rayon::prelude::*;
 use serde_json::json;
@@ -66,9 +66,13 @@ fn main() -> anyhow::Result<()> {
     let float: Vec<Vec<ScoredDoc>> = queries.par_iter().map(|(_, q)| rank(q, &documents)).collect();
     let searcher = Searcher::new(Arc::clone(&index));
     let k = NonZeroUsize::new(K).context("k")?;
-    let params = SparseParams { method: Method::Exact, ..SparseParams::new(k) };
+    let params = Options {
+        sparse: SparseOptions { method: Method::Exact, ..SparseOptions::default() },
+        ..Options::new(k)
+    };
     let vectors: Vec<SparseVector> = queries.iter().map(|q| q.1.clone()).collect();
-    let outcomes = searcher.sparse_batch(&vectors, &params)?;
+    let outcomes = searcher
+        .search_batch(&vectors.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(), &params)?;
     let stored: Vec<Vec<ScoredDoc>> = outcomes.iter().map(|o| searcher.ranking(&o.hits)).collect();
 
     let (mut same, mut all) = (0usize, 0usize);

@@ -16,7 +16,8 @@ use clap::Parser;
 use quarry_datasets::{QueryOptions, open_queries};
 use quarry_index::{Index, Verify};
 use quarry_searcher::{
-    Filter, Kernels, Method, Outcome, Searcher, SparseParams, Stats, mean_overlap,
+    ChannelQuery, Filter, Kernels, Method, Options, Outcome, Searcher, SparseOptions, Stats,
+    mean_overlap,
 };
 use quarry_vectors::{DocId, InputVector, SparseVector};
 use roaring::RoaringBitmap;
@@ -75,19 +76,23 @@ fn main() -> anyhow::Result<()> {
         Some(other) => bail!("--kernels {other}: expected scalar, avx2 or avx512"),
     }
     let queries = read(&args, searcher.index())?;
-    let points: Vec<SparseParams> =
+    let points: Vec<Options<'_>> =
         args.points.iter().map(|p| point(p, args.k)).collect::<anyhow::Result<_>>()?;
     let oracle = Method::named(&args.oracle).filter(|m| matches!(m, Method::Scan | Method::Exact));
     let oracle = oracle.with_context(|| format!("--oracle {}", args.oracle))?;
-    let oracle = SparseParams { method: oracle, ..SparseParams::new(args.k) };
+    let oracle = Options {
+        sparse: SparseOptions { method: oracle, ..SparseOptions::default() },
+        ..Options::new(args.k)
+    };
     let filter = args.allow.as_deref().map(|allow| filter(&searcher, allow)).transpose()?;
     let filter = filter.as_ref();
-    let exact = searcher.sparse_batch_filtered(&queries, &oracle, filter)?;
+    let all: Vec<ChannelQuery<'_>> = queries.iter().map(ChannelQuery::Sparse).collect();
+    let exact = searcher.search_batch(&all, &Options { filter, ..oracle })?;
     let mut overlaps = Vec::new();
     for params in &points {
         let found: Vec<Outcome> = queries
             .iter()
-            .map(|q| searcher.sparse_filtered(q, params, filter))
+            .map(|q| searcher.search(&ChannelQuery::Sparse(q), &Options { filter, ..*params }))
             .collect::<Result<_, _>>()?;
         overlaps.push((mean_overlap(&found, &exact), totals(&found), found[0].method));
     }
@@ -100,7 +105,7 @@ fn main() -> anyhow::Result<()> {
             let started = Instant::now();
             for (query, fastest) in queries.iter().zip(&mut fastest[at]) {
                 let one = Instant::now();
-                searcher.sparse_filtered(query, params, filter)?;
+                searcher.search(&ChannelQuery::Sparse(query), &Options { filter, ..*params })?;
                 let took = one.elapsed().as_secs_f64() * 1e6;
                 *fastest = fastest.min(took);
                 each[at].push(took);
@@ -132,7 +137,7 @@ fn main() -> anyhow::Result<()> {
             let mut rates: Vec<f64> = Vec::new();
             for _ in 0..args.passes.max(1) {
                 let started = Instant::now();
-                searcher.sparse_batch_filtered(&queries, &points[at], filter)?;
+                searcher.search_batch(&all, &Options { filter, ..points[at] })?;
                 rates.push(n / started.elapsed().as_secs_f64());
             }
             rates.sort_by(f64::total_cmp);
@@ -199,18 +204,19 @@ fn read(args: &Args, index: &Index) -> anyhow::Result<Vec<SparseVector>> {
     if vectors.is_empty() { bail!("no queries") } else { Ok(vectors) }
 }
 
-fn point(text: &str, k: NonZeroUsize) -> anyhow::Result<SparseParams> {
+fn point(text: &str, k: NonZeroUsize) -> anyhow::Result<Options<'static>> {
     let (method, knobs) = text.split_once(':').unwrap_or((text, ""));
     let method = Method::named(method).with_context(|| format!("no method {method}"))?;
-    let mut params = SparseParams { method, ..SparseParams::new(k) };
+    let mut params =
+        Options { sparse: SparseOptions { method, ..SparseOptions::default() }, ..Options::new(k) };
     for knob in knobs.split(',').filter(|k| !k.is_empty()) {
         let (name, value) = knob.split_once('=').with_context(|| format!("{knob}: no ="))?;
         match name {
-            "postings" => params.postings = Some(value.parse()?),
-            "candidates" => params.candidates = Some(value.parse()?),
-            "cut" => params.query_cut = Some(value.parse()?),
-            "heap" => params.heap_factor = Some(value.parse()?),
-            "overlap" => params.overlap = value.parse()?,
+            "postings" => params.sparse.postings = Some(value.parse()?),
+            "candidates" => params.sparse.candidates = Some(value.parse()?),
+            "cut" => params.sparse.query_cut = Some(value.parse()?),
+            "heap" => params.sparse.heap_factor = Some(value.parse()?),
+            "overlap" => params.sparse.overlap = value.parse()?,
             _ => bail!("{text}: no knob {name}"),
         }
     }

@@ -24,8 +24,8 @@ use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildError, TokenInput, TokenOptions, add_tokens};
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
-    DEFAULT_ALPHA, DEFAULT_BETA, Hit, Method, Rerank, RerankParams, RerankQuery, RerankStats,
-    Searcher, SparseParams, mean_overlap,
+    ChannelQuery, DEFAULT_ALPHA, DEFAULT_BETA, Hit, Method, Options, Rerank, RerankParams,
+    RerankQuery, RerankStats, Searcher, SparseOptions, mean_overlap,
 };
 use quarry_vectors::{InputVector, SparseVector, TokenEmbeddings};
 use rand::rngs::SmallRng;
@@ -100,12 +100,18 @@ fn main() -> anyhow::Result<()> {
     let rows: Vec<TokenEmbeddings> =
         queries.iter().map(|_| rows(&mut random, QUERY_ROWS)).collect::<Result<_, _>>()?;
     let first = |k: NonZeroUsize| {
-        let params = SparseParams { overlap: args.overlap, ..SparseParams::new(k) };
+        let params = Options {
+            sparse: SparseOptions { overlap: args.overlap, ..SparseOptions::default() },
+            ..Options::new(k)
+        };
         match (args.postings, args.candidates) {
-            (Some(postings), Some(candidates)) => SparseParams {
-                method: Method::Impact,
-                postings: Some(postings),
-                candidates: Some(candidates.max(k)),
+            (Some(postings), Some(candidates)) => Options {
+                sparse: SparseOptions {
+                    method: Method::Impact,
+                    postings: Some(postings),
+                    candidates: Some(candidates.max(k)),
+                    ..params.sparse
+                },
                 ..params
             },
             _ => params,
@@ -120,9 +126,14 @@ fn main() -> anyhow::Result<()> {
         ("early exit", RerankParams { beta: Some(DEFAULT_BETA), ..second }),
         ("both", RerankParams { alpha: Some(DEFAULT_ALPHA), beta: Some(DEFAULT_BETA), ..second }),
     ];
-    let exact = SparseParams { method: Method::Exact, ..SparseParams::new(args.k) };
-    let exact = searcher.sparse_batch(&queries, &exact)?;
-    let found = searcher.sparse_batch(&queries, &short)?;
+    let exact = Options {
+        sparse: SparseOptions { method: Method::Exact, ..SparseOptions::default() },
+        ..Options::new(args.k)
+    };
+    let exact = searcher
+        .search_batch(&queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(), &exact)?;
+    let found = searcher
+        .search_batch(&queries.iter().map(ChannelQuery::Sparse).collect::<Vec<_>>(), &short)?;
     let overlap = mean_overlap(&found, &exact);
     let mut means = vec![Vec::new(); variants.len() + 2];
     let mut fastest = vec![vec![f64::INFINITY; queries.len()]; means.len()];
@@ -137,12 +148,12 @@ fn main() -> anyhow::Result<()> {
         };
         for (at, (query, tokens)) in queries.iter().zip(&rows).enumerate() {
             let started = Instant::now();
-            searcher.sparse(query, &short)?;
+            searcher.search(&ChannelQuery::Sparse(query), &short)?;
             add(0, at, started.elapsed().as_secs_f64());
             // One variant a query and pass: its candidates' rows are in no cache.
             let turn = (at + pass) % variants.len();
             let started = Instant::now();
-            let outcome = searcher.sparse(query, &deep)?;
+            let outcome = searcher.search(&ChannelQuery::Sparse(query), &deep)?;
             let between = Instant::now();
             let candidates: &[Hit] = &outcome.hits;
             let query = RerankQuery { tokens, candidates };

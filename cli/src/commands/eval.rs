@@ -8,6 +8,7 @@ use quarry_datasets::measures::{
     EvaluateOptions, Evaluation, Measure, evaluate as measured, paired_t_test,
 };
 use quarry_datasets::{Ignored, Qrels, Run, open_qrels};
+use quarry_engine::RowOptions;
 use quarry_engine::evaluate::{self, IndexJudgements, JudgedBy, Overlap, depth};
 use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
@@ -220,9 +221,10 @@ fn overlap(
     k: NonZeroUsize,
 ) -> anyhow::Result<f64> {
     let vectors = opened.vectors(queries)?;
-    let params = args.search.first_stage(k).sparse.params(k, None);
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
-    let found = evaluate::overlap(opened.searcher(), &vectors, &params, filter.as_ref());
+    let first_stage = args.search.first_stage(k);
+    let options = RowOptions { k, ..first_stage.first_stage(filter.as_ref()) };
+    let found = evaluate::overlap(opened.searcher(), &vectors, &options);
     let Overlap { share, judged_by } = found.map_err(told)?;
     match judged_by {
         JudgedBy::Given { path } => {

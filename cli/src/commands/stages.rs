@@ -7,7 +7,7 @@ use std::time::Instant;
 use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure, evaluate};
 use quarry_datasets::{Ignored, Qrels, Run};
 use quarry_engine::evaluate::{depth, followed, run_of};
-use quarry_engine::{FoundRow as Hit, Outcome, RerankStats};
+use quarry_engine::{FoundRow as Hit, MaxsimOptions, Outcome, RerankStats, RowOptions, RowQuery};
 use quarry_vectors::{Query, TokenEmbeddings};
 use serde_json::{Map, Value, json};
 
@@ -116,11 +116,13 @@ pub(crate) fn run(
     });
     let second = opened.second()?;
     if !args.no_exhaustive {
-        let params = search.second.exhaustive(deepest.saturating_add(ignored.most()));
-        let tokens: Vec<_> = both.tokens.iter().collect();
+        let k = deepest.saturating_add(ignored.most());
+        let tokens: Vec<_> = both.tokens.iter().map(RowQuery::Tokens).collect();
         let started = Instant::now();
-        let mut all =
-            opened.searcher().maxsim_batch(second.reranker().as_ref(), &tokens, &params)?;
+        let maxsim =
+            MaxsimOptions { reranker: second.reranker().as_ref(), exact: search.second.exact() };
+        let row_options = RowOptions { maxsim: Some(maxsim), ..RowOptions::new(k) };
+        let mut all = opened.searcher().search_batch(&tokens, &row_options)?;
         let micros = each(started, queries);
         drop_ignored(opened, queries, &mut all, ignored);
         let run = runs(opened, queries, "exhaustive", deepest, all.iter().map(ranking))?;

@@ -12,7 +12,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use quarry_datasets::measures::evaluate;
-use quarry_searcher::{Filter, Method, Outcome, Searcher, SparseParams, mean_overlap};
+use quarry_searcher::{
+    ChannelQuery, Method, Options, Outcome, Searcher, SparseOptions, mean_overlap,
+};
 use quarry_vectors::SparseVector;
 
 use crate::EngineError;
@@ -91,7 +93,7 @@ pub enum JudgedBy {
     },
 }
 
-/// Searches vectors with `params`, and exactly, and compares. `params.k` is the depth that is compared.
+/// Searches vectors with `options`, and exactly, and compares. `options.k` is the depth that is compared.
 ///
 /// Cost: both searches; where the file of vectors that the index was made of is still there, one pass over it
 /// in place of the exact search.
@@ -101,19 +103,19 @@ pub enum JudgedBy {
 pub fn overlap(
     searcher: &Searcher,
     vectors: &[SparseVector],
-    params: &SparseParams,
-    filter: Option<&Filter>,
+    options: &Options<'_>,
 ) -> Result<Overlap, EngineError> {
-    let found = searcher.sparse_batch_filtered(vectors, params, filter)?;
+    let queries: Vec<ChannelQuery<'_>> = vectors.iter().map(ChannelQuery::Sparse).collect();
+    let found = searcher.search_batch(&queries, options)?;
     let mut why = None;
-    if filter.is_none() {
-        match given::judge(searcher, (vectors, &found), params.k.get()) {
+    if options.filter.is_none() {
+        match given::judge(searcher, (vectors, &found), options.k.get()) {
             Ok((path, share)) => return Ok(Overlap { share, judged_by: JudgedBy::Given { path } }),
             Err(reason) => why = Some(reason),
         }
     }
-    let exact = SparseParams { method: Method::Exact, ..*params };
-    let exact: Vec<Outcome> = searcher.sparse_batch_filtered(vectors, &exact, filter)?;
+    let sparse = SparseOptions { method: Method::Exact, ..options.sparse };
+    let exact: Vec<Outcome> = searcher.search_batch(&queries, &Options { sparse, ..*options })?;
     let errors = searcher.index().segments().iter().filter_map(|segment| segment.forward());
     let max_relative_error =
         errors.map(|forward| forward.meta().max_relative_error).fold(0.0, f64::max);

@@ -8,7 +8,7 @@ use quarry_encoders::Device;
 use quarry_index::calibration::Calibration;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{Event, store_calibration};
-use quarry_searcher::{Asked, Searcher, calibrate};
+use quarry_searcher::{CalibrationProgress, CalibrationQueries, Searcher, calibrate};
 use quarry_vectors::{EncodeQuery, SparseVector};
 
 use crate::{EngineError, ModelSource, Models, needs_network};
@@ -71,17 +71,23 @@ pub(super) fn run(
         None if !lacks_network => models.query_encoder(&index, model.as_ref(), Device::Cpu)?,
         _ => None,
     };
-    let asked = match &how.queries {
-        Some(given) => Asked::Given(&given.source, &given.vectors),
-        None => Asked::Made(side.as_ref().map(|side| (side.as_ref(), network))),
+    let queries = match (&how.queries, &side) {
+        (Some(given), _) => {
+            CalibrationQueries::Given { source: &given.source, vectors: &given.vectors }
+        }
+        (None, Some(encoder)) => {
+            CalibrationQueries::MadeTexts { encoder: encoder.as_ref(), by_network: network }
+        }
+        (None, None) => CalibrationQueries::MadeVectors,
     };
     let announced = AtomicUsize::new(0);
-    let tables = calibrate(&searcher, asked, index.manifest().seed, &|done, total| {
+    let heard = |CalibrationProgress { done, total }| {
         if announced.swap(total, Ordering::Relaxed) != total {
             progress(Event::Stage { name: "tuning", total: total as u64 });
         }
         progress(Event::Step { done: done as u64 });
-    })?;
+    };
+    let tables = calibrate(&searcher, queries, index.manifest().seed, &heard)?;
     let stored = tables.iter().any(Option::is_some);
     let measured = index.manifest().clone();
     // A generation that is open is kept: let go of it, so that its files can be collected.

@@ -13,8 +13,8 @@ use std::arch::x86_64::{
 use quarry_index::forward::Records;
 
 use super::{LANES, LINE};
-use crate::collect::Scored;
-use crate::query::QueryTable;
+use crate::methods::collect::Scored;
+use crate::methods::query::QueryTable;
 
 /// The score of a record of u16 terms and u8 levels.
 ///

@@ -13,8 +13,8 @@ use std::arch::x86_64::{
 use quarry_index::forward::Records;
 
 use super::{BLOCK, LANES, LINE, keep};
-use crate::collect::Scored;
-use crate::query::QueryTable;
+use crate::methods::collect::Scored;
+use crate::methods::query::QueryTable;
 
 /// Components looked at before the matching ones are added up.
 const CHUNK: usize = 256;

@@ -4,8 +4,8 @@ use quarry_index::forward::{Place, Records, SLACK};
 use quarry_vectors::DocId;
 
 use super::prefetch;
-use crate::collect::Scored;
-use crate::query::to_score;
+use crate::methods::collect::Scored;
+use crate::methods::query::to_score;
 
 /// Documents ahead of the one being scored whose record is asked for.
 const AHEAD: usize = 6;

@@ -6,8 +6,9 @@ use quarry_index::forward::{Place, Records};
 use quarry_vectors::DocId;
 
 use super::{LANES, scalar};
-use crate::collect::Scored;
-use crate::query::{QueryTable, Scorer, to_score};
+use crate::methods::collect::Scored;
+use crate::methods::query::{QueryTable, to_score};
+use crate::methods::scorer::Scorer;
 
 /// The instructions that inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,9 @@ use quarry_index::forward::{ForwardIndex, ForwardWriter, LevelWidth, Quantizatio
 use quarry_vectors::{DocId, SparseVector};
 
 use super::Kernels;
-use crate::collect::Scored;
-use crate::query::{FixedQuery, QueryTable, Scorer, to_score};
+use crate::methods::collect::Scored;
+use crate::methods::query::{FixedQuery, QueryTable, to_score};
+use crate::methods::scorer::Scorer;
 
 fn vector(most: usize) -> impl Strategy<Value = SparseVector> {
     let term = prop_oneof![0u32..200, 0u32..65_536];

@@ -13,7 +13,7 @@ use quarry_index::folder::FolderWriter;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildOptions, IngestOptions, LEAST_MEMORY, Lists, SealOptions, build};
-use quarry_searcher::{Method, Outcome, Searcher, SparseParams};
+use quarry_searcher::{Method, Options, Outcome, Searcher, SparseOptions};
 use quarry_vectors::{DocId, Document, InputVector, SparseVector, better};
 use tempfile::TempDir;
 
@@ -130,12 +130,15 @@ pub(crate) fn top(k: usize) -> NonZeroUsize {
 }
 
 /// A search by `method` that leaves nothing out which the lists hold.
-pub(crate) fn thorough(k: usize, method: Method) -> SparseParams {
-    SparseParams {
-        method,
-        query_cut: Some(NonZeroUsize::MAX),
-        heap_factor: Some(1.0),
-        ..SparseParams::new(top(k))
+pub(crate) fn thorough(k: usize, method: Method) -> Options<'static> {
+    Options {
+        sparse: SparseOptions {
+            method,
+            query_cut: Some(NonZeroUsize::MAX),
+            heap_factor: Some(1.0),
+            ..SparseOptions::default()
+        },
+        ..Options::new(top(k))
     }
 }
 

@@ -267,6 +267,8 @@ impl From<SearchError> for ApiError {
             }
             SearchError::Timeout => Self::timeout(),
             SearchError::Device { .. }
+            | SearchError::NoReranker
+            | SearchError::NoAnswer
             | SearchError::Index(_)
             | SearchError::Encode(_)
             | SearchError::Text(_)

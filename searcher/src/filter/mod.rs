@@ -1,0 +1,57 @@
+//! Which documents a search may find: those that a filter allows, without those deleted.
+
+mod make;
+mod query;
+pub(crate) mod rows;
+pub mod syntax;
+mod values;
+
+use std::fmt;
+
+use quarry_index::Index;
+use uuid::Uuid;
+
+use crate::filter::rows::RowSet;
+
+/// The rows that may be found, segment by segment, of one open generation. Making one costs as much
+/// as looking at each of its rows; searches share it. A search of another index or generation refuses
+/// it: its rows would be other documents.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    sets: Vec<RowSet>,
+    /// What it was made for.
+    of: Generation,
+}
+
+/// A state of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Generation {
+    index: Uuid,
+    number: u64,
+    rows: u64,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, number, rows } = self;
+        write!(f, "made for generation {number} of the index {index}, of {rows} rows")
+    }
+}
+
+impl Filter {
+    /// How many rows are allowed: documents, or passages where texts were split.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.sets.iter().map(RowSet::len).sum()
+    }
+
+    pub(crate) fn set(&self, segment: usize) -> Option<&RowSet> {
+        self.sets.get(segment)
+    }
+}
+
+fn generation(index: &Index) -> Generation {
+    let manifest = index.manifest();
+    let rows = index.segments().iter().map(|s| s.documents().len() as u64).sum();
+    Generation { index: manifest.uuid, number: manifest.generation, rows }
+}

@@ -1,0 +1,133 @@
+//! How a search is done: what is the same for each query of a batch.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use crate::error::SearchError;
+use crate::filter::Filter;
+use crate::method::Method;
+use crate::rerank::Rerank;
+
+/// The overlap with the exact search that a search aims at by default.
+pub const DEFAULT_OVERLAP: f32 = 0.98;
+
+/// Options of a search. Those of other channels than the query's have no effect.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Number of results.
+    pub k: NonZeroUsize,
+    /// Only documents that it allows are found. It has to be made for the generation that is searched.
+    pub filter: Option<&'a Filter>,
+    /// When to give up: [`SearchError::Timeout`].
+    pub deadline: Option<Instant>,
+    /// Of searches by vector.
+    pub sparse: SparseOptions,
+    /// Of searches by words.
+    pub bm25: Bm25Options,
+    /// Of searches by token embeddings, which are refused without it.
+    pub maxsim: Option<MaxsimOptions<'a>>,
+}
+
+impl Options<'_> {
+    /// The defaults, for k results.
+    #[must_use]
+    pub fn new(k: NonZeroUsize) -> Self {
+        Self {
+            k,
+            filter: None,
+            deadline: None,
+            sparse: SparseOptions::default(),
+            bm25: Bm25Options::default(),
+            maxsim: None,
+        }
+    }
+}
+
+/// Options of a search by vector. Parameters that are not set are planned: from the index's calibration
+/// where it has one, else they take their defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SparseOptions {
+    /// How to search.
+    pub method: Method,
+    /// overlap@k with the exact search to aim at, in (0, 1]; 1 makes [`Method::Auto`] exact.
+    pub overlap: f32,
+    /// Impact, clusters: approximate number of postings added up.
+    pub postings: Option<NonZeroUsize>,
+    /// Impact: approximate number of documents scored exactly. Clusters: of clusters whose documents are.
+    pub candidates: Option<NonZeroUsize>,
+    /// Seismic: number of query terms whose lists are visited, heaviest first.
+    pub query_cut: Option<NonZeroUsize>,
+    /// Seismic: stop at the first block with `estimate < heap_factor * threshold`; in (0, 1].
+    pub heap_factor: Option<f32>,
+}
+
+impl Default for SparseOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::Auto,
+            overlap: DEFAULT_OVERLAP,
+            postings: None,
+            candidates: None,
+            query_cut: None,
+            heap_factor: None,
+        }
+    }
+}
+
+impl SparseOptions {
+    pub(crate) fn check(&self) -> Result<(), SearchError> {
+        share("overlap", self.overlap)?;
+        self.heap_factor.map_or(Ok(()), |factor| share("heap_factor", factor))
+    }
+}
+
+fn share(name: &'static str, found: f32) -> Result<(), SearchError> {
+    if found > 0.0 && found <= 1.0 {
+        return Ok(());
+    }
+    let expected = "a number above 0 and at most 1";
+    Err(SearchError::Param { name, found: found.to_string(), expected })
+}
+
+/// Options of a search by words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bm25Options {
+    /// Saturation of term frequency.
+    pub k1: f32,
+    /// Share of length normalisation, in [0, 1].
+    pub b: f32,
+}
+
+impl Default for Bm25Options {
+    /// k1 0.9 and b 0.4, the usual values for passages.
+    fn default() -> Self {
+        Self { k1: 0.9, b: 0.4 }
+    }
+}
+
+impl Bm25Options {
+    pub(crate) fn check(&self) -> Result<(), SearchError> {
+        if !(self.k1.is_finite() && self.k1 >= 0.0) {
+            let found = self.k1.to_string();
+            return Err(SearchError::Param {
+                name: "k1",
+                found,
+                expected: "a finite number of at least 0",
+            });
+        }
+        if !(0.0..=1.0).contains(&self.b) {
+            let found = self.b.to_string();
+            return Err(SearchError::Param { name: "b", found, expected: "a number from 0 to 1" });
+        }
+        Ok(())
+    }
+}
+
+/// Options of a search by token embeddings.
+#[derive(Debug, Clone, Copy)]
+pub struct MaxsimOptions<'a> {
+    /// What scores; it has to be made for the index that is searched.
+    pub reranker: &'a dyn Rerank,
+    /// Whether the result must equal scoring in fp16.
+    pub exact: bool,
+}

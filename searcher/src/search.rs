@@ -1,0 +1,157 @@
+//! The one way to search: a query of some channel, with options.
+
+use quarry_index::Segment;
+use quarry_index::text::TextIndex;
+use quarry_vectors::{SparseVector, TokenEmbeddings};
+use rayon::prelude::*;
+
+use crate::error::SearchError;
+use crate::method::Method;
+use crate::methods::bm25::{self, Bm25Query};
+use crate::methods::collect::Scored;
+use crate::options::Options;
+use crate::outcome::{Hit, Outcome, Stats};
+use crate::rerank::{RerankParams, RerankStats, Reranked};
+use crate::searcher::Searcher;
+
+/// A query, in the form that a channel of the index searches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ChannelQuery<'a> {
+    /// A vector over the index's lexicon: documents are scored by the dot product with theirs.
+    Sparse(&'a SparseVector),
+    /// A text: documents are scored by BM25 of the words that they share with it.
+    Words(&'a str),
+    /// A text's token embeddings: every document is scored by MaxSim with its own.
+    Tokens(&'a TokenEmbeddings),
+}
+
+impl Searcher {
+    /// The k best documents. Of split documents the best passage counts.
+    ///
+    /// # Errors
+    /// When the index lacks what the query's channel searches, or the lists that the method needs; an option
+    /// is out of range; the filter was made for another index or generation; or the deadline passes. A query
+    /// without terms has no hits, which is not an error.
+    pub fn search(
+        &self,
+        query: &ChannelQuery<'_>,
+        options: &Options<'_>,
+    ) -> Result<Outcome, SearchError> {
+        self.check_filter(options.filter)?;
+        match query {
+            ChannelQuery::Sparse(vector) => {
+                options.sparse.check()?;
+                self.documents(options.k, |k| self.sparse_rows(vector, &Options { k, ..*options }))
+            }
+            ChannelQuery::Words(text) => self.words(text, options),
+            ChannelQuery::Tokens(rows) => {
+                let mut found = self.maxsim(&[*rows], options)?;
+                found.pop().ok_or(SearchError::NoAnswer)
+            }
+        }
+    }
+
+    /// [`Self::search`] for many queries, over all cores, in the order given. Those by token embeddings are
+    /// handed to the reranker all at once.
+    ///
+    /// # Errors
+    /// As [`Self::search`]; one failed query fails the batch.
+    pub fn search_batch(
+        &self,
+        queries: &[ChannelQuery<'_>],
+        options: &Options<'_>,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        let rows: Vec<&TokenEmbeddings> = queries
+            .iter()
+            .filter_map(|query| match query {
+                ChannelQuery::Tokens(rows) => Some(*rows),
+                ChannelQuery::Sparse(_) | ChannelQuery::Words(_) => None,
+            })
+            .collect();
+        if !rows.is_empty() && rows.len() == queries.len() {
+            self.check_filter(options.filter)?;
+            return self.maxsim(&rows, options);
+        }
+        queries.par_iter().map(|query| self.search(query, options)).collect()
+    }
+
+    /// By BM25; its statistics are those of all documents, whatever a filter allows.
+    fn words(&self, text: &str, options: &Options<'_>) -> Result<Outcome, SearchError> {
+        options.bm25.check()?;
+        if !self.index().has_text() {
+            return Err(SearchError::NoText);
+        }
+        let segments = self.index().segments();
+        let texts: Vec<&TextIndex> = segments.iter().filter_map(Segment::text).collect();
+        let query = Bm25Query::new(&texts, text, options)?;
+        self.documents(options.k, |k| self.words_rows(&query, &Options { k, ..*options }))
+    }
+
+    fn words_rows(&self, query: &Bm25Query, options: &Options<'_>) -> Result<Outcome, SearchError> {
+        let mut stats = Stats::default();
+        let mut hits = Vec::new();
+        for (number, segment) in self.index().segments().iter().enumerate() {
+            let Some(text) = segment.text() else { continue };
+            let allowed = self.allowed(number, options.filter);
+            let found = bm25::search((segment, allowed), text, query, options, &mut stats)?;
+            hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
+                segment: number,
+                doc,
+                score,
+            }));
+        }
+        Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Exact, stats })
+    }
+
+    /// By MaxSim with every document.
+    fn maxsim(
+        &self,
+        queries: &[&TokenEmbeddings],
+        options: &Options<'_>,
+    ) -> Result<Vec<Outcome>, SearchError> {
+        let maxsim = options.maxsim.ok_or(SearchError::NoReranker)?;
+        if options.filter.is_some() {
+            return Err(SearchError::Param {
+                name: "filter",
+                found: "a filter".to_owned(),
+                expected: "none: a search by token embeddings scores every document",
+            });
+        }
+        let params = RerankParams {
+            exact: maxsim.exact,
+            deadline: options.deadline,
+            ..RerankParams::new(options.k)
+        };
+        let outcome = |found: Reranked| Outcome {
+            hits: found.hits,
+            method: Method::Scan,
+            stats: Stats { documents_scored: found.stats.scored, ..Stats::default() },
+        };
+        let segments = self.index().segments();
+        let deleted: u64 = segments.iter().filter_map(|s| s.deleted()).map(|rows| rows.len()).sum();
+        if deleted == 0 && !segments.iter().any(|s| s.documents().has_passages()) {
+            let found = maxsim.reranker.exhaustive(queries, &params)?;
+            return Ok(found.into_iter().map(outcome).collect());
+        }
+        let live = |hit: &Hit| {
+            segments[hit.segment].deleted().is_none_or(|gone| !gone.contains(hit.doc.0))
+        };
+        let more = usize::try_from(deleted).unwrap_or(usize::MAX);
+        let one = |query: &&TokenEmbeddings| {
+            self.documents(options.k, |k| {
+                // Deleted rows are scored too, and left out here.
+                let wanted = RerankParams { k: k.saturating_add(more), ..params };
+                let mut found = maxsim
+                    .reranker
+                    .exhaustive(&[*query], &wanted)?
+                    .pop()
+                    .unwrap_or(Reranked { hits: Vec::new(), stats: RerankStats::default() });
+                found.hits.retain(live);
+                found.hits.truncate(k.get());
+                Ok(outcome(found))
+            })
+        };
+        queries.iter().map(one).collect()
+    }
+}
