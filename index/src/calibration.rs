@@ -22,7 +22,7 @@ pub const VERSION: u32 = 2;
 /// Versions read (end exclusive).
 pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
-/// A search method's knobs; those that its method lacks are absent.
+/// Parameters of a search method; those that the method does not have are absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// Impact, clusters: postings added up.
@@ -82,7 +82,7 @@ impl Units {
 /// One setting, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// The knobs.
+    /// The parameters.
     pub setting: Setting,
     /// overlap@k with the exact search, mean over the queries, in [0, 1].
     pub overlap: f64,
@@ -98,7 +98,7 @@ pub struct Point {
 pub struct Curve {
     /// The method's name: `impact`, `seismic`, `clusters`, `exact`.
     pub method: String,
-    /// Results asked for.
+    /// Number of results, k.
     pub k: u32,
     /// Mean number of terms of the queries measured.
     pub query_terms: f64,
@@ -157,7 +157,7 @@ impl SegmentPart for StoredCalibration {
         let table: Calibration = part.json("table")?;
         let points = || table.curves.iter().flat_map(|c| &c.points);
         if points().any(|p| !(p.overlap.is_finite() && p.micros.is_finite() && p.micros >= 0.0)) {
-            return Err(IndexError::corrupt(part.path(), "a point is no number"));
+            return Err(IndexError::corrupt(part.path(), "a point is not a number"));
         }
         Ok(Self { part, table })
     }

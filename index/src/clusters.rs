@@ -28,9 +28,9 @@ pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 /// How clusters are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterParams {
-    /// Documents of a cluster, about.
+    /// Target number of documents per cluster.
     pub size: u32,
-    /// Components of a summary, at most.
+    /// Maximum number of components of a summary.
     pub components: u32,
 }
 
@@ -114,7 +114,7 @@ impl ClustersWriter {
 pub struct Runs<'a>(&'a [u32]);
 
 impl<'a> Runs<'a> {
-    /// The rows of a cluster; none for a cluster that there is not.
+    /// The rows of a cluster; empty for a number beyond the last cluster.
     #[must_use]
     #[inline]
     pub fn rows(&self, cluster: u32) -> Range<u32> {
@@ -179,7 +179,7 @@ impl SegmentPart for Clusters {
         let (mut start, mut most) = (0, 0);
         for end in ends {
             if *end <= start {
-                return corrupt("a cluster has no document");
+                return corrupt("a cluster is empty");
             }
             most = most.max(*end - start);
             start = *end;

@@ -57,7 +57,7 @@ impl std::fmt::Debug for PartWriter {
     }
 }
 
-/// What was written, for the manifest.
+/// Length and checksum of a part just written, for the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Length of the file.
@@ -91,8 +91,8 @@ impl PartWriter {
         Ok(writer)
     }
 
-    /// Leaves it to the system when the file reaches the disk: for files that are quickly made again
-    /// where a power cut spoils them. Their checksum tells.
+    /// Skips the sync when the file is finished: for files that are quickly written again after a power cut.
+    /// Their checksum shows whether they are whole.
     #[must_use]
     pub fn without_fsync(mut self) -> Self {
         self.durable = false;
@@ -210,7 +210,7 @@ pub enum Verify {
     #[default]
     Full,
     /// Envelope, lengths, offsets and the checksum's copy. Cost: a few pages a file, and the tables
-    /// of offsets. Damaged data then gives wrong answers, in the text part perhaps an error.
+    /// of offsets. Damaged data then gives wrong answers; in the text part it may give an error.
     Envelope,
 }
 
@@ -375,7 +375,7 @@ impl Part {
     /// A section as an array.
     ///
     /// # Errors
-    /// When it is missing or its length is no multiple of the element's.
+    /// When it is missing or its length is not a multiple of the element's.
     pub fn array<T: Pod>(&self, section: &str) -> Result<&[T], IndexError> {
         bytemuck::try_cast_slice(self.bytes(section)?)
             .map_err(|e| IndexError::corrupt(self.path(), format!("section `{section}`: {e}")))

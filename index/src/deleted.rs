@@ -1,4 +1,4 @@
-//! Deleted rows of a sealed segment: a part of its own, written anew with each deletion.
+//! Deleted rows of a sealed segment: a part of its own, written again with each deletion.
 
 use std::ops::Range;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Deleted {
 impl SegmentPart for Deleted {
     fn read(part: Part, _: Verify) -> Result<Self, IndexError> {
         let rows = RoaringBitmap::deserialize_from(part.bytes("rows")?)
-            .map_err(|e| IndexError::corrupt(part.path(), format!("no bitmap: {e}")))?;
+            .map_err(|e| IndexError::corrupt(part.path(), format!("not a bitmap: {e}")))?;
         check(part.path(), part.documents(), &rows)?;
         Ok(Self { part, rows })
     }
@@ -62,9 +62,10 @@ impl SegmentPart for Deleted {
 
 fn check(path: &Path, rows: u64, deleted: &RoaringBitmap) -> Result<(), IndexError> {
     match deleted.max() {
-        Some(last) if u64::from(last) >= rows => {
-            Err(IndexError::corrupt(path, format!("row {last} is deleted, of {rows} rows")))
-        }
+        Some(last) if u64::from(last) >= rows => Err(IndexError::corrupt(
+            path,
+            format!("row {last} is marked as deleted, but the segment has {rows} rows"),
+        )),
         _ => Ok(()),
     }
 }

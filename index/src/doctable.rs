@@ -203,7 +203,7 @@ impl SegmentPart for DocTable {
             let ordinals: &[u32] = part.array("row.ordinal")?;
             let spans: &[u64] = part.array("row.span")?;
             if ordinals.len() != ids.len() || spans.len() != 2 * ids.len() {
-                return Err(IndexError::corrupt(path, "passages do not fit the rows"));
+                return Err(IndexError::corrupt(path, "the passages do not match the rows"));
             }
         }
         Ok(Self { part, ids, passages: meta.passages })

@@ -1,11 +1,11 @@
-//! Everything that can be wrong with an index folder, each case with its facts.
+//! What can be wrong with an index folder: one variant a case, each with its facts.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tantivy::TantivyError;
 
-/// What tantivy said.
+/// An error of tantivy.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct TextError(Box<TantivyError>);
@@ -18,7 +18,7 @@ pub enum IndexError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Something else lies where a file should.
@@ -52,10 +52,10 @@ pub enum IndexError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What should have stood there.
+        /// What was expected there.
         expected: String,
     },
-    /// Written by a newer or long gone version.
+    /// Written by a newer version, or by one that is no longer read.
     #[error("{path}: {what} version {found}, this build reads {oldest} to {newest}: {}",
         way_on(path, *found < *oldest, *derived))]
     Version {
@@ -73,7 +73,7 @@ pub enum IndexError {
         derived: bool,
     },
     /// The file is not as long as it was when written.
-    #[error("{path}: {found} bytes, {expected} were written: the file was cut or grew")]
+    #[error("{path}: {found} bytes, {expected} were written: the file was truncated or extended")]
     Length {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum IndexError {
         /// What it should be.
         expected: String,
     },
-    /// The bytes are as written, yet make no sense.
+    /// The bytes are those that were written, but they contradict each other.
     #[error("{path}: {what}")]
     Corrupt {
         /// The file.
@@ -110,7 +110,7 @@ pub enum IndexError {
         /// What is wrong.
         what: String,
     },
-    /// A part that must be understood is of a kind this build does not know.
+    /// A required part is of a kind that this build does not know.
     #[error(
         "{path}: part kind `{kind}` (version {version}) is required and unknown to this build; a newer quarry reads it"
     )]
@@ -144,7 +144,7 @@ pub enum IndexError {
     Limit {
         /// Which limit.
         what: String,
-        /// What was asked.
+        /// The value.
         found: u64,
         /// The limit.
         limit: u64,
@@ -154,14 +154,14 @@ pub enum IndexError {
     Text {
         /// The file or folder.
         path: PathBuf,
-        /// What tantivy said.
+        /// The error of tantivy.
         source: TextError,
     },
     /// A term is given by its number, and the index knows its terms by name.
     #[error(
-        "{path}: the index's terms have names, in the order in which documents brought them: a number \
-         such as {number} says nothing there; give the names of the numbers (--vocab FILE), or vectors \
-         by token"
+        "{path}: this index names its terms, in the order in which documents introduced them, so a number \
+         such as {number} does not identify a term; give the names of the numbers (--vocab FILE), or \
+         vectors by token"
     )]
     NamedTerms {
         /// The folder.
@@ -187,7 +187,7 @@ impl IndexError {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
 
-    /// Whether the system refused, and not what the files hold.
+    /// Whether the operating system failed, as opposed to the files being wrong.
     #[must_use]
     pub fn is_of_system(&self) -> bool {
         match self {
@@ -211,7 +211,7 @@ impl IndexError {
         self
     }
 
-    /// The bytes at `path` make no sense.
+    /// The error for bytes at `path` that contradict each other.
     #[must_use]
     pub fn corrupt(path: &Path, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), what: what.into() }
@@ -223,13 +223,13 @@ impl IndexError {
     }
 }
 
-/// What to do about a version that is not read.
+/// What the user can do about a version that is not read.
 fn way_on(path: &Path, is_old: bool, derived: bool) -> String {
     if !is_old {
         return "a newer quarry wrote it, and reads it".into();
     }
     match path.parent() {
-        // What the part was made of is still there.
+        // The parts that it was computed from still exist.
         Some(folder) if derived => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -237,7 +237,7 @@ fn way_on(path: &Path, is_old: bool, derived: bool) -> String {
                 Some(name) => folder.with_file_name(format!("{name}.upgraded")),
                 None => folder.join("../upgraded"),
             };
-            format!("`quarry upgrade {} {}` makes it anew", quoted(folder), quoted(&out))
+            format!("`quarry upgrade {} {}` builds it again", quoted(folder), quoted(&out))
         }
         _ => "build the index again".into(),
     }

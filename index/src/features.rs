@@ -1,5 +1,5 @@
-//! What an index has as a whole, whatever its segments hold: its manifest says it, so that an index
-//! without documents is still one of vectors, or of words, and what is added later gets the same.
+//! What an index has as a whole, independent of its segments. The manifest records it, so that an index
+//! without documents still has its channels, and documents that are added later get the same parts.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ pub struct Channels {
     pub bm25: bool,
 }
 
-/// What documents that are added get, too.
+/// What the index has, and documents that are added get as well.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Features {
-    /// What can be searched; not decided as long as no document was there and no encoder was given.
+    /// What can be searched; `None` until there is a first document or an encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
     /// Token embeddings.

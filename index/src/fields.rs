@@ -1,7 +1,7 @@
 //! Types of the documents' other fields, by path: `year`, or `place.city` within an object.
 //!
-//! A type is given, or seen: then it is the JSON kind of the first value. Both stand in the manifest,
-//! so that what is added later is held to them.
+//! A type is given by the user, or it is the JSON kind of the first value. The manifest has both, and
+//! documents that are added later must conform.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A type that was given for a field: its values are brought to it, or refused.
+/// A type that was given for a field: its values are converted, or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
-    /// Whole strings, compared case and all, whatever they look like; numbers and booleans become
+    /// Whole strings, compared with case, also where they look like dates; numbers and booleans become
     /// what they are written as.
     Keyword,
     /// Whole numbers of 64 bits, also written in strings or as fractions of zero.
@@ -24,9 +24,9 @@ pub enum FieldType {
     Date,
     /// `true` and `false`, also written in strings.
     Bool,
-    /// Values as they come, of any kind.
+    /// Any value, of any kind.
     Any,
-    /// Values as they come, kept with the document and returned, but not to filter by.
+    /// Any value; stored and returned with the document, but not indexed for filters.
     Stored,
 }
 
@@ -57,12 +57,12 @@ impl FromStr for FieldType {
         let found = Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, t)| *t);
         found.ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|(name, _)| *name).collect();
-            format!("`{name}` is no type of a field; there are {}", names.join(", "))
+            format!("`{name}` is not a type of field; the types are {}", names.join(", "))
         })
     }
 }
 
-/// Kinds of JSON values. Lists are of the kind of their values; null is no value.
+/// Kinds of JSON values. A list has the kind of its values; null counts as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JsonKind {
@@ -101,7 +101,7 @@ impl fmt::Display for FieldRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(given) => given.fmt(f),
-            Self::Seen(kind) => write!(f, "{kind}, by looking"),
+            Self::Seen(kind) => write!(f, "{kind}, as first seen"),
         }
     }
 }

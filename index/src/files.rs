@@ -1,5 +1,5 @@
-//! Opening files of an index: they are files, and nothing else. A pipe would wait for somebody to write
-//! to it, a device may never end.
+//! Opening files: regular files and nothing else. A pipe would block until something writes to it, and a
+//! device may never end.
 
 use std::fs::{self, File};
 use std::io::{Read, Take};
@@ -16,10 +16,10 @@ pub(crate) fn open(path: &Path) -> Result<File, IndexError> {
     File::open(path).map_err(IndexError::io(path))
 }
 
-/// Refuses what is there and is no file; links are followed.
+/// Refuses anything but a regular file; links are followed.
 ///
 /// # Errors
-/// [`IndexError::NotAFile`]; also when there is nothing.
+/// [`IndexError::NotAFile`]; [`IndexError::Io`] when nothing has this name.
 pub(crate) fn expect_file(path: &Path) -> Result<(), IndexError> {
     let kind = fs::metadata(path).map_err(IndexError::io(path))?.file_type();
     match kind.is_file() {

@@ -23,13 +23,13 @@ use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry
 use crate::names;
 use crate::storage::{Storage, create_folder};
 
-/// Names the current manifest.
+/// The file that names the current manifest.
 pub const CURRENT: &str = "CURRENT";
-/// Locked by the one writer.
+/// The file that the writer locks.
 pub const LOCK: &str = "LOCK";
-/// Where an unfinished build keeps its work.
+/// Folder of an unfinished build's work.
 pub const BUILD: &str = "build";
-/// The record of that work, by which it is ours.
+/// The record of that work; a build folder without it is not ours.
 pub const JOB: &str = "job.json";
 
 /// Content of [`CURRENT`].
@@ -41,10 +41,10 @@ struct Current {
     checksum: String,
 }
 
-/// What a folder of unfinished work carries.
+/// What a folder of unfinished work holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It is not there, or nothing is in it.
+    /// It does not exist, or it is empty.
     Nothing,
     /// The record of work of ours.
     Ours,
@@ -52,7 +52,7 @@ pub enum Mark {
     Foreign,
 }
 
-/// A generation that is being read: while this lives, its files are not collected.
+/// A generation that is being read: as long as this exists, its files are not collected.
 #[derive(Debug)]
 pub struct Lease {
     _manifest: File,
@@ -64,8 +64,8 @@ pub struct Lease {
 /// When there is no index, or `CURRENT` or the manifest is foreign, damaged or too new.
 pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
     let storage = Storage::of(folder);
-    // A writer may replace CURRENT and collect the old manifest between our two reads; then the
-    // new CURRENT is there to be read. Someone who commits faster than this is a fault.
+    // A writer may replace CURRENT and collect the old manifest between our two reads. Retry: the new CURRENT
+    // is readable. 100 misses in a row mean that something is broken.
     let mut last = None;
     for _ in 0..100 {
         match try_read_current(&storage) {
@@ -77,10 +77,10 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
             other => return other,
         }
     }
-    // Not by a writer: the name that CURRENT has is no file's.
+    // Not a race with a writer: CURRENT names a file that does not exist.
     if let Some(IndexError::Io { path, .. }) = &last {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let what = format!("it names {name:?}, which is not there");
+        let what = format!("it names {name:?}, which does not exist");
         return Err(IndexError::corrupt(&storage.path(CURRENT), what));
     }
     Err(last
@@ -112,7 +112,7 @@ fn try_read_current(storage: &Storage) -> Result<(Manifest, Lease), IndexError> 
     let manifest = parse_manifest(&path, &bytes)?;
     // What is not collected is known by the number in the name.
     if names::generation(&current.manifest) != Some(manifest.generation) {
-        let what = format!("it says that it is of generation {}", manifest.generation);
+        let what = format!("it says it is generation {}", manifest.generation);
         return Err(IndexError::corrupt(&path, what));
     }
     Ok((manifest, Lease { _manifest: file }))
@@ -182,7 +182,7 @@ pub struct FolderWriter {
 }
 
 impl FolderWriter {
-    /// Takes the index in `folder` for writing. Nothing is made where there is none.
+    /// Takes the index in `folder` for writing. Creates nothing where there is none.
     ///
     /// # Errors
     /// When there is no index, another process writes, the current generation cannot be read, or the
@@ -237,7 +237,7 @@ impl FolderWriter {
         self.current.as_ref()
     }
 
-    /// Writes a file that is no binary part (tokenizer, query table) and gives its entry.
+    /// Writes a file that is not a binary part (tokenizer, query table); returns its entry.
     ///
     /// # Errors
     /// When the disk refuses.

@@ -456,7 +456,7 @@ impl ImpactLists {
         let directories: &[u32] = self.part.array("directories")?;
         let (rows, rest) = directories.as_chunks::<{ 2 * BANDS }>();
         if !rest.is_empty() {
-            return Err(IndexError::corrupt(self.part.path(), "a directory is cut"));
+            return Err(IndexError::corrupt(self.part.path(), "a directory is truncated"));
         }
         Ok(Lists {
             meta: &self.meta,

@@ -42,7 +42,7 @@ pub struct Kind {
 /// How searches read a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Once, when it is opened, or through somebody else's reader: the system decides.
+    /// Once, when it is opened, or through tantivy: no advice.
     Default,
     /// A few places of it for each hit: read in no order.
     Random,
@@ -55,7 +55,7 @@ pub(crate) enum Access {
 pub(crate) enum OtherRows {
     /// The index is refused: parts of one segment that differ.
     Refused,
-    /// The part is refused, with these words.
+    /// The part is refused, with this message.
     RefusedAs(&'static str),
     /// It is left out, as if the segment did not have it.
     LeftOut,

@@ -57,7 +57,7 @@ pub enum Terms<'a> {
         /// it. The others stand in the order in which documents brought them, and have no number.
         places: u32,
     },
-    /// So many numbers, each its own term id.
+    /// This many numbers, each its own term id.
     Numbers(u32),
     /// Numbers below `direct` are their own term ids; the others follow.
     Spread {
@@ -151,7 +151,7 @@ impl Spread {
         if direct.checked_add(u32::try_from(numbers.len()).unwrap_or(u32::MAX)) != Some(terms)
             || sorted.len() != numbers.len()
         {
-            return Err(corrupt("as many numbers as terms are not there"));
+            return Err(corrupt("the count of numbers differs from the count of terms"));
         }
         let number = |term: &u32| {
             term.checked_sub(direct)
@@ -161,7 +161,7 @@ impl Spread {
         // Ascending numbers of terms that are there: each stands once.
         let mut before = None;
         for term in sorted {
-            let found = number(term).ok_or_else(|| corrupt("a number without its term"))?;
+            let found = number(term).ok_or_else(|| corrupt("a number has no term"))?;
             if before.replace(found).is_some_and(|before| before >= found) {
                 return Err(corrupt("the order of numbers does not ascend"));
             }
@@ -213,7 +213,7 @@ impl Lexicon {
         }
         let spread = match meta.direct {
             Some(direct) if !meta.named => Some(Spread::open(&part, direct, meta.terms)?),
-            Some(_) => return Err(IndexError::corrupt(path, "terms with names and numbers")),
+            Some(_) => return Err(IndexError::corrupt(path, "terms have both names and numbers")),
             None => None,
         };
         Ok((Self { terms: meta.terms, named, spread }, part))

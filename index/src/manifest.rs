@@ -12,7 +12,7 @@ use crate::fields::FieldRules;
 pub const FORMAT: u32 = 1;
 /// Oldest format that this build reads.
 pub(crate) const OLDEST_FORMAT: u32 = 1;
-/// Stands in every manifest, so that a foreign JSON file is known as one.
+/// First field of every manifest; a JSON file without it is not ours.
 pub const MANIFEST_MAGIC: &str = "quarry-index";
 
 /// One file of an index.
@@ -86,7 +86,7 @@ pub struct Manifest {
     /// Types of the documents' other fields, given or seen, for what is added later.
     #[serde(default, skip_serializing_if = "FieldRules::is_empty")]
     pub fields: FieldRules,
-    /// What the index has, for what is added later; manifests of before say nothing.
+    /// What the index has, for documents that are added later; older manifests lack it.
     #[serde(default)]
     pub features: Features,
     /// Files of the whole index: lexicon, tokenizer, query table.

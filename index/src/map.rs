@@ -30,14 +30,14 @@ impl MappedFile {
     /// Maps the file.
     ///
     /// # Errors
-    /// When it is no file, or cannot be opened or mapped.
+    /// When it is not a file, or cannot be opened or mapped.
     #[cfg(not(miri))]
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let file = files::open(path)?;
         // SAFETY: files of an index are created once, never rewritten and never truncated (they
         // are only unlinked, which leaves mappings intact), so the bytes stay put while mapped.
-        // Someone who cuts a file from outside meanwhile ends the process by SIGBUS; that cannot
-        // be checked from here.
+        // If another program truncates a mapped file, reading it raises SIGBUS; that cannot be checked from
+        // here.
         let map = unsafe { Mmap::map(&file) }.map_err(IndexError::io(path))?;
         Ok(Self { path: Arc::new(path.to_path_buf()), bytes: Arc::new(Bytes::Mapped(map)) })
     }
@@ -63,13 +63,13 @@ impl MappedFile {
         Ok(Self { path: Arc::clone(&self.path), bytes: Arc::new(Bytes::Copied(copy)) })
     }
 
-    /// Where the file lies.
+    /// Path of the file.
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Tells the system that pages will be read in no order, so that it does not read ahead.
+    /// Tells the system that pages are read in random order (`MADV_RANDOM`), so that it does not read ahead.
     pub(crate) fn advise_random(&self) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.bytes
@@ -81,8 +81,8 @@ impl MappedFile {
 }
 
 impl MappedFile {
-    /// Gives the mapping's pages back: who has read a large file to its end does not hold it in memory
-    /// until it is closed. Bytes read later come from the file again. Does nothing to a copy.
+    /// Drops the mapping's resident pages (`MADV_DONTNEED`), so that a reader that makes one pass does not keep
+    /// the file in memory. Bytes read later come from the file again. Does nothing to a copy.
     pub fn release(&self) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &*self.bytes {

@@ -117,7 +117,7 @@ impl Index {
         self.segments.iter_mut().try_for_each(Segment::preload)
     }
 
-    /// Where it lies.
+    /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.storage.folder()
@@ -155,7 +155,7 @@ impl Index {
     #[must_use]
     pub fn places(&self) -> u32 {
         let Some(lexicon) = self.lexicon.as_ref().filter(|l| l.is_named()) else { return 0 };
-        // Lists were not marked once; an encoder's always were ones.
+        // Older lexicons do not mark lists; those of encoders always were lists.
         let encoder = self.manifest.encoders.get("sparse");
         let dimension = encoder.map(|e| e.get("dimension").and_then(serde_json::Value::as_u64));
         let of_encoder = dimension.map_or(0, |dimension| {
@@ -167,10 +167,10 @@ impl Index {
         }
     }
 
-    /// The term that a file or a request gives by number; none for one that the index has not met.
+    /// The term that a file or a request gives by number; `None` for one that the index does not have.
     ///
     /// # Errors
-    /// [`IndexError::NamedTerms`] where numbers say nothing.
+    /// [`IndexError::NamedTerms`] where numbers do not identify terms.
     pub fn term_of_number(&self, number: u32) -> Result<Option<TermId>, IndexError> {
         if !self.takes_numbers() {
             return Err(IndexError::NamedTerms { path: self.folder().to_path_buf(), number });
@@ -313,10 +313,10 @@ fn read_asset(storage: &Storage, part: &PartEntry) -> Result<Vec<u8>, IndexError
     Ok(bytes)
 }
 
-/// What the index has: what the manifest says, with what the segments show (manifests of before say nothing).
+/// What the index has: what the manifest says, with what the segments show (older manifests lack it).
 fn features_of(manifest: &Manifest, lexicon: Option<&Lexicon>, segments: &[Segment]) -> Features {
     let said = &manifest.features;
-    // Segments of which every document went have lost their vectors in indexes of before.
+    // In older indexes, segments whose documents were all deleted have no vectors.
     let all =
         |has: fn(&Segment) -> bool| segments.iter().all(|s| s.documents().is_empty() || has(s));
     let channels = said.channels.or_else(|| {

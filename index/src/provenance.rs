@@ -78,7 +78,7 @@ pub fn record(origins: &[Origin]) -> Vec<u8> {
     out
 }
 
-/// The origins of `components` components that a record has; `None` when it is no such record.
+/// The origins of `components` components that a record has; `None` when it is not such a record.
 #[must_use]
 pub(crate) fn origins(record: &[u8], components: usize) -> Option<Vec<Origin>> {
     let mut rest = record;
@@ -282,7 +282,7 @@ impl Provenance {
     /// they are not known.
     ///
     /// # Errors
-    /// When the record is none of so many components.
+    /// When the record does not have that many components.
     ///
     /// # Panics
     /// When the segment has no such document.
@@ -294,7 +294,10 @@ impl Provenance {
         match self.record(doc) {
             [] => Ok(None),
             record => origins(record, components).map(Some).ok_or_else(|| {
-                let what = format!("record {} is no origin of {components} components", doc.0);
+                let what = format!(
+                    "record {} does not hold the origins of {components} components",
+                    doc.0
+                );
                 IndexError::corrupt(self.part.path(), what)
             }),
         }
@@ -314,7 +317,7 @@ impl SegmentPart for Provenance {
             && all.last().copied().unwrap_or(0) == records.len() as u64
             && meta.bytes == records.len() as u64;
         if !fits {
-            let what = "`ends` does not share all records among the documents";
+            let what = "`ends` does not assign every record to a document";
             return Err(IndexError::corrupt(path, what));
         }
         Ok(Self { part, meta, ends, records })

@@ -101,7 +101,7 @@ impl StringTable {
     ///
     /// # Errors
     /// When a section is missing, offsets descend or leave the text, the text is not UTF-8, or the
-    /// permutation names a string that is not there. Cost: one pass over the table.
+    /// permutation names a string that does not exist. Cost: one pass over the table.
     pub(crate) fn open(part: &Part, prefix: &str) -> Result<Self, IndexError> {
         let corrupt =
             |what: &str| IndexError::corrupt(part.path(), format!("table `{prefix}`: {what}"));
@@ -122,7 +122,7 @@ impl StringTable {
             return Err(corrupt("offsets do not fit the text"));
         }
         if sorted.len() != ends.len() || sorted.iter().any(|n| *n as usize >= ends.len()) {
-            return Err(corrupt("the sorted order does not fit"));
+            return Err(corrupt("the sorted order does not match the strings"));
         }
         Ok(Self {
             file: part.file().clone(),
@@ -147,7 +147,7 @@ impl StringTable {
     /// The string with a number below [`Self::len`].
     ///
     /// # Panics
-    /// When there is no such number.
+    /// When the number is too large.
     #[must_use]
     #[inline]
     pub(crate) fn get(&self, number: usize) -> &str {

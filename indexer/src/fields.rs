@@ -343,7 +343,7 @@ mod tests {
         all.extend(new);
         let error = joined(&all, &other).unwrap_err().to_string();
         assert!(
-            error.contains("topic:keyword; in the index it is a string, by looking"),
+            error.contains("topic:keyword; in the index it is a string, as first seen"),
             "{error}"
         );
         assert_eq!(joined(&all, &given(&[("year", FieldType::Integer)])).unwrap(), all);

@@ -114,7 +114,7 @@ fn one_byte_in_any_part_stops_every_change() {
     }
 }
 
-/// A record that is no vector, in a part whose checksum fits, is an error and not an empty document.
+/// A record that is not a vector, in a part whose checksum fits, is an error and not an empty document.
 #[test]
 fn a_record_that_is_no_vector_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ fn a_record_that_is_no_vector_is_an_error() {
     Index::open(folder.path(), Verify::Full).unwrap();
     let before = bytes(folder.path());
     let error = merge(folder.path(), Merge::All, LEAST_MEMORY, &|_| {}).unwrap_err();
-    assert!(error.to_string().contains("is no vector"), "{error}");
+    assert!(error.to_string().contains("is not a vector"), "{error}");
     // What was begun is collected by the next writer; what is committed stays.
     let after = bytes(folder.path());
     assert!(before.iter().all(|(name, content)| after.get(name) == Some(content)));

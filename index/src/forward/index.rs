@@ -127,7 +127,7 @@ impl ForwardIndex {
     /// A document's vector in original units.
     ///
     /// # Errors
-    /// When its record is no vector: terms that do not ascend, or a level of 0.
+    /// When its record is not a vector: terms that do not ascend, or a level of 0.
     ///
     /// # Panics
     /// When the segment has no such document.
@@ -154,7 +154,7 @@ impl ForwardIndex {
         // Zeros are dropped by the vector; a record has none.
         let whole = vector.filter(|v| v.len() == components.len());
         whole.filter(|_| self.is_ordered(record)).ok_or_else(|| {
-            let what = format!("the record of row {} with {stored} levels is no vector", doc.0);
+            let what = format!("the record of row {} with {stored} levels is not a vector", doc.0);
             IndexError::corrupt(self.part.path(), what)
         })
     }

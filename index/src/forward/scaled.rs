@@ -42,7 +42,7 @@ impl ScaledTerms {
             |at: usize, what: &str| IndexError::corrupt(path, format!("scaled term {at} {what}"));
         let (pairs, rest) = pairs.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err(corrupt(pairs.len(), "is cut"));
+            return Err(corrupt(pairs.len(), "is truncated"));
         }
         let mut terms = Vec::with_capacity(pairs.len());
         for (at, [term, layer]) in pairs.iter().enumerate() {
@@ -52,14 +52,14 @@ impl ScaledTerms {
                 return Err(corrupt(at, "has an impossible layer"));
             };
             if *term >= first {
-                return Err(corrupt(at, "stands for an unknown term"));
+                return Err(corrupt(at, "names an unknown term"));
             }
             terms.push(ScaledTerm { term: *term, layer });
         }
         let scaled = Self::new(first, terms);
         let of = |at: &u32| scaled.terms[*at as usize];
         if let Some(twice) = scaled.by_term.windows(2).find(|w| of(&w[0]) == of(&w[1])) {
-            return Err(corrupt(twice[1] as usize, "stands there twice"));
+            return Err(corrupt(twice[1] as usize, "appears twice"));
         }
         Ok(scaled)
     }

@@ -126,7 +126,7 @@ pub struct SeismicLists {
 
 impl SeismicLists {
     /// Opens the part and checks every offset and document. It does not look into groups: reading
-    /// them is bounded, whatever they hold.
+    /// them is bounded whatever they hold.
     ///
     /// # Errors
     /// As [`Part::open`]; and when an offset or a document lies outside. Cost: one pass over
@@ -160,7 +160,7 @@ impl SeismicLists {
         let groups: &[u32] = self.part.array("groups")?;
         let (groups, rest) = groups.as_chunks();
         if !rest.is_empty() {
-            return Err(IndexError::corrupt(self.part.path(), "the table of groups is cut"));
+            return Err(IndexError::corrupt(self.part.path(), "the table of groups is truncated"));
         }
         Ok(Lists {
             list_ends: self.part.array("list.ends")?,
@@ -226,7 +226,7 @@ impl SegmentPart for SeismicLists {
         }
         let documents = lists.part.documents();
         if view.postings.iter().any(|d| u64::from(*d) >= documents) {
-            return corrupt("a posting names a document that is not there");
+            return corrupt("a posting names a document that does not exist");
         }
         Ok(lists)
     }

@@ -17,7 +17,7 @@ pub const VERSION: u32 = 2;
 /// Versions read (end exclusive).
 pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 
-/// A document as it was read, for showing.
+/// A document as it was read, to be returned with results.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StoredDocument {
     /// Title; empty when there was none.

@@ -28,8 +28,7 @@ pub(super) fn pack(folder: &Path, path: &Path, documents: u64) -> Result<Written
     let mut names: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(IndexError::io(folder))? {
         let name = PathBuf::from(entry.map_err(IndexError::io(folder))?.file_name());
-        // Locks and tantivy's own list of files to collect are of no use to a reader, and what else lies
-        // there is not tantivy's.
+        // Readers need neither locks nor tantivy's list of files to collect; other files are not tantivy's.
         let text = name.to_string_lossy();
         if text == TANTIVY_LIST || text.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.'))
         {

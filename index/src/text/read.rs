@@ -95,7 +95,7 @@ impl TextIndex {
         self.part.path()
     }
 
-    /// A stored document. Cost: decompresses its block, unless that was read lately.
+    /// A stored document. Cost: decompresses its block, unless it is cached.
     ///
     /// # Errors
     /// When the block cannot be read or holds no document of ours.

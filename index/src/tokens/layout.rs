@@ -10,7 +10,7 @@ pub const KIND: &str = "tokens";
 pub const VERSION: u32 = 1;
 /// Versions read (end exclusive).
 pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
-/// Rows have a multiple of so many dimensions on disk.
+/// On disk, the dimensions of a row are padded to a multiple of this.
 pub const PAD: usize = 32;
 /// Most dimensions: sums of products of bytes then fit 32 bits with room.
 pub(crate) const MOST_DIMS: usize = 4096;

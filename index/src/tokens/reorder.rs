@@ -1,5 +1,5 @@
-//! The same rows for the same documents in another order: a segment that is sealed anew, of one or of
-//! several, keeps them.
+//! The same rows for the same documents in another order: a segment that is rewritten from one or several
+//! keeps its token embeddings.
 
 use std::ops::Range;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub fn reorder(
     order: &[OldRow],
 ) -> Result<Written, IndexError> {
     let Some(first) = stores.first().filter(|_| alike(stores)) else {
-        return Err(IndexError::corrupt(path, "token embeddings that are not stored alike"));
+        return Err(IndexError::corrupt(path, "the token embeddings differ in source or form"));
     };
     let mut part = PartWriter::create(path, KIND, VERSION)?;
     let mut starts = vec![0u64];

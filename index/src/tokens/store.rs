@@ -43,7 +43,7 @@ impl TokenStore {
         Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }
 
-    /// The sections, each of the length that so many rows need.
+    /// The sections; each must have the length that this many rows need.
     fn find(&self, rows: usize) -> Result<Places, IndexError> {
         let stride = self.meta.stride;
         let section = |name: &str, bytes: usize| {
@@ -89,14 +89,15 @@ impl TokenStore {
         let Some(rows) = self.residual() else { return Ok(()) };
         match rows.centroid.iter().max() {
             Some(most) if *most as usize >= self.meta.centroids => {
-                let what = format!("centroid {most} of {}", self.meta.centroids);
+                let what =
+                    format!("a row names centroid {most}, there are {}", self.meta.centroids);
                 Err(IndexError::corrupt(self.part.path(), what))
             }
             _ => Ok(()),
         }
     }
 
-    /// Refuses numbers that a writer never writes: scores of them would be no numbers. Cost: reads scales
+    /// Refuses values that a writer never writes; scores computed from them would be NaN or infinite. Cost: reads scales
     /// and fp16 rows once.
     fn check_values(&self) -> Result<(), IndexError> {
         let int8 = self.int8();
@@ -110,7 +111,7 @@ impl TokenStore {
         ];
         let wrong = |what: String| IndexError::corrupt(self.part.path(), what);
         for (section, values) in values {
-            // Also false for what is no number.
+            // Also false for NaN.
             let fits = |value: &f32| value.abs() <= MOST_VALUE;
             if let Some(value) = values.unwrap_or_default().iter().find(|value| !fits(value)) {
                 return Err(wrong(format!("section `{section}` has the value {value}")));
@@ -118,9 +119,7 @@ impl TokenStore {
         }
         let finite = |bits: u16| bits & 0x7c00 != 0x7c00;
         if !self.fp16().unwrap_or_default().iter().all(|bits| finite(*bits)) {
-            return Err(wrong(
-                "section `f16.rows` has a value that is no finite number".to_owned(),
-            ));
+            return Err(wrong("section `f16.rows` has a value that is not finite".to_owned()));
         }
         Ok(())
     }
@@ -178,7 +177,7 @@ impl TokenStore {
         let TokensMeta { dims, stride, .. } = self.meta;
         let rows = self.rows(doc);
         let Some(all) = self.fp16() else {
-            return Err(IndexError::corrupt(self.part.path(), "no fp16 rows"));
+            return Err(IndexError::corrupt(self.part.path(), "it has no fp16 rows"));
         };
         let values = all[rows.start * stride..rows.end * stride]
             .chunks_exact(stride)
@@ -248,11 +247,11 @@ impl SegmentPart for TokenStore {
             .ok_or_else(|| corrupt("more rows than memory can address".into()))?;
         let padded = meta.dims.next_multiple_of(PAD);
         if meta.dims == 0 || meta.dims > MOST_DIMS || meta.stride != padded {
-            return Err(corrupt(format!("{} dimensions in {}", meta.dims, meta.stride)));
+            return Err(corrupt(format!("{} dimensions in rows of {}", meta.dims, meta.stride)));
         }
         let longest = MOST_VALUE * 64.0;
         if meta.forms.is_empty() || !(0.0..=longest).contains(&meta.max_norm) {
-            return Err(corrupt("its description makes no sense".into()));
+            return Err(corrupt("its metadata is inconsistent".into()));
         }
         let mut store = Self { part, meta, documents, places: Places::default() };
         let starts: &[u64] = store.part.array("starts")?;
@@ -262,7 +261,7 @@ impl SegmentPart for TokenStore {
             || starts.last() != Some(&(rows as u64))
             || !ordered
         {
-            return Err(corrupt("`starts` does not share all rows among the documents".into()));
+            return Err(corrupt("`starts` does not assign every row to a document".into()));
         }
         store.places = store.find(rows)?;
         store.check_centroids()?;
