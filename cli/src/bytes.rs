@@ -12,9 +12,9 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "mb" => 1_000_000,
         "g" | "gib" => 1 << 30,
         "gb" => 1_000_000_000,
-        other => return Err(format!("`{other}` is no unit of bytes; use MiB, GiB, MB or GB")),
+        other => return Err(format!("`{other}` is not a unit of bytes; use MiB, GiB, MB or GB")),
     };
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no number of bytes"))?;
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
 }
 

@@ -123,10 +123,10 @@ fn what_cannot_be_exported_is_said_and_leaves_nothing() {
         let args = ["export", text(&index), "--out", text(&out)];
         fails(&[&args[..], more].concat(), code)
     };
-    assert!(export(&["--format", "ciff", "--bits", "1"], 1).contains("2 to 24"));
+    assert!(export(&["--format", "ciff", "--bits", "1"], 2).contains("2 to 24"));
     let message = export(&["--format", "ciff", "--scale", "2"], 1);
     assert!(message.contains("exceeds the largest impact, 255"), "{message}");
-    assert!(export(&["--format", "csr", "--texts"], 1).contains("only documents as jsonl"));
+    assert!(export(&["--format", "csr", "--texts"], 2).contains("only documents as jsonl"));
     assert!(common::names(&at("out")).is_empty(), "{:?}", common::names(&at("out")));
     #[cfg(unix)]
     {

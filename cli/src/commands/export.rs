@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long)]
     texts: bool,
     /// With ciff: number of bits of an impact, 2 to 24
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=24))]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     bits: u32,
     /// With ciff: impact of a weight of 1 [default: lossless if the index's levels fit --bits, else such that
     /// the largest weight has the largest impact]
@@ -105,6 +105,9 @@ impl Args {
         if queries && ciff {
             let text = "--queries: CIFF holds documents; take csr, seismic or jsonl";
             return Err(Usage(text.to_owned()));
+        }
+        if !(2..=24).contains(&self.bits) {
+            return Err(Usage(format!("--bits {}: 2 to 24 were expected", self.bits)));
         }
         if self.scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
             return Err(Usage("--scale: a finite number above 0 was expected".to_owned()));

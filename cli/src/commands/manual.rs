@@ -63,5 +63,7 @@ fn pages(
     let mut content = Vec::new();
     page.render(&mut content)?;
     files.push((folder.join(page.get_filename()), content));
-    command.get_subcommands().try_for_each(|inner| pages(inner, folder, files))
+    // What clap adds of its own only repeats the others.
+    let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help");
+    inner.try_for_each(|inner| pages(inner, folder, files))
 }
