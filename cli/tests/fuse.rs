@@ -80,3 +80,60 @@ fn what_cannot_be_fused_is_refused() {
     with(&["--fusion", "rrf", "--run", text(&a), "--overwrite"], 2);
     assert_eq!(fs::read_to_string(&a).unwrap(), A);
 }
+
+/// An index's channels fuse to the same as their runs do, whole or with weights; options that do nothing are refused.
+#[test]
+fn channels_fuse_as_their_runs_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/sample");
+    let index = dir.path().join("ix");
+    ok(&["index", sample, "--out", text(&index)]);
+    let run = |channels: &str, more: &[&str]| {
+        let path = dir.path().join(format!("{channels}{}.run", more.concat()));
+        let search = ["search", text(&index), "--queries", sample, "-k", "1000", "--channel"];
+        ok(&[&search[..], &[channels, "--run", text(&path)], more].concat());
+        path
+    };
+    let (sparse, bm25) = (run("sparse", &["--method", "exact"]), run("bm25", &[]));
+    let lines = |text: &str| -> Vec<(String, String)> {
+        let columns = |line: &str| {
+            let columns: Vec<&str> = line.split(' ').collect();
+            (columns[0].to_owned(), columns[2].to_owned())
+        };
+        text.lines().map(columns).collect()
+    };
+    for (fusion, weights) in [
+        ("max", ("sparse=1,bm25=0.5", "1,0.5")),
+        ("rrf", ("bm25=2", "1,2")),
+        ("minmax", ("bm25=1", "1,1")),
+    ] {
+        let together =
+            run("bm25,sparse", &["--method", "exact", "--fusion", fusion, "--weights", weights.0]);
+        let of_runs =
+            ok(&["fuse", text(&sparse), text(&bm25), "--fusion", fusion, "--weights", weights.1]);
+        let together = fs::read_to_string(together).unwrap();
+        assert_eq!(lines(&together), lines(&of_runs), "{fusion}");
+    }
+    let eval = ["eval", text(&index), "--collection", sample, "--measures", "nDCG@10"];
+    let fused = ok(&[&eval[..], &["--channel", "sparse,bm25"]].concat());
+    assert!(fused.contains("nDCG@10"), "{fused}");
+
+    let search =
+        |more: &[&str], code| fails(&[&["search", text(&index), "bread"][..], more].concat(), code);
+    for more in [
+        &["--fusion", "rrf"][..],
+        &["--window", "5"],
+        &["--weights", "bm25=1"],
+        &["--channel", "sparse,sparse"],
+        &["--channel", "sparse,bm25", "--weights", "maxsim=1"],
+        &["--channel", "sparse,bm25", "--weights", "bm25=-1"],
+        &["--channel", "sparse,bm25", "--weights", "bm25"],
+        &["--channel", "sparse,bm25", "--rrf-k", "3"],
+        &["--channel", "sparse,bm25", "--fusion", "rrf", "--rrf-k", "NaN"],
+    ] {
+        search(more, 2);
+    }
+    let shown =
+        ok(&["search", text(&index), "why does bread go stale", "--channel", "sparse,bm25"]);
+    assert!(shown.contains("(rank 1); bm25"), "{shown}");
+}

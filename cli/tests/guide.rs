@@ -35,6 +35,7 @@ pages! {
     changing: "changing.md",
     evaluation: "evaluation.md",
     files: "files.md",
+    fusion: "fusion.md",
     interchange: "interchange.md",
     introduction: "README.md",
     machines: "machines.md",
