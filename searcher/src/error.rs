@@ -1,4 +1,4 @@
-//! Why a search has no answer. A failed search is never an empty ranking.
+//! Why a search failed. A failed search is never an empty ranking.
 
 use quarry_index::IndexError;
 use quarry_vectors::{EncodeError, VectorError};
@@ -6,10 +6,10 @@ use quarry_vectors::{EncodeError, VectorError};
 /// Any failure of a search.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// The index's files.
+    /// The index's files could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The query is no vector.
+    /// The query is not a valid vector.
     #[error("query: {0}")]
     Query(#[from] VectorError),
     /// The index has no vectors.
@@ -18,7 +18,7 @@ pub enum SearchError {
     )]
     NoSparse,
     /// The query side could not encode a text.
-    #[error("encoding a made query: {0}")]
+    #[error("encoding a synthetic query: {0}")]
     Encode(EncodeError),
     /// The index has no text.
     #[error("this index has no text: BM25 and stored documents need a collection with texts")]
@@ -85,15 +85,15 @@ pub enum SearchError {
         /// What is allowed.
         expected: &'static str,
     },
-    /// The filter is none.
+    /// The filter is not valid.
     #[error("filter `{expression}`: {reason}")]
     Filter {
         /// What was given.
         expression: String,
-        /// What is wrong with it.
+        /// Why it is refused.
         reason: String,
     },
-    /// The time given has passed.
+    /// The deadline passed.
     #[error("the search did not end in the time given")]
     Timeout,
     /// tantivy could not read its postings.

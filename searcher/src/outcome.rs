@@ -1,4 +1,4 @@
-//! What a search finds, and what it did to find it.
+//! Hits, and the work that finding them took.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ pub struct Hit {
     pub score: f64,
 }
 
-/// What a search did.
+/// Work of a search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Documents scored exactly.
     pub documents_scored: u64,
-    /// Blocks whose summary was looked at.
+    /// Blocks estimated from their summaries.
     pub blocks_estimated: u64,
     /// Blocks, or clusters, whose documents were scored.
     pub blocks_visited: u64,
@@ -32,7 +32,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Adds what another search did.
+    /// Adds the work of another search.
     pub(crate) fn add(&mut self, other: &Self) {
         self.documents_scored += other.documents_scored;
         self.blocks_estimated += other.blocks_estimated;
@@ -46,9 +46,9 @@ impl Stats {
 pub struct Outcome {
     /// Hits, best first.
     pub hits: Vec<Hit>,
-    /// The method used: never [`Method::Auto`]; with several segments that of the largest.
+    /// The method used, never [`Method::Auto`]; of several segments, the largest one's.
     pub method: Method,
-    /// What was done.
+    /// The work.
     pub stats: Stats,
 }
 
@@ -65,7 +65,7 @@ pub struct Matched {
     pub document_weight: f32,
     /// Share of the score; all shares sum to it.
     pub contribution: f64,
-    /// Which token of the document gave it its weight there, where the index keeps that.
+    /// The document's token that its weight comes from, where the index keeps origins.
     pub origin: Option<TokenOrigin>,
 }
 
@@ -74,18 +74,18 @@ pub struct Matched {
 pub struct TokenOrigin {
     /// Its position in the model's input, from 0; tokens that the tokenizer adds are counted.
     pub position: u32,
-    /// Whether it gave the whole weight, or the largest share.
+    /// Whether the whole weight comes from it (max), or the largest share of a sum.
     pub pooled_by: PooledBy,
-    /// Where it stands; `None` for a token of the model's own (added, of a prompt, a separator).
+    /// Its place; `None` for a token that the model adds (prompt, separator).
     pub place: Option<TokenPlace>,
 }
 
-/// Where a token stands in a hit.
+/// The place of a token in a hit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenPlace {
-    /// In which field.
+    /// The field.
     pub field: Field,
-    /// Its bytes there; of a passage in the passage's own text.
+    /// Its byte range in that field, or in the passage's own text.
     pub bytes: Range<usize>,
     /// The word that it is part of; `None` where the field is not stored.
     pub word: Option<String>,

@@ -2,8 +2,8 @@
 
 use crate::outcome::Outcome;
 
-/// overlap@k, averaged over queries: the share of the exact hits whose place the search filled with
-/// a hit of at least the k-th exact score. Ties at the cut count as found, whichever came. A query
+/// overlap@k, averaged over queries: the share of the exact top k that the search found. A hit counts as found if its score reaches the
+/// k-th exact score, so it does not matter which of several ties at the cut it is. A query
 /// without exact hits does not count. Both slices are in the same order of queries.
 #[must_use]
 pub fn mean_overlap(found: &[Outcome], exact: &[Outcome]) -> f64 {

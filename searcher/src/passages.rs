@@ -1,8 +1,8 @@
 //! Hits are documents: where texts were split into passages, a document's score is that of its best
 //! passage, and k hits are k documents.
 //!
-//! 1. ask for more rows than documents are wanted, by the mean number of passages  2. of each
-//!    document keep its best row  3. too few documents: ask for twice as many rows
+//! 1. search for more rows than k, by the mean number of passages per document  2. keep the best row of
+//!    each document  3. if that gives too few documents, search for twice as many rows
 //!
 //! Exact where the search of rows is: rows come in the total order, so the first k different
 //! documents are the k best.
@@ -45,7 +45,7 @@ impl Searcher {
         }
     }
 
-    /// Leaves the first hit of each document; of passages with one score the earliest.
+    /// Keeps the first hit of each document; of passages with equal scores, the earliest.
     fn keep_best_passages(&self, hits: &mut Vec<Hit>) {
         let mut kept: Vec<Hit> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
@@ -64,7 +64,7 @@ impl Searcher {
         *hits = kept;
     }
 
-    /// Which passage of its document a hit is; `None` for a whole document.
+    /// The passage that a hit is; `None` for a whole document.
     #[must_use]
     pub fn passage(&self, hit: &Hit) -> Option<PassageSpan> {
         let documents = self.index().segments()[hit.segment].documents();
@@ -94,7 +94,7 @@ impl Searcher {
                 whole = Some(stored);
                 continue;
             };
-            // Passages overlap: what lies before the end so far is there already.
+            // Passages overlap: skip what was appended already.
             let known = (whole.text.len() as u64).saturating_sub(passage.bytes.start);
             let new = usize::try_from(known).ok().and_then(|known| stored.text.get(known..));
             whole.text.push_str(new.unwrap_or(""));

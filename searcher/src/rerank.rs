@@ -1,5 +1,5 @@
-//! The second stage as the searcher sees it: candidates and token embeddings go in, the k best by
-//! their new scores come out. Who scores them (the processor, a GPU) stands behind [`Rerank`].
+//! Reranking as the searcher sees it: candidates and token embeddings go in, the k best by their new
+//! scores come out. [`Rerank`] hides the device that scores (CPU or GPU).
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -10,48 +10,48 @@ use serde::Serialize;
 use crate::error::SearchError;
 use crate::outcome::Hit;
 
-/// Candidates that a first stage hands on when nothing is said.
+/// Default number of candidates that are reranked.
 pub const DEFAULT_DEPTH: usize = 100;
-/// Candidate pruning when nothing is said.
+/// Default of candidate pruning.
 pub const DEFAULT_ALPHA: f32 = 0.4;
-/// Early exit when nothing is said.
+/// Default of early exit.
 pub const DEFAULT_BETA: NonZeroUsize = NonZeroUsize::MIN.saturating_add(19);
-/// Weight of the first stage's standardised score when nothing is said.
+/// Default weight of the first stage's standardised score.
 pub const DEFAULT_WEIGHT: f32 = 0.05;
 
-/// One query of a second stage.
+/// One query to rerank.
 #[derive(Debug, Clone, Copy)]
 pub struct RerankQuery<'a> {
-    /// The question's rows.
+    /// The query's token embeddings.
     pub tokens: &'a TokenEmbeddings,
-    /// What the first stage found, best first, with its scores.
+    /// The first stage's hits, best first, with their scores.
     pub candidates: &'a [Hit],
 }
 
-/// What a second stage is asked for.
+/// Parameters of reranking.
 ///
 /// A document's new score is `MaxSim + weight * rows * z`, where `rows` is the number of the query's
 /// rows and `z` the first stage's score, standardised over the query's candidates (mean 0, standard
 /// deviation 1; 0 where all are equal).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RerankParams {
-    /// Results wanted.
+    /// Number of results.
     pub k: NonZeroUsize,
     /// Candidate pruning: candidates with a first score `s < s_k - alpha * |s_k|` are left out, where
     /// `s_k` is the k-th first score. At least 0; `None` keeps all.
     pub alpha: Option<f32>,
-    /// Early exit: after the first k candidates, the scoring ends at so many one after another that
-    /// do not enter the k best. `None` scores all.
+    /// Early exit: after the first k candidates, stop once this many consecutive candidates fail to enter
+    /// the k best. `None` scores all.
     pub beta: Option<NonZeroUsize>,
     /// Weight of the first stage's standardised score; at least 0, 0 is MaxSim alone.
     pub weight: f32,
-    /// Whether the result must equal scoring in fp16; bounds from the int8 rows spare most of it.
+    /// Whether the result must equal scoring in fp16; bounds from the int8 rows avoid most of that work.
     pub exact: bool,
     /// When to give up.
     pub deadline: Option<Instant>,
 }
 
-/// The largest weight of the first stage's score: beyond it nothing else counts, and sums overflow.
+/// The largest weight of the first stage's score: beyond it MaxSim no longer counts, and sums overflow.
 const MOST_WEIGHT: f32 = 1e6;
 
 impl RerankParams {
@@ -61,7 +61,7 @@ impl RerankParams {
         Self { k, alpha: None, beta: None, weight: 0.0, exact: false, deadline: None }
     }
 
-    /// Whether all numbers lie in their ranges.
+    /// Checks that all numbers lie in their ranges.
     ///
     /// # Errors
     /// Names the first that does not.
@@ -95,10 +95,10 @@ impl RerankParams {
     }
 }
 
-/// What a second stage did for one query.
+/// Work of reranking one query.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RerankStats {
-    /// Documents that it was given.
+    /// Candidates given.
     pub candidates: u64,
     /// Left out by candidate pruning.
     pub pruned: u64,
@@ -108,7 +108,7 @@ pub struct RerankStats {
     pub scored: u64,
     /// Scored again over fp16 rows.
     pub rescored: u64,
-    /// Left where the first stage put them, since their segments have no token embeddings.
+    /// Kept at the first stage's rank because their segments have no token embeddings.
     pub without_tokens: u64,
 }
 
@@ -124,7 +124,7 @@ impl RerankStats {
     }
 }
 
-/// The k best documents of one query by their new scores, best first, and what was done.
+/// The k best documents of one query by their new scores, and the work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reranked {
     /// Hits, best first, under the one total order.
@@ -133,9 +133,9 @@ pub struct Reranked {
     pub stats: RerankStats,
 }
 
-/// A second stage over one open index.
+/// Scores token embeddings by MaxSim, over one open index.
 pub trait Rerank: std::fmt::Debug + Send + Sync {
-    /// What it runs on, for reports.
+    /// The device, for reports.
     fn device(&self) -> String;
 
     /// Dimensions that a query's rows must have.
@@ -145,7 +145,7 @@ pub trait Rerank: std::fmt::Debug + Send + Sync {
     /// token embeddings keep the place that the first stage gave them.
     ///
     /// # Errors
-    /// When a query's rows are no embeddings of this index, a parameter is out of range, the index
+    /// When a query's rows do not fit this index's embeddings, a parameter is out of range, the index
     /// lacks what `exact` needs, or the deadline passes. One failed query fails the batch.
     fn rerank(
         &self,

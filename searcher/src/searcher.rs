@@ -19,9 +19,9 @@ use crate::planner::observed::{Factors, Observed};
 pub struct Searcher {
     index: Arc<Index>,
     kernels: Kernels,
-    /// What searches cost here and now, where that is to correct the tables.
+    /// Measured costs of this process's own searches, where they correct the calibration.
     observed: Option<Observed>,
-    /// Of each segment the rows that are not deleted.
+    /// For each segment, the rows that are not deleted; `None` where none is.
     live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -35,22 +35,22 @@ impl Searcher {
         Self { index, kernels, observed: None, live, scratch }
     }
 
-    /// The same, correcting what the index's tables say of costs by what its own searches take: for
-    /// many searches, as a server makes them. Which method `auto` takes then depends on the machine's
-    /// load, whatever it was when the index was measured. Nothing is written.
+    /// Like `self`, but corrects the calibrated costs by the times that its own searches take, for a
+    /// process that makes many. The method that `auto` chooses then depends on the machine's current load.
+    /// Nothing is written to the index.
     #[must_use]
     pub fn observing(self) -> Self {
         Self { observed: Some(Observed::default()), ..self }
     }
 
-    /// The same with other instructions than the best of this processor, to compare them. More than
-    /// it has is not used.
+    /// Like `self`, but with the given instruction set, to compare kernels; at most the best that this CPU
+    /// has.
     #[must_use]
     pub fn with_kernels(self, kernels: Kernels) -> Self {
         Self { kernels: kernels.min(Kernels::detect()), ..self }
     }
 
-    /// The instructions of the inner loops.
+    /// The instruction set of the inner loops.
     #[must_use]
     pub fn kernels(&self) -> Kernels {
         self.kernels
@@ -101,7 +101,7 @@ impl Searcher {
         self.index.segments()[hit.segment].tokens().is_some()
     }
 
-    /// What is stored of a hit, of a passage its own text; `None` when the index has no text.
+    /// The stored fields of a hit; of a passage, its own text. `None` when the index has no text.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -124,12 +124,12 @@ impl Searcher {
         }
     }
 
-    /// What the tables' costs are to be multiplied by.
+    /// Factors that correct the calibrated costs.
     pub(crate) fn factors(&self) -> Factors {
         self.observed.as_ref().map_or(Factors::NONE, Observed::factors)
     }
 
-    /// What takes in how long searches take, where that corrects tables.
+    /// Where measured times are recorded, if they correct the calibrated costs.
     pub(crate) fn observed(&self) -> Option<&Observed> {
         self.observed.as_ref()
     }
@@ -137,7 +137,7 @@ impl Searcher {
     /// The k best of the hits of all segments.
     pub(crate) fn merge(&self, mut hits: Vec<Hit>, k: usize) -> Vec<Hit> {
         if self.index.segments().len() > 1 {
-            // Ids decide of equal scores, and are looked up only then.
+            // Ids break ties, and are looked up only then.
             hits.sort_by(|a, b| {
                 b.score.total_cmp(&a.score).then_with(|| self.id(b).cmp(self.id(a)))
             });

@@ -26,12 +26,12 @@ use crate::planner::choose::Shape;
 use crate::planner::plan::{Facts, Plan, Planned, plan, promise};
 use crate::searcher::Searcher;
 
-/// A query, as it came and in fixed point.
+/// A query as it was given, and in fixed point.
 #[derive(Debug)]
 pub(crate) struct PreparedQuery<'a> {
     pub(crate) vector: &'a SparseVector,
     pub(crate) fixed: FixedQuery,
-    /// What it is like, for its plan.
+    /// Its length and evenness, for the planner.
     shape: Shape,
     /// Whether its weights lie too far apart for fixed point.
     uneven: bool,
@@ -47,7 +47,7 @@ impl<'a> PreparedQuery<'a> {
         Meeting::of(self.vector, self.uneven, forward.scaled())
     }
 
-    /// What is done where a plan was made for queries that meet one step.
+    /// The plan to run: plans suppose that a query meets one step.
     fn planned(&self, plan: Plan, forward: &ForwardIndex) -> Plan {
         if self.meeting(forward) == Meeting::Heavy && plan != Plan::Scan {
             Plan::Exact
@@ -57,7 +57,7 @@ impl<'a> PreparedQuery<'a> {
     }
 }
 
-/// A segment, with the rows that may be found; all of them without.
+/// A segment, with the rows that the filter allows; `None` means all.
 #[derive(Debug, Clone, Copy)]
 struct At<'a> {
     number: usize,
@@ -66,14 +66,14 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    /// Whether fewer than k were found though more are allowed: they may lie where an approximate
-    /// search does not look, and all k are to be found.
+    /// Whether fewer than k were found though more are allowed: an approximate search may have skipped
+    /// them, so the exact search has to fill up the k.
     fn lacks(&self, found: usize, k: usize) -> bool {
         self.allowed.is_some_and(|allowed| found < k.min(allowed.len()))
     }
 }
 
-/// What one segment gave to one query by one plan.
+/// The result of one query on one segment by one plan.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) hits: SegmentHits,
@@ -134,13 +134,13 @@ impl Searcher {
             let shape = &query.shape;
             let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
             let plan = query.planned(planned.plan, forward);
-            // What is done in its place says nothing of it.
+            // The time of another plan says nothing about this one.
             let micros = planned.micros.filter(|_| plan == planned.plan);
             let rows = segment.entry().rows;
             if rows >= method.0 {
                 method = (rows, plan.method());
             }
-            // One whose rows are all candidates has nothing to share.
+            // A segment whose rows are all candidates is searched alone.
             if let Plan::Impact(setting) = plan
                 && setting.candidates < facts.rows
                 && query.meeting(forward) == Meeting::Narrow
@@ -176,7 +176,7 @@ impl Searcher {
         Ok(Outcome { hits: self.merge(hits, k), method: method.1, stats })
     }
 
-    /// Runs what was planned, and takes in how long it took where that is to correct tables.
+    /// Runs a plan, and records its time where times correct the calibrated costs.
     fn timed<T>(
         &self,
         planned: Planned,
@@ -216,7 +216,7 @@ impl Searcher {
         approximate::search(&targets, query, (params.k.get(), setting), impact, stats)
     }
 
-    /// What a query is matched against in a segment, with lists over its rows.
+    /// A segment with lists over its rows, as the searches by impact-ordered lists take it.
     fn target<'a>(
         &self,
         at: &At<'a>,
@@ -238,7 +238,7 @@ impl Searcher {
         }
     }
 
-    /// One segment by a plan: what calibration measures.
+    /// Searches one segment by a plan: what calibration measures.
     pub(crate) fn planned(
         &self,
         segment: (usize, &Segment),
@@ -249,7 +249,7 @@ impl Searcher {
         self.planned_among(segment, plan, query, params, self.allowed(segment.0, params.filter))
     }
 
-    /// The same among some rows.
+    /// Like [`Self::planned`], among some rows.
     pub(crate) fn planned_among(
         &self,
         segment: (usize, &Segment),
@@ -343,8 +343,8 @@ impl Searcher {
         }
     }
 
-    /// The overlap that the index's measurements promise of a search: its target, unless the method that
-    /// it names reaches less. `None` where a segment with a choice was not measured.
+    /// The overlap@k that the index's calibration predicts for a search by vector: the target, or less if the
+    /// method that the options name does not reach it. `None` if a segment with a choice is not calibrated.
     #[must_use]
     pub fn promised(&self, query: &SparseVector, params: &Options<'_>) -> Option<f64> {
         let shape = Shape::of(query);

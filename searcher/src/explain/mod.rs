@@ -14,8 +14,8 @@ use crate::sparse::PreparedQuery;
 use origins::Origins;
 
 impl Searcher {
-    /// The matched tokens of a hit, largest contribution first, with the words that they come from
-    /// where the index keeps that.
+    /// The matched tokens of a hit, largest contribution first, with the words that they come from if the
+    /// index keeps origins.
     ///
     /// # Errors
     /// When the index has no vectors, or its files cannot be read.

@@ -9,7 +9,7 @@ use crate::filter::{Filter, generation};
 use crate::searcher::Searcher;
 
 impl Searcher {
-    /// A filter that allows `allowed`, a bitmap of rows a segment; deleted rows are left out.
+    /// A filter from one bitmap of allowed rows per segment; deleted rows are left out.
     ///
     /// # Errors
     /// When there is not one bitmap for each segment.
@@ -32,7 +32,7 @@ impl Searcher {
     /// A filter that allows the documents with these ids. Unknown ids allow nothing.
     ///
     /// # Errors
-    /// None; as [`Self::filter_of`].
+    /// As [`Self::filter_of`], though its bitmaps always fit.
     pub fn filter_of_ids<'a>(
         &self,
         ids: impl IntoIterator<Item = &'a str>,

@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::filter::rows::RowSet;
 
-/// The rows that may be found, segment by segment, of one open generation. Making one costs as much
-/// as looking at each of its rows; searches share it. A search of another index or generation refuses
-/// it: its rows would be other documents.
+/// The rows that a search may find, for one generation of one index. Making a filter visits each of its rows
+/// once; searches share it. Searching another index or generation with it is an error, since its row numbers
+/// would mean other documents.
 #[derive(Debug, Clone)]
 pub struct Filter {
     sets: Vec<RowSet>,
-    /// What it was made for.
+    /// The generation that it was made for.
     of: Generation,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Generation {
 }
 
 impl Filter {
-    /// How many rows are allowed: documents, or passages where texts were split.
+    /// Number of rows allowed: documents, or passages where texts were split.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.sets.iter().map(RowSet::len).sum()

@@ -1,7 +1,7 @@
 //! Filters in words, over the documents' other fields, such as `year:[1998 TO 1999] AND topic:ice`.
 //!
-//! 1. parse (`filter_syntax`)  2. see what each field's values are, and what is wanted of them
-//!    (`filter_values`); fields that no document has are refused  3. collect the rows of each segment
+//! 1. parse (`syntax.rs`)  2. resolve each field's types and the values to match (`values.rs`); a field
+//!    that no document has is an error  3. collect the rows of each segment
 //!    that match, test by test, as bitmaps, and join these
 //!
 //! The rows of a test are read from tantivy's postings, ranges from its columns. Cost: those postings
@@ -50,7 +50,7 @@ impl Searcher {
         self.filter_until(expression, None)
     }
 
-    /// The same, given up at `deadline`.
+    /// Like [`Self::filter`], but fails at `deadline`.
     ///
     /// # Errors
     /// [`SearchError::Filter`] when the expression cannot be parsed, names a field that no document
@@ -118,7 +118,7 @@ fn resolve(
             parts.into_iter().map(part).collect::<Result<_, _>>().map(Selection::Clause)
         }
         Expression::Test { field, test } => {
-            // Without a document nothing is known of fields, and nothing can be found.
+            // An index without documents has no fields, and nothing to find.
             let Some(first) = there.texts.first() else {
                 return Ok(Selection::Any(field, Vec::new()));
             };

@@ -29,7 +29,7 @@ impl RowSet {
         set
     }
 
-    /// How many there are.
+    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.count
     }

@@ -7,24 +7,24 @@
 //! test       = word | "words" | * | IN [ value ... ] | [low TO high] | {low TO high} | >= value | ...
 //! ```
 //!
-//! One pass from left to right. Length and nesting have bounds, so that neither time nor stack hang
-//! on the text: what is read here comes from anybody. AND binds before OR; operands side by side are
+//! One pass from left to right. Length and nesting have bounds, so that untrusted text can exhaust neither
+//! time nor stack. AND binds before OR; operands side by side are
 //! alternatives, unless one has `+` or `-`. Boosts, patterns, prefixes and slop are refused.
 
 use std::ops::Bound;
 
-/// Most bytes of a filter.
+/// Maximum length of a filter in bytes.
 pub const MAX_FILTER_BYTES: usize = 64 << 10;
-/// Most parentheses and NOTs within one another.
+/// Maximum nesting of parentheses and NOTs.
 pub const MAX_FILTER_DEPTH: usize = 32;
 
-/// Characters that stand in no value without quotes.
+/// Characters that a value can have only in quotes.
 const NO_VALUE: &[char] = &['^', '`', '{', '}', '"', '\'', '[', ']', '(', ')'];
-/// Characters that stand in no name of a field without a backslash.
+/// Characters that a field's name can have only after a backslash.
 const NO_NAME: &[char] =
     &['+', '^', '`', ':', '{', '}', '"', '\'', '[', ']', '(', ')', '!', '\\', '*', ' '];
 
-/// A filter as it was written.
+/// A parsed filter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
     /// All documents.
@@ -65,7 +65,7 @@ pub enum Test {
 /// Reads a filter.
 ///
 /// # Errors
-/// What is wrong, and at which character, counted from 1.
+/// A message that names the fault and its character position, from 1.
 pub fn parse(text: &str) -> Result<Expression, String> {
     if text.len() > MAX_FILTER_BYTES {
         return Err(format!("it has {} bytes, at most {MAX_FILTER_BYTES} are read", text.len()));

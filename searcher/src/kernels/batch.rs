@@ -1,4 +1,4 @@
-//! Scoring many documents: the loop around a kernel, which asks for records ahead of use.
+//! Scoring many documents: the loop around a kernel, which prefetches records.
 
 use quarry_index::forward::{Place, Records, SLACK};
 use quarry_vectors::DocId;
@@ -7,9 +7,9 @@ use super::prefetch;
 use crate::methods::collect::Scored;
 use crate::methods::query::to_score;
 
-/// Documents ahead of the one being scored whose record is asked for.
+/// Number of documents ahead of the one being scored whose record is prefetched.
 const AHEAD: usize = 6;
-/// Documents ahead of those whose place in the table is asked for.
+/// Number of documents further ahead whose place in the table is prefetched.
 const FURTHER: usize = 16;
 
 /// Scores documents of u16 terms and u8 levels by `score`, which takes a record's bytes with
@@ -24,7 +24,7 @@ pub(super) fn score_all(
     out: &mut Vec<Scored>,
     score: impl Fn(&[u8], usize) -> i64,
 ) {
-    let ask = |doc: u32| {
+    let prefetch_record = |doc: u32| {
         let Place { start, components: count } = records.place(DocId(doc));
         for line in (start..start + 3 * count).step_by(64) {
             prefetch(records.bytes(), line);
@@ -33,13 +33,13 @@ pub(super) fn score_all(
     for doc in docs.iter().take(AHEAD + FURTHER) {
         prefetch(records.table(), *doc as usize);
     }
-    docs.iter().take(AHEAD).for_each(|doc| ask(*doc));
+    docs.iter().take(AHEAD).for_each(|doc| prefetch_record(*doc));
     for (at, doc) in docs.iter().enumerate() {
         if let Some(next) = docs.get(at + AHEAD + FURTHER) {
             prefetch(records.table(), *next as usize);
         }
         if let Some(next) = docs.get(at + AHEAD) {
-            ask(*next);
+            prefetch_record(*next);
         }
         let Place { start, components: count } = records.place(DocId(*doc));
         let sum = score(&records.bytes()[start..start + 3 * count + SLACK], count);

@@ -22,7 +22,7 @@ pub enum Kernels {
 }
 
 impl Kernels {
-    /// The best that this processor has.
+    /// The best that this CPU has.
     #[must_use]
     pub fn detect() -> Self {
         Self::available()
@@ -57,7 +57,7 @@ impl Kernels {
         Self::Scalar
     }
 
-    /// Every form that this processor can run.
+    /// Every form that this CPU can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
         let best = Self::available();
@@ -86,7 +86,7 @@ impl Kernels {
         table.score(&records.record(doc), records.term_width(), records.level_width())
     }
 
-    /// A document's score in original units; of one that matches nothing, none.
+    /// A document's score in original units; `None` if it matches nothing.
     ///
     /// # Panics
     /// When the segment has no such document.
@@ -106,7 +106,7 @@ impl Kernels {
         }
     }
 
-    /// The scores of many documents, in the order of `docs`; of a document that matches nothing, none.
+    /// The scores of many documents, in the order of `docs`, without those that match nothing.
     ///
     /// # Panics
     /// When the segment lacks one of them.

@@ -1,7 +1,7 @@
 //! Inner loops, each in three forms with the same results: AVX-512, AVX2, and plain Rust, which is
 //! the oracle of the other two. Scores are sums of whole numbers, so no form can differ in rounding.
 //!
-//! The form is chosen once, by what the processor has; a searcher can be given a lower one, to
+//! The form is chosen once, by the CPU's features; a searcher can be given a lower one, to
 //! measure and to test.
 
 #[cfg(target_arch = "x86_64")]

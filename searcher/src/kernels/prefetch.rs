@@ -1,7 +1,7 @@
-//! Asking for cache lines ahead of use.
+//! Prefetching of cache lines.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the prefetch instruction"))]
 
-/// Asks for the cache line `at` elements from the first, whether or not that lies inside.
+/// Prefetches the cache line `at` elements from the first, whether or not that lies inside.
 #[inline(always)]
 pub(crate) fn prefetch<T>(values: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]

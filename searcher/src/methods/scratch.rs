@@ -10,7 +10,7 @@ use crate::methods::wide::WideTable;
 pub(crate) struct Scratch {
     pub(crate) table: QueryTable,
     pub(crate) wide: WideTable,
-    /// Of each segment.
+    /// One for each segment.
     pub(crate) seismic: Vec<SeismicScratch>,
     pub(crate) impact: ImpactScratch,
 }

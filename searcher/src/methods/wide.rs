@@ -39,7 +39,7 @@ pub(crate) enum Meeting {
 }
 
 impl Meeting {
-    /// Of a query in a segment with these scaled terms.
+    /// How a query meets a segment with these scaled terms.
     pub(crate) fn of(query: &SparseVector, uneven: bool, scaled: &ScaledTerms) -> Self {
         if uneven {
             return Self::Heavy;

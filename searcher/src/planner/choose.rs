@@ -1,4 +1,4 @@
-//! Of a segment's measurements the setting that costs least at the overlap wanted.
+//! The cheapest setting of a segment's calibration that reaches the wanted overlap.
 //!
 //! 1. the next larger k that was measured, or the largest  2. of its kinds of queries the nearest: by
 //!    the number of terms, and by how even their weights are
@@ -13,14 +13,14 @@ use crate::method::Method;
 use crate::options::Options;
 use crate::planner::observed::Factors;
 
-/// The exact search is taken where it costs at most so many times what the cheapest costs: costs are
-/// not known better, and it is right.
+/// The exact search is preferred up to this multiple of the cheapest cost: costs are not known more precisely,
+/// and its result is exact.
 const EXACT_WITHIN: f64 = 1.1;
 
 /// Overlaps are wanted in f32 and measured in f64: .99 is met by .99.
 const ROUNDING: f64 = 1e-6;
 
-/// What of a query decides which measurements are of its like.
+/// The properties of a query that decide which measurements apply to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
     /// Terms.
@@ -207,7 +207,7 @@ mod tests {
         Shape { terms, even_terms: terms }
     }
 
-    /// Method and knobs for a target.
+    /// Method and parameters for a target.
     fn chosen(table: &Calibration, overlap: f32, only: Option<Method>) -> (String, u32, u32) {
         let params = asked(overlap, 10);
         let found = choose(table, &params, &shape(20.0), only, &Factors::NONE);

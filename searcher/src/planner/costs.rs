@@ -1,4 +1,4 @@
-//! What a search costs, from what it does: counted work times what one of each takes.
+//! The cost of a search: counted work times the time that a unit of each kind takes.
 //!
 //! 1. a cell is one setting over some queries: what was counted, and the time that it took
 //! 2. of each query the fastest of several laps, which other work on the machine disturbs least
@@ -16,7 +16,7 @@ use crate::error::SearchError;
 use crate::method::Method;
 use crate::outcome::Stats;
 
-/// A cell that took so many times what the units say contradicts the others.
+/// A cell that took more than this multiple of the predicted time contradicts the others.
 const CONTRADICTS: f64 = 1.25;
 /// Rounds of fitting and leaving out.
 const ROUNDS: usize = 8;
@@ -74,7 +74,7 @@ fn numbers(work: &Work) -> [f64; NUMBERS] {
     [1.0, work.terms, work.postings, work.documents, work.blocks]
 }
 
-/// What one of each takes for a method, from cells of different work.
+/// Unit times of a method, fitted to cells of different work.
 pub(crate) fn units(method: Method, cells: &[Cell]) -> Units {
     let mut weights = vec![1.0; cells.len()];
     let mut found = [0.0; NUMBERS];

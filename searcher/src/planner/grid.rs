@@ -1,8 +1,8 @@
 //! The settings of each method that an index is measured with, and what they find and do.
 //!
 //! 1. postings from few to all, in steps of about the same ratio; each with fewer and with more candidates
-//! 2. the share of a query that so many postings, or so many of its terms, keep in the mean: from then on
-//!    a setting keeps at least that much of every query  3. overlap and work of the setting as it is then
+//! 2. the mean share of a query that this number of postings (or terms) keeps: the setting then keeps at
+//!    least that share of every query  3. overlap and work of the resulting setting
 
 use quarry_index::Segment;
 use quarry_index::calibration::{Setting, Work};

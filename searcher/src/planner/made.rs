@@ -1,4 +1,4 @@
-//! Queries made of a segment's own documents, for want of real ones.
+//! Synthetic queries made of a segment's own documents, where there are no real ones.
 //!
 //! With the index's query side they are texts, which it encodes: words by chance of a stored text, as
 //! questions, and pieces of several texts up to the length of passages. Where no text is stored, words are
@@ -58,7 +58,7 @@ enum Weights {
 struct Recipe {
     /// Terms of a query: from, to.
     terms: (usize, usize),
-    /// They are drawn from so many of a topic's heaviest.
+    /// The number of a topic's heaviest terms that they are drawn from.
     among: usize,
     weights: Weights,
 }
@@ -73,11 +73,10 @@ const RECIPES: [Recipe; 6] = [
     Recipe { terms: (96, 96), among: 160, weights: Weights::Topic },
     Recipe { terms: (192, 192), among: 320, weights: Weights::Topic },
 ];
-/// Rankings of more than [`FEW`] for questions' own words: topics of so many times the neighbours.
+/// Multiple of a topic's neighbours in rankings of more than [`FEW`] for questions' own words.
 const WIDER: usize = 3;
 const FEW: usize = 10;
-/// Expansions of so many terms at most are made whatever the documents have; longer ones where these
-/// have as many.
+/// Expansions of up to this many terms are always made; longer ones only if documents have that many terms.
 const ALWAYS: usize = 48;
 
 /// How texts for a query side are made.
@@ -85,7 +84,7 @@ const ALWAYS: usize = 48;
 struct Text {
     /// Words: from, to.
     words: (usize, usize),
-    /// Of so many documents, in one piece of each; 0 for words by chance of one.
+    /// Number of documents that a text takes one piece of each from; 0 draws words of one document.
     pieces: usize,
 }
 

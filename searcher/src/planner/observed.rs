@@ -1,12 +1,11 @@
-//! What searches cost here and now, beside what the table says: a factor for each method, corrected
-//! search by search.
+//! Corrects the calibrated costs by measured ones: a factor for each method, updated search by search.
 //!
-//! 1. a search of a planned setting took so many times what was predicted  2. its method's factor goes
-//!    up a hundredth where that is more than the factor, down where it is less: it nears the median,
-//!    which a search that was interrupted does not move  3. after [`ENOUGH`] searches it counts
+//! 1. the ratio of a planned search's time to the predicted one  2. the method's factor moves a hundredth
+//!    towards the ratio, and so approaches the median, which an interrupted search does not shift
+//!    3. after [`ENOUGH`] searches the factor counts
 //!
-//! A method that was not seen yet has the mean factor of those that were: what slows one down by the
-//! load of the machine slows the others too. Factors stay within [`MOST`] either way, live as long as
+//! A method without measured searches gets the mean factor of the others, since load slows all of them
+//! down. Factors stay within [`MOST`] either way, live as long as
 //! the searcher, and are written nowhere.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +27,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Takes in that a search by `method` took `micros` where `predicted` were expected.
+    /// Records that a search by `method` took `micros` microseconds where `predicted` were expected.
     pub(crate) fn saw(&self, method: Method, micros: f64, predicted: f64) {
         let ratio = micros / predicted;
         let Some(slot) = at(method).and_then(|at| self.methods.get(at)) else { return };
@@ -81,7 +80,7 @@ fn pack(factor: f64, seen: u32) -> u64 {
     u64::from(factor.to_bits()) << 32 | u64::from(seen)
 }
 
-/// Of a slot that nothing was put in yet the factor is 1.
+/// The factor of a slot is 1 until something is recorded in it.
 fn unpack(slot: u64) -> (f64, u32) {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     let (factor, seen) = ((slot >> 32) as u32, slot as u32);

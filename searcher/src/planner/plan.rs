@@ -1,4 +1,4 @@
-//! Which method, with which knobs, for a query over one segment.
+//! Chooses method and parameters for a query over one segment.
 //!
 //! 1. exact, where the segment is small, where the target is 1, or where nothing was built
 //! 2. what costs least at the target by the segment's own measurements (`choose.rs`)
@@ -7,8 +7,8 @@
 //! filter is narrow: the plan is that of a larger k, with candidates for the allowed share. Where
 //! scoring each allowed document costs less, that is done.
 //!
-//! What the caller set stands. Without measurements the defaults stand in; over a small segment, such
-//! as a few added documents are, a method that was named leaves nothing out instead: no target is missed.
+//! Parameters that the caller set are kept. Without measurements the defaults apply; but in a small segment
+//! (a few added documents) a named method leaves nothing out, so that it meets any target.
 
 use std::num::NonZeroUsize;
 
@@ -23,16 +23,16 @@ use crate::options::Options;
 use crate::planner::choose::{Shape, choose};
 use crate::planner::observed::Factors;
 
-/// Default knobs.
+/// Default parameters of Seismic.
 const QUERY_CUT: u32 = 10;
 const HEAP_FACTOR: f32 = 0.7;
-/// From this overlap on, small segments are searched by settings that are not looser than the defaults: so
-/// few documents make queries that say too little of real ones (measured on NFCorpus: .940 for .98).
+/// From this overlap on, small segments are searched at least as thoroughly as by the defaults: synthetic
+/// queries of few documents predict real ones poorly (NFCorpus: .940 for a target of .98).
 const DEMANDING: f32 = 0.97;
 /// Segments of fewer rows are not measured, and what an earlier version measured there is not used: nothing
 /// is left out of them.
 pub const LEAST_MEASURED: usize = 1000;
-/// One with which next to no block is left out.
+/// A heap factor that leaves out almost no block.
 const LEAST_HEAP_FACTOR: f32 = 0.01;
 /// Postings are a share of the segment's documents, but not fewer than this.
 const LEAST_POSTINGS: usize = 20_000;
@@ -43,7 +43,7 @@ const DOCUMENTS_PER_POSTING: usize = 6;
 const MICROS_A_ROW_SCANNED: f64 = 0.06;
 const MICROS_A_ROW_PROVEN: f64 = 0.0003;
 
-/// What will be done.
+/// A method with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Plan {
     /// Impact-ordered lists.
@@ -70,14 +70,14 @@ impl Plan {
     }
 }
 
-/// A plan, with the microseconds that its segment's table says it takes.
+/// A plan, with the microseconds that the segment's calibration predicts for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
     pub(crate) micros: Option<f64>,
 }
 
-/// What of a segment a plan depends on.
+/// The facts about a segment that a plan depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
     pub(crate) rows: usize,
@@ -137,7 +137,7 @@ fn unfiltered(
         params.sparse.postings.or(params.sparse.candidates).or(params.sparse.query_cut).is_some()
             || params.sparse.heap_factor.is_some();
     if params.sparse.overlap >= 1.0 && !own && params.sparse.method != Method::Scan {
-        // All of the k best: by proof, whatever lists were named.
+        // All of the k best are wanted: exact, whatever method was named.
         return Planned { plan: Plan::Exact, micros: None };
     }
     let (method, measured) = match params.sparse.method {
@@ -148,7 +148,7 @@ fn unfiltered(
             (method, found)
         }
     };
-    let knobs = match measured {
+    let setting = match measured {
         Some((_, point)) if facts.is_small() && params.sparse.overlap >= DEMANDING => {
             at_least_default(point.setting)
         }
@@ -156,13 +156,13 @@ fn unfiltered(
         None if facts.is_small() => all_of(facts.rows),
         None => Setting::default(),
     };
-    // What a search of these knobs took says nothing of others.
+    // The predicted time is of the calibrated parameters, not of the caller's.
     let micros = measured.map(|m| m.1.micros).filter(|_| !own);
-    Planned { plan: with(method, params, knobs, facts.rows), micros }
+    Planned { plan: with(method, params, setting, facts.rows), micros }
 }
 
-/// The overlap that a plan without a filter promises; `None` where nothing was measured, and there is a
-/// choice.
+/// The overlap predicted for a search without a filter; `None` for a segment with a choice of methods that is
+/// not calibrated.
 pub(crate) fn promise(facts: &Facts<'_>, params: &Options<'_>, shape: &Shape) -> Option<f64> {
     let exact = matches!(params.sparse.method, Method::Exact | Method::Scan);
     let complete = facts.table.is_none() && params.sparse.method != Method::Seismic;
@@ -172,11 +172,11 @@ pub(crate) fn promise(facts: &Facts<'_>, params: &Options<'_>, shape: &Shape) ->
     }
     let only = Some(params.sparse.method).filter(|method| *method != Method::Auto);
     let found = facts.table.map(|table| choose(table, params, shape, only, &Factors::NONE))?;
-    // Without a point for the target there is the exact search.
+    // If no point reaches the target, the exact search is taken.
     Some(found.map_or(1.0, |(_, point)| point.overlap))
 }
 
-/// A setting whose knobs of Seismic are not looser than the defaults.
+/// A setting whose parameters of Seismic are at least as thorough as the defaults.
 fn at_least_default(setting: Setting) -> Setting {
     Setting {
         query_cut: setting.query_cut.map(|cut| cut.max(QUERY_CUT)),
@@ -185,7 +185,7 @@ fn at_least_default(setting: Setting) -> Setting {
     }
 }
 
-/// Knobs that leave nothing out of a segment of `rows` rows.
+/// Parameters that leave nothing out of a segment of `rows` rows.
 fn all_of(rows: usize) -> Setting {
     Setting {
         postings: Some(u32::MAX),
@@ -219,8 +219,8 @@ fn filtered(facts: &Facts<'_>, params: &Options<'_>, shape: &Shape, allowed: usi
         Method::Auto => match auto(facts, &deep, shape, none) {
             (Method::Exact, _) => return exact(),
             (method, measured) => {
-                let knobs = measured.map(|m| m.1.setting).unwrap_or_default();
-                (with(method, &deep, knobs, rows), measured.map(|m| m.1.micros))
+                let setting = measured.map(|m| m.1.setting).unwrap_or_default();
+                (with(method, &deep, setting, rows), measured.map(|m| m.1.micros))
             }
         },
         Method::Exact => return exact(),
@@ -229,7 +229,7 @@ fn filtered(facts: &Facts<'_>, params: &Options<'_>, shape: &Shape, allowed: usi
     if micros.is_some_and(|micros| scan < micros) {
         return Plan::Scan;
     }
-    // Of a deep plan's candidates only the allowed ones are there to be chosen.
+    // The filter removes all but this share of a deep plan's candidates.
     let least = candidates_for(params.k.get()).min(3 * params.k.get() + 60);
     let of_allowed = |setting: approximate::Setting| {
         #[expect(
@@ -249,15 +249,20 @@ fn filtered(facts: &Facts<'_>, params: &Options<'_>, shape: &Shape, allowed: usi
     }
 }
 
-/// A method with the knobs that the caller set, else those given, else the defaults for a segment
-/// of `documents`.
-pub(crate) fn with(method: Method, params: &Options<'_>, knobs: Setting, documents: usize) -> Plan {
+/// A method with the caller's parameters, else the given ones, else the defaults for a segment of `documents`
+/// documents.
+pub(crate) fn with(
+    method: Method,
+    params: &Options<'_>,
+    setting: Setting,
+    documents: usize,
+) -> Plan {
     let set = |n: Option<NonZeroUsize>| n.map(NonZeroUsize::get);
     let planned = |n: Option<u32>| n.map(|n| n as usize);
-    let postings = set(params.sparse.postings).or(planned(knobs.postings));
-    // Who says how many wants so many.
-    let kept = |own: bool| if own { 0.0 } else { knobs.kept.unwrap_or(0.0) };
-    let candidates = set(params.sparse.candidates).or(planned(knobs.candidates));
+    let postings = set(params.sparse.postings).or(planned(setting.postings));
+    // A number that the caller set is taken literally.
+    let kept = |own: bool| if own { 0.0 } else { setting.kept.unwrap_or(0.0) };
+    let candidates = set(params.sparse.candidates).or(planned(setting.candidates));
     let k = params.k.get();
     match method {
         Method::Exact | Method::Auto => Plan::Exact,
@@ -276,9 +281,9 @@ pub(crate) fn with(method: Method, params: &Options<'_>, knobs: Setting, documen
             query_cut: params
                 .sparse
                 .query_cut
-                .map_or(knobs.query_cut.unwrap_or(QUERY_CUT) as usize, NonZeroUsize::get),
+                .map_or(setting.query_cut.unwrap_or(QUERY_CUT) as usize, NonZeroUsize::get),
             kept: kept(params.sparse.query_cut.is_some()),
-            heap_factor: params.sparse.heap_factor.or(knobs.heap_factor).unwrap_or(HEAP_FACTOR),
+            heap_factor: params.sparse.heap_factor.or(setting.heap_factor).unwrap_or(HEAP_FACTOR),
         }),
     }
 }
@@ -309,7 +314,7 @@ fn auto<'a>(
     }
     if let Some(table) = facts.table {
         let best = choose(table, params, shape, None, factors);
-        // A table that promises nothing at this target leaves the exact search.
+        // If no calibrated point reaches the target, fall back to exact search.
         return match best.and_then(|b| Method::named(&b.0.method).map(|m| (m, b))) {
             Some((method, best)) => (method, Some(best)),
             None => (Method::Exact, None),

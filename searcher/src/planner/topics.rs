@@ -53,7 +53,7 @@ impl<'a> Topics<'a> {
         Ok(Self { searcher, segment, sample, neighbours })
     }
 
-    /// The same with so many times the neighbours.
+    /// Like `self`, with a multiple of the neighbours.
     pub(crate) fn wider(&self, times: usize) -> Self {
         let times = NonZeroUsize::new(times).unwrap_or(NonZeroUsize::MIN);
         Self { neighbours: self.neighbours.saturating_mul(times), ..self.clone() }

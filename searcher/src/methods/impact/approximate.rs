@@ -17,7 +17,7 @@
 
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 
-use super::{ImpactScratch, Plan, Target, Term, ask_directories, terms};
+use super::{ImpactScratch, Plan, Target, Term, prefetch_directories, terms};
 use crate::error::SearchError;
 use crate::kernels::{LANES, LINE};
 use crate::methods::collect::{SegmentHits, best};
@@ -26,11 +26,11 @@ use crate::outcome::Stats;
 
 /// Terms that are added up: rounding moves a sum by half a unit for each.
 const MOST_TERMS: usize = 255;
-/// Of so many documents wanted, every line of the window is sampled; of more, fewer lines.
+/// Up to this many candidates, every cache line of the window is sampled; beyond it, fewer.
 const WHOLE: usize = 128;
-/// Segments whose directories are asked for before they are read.
+/// Number of segments whose directories are prefetched before they are read.
 const AHEAD: usize = 2;
-/// Of ties at the cut, so many times the candidates wanted are scored at most.
+/// At most this multiple of `candidates` is scored when sums tie at the cut.
 const MOST_TIES: usize = 8;
 
 /// How much of the lists is read.
@@ -138,13 +138,13 @@ fn plans<'a>(
     setting: Setting,
 ) -> (Vec<Plan<'a, u8>>, f32) {
     // Two segments ahead: a directory is read from memory, and there are many.
-    views.iter().take(AHEAD).for_each(|view| ask_directories(query, view));
+    views.iter().take(AHEAD).for_each(|view| prefetch_directories(query, view));
     let of_targets: Vec<_> = views
         .iter()
         .enumerate()
         .map(|(at, view)| {
             if let Some(next) = views.get(at + AHEAD) {
-                ask_directories(query, next);
+                prefetch_directories(query, next);
             }
             let mut terms = terms(query, view);
             terms.truncate(MOST_TERMS);

@@ -16,7 +16,7 @@
 
 use quarry_index::impact::{BANDS, Lists, WINDOW};
 
-use super::{ImpactScratch, Plan, Target, ask_directories, terms};
+use super::{ImpactScratch, Plan, Target, prefetch_directories, terms};
 use crate::error::SearchError;
 use crate::kernels::{LANES, LINE};
 use crate::methods::collect::{Scored, SegmentHits, best, kth};
@@ -85,7 +85,7 @@ pub(crate) fn search(
 
 /// Upper bounds of all bands; and what one unit of a score is in units of a sum.
 fn plan<'a>(query: &FixedQuery, view: &Lists<'a>) -> (Plan<'a, u16>, f64) {
-    ask_directories(query, view);
+    prefetch_directories(query, view);
     let terms = terms(query, view);
     let highest: f64 = terms.iter().map(|t| t.weight * f64::from(t.directory.high(0))).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most MOST_TERMS")]

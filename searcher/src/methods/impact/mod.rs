@@ -49,13 +49,13 @@ pub(crate) struct Target<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) records: Records<'a>,
     pub(crate) lists: &'a ImpactLists,
-    /// What the lists are over: the documents, or clusters of them. So many rows have sums.
+    /// Number of rows that get a sum: documents, or clusters of them.
     pub(crate) rows: usize,
-    /// The rows that may be found; all without.
+    /// The rows that the filter allows; `None` means all.
     pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
     pub(crate) scorer: Scorer<'a>,
-    /// What a query weight of one times a level of one is worth in the lists.
+    /// Score of a query weight of one times a level of one in the lists.
     pub(crate) unit: f64,
     pub(crate) deadline: Option<Instant>,
 }
@@ -82,8 +82,8 @@ struct Term<'a> {
     postings: Postings<'a>,
 }
 
-/// Asks for the directories of the query's terms, and for where their lists lie.
-fn ask_directories(query: &FixedQuery, lists: &Lists<'_>) {
+/// Prefetches the directories of the query's terms, and the places of their lists.
+fn prefetch_directories(query: &FixedQuery, lists: &Lists<'_>) {
     for (term, _) in query.terms() {
         // A directory has two lines.
         prefetch(lists.directories(), *term as usize);
@@ -92,7 +92,7 @@ fn ask_directories(query: &FixedQuery, lists: &Lists<'_>) {
     }
 }
 
-/// The query's terms that have a list, heaviest weight first; the lists' first lines are asked for.
+/// The query's terms that have a list, heaviest weight first; prefetches the lists' first lines.
 fn terms<'a>(query: &FixedQuery, lists: &Lists<'a>) -> Vec<Term<'a>> {
     let mut out = Vec::with_capacity(query.terms().len());
     for &(term, weight) in query.terms() {
@@ -146,7 +146,7 @@ impl<'a, T: Sum> Plan<'a, T> {
         match term.postings {
             Postings::Dense(list) if bands > 0 => {
                 let postings = term.directory.end(bands - 1) as usize;
-                ask(list.run_bytes(0), postings / windows);
+                prefetch_run(list.run_bytes(0), postings / windows);
                 self.dense.push(DensePlan { list, bands, contributions });
             }
             Postings::Dense(_) => {}
@@ -154,18 +154,18 @@ impl<'a, T: Sum> Plan<'a, T> {
         }
     }
 
-    /// Brings lists of as many bands together: the loops over bands are then predicted.
+    /// Groups lists by their number of bands, so that the branches of loops over bands are predicted.
     fn arrange(&mut self) {
         self.dense.sort_by_key(|plan| plan.bands);
     }
 
-    /// Adds everything that belongs to a window; says how many postings that were. Windows go up.
+    /// Adds the postings of a window, and returns their number. Windows come in ascending order.
     fn add(&mut self, window: usize, sums: &mut Sums<T>) -> usize {
         let mut postings = 0;
         for plan in &self.dense {
             let added = sums.add_run(plan.list.run(window), &plan.contributions, plan.bands);
             // The next window's run will be about as long.
-            ask(plan.list.run_bytes(window + 1), added);
+            prefetch_run(plan.list.run_bytes(window + 1), added);
             postings += added;
         }
         for plan in &mut self.sparse {
@@ -178,9 +178,9 @@ impl<'a, T: Sum> Plan<'a, T> {
     }
 }
 
-/// Asks for a run's counts and its first postings.
+/// Prefetches a run's counts and its first postings.
 #[inline(always)]
-fn ask(run: &[u16], postings: usize) {
+fn prefetch_run(run: &[u16], postings: usize) {
     for line in 0..4 {
         prefetch(run, 32 * line);
     }

@@ -5,7 +5,7 @@
 //! 3. in that page the term's run of entries
 //! 4. add query weight x level to each entry's block; a block's estimate is its sum x its scale
 //!
-//! Each step goes over all groups before the next, so that the lines it asks for come side by side.
+//! Each step goes over all groups before the next, so that the lines it prefetches arrive side by side.
 //! Cost: O(groups x query terms + keys and entries of the pages + entries of the runs).
 
 use quarry_index::seismic::{GROUP, LAST, Lists, Page, Summaries, Tables};
@@ -110,7 +110,7 @@ pub(super) fn estimate(
     Ok(Order::from(order))
 }
 
-/// The groups, with their tables asked for.
+/// The groups; prefetches their tables.
 fn groups<'a>(view: &Lists<'a>, query: &FixedQuery, query_cut: usize) -> Vec<Group<'a>> {
     let terms = || query.terms().iter().take(query_cut).map(|(term, _)| TermId(*term));
     let Tables { group_ends, groups, scales, posting_ends } = view.tables();

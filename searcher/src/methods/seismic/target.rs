@@ -17,11 +17,11 @@ pub(crate) struct Target<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) records: Records<'a>,
     pub(crate) lists: &'a SeismicLists,
-    /// The rows that may be found; all without.
+    /// The rows that the filter allows; `None` means all.
     pub(crate) allowed: Option<&'a RowSet>,
     pub(crate) kernels: Kernels,
     pub(crate) scorer: Scorer<'a>,
-    /// What a query weight of one times a level of one is worth in the lists.
+    /// Score of a query weight of one times a level of one in the lists.
     pub(crate) unit: f64,
     pub(crate) deadline: Option<Instant>,
 }

@@ -1,8 +1,8 @@
 //! Visits of blocks, the most promising first, until none can matter.
 //!
-//! 1. take blocks off the order, and ask for their postings
-//! 2. some blocks behind: take their documents that were not seen yet, and ask for their places
-//! 3. some documents behind: ask for their records
+//! 1. take blocks off the order, and prefetch their postings
+//! 2. some blocks behind: take their documents that were not seen yet, and prefetch their places
+//! 3. some documents behind: prefetch their records
 //! 4. block by block: stop if it promises too little by now, else score its documents
 //!
 //! Looking ahead changes nothing in what is scored: blocks come in descending order of estimates and
@@ -26,11 +26,11 @@ use crate::outcome::Stats;
 const ROUNDING: f64 = 1.0 + 1.0 / (1u64 << 21) as f64;
 /// Blocks between two looks at the clock.
 const STRIDE: usize = 64;
-/// Blocks ahead whose postings are asked for.
+/// Number of blocks ahead whose postings are prefetched.
 const BLOCKS: usize = 4;
-/// Documents ahead of the one being scored whose record is asked for.
+/// Number of documents ahead of the one being scored whose record is prefetched.
 const AHEAD: usize = 10;
-/// Documents ahead of those whose place in the table is asked for.
+/// Number of documents further ahead whose place in the table is prefetched.
 const FURTHER: usize = 16;
 
 /// Reused from query to query.
