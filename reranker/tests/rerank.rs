@@ -2,68 +2,29 @@
 //! documents, fewer candidates than results, several segments of lengths from 0 to 2,000.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
+mod shared;
+
 use std::cmp::Ordering;
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Verify};
-use quarry_indexer::{
-    BuildOptions, IngestOptions, LEAST_MEMORY, Lists, SealOptions, TokenInput, TokenOptions,
-    add_tokens, build,
-};
+use quarry_indexer::{TokenInput, add_tokens};
 use quarry_reranker::{CpuReranker, Kernels, QueryRows, Scratch, prune};
 use quarry_searcher::{Hit, Rerank, RerankParams, RerankQuery, SearchError};
-use quarry_vectors::{DocId, Document, InputVector, SparseVector, TokenEmbeddings};
+use quarry_vectors::{DocId, TokenEmbeddings};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
 use tempfile::TempDir;
+
+use shared::{options, plain_index};
 
 const DIMS: usize = 48;
 
 fn rows(rng: &mut SmallRng, count: usize) -> TokenEmbeddings {
-    let mut values = Vec::new();
-    for _ in 0..count {
-        let row: Vec<f32> = (0..DIMS).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-        values.extend(row.into_iter().map(|v| v / norm));
-    }
-    TokenEmbeddings::new(DIMS, values).unwrap()
-}
-
-fn plain_index(documents: usize) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let options = BuildOptions {
-        out: folder.path().to_path_buf(),
-        ingest: IngestOptions { shard_documents: 1 << 10, ..IngestOptions::default() },
-        seal: SealOptions {
-            memory: LEAST_MEMORY,
-            seed: 7,
-            lists: Lists::NONE,
-            ..SealOptions::default()
-        },
-        ..BuildOptions::default()
-    };
-    let vector = || SparseVector::from_pairs(vec![(0, 1.0)]).unwrap();
-    let documents = (0..documents).map(|n| {
-        let vector = Some(InputVector::Terms(vector()));
-        Ok::<_, Infallible>(Document { id: n.to_string(), vector, ..Document::default() })
-    });
-    build(documents, None, &options, &|_| {}).unwrap();
-    folder
-}
-
-fn options(forms: &[Form]) -> TokenOptions {
-    TokenOptions {
-        forms: forms.to_vec(),
-        pool: 1,
-        centroids: 4,
-        replace: true,
-        source: Value::Null,
-    }
+    shared::rows(rng, DIMS, count)
 }
 
 fn indexed(documents: &[TokenEmbeddings], forms: &[Form]) -> (TempDir, Arc<Index>) {

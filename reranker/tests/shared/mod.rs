@@ -28,12 +28,8 @@ pub(crate) fn rows(rng: &mut SmallRng, dims: usize, count: usize) -> TokenEmbedd
     TokenEmbeddings::new(dims, values).unwrap()
 }
 
-/// An index of documents called `0`, `1` and so on, with the rows that `read` gives, in int8 and fp16.
-pub(crate) fn index(
-    documents: usize,
-    dims: usize,
-    read: &mut dyn FnMut(&str) -> TokenEmbeddings,
-) -> (TempDir, Arc<Index>) {
+/// An index without token embeddings, of documents called `0`, `1` and so on.
+pub(crate) fn plain_index(documents: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let options = BuildOptions {
         out: folder.path().to_path_buf(),
@@ -52,20 +48,34 @@ pub(crate) fn index(
         Ok::<_, Infallible>(Document { id: n.to_string(), vector, ..Document::default() })
     });
     build(documents, None, &options, &|_| {}).unwrap();
-    let options = TokenOptions {
-        forms: vec![Form::Int8, Form::Fp16],
+    folder
+}
+
+pub(crate) fn options(forms: &[Form]) -> TokenOptions {
+    TokenOptions {
+        forms: forms.to_vec(),
         pool: 1,
         centroids: 4,
         replace: true,
         source: Value::Null,
-    };
+    }
+}
+
+/// The same with the rows that `read` gives, in int8 and fp16.
+pub(crate) fn index(
+    documents: usize,
+    dims: usize,
+    read: &mut dyn FnMut(&str) -> TokenEmbeddings,
+) -> (TempDir, Arc<Index>) {
+    let folder = plain_index(documents);
+    let options = options(&[Form::Int8, Form::Fp16]);
     add_tokens(folder.path(), &options, TokenInput::Rows(dims, &mut |id| Ok(read(id))), &|_| {})
         .unwrap();
     let index = Arc::new(Index::open(folder.path(), Verify::Full).unwrap());
     (folder, index)
 }
 
-/// Some of so many documents, in the first stage's order.
+/// Some of `documents` documents, in the first stage's order.
 pub(crate) fn candidates(rng: &mut SmallRng, documents: usize, count: usize) -> Vec<Hit> {
     let mut hits: Vec<Hit> = (0..count)
         .map(|at| {
