@@ -308,7 +308,7 @@ impl Opened {
 
     /// Says where the overlap wanted is not what the index's measurements promise of these queries.
     pub(crate) fn tell_promise(&self, encoded: &[EncodedQuery], options: &SearchOptions) {
-        let row_options = options.first_stage(None);
+        let row_options = options.row_options(None);
         let params = &options.sparse;
         let vectors: Vec<_> = encoded.iter().filter_map(EncodedQuery::vector).collect();
         let own = params.postings.or(params.candidates).or(params.query_cut).is_some();

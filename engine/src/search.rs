@@ -179,7 +179,7 @@ impl SearchOptions {
 
     /// The options of a channel, as the searcher takes them.
     #[must_use]
-    pub fn first_stage<'a>(&self, filter: Option<&'a Filter>) -> Options<'a> {
+    pub fn row_options<'a>(&self, filter: Option<&'a Filter>) -> Options<'a> {
         Options {
             filter,
             deadline: self.deadline,

@@ -261,7 +261,7 @@ impl Snapshot {
         if channel == Channel::Maxsim {
             return self.maxsim(queries, options);
         }
-        let row_options = options.first_stage(filter);
+        let row_options = options.row_options(filter);
         Ok(each(queries, |query| {
             let started = Instant::now();
             let query = match &query.borrow().query {
@@ -285,7 +285,7 @@ impl Snapshot {
         let second = self.second_stage().ok_or(SearchError::NoTokens)?;
         let maxsim =
             MaxsimOptions { reranker: second.reranker().as_ref(), exact: options.maxsim_exact };
-        let row_options = RowOptions { maxsim: Some(maxsim), ..options.first_stage(None) };
+        let row_options = RowOptions { maxsim: Some(maxsim), ..options.row_options(None) };
         let rows = |query: &Q| match &query.borrow().query {
             ChannelQuery::Maxsim(rows) => Ok(rows.is_some()),
             _ => Err(EngineError::NoQuery { channel: Channel::Maxsim.name() }),

@@ -17,6 +17,7 @@ static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
 fuzz_target!(init: quarry_fuzz::begin(), |expression: &str| {
     if let Ok(filter) = SEARCHER.filter(expression) {
         let k = NonZeroUsize::new(10).expect("ten");
-        let _ = SEARCHER.search(&ChannelQuery::Words("rock"), &Options { filter: Some(&filter), ..Options::new(k) });
+        let options = Options { filter: Some(&filter), ..Options::new(k) };
+        let _ = SEARCHER.search(&ChannelQuery::Words("rock"), &options);
     }
 });

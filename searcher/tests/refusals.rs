@@ -11,7 +11,7 @@ use quarry_indexer::Lists;
 use quarry_searcher::{
     Bm25Options, ChannelQuery, Hit, Method, Options, SearchError, SparseOptions,
 };
-use quarry_vectors::{DocId, Document};
+use quarry_vectors::{DocId, Document, InputVector, TokenEmbeddings};
 
 const METHODS: [Method; 4] = [Method::Exact, Method::Scan, Method::Auto, Method::Seismic];
 /// Methods that need lists, with the name that their error gives.
@@ -214,4 +214,31 @@ fn documents_are_found_and_shown() {
         built.searcher.stored(&built.searcher.find("c").unwrap()).unwrap(),
         Some(Default::default())
     );
+}
+
+#[test]
+fn token_embeddings_are_searched_by_a_reranker_only() {
+    let searcher = &texts_only().searcher;
+    let rows = TokenEmbeddings::new(2, vec![1.0, 0.0]).unwrap();
+    let query = ChannelQuery::Tokens(&rows);
+    let options = Options::new(top(3));
+    let found = searcher.search(&query, &options);
+    assert!(matches!(found, Err(SearchError::NoReranker)), "{found:?}");
+    let found = searcher.search_batch(&[query, ChannelQuery::Words("sea")], &options);
+    assert!(matches!(found, Err(SearchError::NoReranker)), "{found:?}");
+}
+
+#[test]
+fn a_batch_may_mix_channels() {
+    let vectors = [vector(&[(1, 2.0)]), vector(&[(2, 1.0)])];
+    let documents = ["sea", "lava"].iter().zip(vectors).map(|(word, vector)| Document {
+        vector: Some(InputVector::Terms(vector)),
+        ..with_text(word, "", word)
+    });
+    let built = built(documents.collect(), |_| {});
+    let query = vector(&[(1, 1.0)]);
+    let queries = [ChannelQuery::Words("lava"), ChannelQuery::Sparse(&query)];
+    let found = built.searcher.search_batch(&queries, &Options::new(top(3))).unwrap();
+    assert_eq!(built.hits(&found[1]), [("sea".to_owned(), 2.0)]);
+    assert_eq!(built.hits(&found[0])[0].0, "lava");
 }

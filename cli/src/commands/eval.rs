@@ -222,8 +222,8 @@ fn overlap(
 ) -> anyhow::Result<f64> {
     let vectors = opened.vectors(queries)?;
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
-    let first_stage = args.search.first_stage(k);
-    let options = RowOptions { k, ..first_stage.first_stage(filter.as_ref()) };
+    let search = args.search.first_stage(k);
+    let options = RowOptions { k, ..search.row_options(filter.as_ref()) };
     let found = evaluate::overlap(opened.searcher(), &vectors, &options);
     let Overlap { share, judged_by } = found.map_err(told)?;
     match judged_by {
