@@ -6,7 +6,7 @@
 //!    absent, then `CURRENT` is replaced by a rename: that is the commit
 //! 3. a reader holds a shared lock on its manifest; files that neither the current generation nor
 //!    a held one names are collected after a commit and before a build; a file is ours by its exact
-//!    name (`names.rs`)
+//!    name (`names.rs`, `kinds.rs`)
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
