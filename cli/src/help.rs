@@ -41,8 +41,21 @@ const ACCESS: &str = "Address and access";
 const OUTPUT: &str = "Output";
 const GENERAL: &str = "General";
 
-/// The group of an option in every command that has it, but for [`IN_COMMAND`].
+/// The groups in their order, and the options of each in every command that has them, but for [`IN_COMMAND`].
 const GROUPS: &[(&str, &[&str])] = &[
+    (ACCESS, &["name", "listen", "key", "no_auth"]),
+    (
+        LIMITS,
+        &[
+            "queue",
+            "in_flight",
+            "connections",
+            "head_timeout",
+            "body_timeout",
+            "request_timeout",
+            "answer_bytes",
+        ],
+    ),
     (
         INPUT,
         &[
@@ -104,7 +117,6 @@ const GROUPS: &[(&str, &[&str])] = &[
             "centroids",
         ],
     ),
-    (QUERIES, &["queries", "query_format", "query_scale", "most", "only"]),
     (
         MEASURES,
         &[
@@ -120,6 +132,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "against_exact",
         ],
     ),
+    (QUERIES, &["queries", "query_format", "query_scale", "most", "only"]),
     (
         SEARCH,
         &[
@@ -156,19 +169,6 @@ const GROUPS: &[(&str, &[&str])] = &[
             "query_ids",
             "rerank_k",
             "no_exhaustive",
-        ],
-    ),
-    (ACCESS, &["name", "listen", "key", "no_auth"]),
-    (
-        LIMITS,
-        &[
-            "queue",
-            "in_flight",
-            "connections",
-            "head_timeout",
-            "body_timeout",
-            "request_timeout",
-            "answer_bytes",
         ],
     ),
     (
@@ -232,17 +232,21 @@ pub(crate) fn grouped(command: Command) -> Command {
         let version = Arg::new("version").short('V').long("version").action(ArgAction::Version);
         command = command.disable_version_flag(true).arg(version.help("Print the version"));
     }
-    command.mut_args(|arg| in_group(&name, arg)).mut_subcommands(grouped)
-}
-
-fn in_group(command: &str, arg: Arg) -> Arg {
-    if arg.is_positional() {
-        return arg;
+    // Headings stand in the order of their first options, and what is changed goes to the end.
+    let mut options: Vec<(usize, String, &str)> = command
+        .get_arguments()
+        .filter(|arg| !arg.is_positional())
+        .filter_map(|arg| {
+            let group = group(&name, arg)?;
+            let place = GROUPS.iter().position(|(known, _)| *known == group);
+            Some((place.map_or(0, |place| place + 1), arg.get_id().to_string(), group))
+        })
+        .collect();
+    options.sort_by_key(|(place, ..)| *place);
+    for (_, id, group) in options {
+        command = command.mut_arg(id, |arg| arg.help_heading(group));
     }
-    match group(command, &arg) {
-        Some(group) => arg.help_heading(group),
-        None => arg,
-    }
+    command.mut_subcommands(grouped)
 }
 
 fn group(command: &str, arg: &Arg) -> Option<&'static str> {
@@ -297,16 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn required_options_stand_first() {
+    fn groups_stand_in_order_the_required_first() {
         let mut command = grouped(crate::Cli::command());
         for name in ["index", "encode", "export", "lists"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.render_long_help().to_string();
             let at = |heading: &str| help.find(&format!("\n{heading}:\n"));
             let required = at(REQUIRED).unwrap();
-            for (heading, _) in GROUPS {
-                assert!(at(heading).is_none_or(|at| at > required), "{name} {heading}");
-            }
+            let mut found = vec![required];
+            found.extend(GROUPS.iter().filter_map(|(heading, _)| at(heading)));
+            assert!(found.is_sorted(), "{name}: {help}");
             assert!(!help.contains("\nOptions:\n"), "{help}");
         }
     }

@@ -20,50 +20,43 @@ use crate::{model, models};
 pub(crate) struct InputArgs {
     /// Collection: a file, a folder, or the name of a pulled collection (`quarry dataset list`)
     pub(crate) input: PathBuf,
-    /// Model that encodes the texts: a folder, a name such as org/name, or doc=MODEL,query=MODEL
-    /// [default: the bundled model]
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
-    #[command(flatten)]
-    pub(crate) run_on: model::RunOnArgs,
-    /// Most memory for buffers and sorting, such as 512MiB or 4GiB
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
-    pub(crate) memory: u64,
-    /// What to build from texts: `sparse` (vectors and words) or `bm25` (words only, without a model)
-    #[arg(long, value_enum, default_value_t = crate::channels::Channel::Sparse)]
-    pub(crate) channel: crate::channels::Channel,
-    /// Index structures to build over the vectors, comma-separated. With `none`, every search is a full scan
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
-    pub(crate) lists: Vec<ListsArg>,
-    /// Bytes of a stored weight: `auto` takes one where that loses nothing, else two
-    #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
-    pub(crate) levels: LevelsArg,
     /// Format of INPUT [default: detected]
     #[arg(long, value_enum)]
     pub(crate) format: Option<FormatArg>,
+    /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
+    /// [default: vector]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vector_field: Option<String>,
     /// Divide the weights of given vectors by X: 100 if they are integers, 100 times the real weights
     #[arg(long, value_name = "X")]
     pub(crate) scale: Option<f32>,
     /// Collection with the ids, texts and fields of INPUT's vectors: the same documents in the same order
     #[arg(long, value_name = "COLLECTION", conflicts_with = "doc_ids")]
     pub(crate) texts: Option<PathBuf>,
-    /// Field of JSON lines that holds a document's vector, as {token: weight} or as indices and values
-    /// [default: vector]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) vector_field: Option<String>,
-    /// Documents of one id that are not the same: refuse them, or take the last. Those that are the same
-    /// are left out, and counted
-    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
-    pub(crate) duplicates: DuplicatesArg,
     /// File of the tokens that term numbers stand for, one a line, for .bin and .csr
     #[arg(long, value_name = "FILE")]
     pub(crate) vocab: Option<PathBuf>,
     /// File of the ids of the vectors in .bin and .csr, one a line [default: their positions, from 0]
     #[arg(long, value_name = "FILE")]
     pub(crate) doc_ids: Option<PathBuf>,
+    /// Documents of one id that are not the same: refuse them, or take the last. Those that are the same
+    /// are left out, and counted
+    #[arg(long, value_enum, default_value_t = DuplicatesArg::Refuse)]
+    pub(crate) duplicates: DuplicatesArg,
     /// Do not repair MS MARCO's doubly encoded UTF-8
     #[arg(long)]
     pub(crate) raw_encoding: bool,
+    /// Type of another field of the documents, such as year:integer or place.city:keyword. Types: keyword,
+    /// integer, float, date, bool, any (no check), stored (no check, and no filter). A value of another type is
+    /// an error. A field that is not named has the type of its first value. May be given several times
+    #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
+    pub(crate) fields: Vec<(String, FieldRule)>,
+    /// Model that encodes the texts: a folder, a name such as org/name, or doc=MODEL,query=MODEL
+    /// [default: the bundled model]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) run_on: model::RunOnArgs,
     /// Truncate texts after N tokens [default: the model's longest input]
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
@@ -80,11 +73,15 @@ pub(crate) struct InputArgs {
     /// Record the word that each component of a vector comes from, for `search --explain`
     #[arg(long)]
     pub(crate) provenance: bool,
-    /// Type of another field of the documents, such as year:integer or place.city:keyword. Types: keyword,
-    /// integer, float, date, bool, any (no check), stored (no check, and no filter). A value of another type is
-    /// an error. A field that is not named has the type of its first value. May be given several times
-    #[arg(long = "field", value_name = "NAME:TYPE", value_parser = parse_field)]
-    pub(crate) fields: Vec<(String, FieldRule)>,
+    /// What to build from texts: `sparse` (vectors and words) or `bm25` (words only, without a model)
+    #[arg(long, value_enum, default_value_t = crate::channels::Channel::Sparse)]
+    pub(crate) channel: crate::channels::Channel,
+    /// Index structures to build over the vectors, comma-separated. With `none`, every search is a full scan
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    pub(crate) lists: Vec<ListsArg>,
+    /// Bytes of a stored weight: `auto` takes one where that loses nothing, else two
+    #[arg(long, value_enum, default_value_t = LevelsArg::Auto)]
+    pub(crate) levels: LevelsArg,
     /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -92,6 +89,9 @@ pub(crate) struct InputArgs {
     pub(crate) seismic: SeismicArgs,
     #[command(flatten)]
     pub(crate) clusters: ClustersArgs,
+    /// Most memory for buffers and sorting, such as 512MiB or 4GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    pub(crate) memory: u64,
 }
 
 /// How Seismic's lists are built.

@@ -85,7 +85,10 @@ fn an_unfinished_file_of_ours_blocks_nothing() {
     let at = |name: &str| folder.path().join(name);
     let input = collection(&folder);
     let (cut, out) = (at("cut.jsonl"), at("vectors.jsonl"));
-    fs::write(&cut, fs::read_to_string(&input).unwrap() + "\n{\"id\": \"cut\n").unwrap();
+    // As many as can be resumed: fewer leave nothing.
+    let many: String =
+        (0..1024).map(|n| format!("{{\"id\": \"n{n}\", \"text\": \"ice\"}}\n")).collect();
+    fs::write(&cut, many + "{\"id\": \"cut\n").unwrap();
     let encode = |input: &Path, more: &[&str]| {
         let all = [&["encode", text(input), "--out", text(&out)][..], more].concat();
         quarry(&all).output().unwrap()

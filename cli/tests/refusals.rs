@@ -54,7 +54,7 @@ fn values_and_combinations_that_are_never_right() {
         (&encoding, &["--passages", "9"]),
         (&encoding, &["--passages", "64", "--passage-overlap", "33"]),
         (&encoding, &["--max-tokens", "1"]),
-        (&encoding, &["--texts", text(&docs)]),
+        (&encoding, &["--texts", text(&texts)]),
         (&encode, &["--max-tokens", "1"]),
         (&encode, &["--queries", "--duplicates", "last"]),
         (&search, &["--overlap", "0"]),

@@ -11,6 +11,10 @@ pub(super) fn in_json_words(message: &str) -> String {
     if what == "expected value" {
         return format!("expected a string{at}");
     }
+    // A list is taken for the fields of an object in their order, and is too short for that.
+    if what.starts_with("invalid length ") && what.contains(", expected struct ") {
+        return format!("expected an object, found a list{at}");
+    }
     let rest = ["invalid type: ", "invalid value: "].iter().find_map(|p| what.strip_prefix(p));
     match rest.and_then(|rest| rest.rsplit_once(", expected ")) {
         Some((found, wanted)) => {
@@ -84,6 +88,10 @@ mod tests {
             (
                 "unknown variant `x`, expected `sparse` or `bm25` at line 1 column 3",
                 "unknown value `x`, expected `sparse` or `bm25` at line 1 column 3",
+            ),
+            (
+                "invalid length 0, expected struct SearchRequest with 16 elements at line 1 column 2",
+                "expected an object, found a list at line 1 column 2",
             ),
             ("missing field `query`", "missing field `query`"),
         ] {
