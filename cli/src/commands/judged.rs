@@ -66,8 +66,11 @@ pub(crate) fn expect_judged<'a>(
         return Ok(());
     }
     Err(BadInput(format!(
-        "none of the {} is among the queries of {what}: the judgements are of other queries",
-        counted(judged, "judged query")
+        "{} among the queries of {what}: the judgements are of other queries",
+        match judged {
+            1 => "the judged query is not".to_owned(),
+            _ => format!("none of the {} is", counted(judged, "judged query")),
+        }
     )))
 }
 
