@@ -26,6 +26,7 @@ Environment variables:
   HF_HOME                   folder of the hub's cache [default: ~/.cache/huggingface]
   HF_HUB_CACHE              cache of models [default: hub, in HF_HOME]
   ORT_DYLIB_PATH            library of ONNX Runtime, 1.24 or later
+  XDG_DATA_HOME             where ~/.local/share is
   XDG_CACHE_HOME, HOME      where ~/.cache is";
 
 const REQUIRED: &str = "Required";

@@ -303,7 +303,7 @@ fn what_does_nothing_or_comes_twice_is_reported() {
     let before = ok(&["inspect", text(&base), "--json"]);
     let output = quarry(&["delete", text(&base), "nobody", "d3"]).output().unwrap();
     assert!(
-        output.status.success() && said(&output).contains("2 ids are no document's, such as d3")
+        output.status.success() && said(&output).contains("2 ids are of no document, such as d3")
     );
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 documents deleted"));
     assert!(ok(&["inspect", text(&base), "--json"]) == before, "nothing deleted, yet it changed");

@@ -17,7 +17,7 @@ fn a_folder_that_is_not_there_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     vectors(&at("docs.jsonl"), 5, 1);
-    fs::write(at("qrels"), "q0 0 d1 1\n").unwrap();
+    fs::write(at("qrels"), "d1 0 d1 1\n").unwrap();
     let (docs, lacking, out) = (at("docs.jsonl"), at("lacking/index"), at("out.ciff"));
     let (docs, dir, out) = (text(&docs), text(&lacking), text(&out));
     let qrels = at("qrels");

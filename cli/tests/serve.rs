@@ -107,8 +107,8 @@ fn answers_equal_the_command_line() {
     assert_eq!(server.get("/metrics").0, 200);
 }
 
-/// Questions that go through a network: with `--model` the answers are the command line's; without,
-/// a question in words is refused, and never answered by nothing.
+/// Queries that go through a network: the answers are the command line's; without the model a query in words is
+/// refused, and never answered by nothing.
 #[test]
 fn questions_go_through_a_network() {
     let dir = tempfile::tempdir().unwrap();
@@ -133,6 +133,10 @@ fn questions_go_through_a_network() {
             assert!(status == 429 || answer["hits"] == over_http["hits"], "{status} {answer}");
         }
     });
+    // The index remembers where the model is; where it is not any more, a text is refused.
+    let remembered = serve(&index, &[]);
+    assert_eq!(remembered.search(&body).1["hits"], over_http["hits"]);
+    std::fs::rename(&bert, dir.path().join("away")).unwrap();
     let without = serve(&index, &[]);
     let (status, answer) = without.search(&body);
     assert!(status >= 400 && answer["hits"].is_null(), "{status} {answer}");

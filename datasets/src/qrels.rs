@@ -350,7 +350,7 @@ mod tests {
         let qrels = read(&format!("{header}q\td\t1\nq\td\t1\nq\td\t1\n")).unwrap();
         assert_eq!(qrels.len(), 1);
         let said = qrels.notice().unwrap().to_string();
-        assert!(said.contains("2 judgements repeat") && said.ends_with("line 3"), "{said}");
+        assert!(said.contains("2 judgements were left out") && said.ends_with("line 3"), "{said}");
         let error =
             read(&format!("{header}p\td\t1\nq\td\t1\n\nq\td\t2\n")).unwrap_err().to_string();
         assert!(error.contains("line 5") && error.contains("but 1 on line 3"), "{error}");

@@ -7,7 +7,7 @@ use std::path::Path;
 use quarry_vectors::{Ranking, ScoredDoc, better};
 
 use crate::error::DatasetError;
-use crate::run_format::{RunFormat, write_ranking};
+use crate::run_format::{RunFormat, is_score, write_ranking};
 use crate::run_reader;
 
 /// All rankings of a system, queries in the order in which they came.
@@ -30,7 +30,7 @@ impl Run {
     /// Adds a query's ranking and puts it in order, as reading it from a file would.
     ///
     /// # Errors
-    /// When the query is there already, a score is not finite, or a document stands twice.
+    /// When the query is there already, a score is not finite or beyond the range of 32 bits, or a document stands twice.
     pub fn insert(&mut self, query: &str, mut ranking: Ranking) -> Result<(), DatasetError> {
         let fail = |reason| Err(DatasetError::Ranking { query: query.to_owned(), reason });
         if self.rankings.contains_key(query) {
@@ -38,7 +38,7 @@ impl Run {
         }
         let mut seen = HashSet::with_capacity(ranking.len());
         for hit in &mut ranking {
-            if !hit.score.is_finite() {
+            if !is_score(hit.score) {
                 return fail(format!("the score of {:?} is {}", hit.id, hit.score));
             }
             hit.score += 0.0; // makes -0 and 0 the tie that they are in trec_eval

@@ -14,7 +14,7 @@ use quarry_vectors::{Ranking, ScoredDoc};
 use crate::error::DatasetError;
 use crate::input::Input;
 use crate::lines::{Line, Lines};
-use crate::run_format::{RunFormat, RunRecord};
+use crate::run_format::{RunFormat, RunRecord, is_score};
 
 /// What a run file holds; the rankings of a TREC run are not in order yet.
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl<'a> Row<'a> {
                 "{\"query\": ID, \"document\": ID, \"rank\": N, \"score\": X, \"tag\": NAME}";
             line.malformed(expected, line.text)
         })?;
-        if !record.score.is_finite() {
+        if !is_score(record.score) {
             return Err(line.malformed("a finite score", line.text));
         }
         let RunRecord { query, document, score, tag, .. } = record;
@@ -120,7 +120,7 @@ impl<'a> Row<'a> {
             (RunFormat::MsMarco, _) => Err(line.malformed("query, document and rank", line.text)),
             (_, &[query, _, document, _, score, tag]) => match score.trim().parse::<f64>() {
                 // Adding 0 makes -0 and 0 the tie that they are in trec_eval.
-                Ok(s) if s.is_finite() => row(query, document, Order::Score(s + 0.0), tag),
+                Ok(s) if is_score(s) => row(query, document, Order::Score(s + 0.0), tag),
                 _ => Err(line.malformed("a finite score", score)),
             },
             (_, found) => {

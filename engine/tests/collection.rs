@@ -191,8 +191,8 @@ fn what_cannot_be_done_is_an_error() {
     let error = fails(tokens(&[("dog", 1.0)]), k(1).on(Channel::Bm25));
     assert!(matches!(error, EngineError::NoQuery { channel: "bm25" }), "{error}");
     let mut two = k(1);
-    two.channels.push(Channel::Bm25);
-    assert!(matches!(fails(dog(), two), EngineError::NotSupported { .. }));
+    two.channels.push(Channel::Sparse);
+    assert!(matches!(fails(dog(), two), EngineError::RepeatedChannel { .. }));
     let mut late = k(1);
     late.deadline = Some(Instant::now() - Duration::from_millis(1));
     assert!(matches!(fails(dog(), late), EngineError::Search(SearchError::Timeout)));

@@ -265,7 +265,8 @@ fn an_emptied_index_goes_on() {
         assert_eq!(merged(path).unwrap(), 0);
         assert_eq!(delete(path, ["doc-1"]).unwrap().deleted, 0);
         if lists == Lists::NONE {
-            let given = options(path);
+            let mut given = options(path);
+            given.seal.lists = lists;
             add(read(texts(9)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
         } else {
             add_more(path, texts(9)).unwrap();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 
 use quarry_datasets::Run;
-use quarry_vectors::ScoredDoc;
+use quarry_vectors::{ScoredDoc, printed};
 
 use crate::EngineError;
 use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, fuse};
@@ -39,7 +39,7 @@ impl Default for FuseOptions {
 }
 
 /// Fuses the rankings of each query that any of the runs has; queries stand in the order in which they come.
-/// Documents of one fused score keep their order in the run: each has a score a little below the one before.
+/// Documents of one fused score keep their order in the run: each has a score the least step below the one before.
 ///
 /// # Errors
 /// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] where a weight is negative or not finite, or all are 0.
@@ -73,7 +73,10 @@ pub fn fuse_runs(
             best: error.best,
         })?;
         found.truncate(options.depth.get());
-        fused.insert(query, falling(&found))?;
+        let scores = printed(&found.iter().map(|hit| hit.score).collect::<Vec<_>>());
+        let scored = found.iter().zip(scores);
+        let hits = scored.map(|(hit, score)| ScoredDoc { id: hit.key.to_owned(), score });
+        fused.insert(query, hits.collect())?;
     }
     Ok(fused)
 }
@@ -82,16 +85,6 @@ pub fn fuse_runs(
 fn cut<'a>(run: &'a Run, query: &str, window: NonZeroUsize) -> Vec<Scored<&'a str>> {
     let ranking = run.ranking(query).unwrap_or_default().iter().take(window.get());
     ranking.map(|hit| Scored { key: hit.id.as_str(), score: hit.score }).collect()
-}
-
-/// Scores that fall from hit to hit: a reader of a run orders equal ones by document.
-fn falling(found: &[Scored<&str>]) -> Vec<ScoredDoc> {
-    let mut before = f64::INFINITY;
-    let one = |hit: &Scored<&str>| {
-        before = hit.score.min(before.next_down());
-        ScoredDoc { id: hit.key.to_owned(), score: before }
-    };
-    found.iter().map(one).collect()
 }
 
 #[cfg(test)]
