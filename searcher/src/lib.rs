@@ -1,7 +1,7 @@
 //! ```no_run
 //! use std::{num::NonZeroUsize, path::Path, sync::Arc};
 //! use quarry_index::{Index, Verify};
-//! use quarry_searcher::{Searcher, SparseParams};
+//! use quarry_searcher::{ChannelQuery, Options, Searcher};
 //! use quarry_vectors::SparseVector;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -9,7 +9,7 @@
 //!     let searcher = Searcher::new(Arc::new(index));
 //!     // Weights by term of the index's lexicon.
 //!     let query = SparseVector::from_pairs([(17, 1.5), (402, 0.3)])?;
-//!     let found = searcher.sparse(&query, &SparseParams::new(NonZeroUsize::MIN))?;
+//!     let found = searcher.search(&ChannelQuery::Sparse(&query), &Options::new(NonZeroUsize::MIN))?;
 //!     for hit in &found.hits {
 //!         println!("{} {}", searcher.id(hit), hit.score);
 //!     }

@@ -229,6 +229,12 @@ impl From<EngineError> for ApiError {
                 Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
             }
             EngineError::NotSupported { .. } => Self::not_supported("channels", message),
+            EngineError::RepeatedChannel { .. } => Self::invalid("channels", message),
+            EngineError::NoWeight | EngineError::WeightWithoutChannel { .. } => {
+                Self::invalid("fusion.weights", message)
+            }
+            EngineError::RrfK { .. } => Self::invalid("fusion.k", message),
+            EngineError::NotAboveZero { .. } => Self::not_supported("fusion.method", message),
             EngineError::UnknownDocument { .. } => {
                 Self::new(ErrorCode::DocumentNotFound, message).param("id")
             }

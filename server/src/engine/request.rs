@@ -120,8 +120,8 @@ fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, Api
         [_] => false,
         _ => true,
     };
-    let Some(given) = &request.fusion else { return Ok(options) };
-    if !several {
+    let given = request.fusion.clone().unwrap_or_default();
+    if request.fusion.is_some() && !several {
         let message = "`fusion` says nothing of one channel";
         return Err(ApiError::not_supported("fusion", message)
             .hint("name several in `channels`, or leave it out"));
