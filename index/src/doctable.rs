@@ -118,7 +118,7 @@ impl DocTable {
     /// Opens and validates the part.
     ///
     /// # Errors
-    /// As [`Part::open`] and [`StringTable::open`].
+    /// As [`Part::open`] and `StringTable::open`.
     pub fn open(path: &Path, verify: Verify) -> Result<Self, IndexError> {
         Self::read(Part::open(path, KIND, READABLE, verify)?, verify)
     }

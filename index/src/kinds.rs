@@ -1,6 +1,6 @@
 //! The kinds of parts, one row each: what opening, checking and preloading a segment loops over.
 //!
-//! A new kind is a file with its format, whose type implements [`SegmentPart`], and a row in [`PARTS`].
+//! A new kind is a file with its format, whose type implements `SegmentPart`, and a row in `PARTS`.
 
 use std::ops::Range;
 

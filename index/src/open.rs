@@ -180,7 +180,7 @@ impl Index {
         Ok(lexicon.term_at(number).filter(|_| !beyond))
     }
 
-    /// The bytes of an asset such as [`TOKENIZER`].
+    /// The bytes of an asset such as [`crate::kinds::TOKENIZER`].
     #[must_use]
     pub fn asset(&self, kind: &str) -> Option<&[u8]> {
         self.assets.iter().find(|(p, _)| p.kind == kind).map(|(_, bytes)| bytes.as_slice())
