@@ -66,7 +66,13 @@ fn with_output(path: &Path, name: &str) -> Vec<u8> {
 /// Token values `[length][dimension]` of one text alone.
 fn unpooled(onnx: &[u8], name: &str, ids: &[u32], pool: Option<&Range<usize>>) -> Vec<Vec<f64>> {
     let environment = environment().unwrap();
-    let mut session = Session::builder(&environment).unwrap().commit_from_memory(onnx).unwrap();
+    // As the encoder has it: exact products on CPUs without VNNI.
+    let mut session = Session::builder(&environment)
+        .unwrap()
+        .with_config_entry("session.x64quantprecision", "1")
+        .unwrap()
+        .commit_from_memory(onnx)
+        .unwrap();
     let length = ids.len();
     let tensor = |values: Vec<i64>| Tensor::from_array(([1, length], values)).unwrap().into_dyn();
     let feed: Vec<(String, _)> = session

@@ -316,7 +316,8 @@ fn faults_are_not_told_and_do_no_harm() {
     let server = Server::narrow(1, 0);
     for _ in 0..3 {
         for text in ["fail", "panic"] {
-            let reply = server.post(&format!(r#"{{"query":{{"text":"{text}"}}}}"#));
+            let reply =
+                server.post(&format!(r#"{{"query":{{"text":"{text}"}},"timeout_ms":60000}}"#));
             reply.error(500, "internal");
             assert!(!reply.text().contains("secret"));
         }
