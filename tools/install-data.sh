@@ -31,8 +31,12 @@ trap 'exit 1' HUP INT TERM
 cp "$root"/models/quarry-mini/* "$new"
 chmod 755 "$new"
 chmod 644 "$new"/*
-rm -rf "$model"
+# The old one goes last, so that a kill leaves one of the two.
+old=$data/models/.quarry-mini.old
+rm -rf "$old"
+if [ -e "$model" ]; then mv "$model" "$old"; fi
 mv "$new" "$model"
+rm -rf "$old"
 echo "install-data: $model"
 [ -f "$model/token-model.onnx" ] ||
     echo "install-data: without token-model.onnx; \`make build\` makes it, for reranking with the bundled model"

@@ -13,6 +13,7 @@ use quarry_engine::{
     Snapshot, Stats, Verify,
 };
 use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
+use rayon::prelude::*;
 
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs};
@@ -431,8 +432,11 @@ impl Opened {
             let found = found.into_iter().map(|found| Ok(found?.outcome));
             by_channel.push((weighted, found.collect::<Result<Vec<Outcome>, EngineError>>()?));
         }
-        if !args.channels.several() {
-            return Ok(by_channel.pop().map(|(_, found)| found).unwrap_or_default());
+        // One channel, or others of weight 0.
+        if by_channel.len() == 1 {
+            let mut found = by_channel.pop().map(|(_, found)| found).unwrap_or_default();
+            found.iter_mut().for_each(|outcome| outcome.hits.truncate(options.depth().get()));
+            return Ok(found);
         }
         let one = |at: usize| {
             let lists: Vec<FoundOn<'_>> = by_channel
@@ -447,7 +451,7 @@ impl Opened {
                 });
             Ok(Outcome { hits, method, stats })
         };
-        Ok((0..queries.len()).map(one).collect::<Result<_, EngineError>>()?)
+        Ok((0..queries.len()).into_par_iter().map(one).collect::<Result<_, EngineError>>()?)
     }
 
     /// Searches all queries and makes a run of the hits. What is `ignored` is left out before the cut

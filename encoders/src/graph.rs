@@ -16,7 +16,7 @@ use crate::graph_bytes::GraphBytes;
 use crate::{Device, EncoderError, OnnxInputs, runtime};
 
 /// ONNX Runtime's setting for exact sums of products of 8 bits on x86 CPUs without VNNI: by default they saturate at
-/// 16 bits there, and a quantised model gives other vectors than elsewhere. It changes nothing on other CPUs.
+/// 16 bits there, and a quantised model gives other vectors than elsewhere. It is documented for those CPUs alone.
 const EXACT_PRODUCTS: &str = "session.x64quantprecision";
 /// ONNX Runtime's setting for the folder that weights beside a graph are looked for in.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";

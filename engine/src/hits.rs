@@ -56,10 +56,9 @@ impl HitContext<'_> {
         let mut hits = Vec::with_capacity(found.len());
         let mut counter = self.options.most_bytes.map(|most| Counter { bytes: 0, most });
         let scores = shown(found);
-        let by_channel: Vec<Vec<f64>> = self.lists.iter().map(|list| shown(&list.found)).collect();
         for (at, hit) in found.iter().enumerate() {
             self.options.expire()?;
-            let hit = self.hit(at, &Found { score: scores[at], ..*hit }, &by_channel)?;
+            let hit = self.hit(at, &Found { score: scores[at], ..*hit })?;
             if let Some(counter) = &mut counter {
                 counter.count(&hit)?;
             }
@@ -68,11 +67,17 @@ impl HitContext<'_> {
         Ok(hits)
     }
 
-    /// Of a hit at its place; `by_channel` has the scores that each channel shows.
-    fn hit(&self, at: usize, hit: &Found, by_channel: &[Vec<f64>]) -> Result<Hit, EngineError> {
+    /// Of a hit at its place.
+    fn hit(&self, at: usize, hit: &Found) -> Result<Hit, EngineError> {
         let mut channels = ChannelScores::default();
-        for (list, shown) in self.lists.iter().zip(by_channel) {
-            let placed = self.place(&list.found, at, hit).map(|at| Placed::new(at + 1, shown[at]));
+        let alone = self.lists.len() == 1 && !self.rescored;
+        for list in self.lists {
+            let score = |at: usize| match alone {
+                true => hit.score,
+                false => shown(&list.found[at..=at])[0],
+            };
+            let placed = self.place(&list.found, at, hit);
+            let placed = placed.map(|at| Placed::new(at + 1, score(at)));
             channels.set(list.weighted.channel, placed);
         }
         let rerank = (self.rescored && self.searcher.has_tokens(hit)).then_some(hit.score);

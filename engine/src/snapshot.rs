@@ -376,7 +376,8 @@ impl Snapshot {
                 Ok((self.fuse(&found, options)?, started.elapsed()))
             }
         };
-        let fused: Results<(Vec<Found>, Duration)> = works.iter().flatten().map(fuse).collect();
+        let asked: Vec<&Work<'_>> = works.iter().flatten().collect();
+        let fused: Results<(Vec<Found>, Duration)> = each(&asked, |work| fuse(work));
         put(works, fused, |work, (found, took)| {
             work.found = found;
             work.timings.fuse = took;

@@ -131,6 +131,10 @@ impl Scale {
                 let mean = hits.iter().map(|hit| hit.score).sum::<f64>() / count;
                 let square = |hit: &Scored<K>| (hit.score - mean) * (hit.score - mean);
                 let deviation = (hits.iter().map(square).sum::<f64>() / count).sqrt();
+                // Squares of the least differences vanish.
+                if deviation == 0.0 {
+                    return Ok(Self { all: Some(0.0), ..plain });
+                }
                 Self { from: mean, by: deviation, absent: (least - mean) / deviation, ..plain }
             }
             FusionMethod::Rrf => Self { ranks: Some(rrf_k), ..plain },
@@ -210,6 +214,8 @@ mod tests {
         assert_eq!(fused(&one, FusionMethod::Z), [("a", 0.0)]);
         let equal = [list(1.0, &[("a", 5.0), ("b", 5.0)])];
         close(&fused(&equal, FusionMethod::MinMax), &[("a", 1.0), ("b", 1.0)]);
+        let close_by = [list(1.0, &[("a", 2e-300), ("b", 1e-300)])];
+        close(&fused(&close_by, FusionMethod::Z), &[("a", 0.0), ("b", 0.0)]);
         assert!(fused(&[list(1.0, &[])], FusionMethod::Max).is_empty());
         let below = fuse(&[list(1.0, &[("a", -1.0)])], FusionMethod::Max, 60.0, |a, b| b.cmp(a));
         assert_eq!(below.unwrap_err(), NotAboveZero { list: 0, best: -1.0 });

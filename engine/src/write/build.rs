@@ -167,6 +167,7 @@ impl Build {
             tokens: self.tokens.is_some(),
             filled_in: false,
             remembered: None,
+            indexed: None,
         }
     }
 }

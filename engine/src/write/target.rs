@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quarry_datasets::{CollectionFormat, DatasetError, open_collection, read_vocabulary};
+use quarry_encoders::{DocumentOptions, EncoderIdentity, IdentityMismatch, Model};
 use quarry_index::features::Channels;
 use quarry_indexer::{
     BuildError, BuildOptions, EncoderSetup, Event, IngestOptions, Passages, SealOptions,
@@ -39,6 +40,8 @@ pub(super) struct Target<'a> {
     pub(super) filled_in: bool,
     /// The model that an index says it was built with, where documents are added to it.
     pub(super) remembered: Option<&'a ModelSource>,
+    /// The encoder of that index.
+    pub(super) indexed: Option<&'a EncoderIdentity>,
 }
 
 /// What a build, a share of one, or an addition is started with.
@@ -182,6 +185,9 @@ impl Target<'_> {
         } else {
             None
         };
+        if let Some(model) = &model {
+            self.check_remembered(model, &options)?;
+        }
         let encoder = model.as_ref().map(|m| m.document_encoder(&options)).transpose()?;
         let splitter = match (self.encoding.passages, &model) {
             (Some(size), Some(model)) => {
@@ -202,6 +208,22 @@ impl Target<'_> {
         };
         let options = self.options(facts);
         Ok(run(Ready { encoder: setup.as_ref(), options: &options })?)
+    }
+
+    /// What an index names has to be its model before any network of it is opened.
+    fn check_remembered(
+        &self,
+        model: &Model,
+        options: &DocumentOptions,
+    ) -> Result<(), EngineError> {
+        let named_by_index = self.encoding.model.is_none() && self.remembered.is_some();
+        let Some(indexed) = self.indexed.filter(|_| named_by_index) else { return Ok(()) };
+        let found = model.identity(options)?;
+        if found.model_sha256 == indexed.model_sha256 {
+            return Ok(());
+        }
+        let (indexed, given) = (indexed.model_name.clone(), found.model_name);
+        Err(IdentityMismatch { indexed, given }.into())
     }
 
     fn options(&self, facts: Facts) -> BuildOptions {

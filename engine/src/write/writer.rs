@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use quarry_encoders::EncoderIdentity;
 use quarry_index::folder::read_current;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
@@ -17,7 +18,7 @@ use super::{
     Calibrate, Calibrated, Encoding, Input, InputReport, OnProgress, StoreTokens, TextsAs,
     TokensFrom, WriteError, calibrate, tokens,
 };
-use crate::models::MadeBy;
+use crate::models::{MadeBy, identity};
 use crate::{EngineError, ModelSource, Models};
 
 /// Bytes that a merge may take unless told otherwise.
@@ -255,7 +256,8 @@ impl Writer {
                 Some(made.map_err(failed)?)
             }
         };
-        Ok(ReadyToAdd { encoding: options.encoding.as_built(&built), texts_as, tokens, remembered })
+        let (encoding, indexed) = (options.encoding.as_built(&built), identity(&index)?);
+        Ok(ReadyToAdd { encoding, texts_as, tokens, remembered, indexed })
     }
 }
 
@@ -266,6 +268,7 @@ struct ReadyToAdd {
     tokens: Option<MadeBy>,
     /// The model that the index was built with.
     remembered: Option<ModelSource>,
+    indexed: Option<EncoderIdentity>,
 }
 
 impl ReadyToAdd {
@@ -280,6 +283,7 @@ impl ReadyToAdd {
             tokens: false,
             filled_in: true,
             remembered: self.remembered.as_ref(),
+            indexed: self.indexed.as_ref(),
         }
     }
 
