@@ -128,6 +128,11 @@ impl ChannelArgs {
         self.channel.len() > 1
     }
 
+    /// Hits of each that are fused.
+    pub(crate) fn window(&self) -> NonZeroUsize {
+        self.window
+    }
+
     /// Their names, as they are typed.
     pub(crate) fn names(&self) -> String {
         let names = self.channel.iter().map(|c| quarry_engine::Channel::from(*c).name());

@@ -62,7 +62,7 @@ fn what_cannot_be_fused_is_refused() {
     fs::write(&b, "1 Q0 x 1 -3 logits\n").unwrap();
     let both = ["fuse", text(&a), text(&b)];
     let with = |more: &[&str], code| fails(&[&both[..], more].concat(), code);
-    let error = with(&[], 1);
+    let error = with(&[], 4);
     assert!(error.contains("query `1`") && error.contains("minmax"), "{error}");
     ok(&[&both[..], &["--fusion", "minmax"]].concat());
     for weights in ["1", "1,2,3", "1,-1", "1,NaN", "0,0", "1,inf"] {
@@ -72,6 +72,10 @@ fn what_cannot_be_fused_is_refused() {
     with(&["--rrf-k", "3"], 2);
     with(&["--fusion", "rrf", "--rrf-k", "-1"], 2);
     with(&["--window", "0"], 2);
+    with(&["--weights", "1,1e38"], 2);
+    let empty = dir.path().join("empty.run");
+    fs::write(&empty, "").unwrap();
+    fails(&["fuse", text(&empty), text(&empty)], 4);
     fails(&["fuse", text(&a)], 2);
     // No output over an input.
     with(&["--fusion", "rrf", "--run", text(&a), "--overwrite"], 5);
@@ -125,10 +129,17 @@ fn channels_fuse_as_their_runs_do() {
         &["--channel", "sparse,bm25", "--weights", "maxsim=1"],
         &["--channel", "sparse,bm25", "--weights", "bm25=-1"],
         &["--channel", "sparse,bm25", "--weights", "bm25"],
+        &["--channel", "sparse,bm25", "--weights", "sparse=3e38"],
+        &["--channel", "sparse,bm25", "--weights", "bm25=1,bm25=2"],
+        &["--channel", "sparse,bm25", "--window", "5000", "--json"],
+        &["-k", "2000", "--json"],
         &["--channel", "sparse,bm25", "--rrf-k", "3"],
         &["--channel", "sparse,bm25", "--fusion", "rrf", "--rrf-k", "NaN"],
     ] {
         search(more, 2);
+    }
+    for method in ["exact", "scan"] {
+        ok(&["search", text(&index), "bread", "--method", method, "--json"]);
     }
     let shown =
         ok(&["search", text(&index), "why does bread go stale", "--channel", "sparse,bm25"]);

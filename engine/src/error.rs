@@ -163,12 +163,18 @@ pub enum EngineError {
         /// Tokens of the vocabulary.
         tokens: usize,
     },
-    /// Weights of a fusion that are negative or no numbers, or all 0.
-    #[error("weights of a fusion are finite, at least 0, and not all 0")]
+    /// Weights of a fusion that are out of range or no numbers, or all 0.
+    #[error("the weights of a fusion are numbers from 0 to 1000000, and not all 0")]
     NoWeight,
     /// A channel that is named twice.
     #[error("the channel {channel} is named twice")]
     RepeatedChannel {
+        /// The channel.
+        channel: &'static str,
+    },
+    /// Two weights for one channel.
+    #[error("the channel {channel} has two weights")]
+    RepeatedWeight {
         /// The channel.
         channel: &'static str,
     },

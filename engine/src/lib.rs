@@ -25,7 +25,8 @@ pub use collection::{Collection, OpenOptions, QueryModel};
 pub use describe::Description;
 pub use error::EngineError;
 pub use fusion::{
-    BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod, FusionOptions,
+    BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
+    FusionOptions, MOST_WEIGHT,
 };
 pub use model_source::ModelSource;
 pub use models::{MadeBy, Models, OnFetch, identity, needs_network, token_options};

@@ -76,8 +76,7 @@ fn channels_are_fused_and_each_hit_tells_its_scores() {
         assert_eq!(hit.channels.sparse.map(|p| (p.rank, p.score)), in_sparse);
         assert_eq!(hit.channels.bm25.map(|p| (p.rank, p.score)), in_bm25);
         let part = |found: Option<(usize, f64)>, best: f64| found.map_or(0.0, |f| f.1 / best);
-        let wanted =
-            part(in_sparse, best(&sparse)) + f64::from(0.3f32) * part(in_bm25, best(&bm25));
+        let wanted = part(in_sparse, best(&sparse)) + 0.3 * part(in_bm25, best(&bm25));
         assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
     }
     // Reciprocal ranks with the weights given.
@@ -141,7 +140,7 @@ fn what_cannot_be_fused_is_refused() {
         |options: SearchOptions| collection.search(&Search::new(asked(), options)).unwrap_err();
     let twice = k(5).fused([Channel::Bm25, Channel::Bm25], FusionOptions::default());
     assert!(matches!(fails(twice), EngineError::RepeatedChannel { channel: "bm25" }));
-    for weight in [-1.0, f32::NAN, f32::INFINITY] {
+    for weight in [-1.0, f64::NAN, f64::INFINITY, 2e6] {
         let fusion = FusionOptions::default().weighted(Channel::Sparse, weight);
         assert!(matches!(fails(both(5, fusion)), EngineError::NoWeight));
     }

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use quarry_engine::evaluate::{FuseOptions, Run, WeightedRun, fuse_runs};
-use quarry_engine::{DEFAULT_RRF_K, DEFAULT_WINDOW};
+use quarry_engine::{DEFAULT_RRF_K, DEFAULT_WINDOW, EngineError, MOST_WEIGHT};
 
 use crate::applies::Given;
 use crate::channels::FusionArg;
-use crate::exit::Usage;
+use crate::exit::{BadInput, Usage};
 use crate::output::note;
 use crate::outputs::expect_apart;
 use crate::runs::{RunFormatArg, RunTarget};
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     fusion: FusionArg,
     /// Weights of the runs, in their order, such as 1,0.3 [default: 1 each]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    weights: Vec<f32>,
+    weights: Vec<f64>,
     /// Hits of each ranking that are fused
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(DEFAULT_WINDOW).unwrap_or(NonZeroUsize::MIN))]
     window: NonZeroUsize,
@@ -59,8 +59,10 @@ impl Args {
                 "--weights: {weights} for {runs} runs; give one a run, such as 1,0.3"
             )));
         }
-        if let Some(weight) = self.weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
-            return Err(Usage(format!("--weights: {weight} is not a number of at least 0")));
+        if let Some(weight) = self.weights.iter().find(|w| !(0.0..=MOST_WEIGHT).contains(*w)) {
+            return Err(Usage(format!(
+                "--weights: {weight} is not a number from 0 to {MOST_WEIGHT}"
+            )));
         }
         if weights != 0 && self.weights.iter().all(|weight| *weight == 0.0) {
             return Err(Usage("--weights: all are 0, so nothing would be left".into()));
@@ -89,7 +91,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let weighted: Vec<WeightedRun<'_>> =
         runs.iter().enumerate().map(|(at, run)| WeightedRun { run, weight: weight(at) }).collect();
     let tag = format!("quarry-fuse-{}", options.method.name());
-    let fused = fuse_runs(&tag, &weighted, &options).map_err(told)?;
+    let fused = fuse_runs(&tag, &weighted, &options).map_err(|error| match error {
+        EngineError::NotAboveZero { .. } => BadInput(error.to_string()).into(),
+        error => told(error),
+    })?;
+    if fused.queries().is_empty() {
+        return Err(BadInput("the runs have no ranking of any query".to_owned()).into());
+    }
     for (run, path) in runs.iter().zip(&args.runs) {
         let lacking = fused.queries().iter().filter(|query| run.ranking(query).is_none()).count();
         if lacking > 0 {

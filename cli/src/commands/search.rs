@@ -7,7 +7,7 @@ use anyhow::Context;
 use quarry_datasets::Ignored;
 use quarry_engine::{ChannelQuery, Hit, Matched, Search, SparseQuery, TokenOrigin, TokenPlace};
 use quarry_server::Engine;
-use quarry_server::api::SearchRequest;
+use quarry_server::api::{self, SearchRequest};
 use quarry_vectors::{Field, PooledBy, Query};
 
 use crate::applies::Given;
@@ -17,7 +17,7 @@ use crate::output::line;
 use crate::outputs::expect_apart;
 use crate::queries::{OF_QUERIES, QueryArgs};
 use crate::rerank;
-use crate::retrieve::{self, SearchArgs};
+use crate::retrieve::{self, MethodArg, SearchArgs};
 use crate::runs::{RunFormatArg, RunTarget};
 use crate::terminal::on_one_line;
 
@@ -88,6 +88,14 @@ impl Args {
         given.only_if(of_file, &["vocab"], "it names the terms of --queries; a QUERY has none")?;
         let why = "--json answers as the server does, with its own";
         given.only_if(!self.json, &["k1", "b"], why)?;
+        let most = api::MAX_K as usize;
+        for (option, given) in [("-k", self.k), ("--window", self.search.channels.window())] {
+            if self.json && given.get() > most {
+                let text =
+                    format!("{option}: --json answers as the server does, with {most} at most");
+                return Err(Usage(text));
+            }
+        }
         if self.json && self.search.channels.has(Channel::Maxsim) {
             let text = "--json answers as the server does, which has no --channel maxsim";
             return Err(Usage(text.to_owned()));
@@ -153,7 +161,8 @@ fn request(args: &Args, query: &str) -> SearchRequest {
     request.k = small(args.k);
     request.method = quarry_engine::Method::from(search.method).into();
     (request.channels, request.fusion) = search.channels.request();
-    request.overlap = search.channels.has(Channel::Sparse).then_some(search.overlap);
+    let by_proof = matches!(search.method, MethodArg::Exact | MethodArg::Scan);
+    request.overlap = (search.channels.has(Channel::Sparse) && !by_proof).then_some(search.overlap);
     request.query_cut = search.query_cut.map(small);
     request.postings = search.postings.map(small);
     request.candidates = search.candidates.map(small);

@@ -7,15 +7,15 @@ use quarry_datasets::Run;
 use quarry_vectors::{ScoredDoc, printed};
 
 use crate::EngineError;
-use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, fuse};
+use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, fuse, is_weight};
 
 /// A run, and what it counts.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightedRun<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Its weight: finite, at least 0. With 0 it is as if absent.
-    pub weight: f32,
+    /// Its weight: 0 to [`MOST_WEIGHT`](crate::MOST_WEIGHT). With 0 it is as if absent.
+    pub weight: f64,
 }
 
 /// How runs are fused.
@@ -42,14 +42,14 @@ impl Default for FuseOptions {
 /// Documents of one fused score keep their order in the run: each has a score the least step below the one before.
 ///
 /// # Errors
-/// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] where a weight is negative or not finite, or all are 0.
+/// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] where a weight is below 0, too large or no number, or all are 0.
 pub fn fuse_runs(
     tag: &str,
     runs: &[WeightedRun<'_>],
     options: &FuseOptions,
 ) -> Result<Run, EngineError> {
-    let weights: Vec<f64> = runs.iter().map(|run| f64::from(run.weight)).collect();
-    if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || weights.iter().all(|w| *w == 0.0) {
+    let weights: Vec<f64> = runs.iter().map(|run| run.weight).collect();
+    if !weights.iter().all(|weight| is_weight(*weight)) || weights.iter().all(|w| *w == 0.0) {
         return Err(EngineError::NoWeight);
     }
     let mut fused = Run::new(tag);
@@ -122,7 +122,7 @@ mod tests {
         let a = run(&[("1", &[("x", -4.0)])]);
         let with =
             |weight| fuse_runs("f", &[WeightedRun { run: &a, weight }], &FuseOptions::default());
-        for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        for weight in [0.0, -1.0, f64::NAN, f64::INFINITY, 2e6] {
             assert!(matches!(with(weight), Err(EngineError::NoWeight)));
         }
         assert!(with(1.0).unwrap_err().to_string().contains("query `1`"));

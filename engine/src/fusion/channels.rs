@@ -51,7 +51,7 @@ pub(crate) fn of_channels(
             places.entry(key).or_insert(*hit);
             hits.push(Scored { key, score: hit.score });
         }
-        lists.push(List { weight: f64::from(on.weighted.weight), hits });
+        lists.push(List { weight: on.weighted.weight, hits });
     }
     let id = |key: &(usize, u32)| places.get(key).map_or("", |hit| searcher.id(hit));
     let fused = fuse(&lists, options.method, options.rrf_k, |a, b| id(b).cmp(id(a)));

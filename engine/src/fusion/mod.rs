@@ -7,6 +7,8 @@ mod options;
 pub use channels::FoundOn;
 pub(crate) use channels::of_channels;
 pub(crate) use fuse::{List, Scored, fuse};
+pub(crate) use options::is_weight;
 pub use options::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, FusionOptions,
+    MOST_WEIGHT,
 };

@@ -43,15 +43,22 @@ pub const DEFAULT_RRF_K: f64 = 60.0;
 /// Hits of a list that are fused.
 pub const DEFAULT_WINDOW: usize = 1000;
 /// Weight of BM25 beside a channel that a model made: at an equal weight it lowers the quality of both.
-pub const BM25_WEIGHT: f32 = 0.3;
+pub const BM25_WEIGHT: f64 = 0.3;
+/// The largest weight of a list: above it scores might not be finite.
+pub const MOST_WEIGHT: f64 = 1e6;
+
+/// Whether a list may have this weight.
+pub(crate) fn is_weight(weight: f64) -> bool {
+    (0.0..=MOST_WEIGHT).contains(&weight)
+}
 
 /// What a channel counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChannelWeight {
     /// The channel.
     pub channel: Channel,
-    /// Its weight: finite, at least 0; with 0 it is as if absent.
-    pub weight: f32,
+    /// Its weight: 0 to [`MOST_WEIGHT`]; with 0 it is as if absent.
+    pub weight: f64,
 }
 
 /// How several channels become one ranking.
@@ -63,8 +70,8 @@ pub struct FusionOptions {
     /// Weights; a channel that is not named has its default: 1, of BM25 beside another channel
     /// [`BM25_WEIGHT`].
     pub weights: Vec<ChannelWeight>,
-    /// Hits of each channel that are fused, if not more are wanted. Apart from k, so that the first hits are
-    /// the same however many are asked for.
+    /// Hits of each channel that are fused; where more are wanted, as many. As long as it is not below k, the
+    /// first hits are the same however many are asked for.
     pub window: NonZeroUsize,
     /// Of [`FusionMethod::Rrf`]: what is added to a rank; finite, at least 0.
     pub rrf_k: f64,
@@ -86,7 +93,7 @@ impl FusionOptions {
 
     /// The same with a channel's weight.
     #[must_use]
-    pub fn weighted(mut self, channel: Channel, weight: f32) -> Self {
+    pub fn weighted(mut self, channel: Channel, weight: f64) -> Self {
         self.weights.push(ChannelWeight { channel, weight });
         self
     }
@@ -102,7 +109,7 @@ impl FusionOptions {
                 return Err(EngineError::WeightWithoutChannel { channel: channel.name() });
             }
             if self.weights[..at].iter().any(|other| other.channel == channel) {
-                return Err(EngineError::RepeatedChannel { channel: channel.name() });
+                return Err(EngineError::RepeatedWeight { channel: channel.name() });
             }
         }
         let default = |channel| if channel == Channel::Bm25 { BM25_WEIGHT } else { 1.0 };
@@ -112,7 +119,7 @@ impl FusionOptions {
         };
         let weights = channels.iter().map(|c| ChannelWeight { channel: *c, weight: of(c) });
         let weights: Vec<ChannelWeight> = weights.collect();
-        let wrong = |w: &ChannelWeight| !w.weight.is_finite() || w.weight < 0.0;
+        let wrong = |w: &ChannelWeight| !is_weight(w.weight);
         let kept: Vec<ChannelWeight> = weights.iter().filter(|w| w.weight > 0.0).copied().collect();
         if weights.iter().any(wrong) || kept.is_empty() {
             return Err(EngineError::NoWeight);

@@ -230,9 +230,9 @@ impl From<EngineError> for ApiError {
             }
             EngineError::NotSupported { .. } => Self::not_supported("channels", message),
             EngineError::RepeatedChannel { .. } => Self::invalid("channels", message),
-            EngineError::NoWeight | EngineError::WeightWithoutChannel { .. } => {
-                Self::invalid("fusion.weights", message)
-            }
+            EngineError::NoWeight
+            | EngineError::RepeatedWeight { .. }
+            | EngineError::WeightWithoutChannel { .. } => Self::invalid("fusion.weights", message),
             EngineError::RrfK { .. } => Self::invalid("fusion.k", message),
             EngineError::NotAboveZero { .. } => Self::not_supported("fusion.method", message),
             EngineError::UnknownDocument { .. } => {

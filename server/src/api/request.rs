@@ -83,11 +83,11 @@ pub struct FusionInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub method: Option<Fusion>,
-    /// What each channel counts: 1 if absent, of `bm25` 0.3. Finite, at least 0, not all 0.
+    /// What each channel counts: 1 if absent, of `bm25` 0.3. From 0 to 1,000,000, not all 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsInput>,
-    /// Hits of each channel that are fused, if not more are wanted; 1000 if absent. Apart from `k`, so that
-    /// the first hits are the same however many are asked for.
+    /// Hits of each channel that are fused; 1000 if absent. Where more are wanted, as many. As long as it is not
+    /// below `k`, the first hits are the same however many are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1000)]
     pub window: Option<u32>,
@@ -103,12 +103,12 @@ pub struct FusionInput {
 pub struct WeightsInput {
     /// Of `sparse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0)]
-    pub sparse: Option<f32>,
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub sparse: Option<f64>,
     /// Of `bm25`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0)]
-    pub bm25: Option<f32>,
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub bm25: Option<f64>,
 }
 
 /// How scores of several rankings come to one scale.
