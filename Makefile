@@ -37,8 +37,8 @@ test: build ## Run all tests
 	$(CARGO) test --release --locked --workspace
 
 # After it the binary is the checked one, until something is built again.
-test-checked: build ## The same with overflow checks and debug assertions in our own crates
-	$(CARGO) test --config tools/checked.toml --release --locked --workspace
+test-checked: build ## The same with overflow checks and debug assertions in our own crates; CHECKED="--lib" runs a part
+	$(CARGO) test --config tools/checked.toml --release --locked --workspace $(CHECKED)
 
 test-gpu: ## Tests that need a GPU; they say when they are skipped
 	$(CARGO) test --release --locked -p quarry-reranker --test gpu -- --nocapture

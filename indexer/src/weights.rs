@@ -52,17 +52,20 @@ impl Default for WeightStats {
 
 impl WeightStats {
     pub(crate) fn add(&mut self, weights: &[f32]) {
+        let mut fractions = 0;
         for weight in weights {
             self.largest = self.largest.max(*weight);
-            let whole = weight.fract() == 0.0;
-            self.whole &= whole;
-            self.fractions += u64::from(!whole);
-            self.histogram.add(*weight);
+            fractions += u64::from(!is_whole(*weight));
+        }
+        self.whole &= fractions == 0;
+        self.fractions += fractions;
+        self.histogram.add(weights);
+        self.recent.resize(RECENT, 0);
+        for weight in weights {
             if self.many {
-                continue;
+                break;
             }
             let bits = weight.to_bits();
-            self.recent.resize(RECENT, 0);
             let slot = &mut self.recent[(bits.wrapping_mul(0x9E37_79B1) >> 20) as usize % RECENT];
             if *slot != bits {
                 *slot = bits;
@@ -102,6 +105,21 @@ impl WeightStats {
     }
 }
 
+/// Whether a weight is a whole number.
+#[inline]
+fn is_whole(weight: f32) -> bool {
+    // From 2^24 on all are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        clippy::float_cmp,
+        reason = "exact below 2^24"
+    )]
+    let whole = weight >= 16_777_216.0 || (weight as u32) as f32 == weight;
+    whole
+}
+
 /// Counts of weights by bins whose edges are an eighth of an octave apart.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(usize, u64)>", into = "Vec<(usize, u64)>")]
@@ -135,10 +153,12 @@ fn edge(bin: usize) -> f64 {
 }
 
 impl Histogram {
-    fn add(&mut self, weight: f32) {
+    fn add(&mut self, weights: &[f32]) {
         self.bins.resize(BINS, 0);
-        if let Some(bin) = self.bins.get_mut((weight.to_bits() >> BIN_SHIFT) as usize) {
-            *bin += 1;
+        for weight in weights {
+            if let Some(bin) = self.bins.get_mut((weight.to_bits() >> BIN_SHIFT) as usize) {
+                *bin += 1;
+            }
         }
     }
 

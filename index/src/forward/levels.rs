@@ -62,6 +62,7 @@ pub struct Quantization {
 impl Quantization {
     /// Largest level.
     #[must_use]
+    #[inline]
     pub fn max_level(&self) -> u16 {
         match self.levels {
             LevelWidth::U8 => 255,
@@ -71,6 +72,7 @@ impl Quantization {
 
     /// The nearest level of layer 0, at least 1 (a component never vanishes).
     #[must_use]
+    #[inline]
     pub fn level(&self, weight: f32) -> u16 {
         self.rounded(f64::from(weight) / self.scale)
     }
@@ -80,32 +82,42 @@ impl Quantization {
         clippy::cast_sign_loss,
         reason = "clamped to 1..=max_level first"
     )]
+    #[inline]
     fn rounded(&self, steps: f64) -> u16 {
-        steps.round().clamp(1.0, f64::from(self.max_level())) as u16
+        let steps = steps.clamp(1.0, f64::from(self.max_level()));
+        // As `round()`, which is a call on a CPU of the oldest kind that is built for.
+        let whole = steps as u16;
+        whole + u16::from(steps - f64::from(whole) >= 0.5)
     }
 
     /// The levels of a finite positive weight: one, or two of different layers. Their sum is off by at
     /// most a 2,048th of the weight; of a weight of at most `tolerance` by at most `tolerance`; in one
     /// byte by half a step. Without a tolerance no weight is given a finer layer.
     #[must_use]
+    #[inline]
     pub fn split(&self, weight: f32, tolerance: Option<f64>) -> (Level, Option<Level>) {
         let weight64 = f64::from(weight);
         let steps = weight64 / self.scale;
-        let most = f64::from(self.max_level());
-        let level = self.rounded(steps);
-        let plain = (Level { level, layer: 0 }, None);
-        if steps > most + 0.5 {
+        if steps > f64::from(self.max_level()) + 0.5 {
             return self.heavy(steps);
         }
-        let error = (f64::from(level) * self.scale - weight64).abs();
-        let fine = |error: f64, tolerance: f64| {
-            error <= weight64 * RELATIVE || (weight64 <= tolerance && error <= tolerance)
+        let level = self.rounded(steps);
+        let plain = Level { level, layer: 0 };
+        let (Some(tolerance), LevelWidth::U16) = (tolerance, self.levels) else {
+            return (plain, None);
         };
-        let (Some(tolerance), LevelWidth::U16) = (tolerance, self.levels) else { return plain };
-        if fine(error, tolerance) {
-            return plain;
+        let error = (f64::from(level) * self.scale - weight64).abs();
+        if fine(weight64, error, tolerance) {
+            return (plain, None);
         }
-        let mut best = plain;
+        self.light(weight64, plain, tolerance)
+    }
+
+    /// Of a weight that the segment's step rounds too coarsely.
+    #[cold]
+    fn light(&self, weight64: f64, plain: Level, tolerance: f64) -> (Level, Option<Level>) {
+        let most = f64::from(self.max_level());
+        let mut best = (plain, None);
         for layer in 1..=MOST_LAYERS {
             let step = self.step(-layer);
             let steps = weight64 / step;
@@ -116,7 +128,7 @@ impl Quantization {
             #[expect(clippy::cast_possible_truncation, reason = "at most MOST_LAYERS")]
             let of_layer = Level { level, layer: -layer as i8 };
             best = (of_layer, None);
-            if fine((f64::from(level) * step - weight64).abs(), tolerance) {
+            if fine(weight64, (f64::from(level) * step - weight64).abs(), tolerance) {
                 break;
             }
         }
@@ -124,6 +136,7 @@ impl Quantization {
     }
 
     /// Of more steps than levels: the leading part, and the rest where there is one.
+    #[cold]
     #[expect(clippy::cast_possible_truncation, reason = "at most MOST_LAYERS")]
     fn heavy(&self, steps: f64) -> (Level, Option<Level>) {
         let most = f64::from(self.max_level());
@@ -146,12 +159,17 @@ impl Quantization {
 
     /// The step of a layer, in original units.
     #[must_use]
+    #[inline]
     pub(crate) fn step(&self, layer: i32) -> f64 {
-        self.scale * f64::from(LAYER_BITS * layer).exp2()
+        match layer {
+            0 => self.scale,
+            layer => self.scale * f64::from(LAYER_BITS * layer).exp2(),
+        }
     }
 
     /// What levels are worth together, in original units.
     #[must_use]
+    #[inline]
     pub fn worth(&self, (first, second): (Level, Option<Level>)) -> f64 {
         let of = |l: Level| f64::from(l.level) * self.step(i32::from(l.layer));
         of(first) + second.map_or(0.0, of)
@@ -166,6 +184,12 @@ impl Quantization {
     pub fn weight(&self, level: u16) -> f32 {
         (f64::from(level) * self.scale) as f32
     }
+}
+
+/// Whether a weight may be off by `error`.
+#[inline]
+fn fine(weight: f64, error: f64, tolerance: f64) -> bool {
+    error <= weight * RELATIVE || (weight <= tolerance && error <= tolerance)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ impl<'a> Record<'a> {
     }
 
     /// The components whose term lies in a range. Cost: O(log components) beside them.
+    #[inline]
     pub fn range(&self, terms: &Range<u32>) -> impl Iterator<Item = (u32, u16)> + 'a {
         let this = *self;
         let (start, end) = (self.first_from(terms.start), self.first_from(terms.end));
@@ -61,6 +62,7 @@ impl<'a> Record<'a> {
     }
 
     /// Calls `each` with every term, ascending.
+    #[inline]
     pub fn for_each_term(&self, mut each: impl FnMut(u32)) {
         match self.term_width {
             TermWidth::U16 => {
@@ -82,6 +84,7 @@ impl<'a> Record<'a> {
         low
     }
 
+    #[inline(always)]
     fn term(&self, i: usize) -> u32 {
         let t = self.terms;
         match self.term_width {
@@ -92,6 +95,7 @@ impl<'a> Record<'a> {
         }
     }
 
+    #[inline(always)]
     fn level(&self, i: usize) -> u16 {
         match self.level_width {
             LevelWidth::U8 => u16::from(self.levels[i]),

@@ -26,7 +26,7 @@ pub struct ForwardWriter {
     meta: ForwardMeta,
     table: Vec<u64>,
     record: Vec<u8>,
-    square_error: f64,
+    errors: Errors,
     before: ErrorBefore,
     precision: Precision,
     scaled: HashMap<ScaledTerm, u32>,
@@ -34,6 +34,29 @@ pub struct ForwardWriter {
     /// Terms and levels of the document being written, and those of its scaled terms.
     levels: Vec<(u32, u16)>,
     behind: Vec<(u32, u16)>,
+}
+
+/// What stored weights are off by.
+#[derive(Debug, Clone, Copy, Default)]
+struct Errors {
+    largest: f64,
+    squares: f64,
+    /// Of a weight's own; of weights above the tolerance.
+    relative: f64,
+}
+
+impl Errors {
+    #[inline]
+    fn add(&mut self, weight: f64, worth: f64, tolerance: Option<f64>) {
+        let error = (weight - worth).abs();
+        self.largest = self.largest.max(error);
+        self.squares += error * error;
+        // Compared without the division, which few weights need.
+        let worse = error > self.relative * weight;
+        if worse && tolerance.is_none_or(|tolerance| weight > tolerance) {
+            self.relative = self.relative.max(error / weight);
+        }
+    }
 }
 
 impl ForwardWriter {
@@ -64,7 +87,7 @@ impl ForwardWriter {
             meta,
             table: Vec::new(),
             record: Vec::new(),
-            square_error: 0.0,
+            errors: Errors::default(),
             before: ErrorBefore::default(),
             precision: Precision::default(),
             scaled: HashMap::new(),
@@ -118,20 +141,28 @@ impl ForwardWriter {
         }
         self.levels.clear();
         self.behind.clear();
+        self.levels.reserve(terms.len());
+        let (quantization, tolerance) = (self.meta.quantization, self.precision.tolerance);
+        let mut errors = self.errors;
         for (term, weight) in terms.iter().zip(weights) {
-            let (first, second) = self.measured(*weight);
-            for level in std::iter::once(first).chain(second) {
-                if level.layer == 0 {
-                    self.levels.push((*term, level.level));
-                } else {
-                    let number =
-                        self.scaled_term(ScaledTerm { term: *term, layer: level.layer })?;
-                    self.behind.push((number, level.level));
-                }
+            let (first, second) = quantization.split(*weight, tolerance);
+            errors.add(f64::from(*weight), quantization.worth((first, second)), tolerance);
+            if first.layer == 0 {
+                self.levels.push((*term, first.level));
+            } else {
+                self.push_scaled(*term, first)?;
+            }
+            match second {
+                Some(rest) if rest.layer == 0 => self.levels.push((*term, rest.level)),
+                Some(rest) => self.push_scaled(*term, rest)?,
+                None => {}
             }
         }
-        self.behind.sort_unstable();
-        self.levels.append(&mut self.behind);
+        self.errors = errors;
+        if !self.behind.is_empty() {
+            self.behind.sort_unstable();
+            self.levels.append(&mut self.behind);
+        }
         self.put()
     }
 
@@ -145,18 +176,12 @@ impl ForwardWriter {
         self.put()
     }
 
-    /// A weight's levels; what they are off by is noted.
-    fn measured(&mut self, weight: f32) -> (Level, Option<Level>) {
-        let quantization = self.meta.quantization;
-        let levels = quantization.split(weight, self.precision.tolerance);
-        let weight = f64::from(weight);
-        let error = (weight - quantization.worth(levels)).abs();
-        self.meta.max_error = self.meta.max_error.max(error);
-        self.square_error += error * error;
-        if error > 0.0 && self.precision.tolerance.is_none_or(|tolerance| weight > tolerance) {
-            self.meta.max_relative_error = self.meta.max_relative_error.max(error / weight);
-        }
-        levels
+    /// A level of another layer stands behind those of layer 0.
+    #[cold]
+    fn push_scaled(&mut self, term: u32, level: Level) -> Result<(), IndexError> {
+        let number = self.scaled_term(ScaledTerm { term, layer: level.layer })?;
+        self.behind.push((number, level.level));
+        Ok(())
     }
 
     fn scaled_term(&mut self, term: ScaledTerm) -> Result<u32, IndexError> {
@@ -194,20 +219,26 @@ impl ForwardWriter {
         }
         self.table.push((units << COUNT_BITS) | count);
         self.record.clear();
-        for (term, _) in &self.levels {
-            match self.meta.terms {
-                TermWidth::U16 => {
-                    let narrow = u16::try_from(*term)
-                        .map_err(|_| limit("term id", u64::from(*term), 65_535))?;
-                    self.record.extend_from_slice(&narrow.to_le_bytes());
+        match self.meta.terms {
+            TermWidth::U16 => {
+                if let Some((wide, _)) = self.levels.iter().find(|(term, _)| *term > 0xffff) {
+                    return Err(limit("term id", u64::from(*wide), 65_535));
                 }
-                TermWidth::U32 => self.record.extend_from_slice(&term.to_le_bytes()),
+                #[expect(clippy::cast_possible_truncation, reason = "none is larger")]
+                let narrow = self.levels.iter().map(|(term, _)| (*term as u16).to_le_bytes());
+                self.record.extend(narrow.flatten());
+            }
+            TermWidth::U32 => {
+                self.record.extend(self.levels.iter().flat_map(|(term, _)| term.to_le_bytes()));
             }
         }
-        for (_, level) in &self.levels {
-            match self.meta.quantization.levels {
-                LevelWidth::U8 => self.record.push(u8::try_from(*level).unwrap_or(u8::MAX)),
-                LevelWidth::U16 => self.record.extend_from_slice(&level.to_le_bytes()),
+        match self.meta.quantization.levels {
+            LevelWidth::U8 => {
+                let narrow = |(_, level): &(u32, u16)| u8::try_from(*level).unwrap_or(u8::MAX);
+                self.record.extend(self.levels.iter().map(narrow));
+            }
+            LevelWidth::U16 => {
+                self.record.extend(self.levels.iter().flat_map(|(_, level)| level.to_le_bytes()));
             }
         }
         self.record.resize(self.record.len().next_multiple_of(UNIT), 0);
@@ -228,14 +259,13 @@ impl ForwardWriter {
             self.meta.scaled = u32::try_from(scaled.len()).unwrap_or(u32::MAX);
             self.meta.dimension += self.meta.scaled;
         }
-        let before = self.before;
-        self.meta.max_error += before.largest;
-        self.meta.max_relative_error += before.relative;
-        self.square_error += before.squares;
+        let (errors, before) = (self.errors, self.before);
+        self.meta.max_error = errors.largest + before.largest;
+        self.meta.max_relative_error = errors.relative + before.relative;
         if self.meta.components > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a mean of errors")]
             let n = self.meta.components as f64;
-            self.meta.mean_square_error = self.square_error / n;
+            self.meta.mean_square_error = (errors.squares + before.squares) / n;
         }
         self.part.put_json("meta", &self.meta)?;
         let written = self.part.finish(self.table.len() as u64)?;
