@@ -113,6 +113,24 @@ impl ChannelArgs {
         Self { channel: vec![channel], fusion, weights: Vec::new(), window, rrf_k }
     }
 
+    /// Several, with their default weights.
+    pub(crate) fn fused(channels: &[Channel], fusion: FusionArg) -> Self {
+        Self { channel: channels.to_vec(), fusion, ..Self::default() }
+    }
+
+    /// What each counts.
+    pub(crate) fn weights(&self) -> Result<Vec<ChannelWeight>, Usage> {
+        let weights = self.on(SearchOptions::new(NonZeroUsize::MIN)).weights();
+        weights.map_err(|error| {
+            let option = match error {
+                EngineError::RepeatedChannel { .. } => "--channel",
+                EngineError::RrfK { .. } => "--rrf-k",
+                _ => "--weights",
+            };
+            Usage(format!("{option}: {error}"))
+        })
+    }
+
     /// Whether this is one of them.
     pub(crate) fn has(&self, channel: Channel) -> bool {
         self.channel.contains(&channel)
@@ -178,14 +196,6 @@ impl ChannelArgs {
         let why = "one channel is searched; give several, such as --channel sparse,bm25";
         given.only_if(self.several(), &OF_FUSION, why)?;
         given.only_if(self.fusion == FusionArg::Rrf, &["rrf_k"], "it is of --fusion rrf")?;
-        let weights = self.on(SearchOptions::new(NonZeroUsize::MIN)).weights();
-        weights.map(|_| ()).map_err(|error| {
-            let option = match error {
-                EngineError::RepeatedChannel { .. } => "--channel",
-                EngineError::RrfK { .. } => "--rrf-k",
-                _ => "--weights",
-            };
-            Usage(format!("{option}: {error}"))
-        })
+        self.weights().map(|_| ())
     }
 }

@@ -8,9 +8,9 @@ use anyhow::Context;
 use clap::ValueEnum;
 use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
 use quarry_engine::{
-    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundOn, FoundRow, Method, OpenOptions,
-    Outcome, QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher, SecondStage,
-    Snapshot, Stats, Verify,
+    ChannelWeight, Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundOn, FoundRow,
+    Method, OpenOptions, Outcome, QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions,
+    Searcher, SecondStage, Snapshot, Stats, Verify,
 };
 use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
 use rayon::prelude::*;
@@ -54,6 +54,13 @@ impl From<MethodArg> for Method {
             MethodArg::Scan => Self::Scan,
         }
     }
+}
+
+/// What a channel was asked, and what it found.
+struct ByChannel {
+    weighted: ChannelWeight,
+    encoded: Vec<EncodedQuery>,
+    found: Vec<Outcome>,
 }
 
 /// Options of a search.
@@ -430,24 +437,29 @@ impl Opened {
             let encoded = self.encoded(queries, weighted.channel, &options)?;
             let found = self.snapshot.retrieve(weighted.channel, &encoded, &options)?;
             let found = found.into_iter().map(|found| Ok(found?.outcome));
-            by_channel.push((weighted, found.collect::<Result<Vec<Outcome>, EngineError>>()?));
+            let found = found.collect::<Result<Vec<Outcome>, EngineError>>()?;
+            by_channel.push(ByChannel { weighted, encoded, found });
         }
         // One channel, or others of weight 0.
         if by_channel.len() == 1 {
-            let mut found = by_channel.pop().map(|(_, found)| found).unwrap_or_default();
+            let mut found = by_channel.pop().map(|channel| channel.found).unwrap_or_default();
             found.iter_mut().for_each(|outcome| outcome.hits.truncate(options.depth().get()));
             return Ok(found);
         }
         let one = |at: usize| {
             let lists: Vec<FoundOn<'_>> = by_channel
                 .iter()
-                .map(|(weighted, found)| FoundOn { weighted: *weighted, hits: &found[at].hits })
+                .map(|channel| FoundOn {
+                    weighted: channel.weighted,
+                    query: &channel.encoded[at],
+                    hits: &channel.found[at].hits,
+                })
                 .collect();
             let hits = self.snapshot.fuse(&lists, &options)?;
             // The channels stand in their own order, sparse first.
             let (method, stats) =
-                by_channel.first().map_or((Method::Exact, Stats::default()), |(_, found)| {
-                    (found[at].method, found[at].stats)
+                by_channel.first().map_or((Method::Exact, Stats::default()), |channel| {
+                    (channel.found[at].method, channel.found[at].stats)
                 });
             Ok(Outcome { hits, method, stats })
         };

@@ -103,11 +103,7 @@ fn channels_fuse_as_their_runs_do() {
         };
         text.lines().map(columns).collect()
     };
-    for (fusion, weights) in [
-        ("max", ("sparse=1,bm25=0.5", "1,0.5")),
-        ("rrf", ("bm25=2", "1,2")),
-        ("minmax", ("bm25=1", "1,1")),
-    ] {
+    for (fusion, weights) in [("max", ("sparse=1,bm25=0.5", "1,0.5")), ("rrf", ("bm25=2", "1,2"))] {
         let together =
             run("bm25,sparse", &["--method", "exact", "--fusion", fusion, "--weights", weights.0]);
         let of_runs =
@@ -115,6 +111,28 @@ fn channels_fuse_as_their_runs_do() {
         let together = fs::read_to_string(together).unwrap();
         assert_eq!(lines(&together), lines(&of_runs), "{fusion}");
     }
+    let tuned = ok(&["tune", text(&index), "--fusion", "--collection", sample]);
+    let rows: Vec<Vec<&str>> = tuned.lines().map(|l| l.split_whitespace().collect()).collect();
+    for (row, name) in ["nDCG@10", "sparse", "bm25", "default", "chosen", "left"].iter().enumerate()
+    {
+        assert_eq!(rows[row][0], *name, "{tuned}");
+    }
+    let value = |row: usize| rows[row][1].parse::<f64>().unwrap();
+    assert!(value(4) >= value(3) && value(4) >= value(1), "{tuned}");
+    assert!(
+        tuned.contains("40 judged queries; use: --channel sparse,bm25 --weights sparse=1,bm25=")
+    );
+    for more in [
+        &["--collection", sample][..],
+        &["--fusion"],
+        &["--measure", "RR@10"],
+        &["--fusion", "--collection", sample, "--channel", "sparse"],
+        &["--fusion", "--collection", sample, "--json"],
+    ] {
+        fails(&[&["tune", text(&index)], more].concat(), 2);
+    }
+    // What the run of vectors lacks can be scored with an index alone.
+    run("bm25,sparse", &["--fusion", "minmax"]);
     let eval = ["eval", text(&index), "--collection", sample, "--measures", "nDCG@10"];
     let fused = ok(&[&eval[..], &["--channel", "sparse,bm25"]].concat());
     assert!(fused.contains("nDCG@10"), "{fused}");
@@ -144,4 +162,44 @@ fn channels_fuse_as_their_runs_do() {
     let shown =
         ok(&["search", text(&index), "why does bread go stale", "--channel", "sparse,bm25"]);
     assert!(shown.contains("(rank 1); bm25"), "{shown}");
+}
+
+/// Passages are fused, then each document's best is its hit: both channels' scores are of the passage shown.
+#[test]
+fn passages_are_fused_before_documents() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, index) = (dir.path().join("corpus.jsonl"), dir.path().join("ix"));
+    let filler = "the river carries sand and mud to the sea every spring ".repeat(6);
+    let documents = [
+        ("a", format!("bread goes stale {filler} bread bread bread")),
+        ("b", format!("{filler} why bread goes stale")),
+        ("c", format!("stale stale stale {filler} {filler} bread")),
+    ];
+    let line = |(id, text): &(&str, String)| format!("{{\"_id\":\"{id}\",\"text\":\"{text}\"}}\n");
+    fs::write(&corpus, documents.iter().map(line).collect::<String>()).unwrap();
+    ok(&["index", text(&corpus), "--out", text(&index), "--passages", "24", "--no-tune"]);
+    let search = ["search", text(&index), "stale bread", "--method", "exact", "-k"];
+    let all = |k: &str| {
+        let found = ok(&[&search[..], &[k, "--channel", "sparse,bm25", "--json"]].concat());
+        serde_json::from_str::<serde_json::Value>(&found).unwrap()["hits"].clone()
+    };
+    let alone = |channel: &str| {
+        let of = ["search", text(&index), "stale bread", "-k", "1", "--channel", channel, "--json"];
+        let found = ok(&of);
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        found["hits"][0]["score"].as_f64().unwrap()
+    };
+    let (sparse, bm25) = (alone("sparse"), alone("bm25"));
+    let hits = all("3");
+    let hits = hits.as_array().unwrap();
+    let mut ids: Vec<&str> = hits.iter().map(|hit| hit["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["a", "b", "c"]);
+    for hit in hits {
+        // Scores of the passage that the hit is, not of another one.
+        let part = |name: &str| hit["scores"][name].as_f64().unwrap_or(0.0);
+        let wanted = part("sparse") / sparse + 0.3 * part("bm25") / bm25;
+        assert!((hit["score"].as_f64().unwrap() - wanted).abs() < 1e-5, "{hit} {wanted}");
+    }
+    assert_eq!(all("1")[0], hits[0]);
 }

@@ -24,7 +24,7 @@ impl ChannelList {
 
     /// As fusion takes it.
     pub(crate) fn found_on(&self) -> FoundOn<'_> {
-        FoundOn { weighted: self.weighted, hits: &self.found }
+        FoundOn { weighted: self.weighted, query: &self.encoded, hits: &self.found }
     }
 }
 

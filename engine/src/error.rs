@@ -166,6 +166,14 @@ pub enum EngineError {
     /// Weights of a fusion that are out of range or no numbers, or all 0.
     #[error("the weights of a fusion are numbers from 0 to 1000000, and not all 0")]
     NoWeight,
+    /// Judged queries that are too few to choose weights by.
+    #[error("weights are chosen by at least {needed} judged queries; there are {found}")]
+    TooFewJudged {
+        /// Judged queries.
+        found: usize,
+        /// How many there must be.
+        needed: usize,
+    },
     /// A channel that is named twice.
     #[error("the channel {channel} is named twice")]
     RepeatedChannel {

@@ -76,7 +76,7 @@ impl HitContext<'_> {
                 true => hit.score,
                 false => shown(&list.found[at..=at])[0],
             };
-            let placed = self.place(&list.found, at, hit);
+            let placed = Self::place(&list.found, at, hit);
             let placed = placed.map(|at| Placed::new(at + 1, score(at)));
             channels.set(list.weighted.channel, placed);
         }
@@ -98,19 +98,13 @@ impl HitContext<'_> {
         })
     }
 
-    /// Where a document stands among what a channel found: at the same place where there is one stage. Of one
-    /// that was split, channels may have found different passages.
-    fn place(&self, found: &[Found], at: usize, hit: &Found) -> Option<usize> {
+    /// Where a hit stands among what a channel found: at the same place where there is one stage.
+    fn place(found: &[Found], at: usize, hit: &Found) -> Option<usize> {
         let same = |other: &Found| (other.segment, other.doc) == (hit.segment, hit.doc);
         if found.get(at).is_some_and(same) {
             return Some(at);
         }
-        let row = found.iter().position(same);
-        if row.is_some() || self.searcher.passage(hit).is_none() {
-            return row;
-        }
-        let id = self.searcher.id(hit);
-        found.iter().position(|other| self.searcher.id(other) == id)
+        found.iter().position(same)
     }
 
     fn fields(&self, hit: &Found) -> Result<Map<String, Value>, EngineError> {

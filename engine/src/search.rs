@@ -183,6 +183,7 @@ impl SearchOptions {
         Options {
             filter,
             deadline: self.deadline,
+            passages: self.weights().is_ok_and(|weights| weights.len() > 1),
             sparse: self.sparse,
             bm25: self.bm25,
             ..Options::new(self.channel_depth())

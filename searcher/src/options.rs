@@ -20,6 +20,9 @@ pub struct Options<'a> {
     pub filter: Option<&'a Filter>,
     /// When to give up: [`SearchError::Timeout`].
     pub deadline: Option<Instant>,
+    /// Of split documents: whether all passages found are hits, as many as hold the k best documents, in place of
+    /// each document's best.
+    pub passages: bool,
     /// Of searches by vector.
     pub sparse: SparseOptions,
     /// Of searches by words.
@@ -36,6 +39,7 @@ impl Options<'_> {
             k,
             filter: None,
             deadline: None,
+            passages: false,
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
             maxsim: None,

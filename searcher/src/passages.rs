@@ -7,7 +7,7 @@
 //! Exact where the search of rows is: rows come in the total order, so the first k different
 //! documents are the k best.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 
 use quarry_index::doctable::PassageSpan;
@@ -15,16 +15,18 @@ use quarry_index::text::StoredDocument;
 use quarry_vectors::DocId;
 
 use crate::error::SearchError;
+use crate::options::Options;
 use crate::outcome::{Hit, Outcome};
 use crate::searcher::Searcher;
 
 impl Searcher {
-    /// The k best documents by a search of rows.
+    /// The k best documents by a search of rows; with [`Options::passages`] the rows themselves.
     pub(crate) fn documents(
         &self,
-        k: NonZeroUsize,
+        options: &Options<'_>,
         search: impl Fn(NonZeroUsize) -> Result<Outcome, SearchError>,
     ) -> Result<Outcome, SearchError> {
+        let k = options.k;
         let segments = self.index().segments();
         if !segments.iter().any(|s| s.documents().has_passages()) {
             return search(k);
@@ -36,17 +38,39 @@ impl Searcher {
         loop {
             let mut outcome = search(wanted)?;
             let complete = outcome.hits.len() < wanted.get() || wanted.get() >= rows;
-            self.keep_best_passages(&mut outcome.hits);
-            if complete || outcome.hits.len() >= k.get() {
-                outcome.hits.truncate(k.get());
-                return Ok(outcome);
+            if options.passages {
+                let enough = self.cut_at_documents(&mut outcome.hits, k.get());
+                if complete || enough {
+                    return Ok(outcome);
+                }
+            } else {
+                self.keep_best_passages(&mut outcome.hits);
+                if complete || outcome.hits.len() >= k.get() {
+                    outcome.hits.truncate(k.get());
+                    return Ok(outcome);
+                }
             }
             wanted = wanted.saturating_mul(NonZeroUsize::MIN.saturating_add(1));
         }
     }
 
+    /// Cuts the hits before the document that follows the `most` first; whether there were as many.
+    fn cut_at_documents(&self, hits: &mut Vec<Hit>, most: usize) -> bool {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let mut cut = None;
+        for (at, hit) in hits.iter().enumerate() {
+            if seen.insert(self.id(hit)) && seen.len() > most {
+                cut = Some(at);
+                break;
+            }
+        }
+        let enough = seen.len() >= most;
+        hits.truncate(cut.unwrap_or(hits.len()));
+        enough
+    }
+
     /// Keeps the first hit of each document; of passages with equal scores, the earliest.
-    fn keep_best_passages(&self, hits: &mut Vec<Hit>) {
+    pub fn keep_best_passages(&self, hits: &mut Vec<Hit>) {
         let mut kept: Vec<Hit> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for hit in hits.drain(..) {

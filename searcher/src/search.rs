@@ -42,7 +42,7 @@ impl Searcher {
         match query {
             ChannelQuery::Sparse(vector) => {
                 options.sparse.check()?;
-                self.documents(options.k, |k| self.sparse_rows(vector, &Options { k, ..*options }))
+                self.documents(options, |k| self.sparse_rows(vector, &Options { k, ..*options }))
             }
             ChannelQuery::Words(text) => self.words(text, options),
             ChannelQuery::Tokens(rows) => {
@@ -85,7 +85,7 @@ impl Searcher {
         let segments = self.index().segments();
         let texts: Vec<&TextIndex> = segments.iter().filter_map(Segment::text).collect();
         let query = Bm25Query::new(&texts, text, options)?;
-        self.documents(options.k, |k| self.words_rows(&query, &Options { k, ..*options }))
+        self.documents(options, |k| self.words_rows(&query, &Options { k, ..*options }))
     }
 
     fn words_rows(&self, query: &Bm25Query, options: &Options<'_>) -> Result<Outcome, SearchError> {
@@ -139,7 +139,7 @@ impl Searcher {
         };
         let more = usize::try_from(deleted).unwrap_or(usize::MAX);
         let one = |query: &&TokenEmbeddings| {
-            self.documents(options.k, |k| {
+            self.documents(options, |k| {
                 // Deleted rows are scored too, and left out here.
                 let wanted = RerankParams { k: k.saturating_add(more), ..params };
                 let mut found = maxsim

@@ -163,6 +163,11 @@ proptest! {
                 let params = Options { sparse: SparseOptions { method, ..SparseOptions::default() }, ..Options::new(NonZeroUsize::new(k).unwrap()) };
                 let outcome = found.search(&ChannelQuery::Sparse(&query), &params).unwrap();
                 assert_eq!(found.ranking(&outcome.hits), want, "{method:?}");
+                let all = Options { passages: true, ..params };
+                let mut passages = found.search(&ChannelQuery::Sparse(&query), &all).unwrap().hits;
+                assert!(passages.windows(2).all(|pair| pair[0].score >= pair[1].score));
+                found.keep_best_passages(&mut passages);
+                assert_eq!(passages, outcome.hits, "{method:?}");
                 for hit in &outcome.hits {
                     let document = documents.iter().find(|d| d.id == found.id(hit)).unwrap();
                     let passage = found.stored(hit).unwrap().unwrap().text;

@@ -25,4 +25,5 @@ pub(crate) mod sets_table;
 pub(crate) mod stages;
 pub(crate) mod tokens;
 pub(crate) mod tune;
+pub(crate) mod tune_fusion;
 pub(crate) mod upgrade;

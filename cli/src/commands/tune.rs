@@ -11,6 +11,7 @@ use quarry_engine::{Collection, EngineError, Index, OpenOptions, Snapshot, Verif
 use quarry_index::calibration::Calibration;
 use quarry_vectors::{Query, SparseVector};
 
+use super::tune_fusion::FusionTuning;
 use crate::applies::Given;
 use crate::exit::{BadInput, Usage};
 use crate::models;
@@ -46,11 +47,14 @@ pub(crate) struct Args {
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    fusion: FusionTuning,
 }
 
 impl Args {
     /// Refuses options that would do nothing.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        self.fusion.check(given)?;
         let of_file = self.queries.is_some();
         let why = "queries are made of the index's documents; it is about --queries";
         given.only_if(of_file, &["most", "model"], why)?;
@@ -59,6 +63,9 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(method) = args.fusion.method() {
+        return args.fusion.run(&args.dir, method);
+    }
     let how = Calibrate {
         queries: given(args)?,
         model: models::source(args.model.as_deref()),

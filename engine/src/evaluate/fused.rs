@@ -64,6 +64,7 @@ pub fn fuse_runs(
             .map(|(run, weight)| List {
                 weight: *weight,
                 hits: cut(run.run, query, options.window),
+                scored: Vec::new(),
             })
             .collect();
         let found = fuse(&lists, options.method, options.rrf_k, |a, b| b.cmp(a));

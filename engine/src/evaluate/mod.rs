@@ -7,6 +7,7 @@ mod fused;
 mod given;
 mod judged;
 mod runs;
+mod tuned;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure};
 pub use quarry_datasets::{Ignored, Qrels, QueryOptions, Run, open_qrels, open_queries};
 pub use quarry_vectors::ScoredDoc;
 pub use runs::{followed, run_of};
+pub use tuned::{TunedWeights, tune_weights};
 
 /// Least hits retrieved for a query.
 const LEAST_DEPTH: usize = 100;

@@ -1,20 +1,24 @@
 //! What several channels found of one query becomes one ranking.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use quarry_searcher::{Hit, Searcher};
+use quarry_vectors::SparseVector;
 
 use super::fuse::{List, Scored, fuse};
-use super::options::{ChannelWeight, FusionOptions};
+use super::options::{ChannelWeight, FusionMethod, FusionOptions};
 use crate::EngineError;
 use crate::channel::Channel;
+use crate::query::EncodedQuery;
 
 /// What a channel found.
 #[derive(Debug, Clone, Copy)]
 pub struct FoundOn<'a> {
     /// The channel, and what it counts.
     pub weighted: ChannelWeight,
-    /// Its hits, best first.
+    /// What it was asked.
+    pub query: &'a EncodedQuery,
+    /// Its hits, best first; of split documents, passages ([`Options::passages`](quarry_searcher::Options)).
     pub hits: &'a [Hit],
 }
 
@@ -26,8 +30,13 @@ impl FoundOn<'_> {
     }
 }
 
-/// Fuses by document: of one that was split, each channel's best passage counts, and the hit is the passage of
-/// the heaviest channel that found it.
+/// A row, by its segment.
+type Row = (usize, u32);
+
+/// Fuses by row; of a document that was split, its best passage is the hit.
+///
+/// Where scores are subtracted from, what other channels found is scored by vector as well: the lists are of the
+/// channel's own length, and a document below their end is not as far below it as 0 says.
 pub(crate) fn of_channels(
     searcher: &Searcher,
     found: &[FoundOn<'_>],
@@ -38,30 +47,51 @@ pub(crate) fn of_channels(
         let heavier = b.weighted.weight.total_cmp(&a.weighted.weight);
         heavier.then_with(|| a.channel().cmp(&b.channel()))
     });
-    let passages = searcher.index().segments().iter().any(|s| s.documents().has_passages());
-    // Where no document was split, a row is a document.
-    let mut firsts: HashMap<&str, (usize, u32)> = HashMap::new();
-    let mut places: HashMap<(usize, u32), Hit> = HashMap::new();
+    let mut rows: HashMap<Row, Hit> = HashMap::new();
+    for hit in found.iter().flat_map(|on| on.hits) {
+        rows.entry((hit.segment, hit.doc.0)).or_insert(*hit);
+    }
+    let subtracts = matches!(options.method, FusionMethod::MinMax | FusionMethod::Z);
     let mut lists = Vec::with_capacity(found.len());
     for on in &found {
-        let mut hits = Vec::with_capacity(on.hits.len());
-        for hit in on.hits {
-            let row = (hit.segment, hit.doc.0);
-            let key = if passages { *firsts.entry(searcher.id(hit)).or_insert(row) } else { row };
-            places.entry(key).or_insert(*hit);
-            hits.push(Scored { key, score: hit.score });
-        }
-        lists.push(List { weight: on.weighted.weight, hits });
+        let scored = |hit: &Hit| Scored { key: (hit.segment, hit.doc.0), score: hit.score };
+        let hits: Vec<Scored<Row>> = on.hits.iter().map(scored).collect();
+        let vector = on.query.vector().filter(|vector| subtracts && !vector.is_empty());
+        let scored = match vector {
+            Some(vector) => by_vector(searcher, vector, &rows, &hits)?,
+            None => Vec::new(),
+        };
+        lists.push(List { weight: on.weighted.weight, hits, scored });
     }
-    let id = |key: &(usize, u32)| places.get(key).map_or("", |hit| searcher.id(hit));
-    let fused = fuse(&lists, options.method, options.rrf_k, |a, b| id(b).cmp(id(a)));
+    let id = |key: &Row| rows.get(key).map_or("", |hit| searcher.id(hit));
+    let fused = fuse(&lists, options.method, options.rrf_k, |a, b| id(b).cmp(id(a)).then(a.cmp(b)));
     let fused = fused.map_err(|error| EngineError::NotAboveZero {
         list: format!("the channel {}", found[error.list].channel().name()),
         query: None,
         best: error.best,
     })?;
-    let hit = |scored: &Scored<(usize, u32)>| {
-        places.get(&scored.key).map(|hit| Hit { score: scored.score, ..*hit })
-    };
-    Ok(fused.iter().filter_map(hit).collect())
+    let hit =
+        |scored: &Scored<Row>| rows.get(&scored.key).map(|hit| Hit { score: scored.score, ..*hit });
+    let mut hits: Vec<Hit> = fused.iter().filter_map(hit).collect();
+    if searcher.index().segments().iter().any(|segment| segment.documents().has_passages()) {
+        searcher.keep_best_passages(&mut hits);
+    }
+    Ok(hits)
+}
+
+/// The rows that a list lacks, scored by vector.
+fn by_vector(
+    searcher: &Searcher,
+    vector: &SparseVector,
+    rows: &HashMap<Row, Hit>,
+    hits: &[Scored<Row>],
+) -> Result<Vec<Scored<Row>>, EngineError> {
+    let there: HashSet<Row> = hits.iter().map(|hit| hit.key).collect();
+    let mut lacking: Vec<Row> = rows.keys().copied().filter(|row| !there.contains(row)).collect();
+    // Sums of floats must not hang on the order of a map.
+    lacking.sort_unstable();
+    let asked: Vec<Hit> = lacking.iter().filter_map(|row| rows.get(row)).copied().collect();
+    let scores = searcher.scores(vector, &asked)?;
+    let scored = |(key, score): (&Row, f64)| Scored { key: *key, score };
+    Ok(lacking.iter().zip(scores).map(scored).collect())
 }

@@ -20,6 +20,8 @@ pub(crate) struct List<K> {
     pub(crate) weight: f64,
     /// Documents with their scores, best first, none twice; at most as many as the window.
     pub(crate) hits: Vec<Scored<K>>,
+    /// Documents of other lists that this one lacks, scored in its way: they have a score and no rank.
+    pub(crate) scored: Vec<Scored<K>>,
 }
 
 /// A document with its score in a list.
@@ -59,7 +61,7 @@ pub(crate) fn fuse<K: Copy + Eq + Hash>(
     let mut order: Vec<usize> = (0..lists.len()).filter(|at| lists[*at].weight > 0.0).collect();
     order.sort_by(|a, b| lists[*b].weight.total_cmp(&lists[*a].weight));
     let scales = order.iter().map(|&list| {
-        Scale::of(&lists[list].hits, method, rrf_k).map_err(|best| NotAboveZero { list, best })
+        Scale::of(&lists[list], method, rrf_k).map_err(|best| NotAboveZero { list, best })
     });
     let scales: Vec<Scale> = scales.collect::<Result<_, _>>()?;
     let weights: Vec<f64> = order.iter().map(|list| lists[*list].weight).collect();
@@ -67,7 +69,8 @@ pub(crate) fn fuse<K: Copy + Eq + Hash>(
     let mut rows: Vec<Row<K>> = Vec::new();
     let mut places: HashMap<K, usize> = HashMap::new();
     for (column, &list) in order.iter().enumerate() {
-        for (rank, hit) in lists[list].hits.iter().enumerate() {
+        let ranked = lists[list].hits.iter().enumerate();
+        for (rank, hit) in ranked.chain(lists[list].scored.iter().map(|hit| (usize::MAX, hit))) {
             let place = *places.entry(hit.key).or_insert_with(|| {
                 let (parts, ranks) = (absent.clone(), vec![usize::MAX; order.len()]);
                 rows.push(Row { key: hit.key, parts, ranks });
@@ -114,10 +117,14 @@ struct Scale {
 }
 
 impl Scale {
-    fn of<K>(hits: &[Scored<K>], method: FusionMethod, rrf_k: f64) -> Result<Self, f64> {
+    fn of<K>(list: &List<K>, method: FusionMethod, rrf_k: f64) -> Result<Self, f64> {
         let plain = Self { from: 0.0, by: 1.0, ranks: None, all: None, absent: 0.0 };
-        let (Some(best), Some(least)) = (hits.first(), hits.last()) else { return Ok(plain) };
-        let (best, least) = (best.score, least.score);
+        let scores = || list.hits.iter().chain(&list.scored).map(|hit| hit.score);
+        if list.hits.is_empty() {
+            return Ok(plain);
+        }
+        let best = scores().fold(f64::NEG_INFINITY, f64::max);
+        let least = scores().fold(f64::INFINITY, f64::min);
         let equal = best <= least;
         Ok(match method {
             FusionMethod::Max if best > 0.0 => Self { by: best, ..plain },
@@ -127,10 +134,10 @@ impl Scale {
             FusionMethod::Z if equal => Self { all: Some(0.0), ..plain },
             FusionMethod::Z => {
                 #[expect(clippy::cast_precision_loss, reason = "a count of hits")]
-                let count = hits.len() as f64;
-                let mean = hits.iter().map(|hit| hit.score).sum::<f64>() / count;
-                let square = |hit: &Scored<K>| (hit.score - mean) * (hit.score - mean);
-                let deviation = (hits.iter().map(square).sum::<f64>() / count).sqrt();
+                let count = scores().count() as f64;
+                let mean = scores().sum::<f64>() / count;
+                let squares = scores().map(|score| (score - mean) * (score - mean));
+                let deviation = (squares.sum::<f64>() / count).sqrt();
                 // Squares of the least differences vanish.
                 if deviation == 0.0 {
                     return Ok(Self { all: Some(0.0), ..plain });
@@ -160,7 +167,7 @@ mod tests {
 
     fn list(weight: f64, hits: &[(&'static str, f64)]) -> List<&'static str> {
         let hits = hits.iter().map(|&(key, score)| Scored { key, score }).collect();
-        List { weight, hits }
+        List { weight, hits, scored: Vec::new() }
     }
 
     fn fused(lists: &[List<&'static str>], method: FusionMethod) -> Vec<(&'static str, f64)> {
@@ -255,9 +262,10 @@ mod tests {
             hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| b.key.cmp(&a.key)));
             hits
         };
+        let list = |weight, hits| List { weight, hits, scored: Vec::new() };
         let weights = [0.3, 1.0, 1.0];
         let lists: Vec<List<u64>> =
-            weights.iter().zip(1..).map(|(w, s)| List { weight: *w, hits: hits(s) }).collect();
+            weights.iter().zip(1..).map(|(w, s)| list(*w, hits(s))).collect();
         for method in [FusionMethod::Max, FusionMethod::MinMax, FusionMethod::Z, FusionMethod::Rrf]
         {
             let by = |order: &[usize]| {
@@ -268,7 +276,7 @@ mod tests {
                 assert_eq!(by(&order), by(&[0, 1, 2]), "{method:?} {order:?}");
             }
             let mut with = lists.clone();
-            with.push(List { weight: 0.0, hits: hits(9) });
+            with.push(list(0.0, hits(9)));
             assert_eq!(fuse(&with, method, 60.0, |a, b| b.cmp(a)).unwrap(), by(&[0, 1, 2]));
         }
     }

@@ -59,21 +59,42 @@ impl Searcher {
     /// # Errors
     /// When the index has no vectors.
     pub fn score(&self, query: &SparseVector, hit: &Hit) -> Result<f64, SearchError> {
-        let forward =
-            self.index().segments()[hit.segment].forward().ok_or(SearchError::NoSparse)?;
+        Ok(self.scores(query, &[*hit])?[0])
+    }
+
+    /// The exact scores of documents, as the searches give them; 0 of one without a term of the query. Cost: of
+    /// each document its components.
+    ///
+    /// # Errors
+    /// When the index has no vectors.
+    pub fn scores(&self, query: &SparseVector, hits: &[Hit]) -> Result<Vec<f64>, SearchError> {
         let query = PreparedQuery::new(query);
-        let scale = forward.meta().quantization.scale;
-        let scored = |scorer: Scorer<'_>| {
-            let score = self.kernels().score_one(scorer, &forward.records(), hit.doc);
-            score.unwrap_or_default()
-        };
-        if query.meeting(forward) == Meeting::Narrow {
-            let mut table = QueryTable::new(forward.meta().dimension);
-            table.load(&query.fixed);
-            return Ok(scored(Scorer::Narrow(&table, query.fixed.unit(scale))));
+        let mut scores = vec![0.0; hits.len()];
+        for (number, segment) in self.index().segments().iter().enumerate() {
+            let of_segment = |(_, hit): &(usize, &Hit)| hit.segment == number;
+            let mut asked = hits.iter().enumerate().filter(of_segment).peekable();
+            if asked.peek().is_none() {
+                continue;
+            }
+            let forward = segment.forward().ok_or(SearchError::NoSparse)?;
+            let scale = forward.meta().quantization.scale;
+            let records = forward.records();
+            let score = |scorer: Scorer<'_>| {
+                for (at, hit) in asked {
+                    let score = self.kernels().score_one(scorer, &records, hit.doc);
+                    scores[at] = score.unwrap_or_default();
+                }
+            };
+            if query.meeting(forward) == Meeting::Narrow {
+                let mut table = QueryTable::new(forward.meta().dimension);
+                table.load(&query.fixed);
+                score(Scorer::Narrow(&table, query.fixed.unit(scale)));
+            } else {
+                let mut wide = WideTable::default();
+                wide.load(&WideQuery::new(query.vector, forward.scaled()), scale);
+                score(Scorer::Wide(&wide));
+            }
         }
-        let mut wide = WideTable::default();
-        wide.load(&WideQuery::new(query.vector, forward.scaled()), scale);
-        Ok(scored(Scorer::Wide(&wide)))
+        Ok(scores)
     }
 }

@@ -118,10 +118,11 @@ pub enum Fusion {
     /// A score over the best of its ranking; a document that the ranking lacks gets 0.
     #[default]
     Max,
-    /// The least score of a ranking becomes 0, the best 1; a document that the ranking lacks gets 0.
+    /// The least score of a ranking becomes 0, the best 1; a document that `sparse` lacks is scored all the same, one
+    /// that another ranking lacks gets 0.
     MinMax,
-    /// The distance from the ranking's mean, in standard deviations; a document that the ranking lacks
-    /// gets the ranking's least.
+    /// The distance from the ranking's mean, in standard deviations; a document that `sparse` lacks is scored all
+    /// the same, one that another ranking lacks gets the ranking's least.
     Z,
     /// Reciprocal rank fusion: 1 over `k` and the rank, from 1; a document that the ranking lacks gets 0.
     Rrf,
