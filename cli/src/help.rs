@@ -36,6 +36,7 @@ const STRUCTURES: &str = "Index structures";
 const QUERIES: &str = "Queries";
 const MEASURES: &str = "Judgements and measures";
 const SEARCH: &str = "Search";
+const FEEDBACK: &str = "Feedback";
 const RERANKING: &str = "Reranking";
 const LIMITS: &str = "Limits";
 const ACCESS: &str = "Address and access";
@@ -131,6 +132,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "ignore_pairs",
             "ties",
             "against_exact",
+            "conditions",
         ],
     ),
     (QUERIES, &["queries", "query_format", "query_scale", "most", "only"]),
@@ -153,6 +155,10 @@ const GROUPS: &[(&str, &[&str])] = &[
             "filter",
             "preload",
         ],
+    ),
+    (
+        FEEDBACK,
+        &["feedback", "feedback_channels", "feedback_depth", "feedback_terms", "feedback_weight"],
     ),
     (
         RERANKING,

@@ -6,6 +6,7 @@ mod channels;
 mod collections;
 mod commands;
 mod exit;
+mod feedback;
 mod files;
 mod help;
 mod hub;

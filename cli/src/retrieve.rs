@@ -8,16 +8,16 @@ use anyhow::Context;
 use clap::ValueEnum;
 use quarry_datasets::{Ignored, Run, TokenRows, read_vocabulary};
 use quarry_engine::{
-    ChannelWeight, Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FoundOn, FoundRow,
-    Method, OpenOptions, Outcome, QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions,
-    Searcher, SecondStage, Snapshot, Stats, Verify,
+    Collection, DEFAULT_OVERLAP, EncodedQuery, EngineError, FirstStage, FoundRow, Method,
+    OpenOptions, Outcome, QueryModel, RerankParams, RerankQuery, Reranked, SearchOptions, Searcher,
+    SecondStage, Snapshot, Verify,
 };
 use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
-use rayon::prelude::*;
 
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs};
 use crate::exit::Usage;
+use crate::feedback::{FeedbackArgs, OF_FEEDBACK};
 use crate::output::note;
 use crate::rerank::{self, RerankArgs};
 use crate::{model, models, queries};
@@ -54,13 +54,6 @@ impl From<MethodArg> for Method {
             MethodArg::Scan => Self::Scan,
         }
     }
-}
-
-/// What a channel was asked, and what it found.
-struct ByChannel {
-    weighted: ChannelWeight,
-    encoded: Vec<EncodedQuery>,
-    found: Vec<Outcome>,
 }
 
 /// Options of a search.
@@ -117,6 +110,8 @@ pub(crate) struct SearchArgs {
     #[arg(long)]
     pub(crate) preload: bool,
     #[command(flatten)]
+    pub(crate) feedback: FeedbackArgs,
+    #[command(flatten)]
     pub(crate) second: RerankArgs,
 }
 
@@ -138,6 +133,7 @@ impl Default for SearchArgs {
             model: None,
             no_verify: false,
             preload: false,
+            feedback: FeedbackArgs::default(),
             second: RerankArgs::default(),
         }
     }
@@ -166,8 +162,8 @@ const OF_TOKENS: [&str; 8] = [
     "query_ids",
 ];
 /// All others.
-const OF_SEARCHES: [&str; 8] =
-    ["channel", "k1", "b", "filter", "model", "no_verify", "rerank", "vocab"];
+const OF_SEARCHES: [&str; 9] =
+    ["channel", "feedback", "k1", "b", "filter", "model", "no_verify", "rerank", "vocab"];
 
 impl SearchArgs {
     /// Refuses options of other channels and methods. `scores_tokens`: whether token embeddings are
@@ -178,6 +174,7 @@ impl SearchArgs {
         (scores_tokens, every_channel): (bool, bool),
     ) -> Result<(), Usage> {
         self.channels.check(given)?;
+        self.feedback.check(given, self.channels.on(SearchOptions::new(NonZeroUsize::MIN)))?;
         let sparse = every_channel || self.channels.has(Channel::Sparse);
         let name = self.channels.names();
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
@@ -225,7 +222,7 @@ impl SearchArgs {
 
     /// Refuses all options of a search, where none is made.
     pub(crate) fn refuse(given: Given<'_>, why: &str) -> Result<(), Usage> {
-        [&OF_VECTORS[..], &OF_TOKENS, &OF_SEARCHES]
+        [&OF_VECTORS[..], &OF_TOKENS, &OF_SEARCHES, &OF_FEEDBACK]
             .iter()
             .try_for_each(|options| given.only_if(false, options, why))
     }
@@ -242,7 +239,7 @@ impl SearchArgs {
         (options.bm25.k1, options.bm25.b) = (self.k1, self.b);
         options.maxsim_exact = self.second.exact();
         options.filter.clone_from(&self.filter);
-        options
+        self.feedback.on(options)
     }
 
     /// The same, reranked if that is asked for.
@@ -280,6 +277,14 @@ pub(crate) struct Opened {
     /// Token embeddings of queries, where they are in files.
     rows: Option<Mutex<TokenRows>>,
     vocabulary: Option<Vec<String>>,
+}
+
+/// Queries as all channels search them.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    asked: Vec<quarry_engine::Query>,
+    /// By channel.
+    encoded: Vec<Vec<EncodedQuery>>,
 }
 
 /// Opens the index in `folder`.
@@ -409,13 +414,13 @@ impl Opened {
         &self,
         queries: &[Query],
         args: &SearchArgs,
-        k: NonZeroUsize,
+        (k, ignored): (NonZeroUsize, &Ignored),
     ) -> anyhow::Result<Vec<Outcome>> {
         if !args.second.rerank {
-            return self.first(queries, args, k);
+            return self.first(queries, args, (k, ignored));
         }
         let rerank = args.second.options();
-        let mut outcomes = self.first(queries, args, rerank.depth.max(k))?;
+        let mut outcomes = self.first(queries, args, (rerank.depth.max(k), ignored))?;
         let candidates: Vec<_> = outcomes.iter().map(|o| o.hits.clone()).collect();
         let found = self.rescore(&self.tokens(queries)?, &candidates, &rerank.params(k, None))?;
         for (outcome, found) in outcomes.iter_mut().zip(found) {
@@ -424,46 +429,56 @@ impl Opened {
         Ok(outcomes)
     }
 
-    /// Searches all queries over all cores: the first stage.
+    /// Searches all queries over all cores: the first stage. What is `ignored` does not feed back.
     pub(crate) fn first(
         &self,
         queries: &[Query],
         args: &SearchArgs,
-        k: NonZeroUsize,
+        (k, ignored): (NonZeroUsize, &Ignored),
     ) -> anyhow::Result<Vec<Outcome>> {
+        let found = self.first_stages(queries, args, (k, ignored))?;
+        Ok(found.into_iter().map(|found| found.outcome).collect())
+    }
+
+    /// The same, with what was searched.
+    pub(crate) fn first_stages(
+        &self,
+        queries: &[Query],
+        args: &SearchArgs,
+        (k, ignored): (NonZeroUsize, &Ignored),
+    ) -> anyhow::Result<Vec<FirstStage>> {
         let options = args.first_stage(k);
-        let mut by_channel = Vec::new();
+        self.found(self.prepared(queries, &options, ignored)?, &options)
+    }
+
+    /// Queries as all channels search them, with what is to be said of them.
+    pub(crate) fn prepared(
+        &self,
+        queries: &[Query],
+        options: &SearchOptions,
+        ignored: &Ignored,
+    ) -> anyhow::Result<Prepared> {
+        let mut asked = self.asked(queries)?;
+        for (query, asked) in queries.iter().zip(&mut asked) {
+            asked.excluded = ignored.of(&query.id).map(str::to_owned).collect();
+        }
+        let mut encoded = Vec::new();
         for weighted in options.weights()? {
-            let encoded = self.encoded(queries, weighted.channel, &options)?;
-            let found = self.snapshot.retrieve(weighted.channel, &encoded, &options)?;
-            let found = found.into_iter().map(|found| Ok(found?.outcome));
-            let found = found.collect::<Result<Vec<Outcome>, EngineError>>()?;
-            by_channel.push(ByChannel { weighted, encoded, found });
+            let on = queries::encoded_of(&self.snapshot, weighted.channel, queries, &asked)?;
+            self.tell_promise(&on, options);
+            encoded.push(on);
         }
-        // One channel, or others of weight 0.
-        if by_channel.len() == 1 {
-            let mut found = by_channel.pop().map(|channel| channel.found).unwrap_or_default();
-            found.iter_mut().for_each(|outcome| outcome.hits.truncate(options.depth().get()));
-            return Ok(found);
-        }
-        let one = |at: usize| {
-            let lists: Vec<FoundOn<'_>> = by_channel
-                .iter()
-                .map(|channel| FoundOn {
-                    weighted: channel.weighted,
-                    query: &channel.encoded[at],
-                    hits: &channel.found[at].hits,
-                })
-                .collect();
-            let hits = self.snapshot.fuse(&lists, &options)?;
-            // The channels stand in their own order, sparse first.
-            let (method, stats) =
-                by_channel.first().map_or((Method::Exact, Stats::default()), |channel| {
-                    (channel.found[at].method, channel.found[at].stats)
-                });
-            Ok(Outcome { hits, method, stats })
-        };
-        Ok((0..queries.len()).into_par_iter().map(one).collect::<Result<_, EngineError>>()?)
+        Ok(Prepared { asked, encoded })
+    }
+
+    /// The first stage of queries that are prepared.
+    pub(crate) fn found(
+        &self,
+        queries: Prepared,
+        options: &SearchOptions,
+    ) -> anyhow::Result<Vec<FirstStage>> {
+        let found = self.snapshot.first_stage(&queries.asked, queries.encoded, options)?;
+        Ok(found.into_iter().collect::<Result<_, EngineError>>()?)
     }
 
     /// Searches all queries and makes a run of the hits. What is `ignored` is left out before the cut
@@ -475,11 +490,24 @@ impl Opened {
         k: NonZeroUsize,
         ignored: &Ignored,
     ) -> anyhow::Result<Run> {
-        let outcomes = self.batch(queries, args, k.saturating_add(ignored.most()))?;
+        let wanted = k.saturating_add(ignored.most());
+        let outcomes = self.batch(queries, args, (wanted, ignored))?;
         self.tell_silent(queries, &outcomes, args);
-        let mut run = Run::new(&format!("quarry-{}", args.channels.names().replace(',', "+")));
-        for (query, outcome) in queries.iter().zip(&outcomes) {
-            let mut ranking = self.searcher().ranking(&outcome.hits);
+        let tag = format!("quarry-{}", args.channels.names().replace(',', "+"));
+        let rankings = outcomes.iter().map(|outcome| outcome.hits.as_slice());
+        self.run_of(&tag, queries.iter().zip(rankings), (k, ignored))
+    }
+
+    /// The run of rankings, without what is ignored, cut at k.
+    pub(crate) fn run_of<'a>(
+        &self,
+        tag: &str,
+        rankings: impl Iterator<Item = (&'a Query, &'a [FoundRow])>,
+        (k, ignored): (NonZeroUsize, &Ignored),
+    ) -> anyhow::Result<Run> {
+        let mut run = Run::new(tag);
+        for (query, hits) in rankings {
+            let mut ranking = self.searcher().ranking(hits);
             ranking.retain(|hit| !ignored.contains(&query.id, &hit.id));
             ranking.truncate(k.get());
             run.insert(&query.id, ranking)?;

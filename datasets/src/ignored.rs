@@ -49,6 +49,12 @@ impl Ignored {
             || self.pairs.get(query).is_some_and(|documents| documents.contains(document))
     }
 
+    /// The documents that are left out of a query's ranking, whether or not they exist.
+    pub fn of<'a>(&'a self, query: &'a str) -> impl Iterator<Item = &'a str> {
+        let own = self.identical_ids.then_some(query);
+        own.into_iter().chain(self.pairs.get(query).into_iter().flatten().map(String::as_str))
+    }
+
     /// How many documents a query can lose at most: a search has to look for that many more.
     #[must_use]
     pub fn most(&self) -> usize {

@@ -118,4 +118,8 @@ impl EncodeQuery for TokenTableQuery {
     fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError> {
         Ok(self.encode(text)?)
     }
+
+    fn term_weight(&self, term: u32) -> Option<f32> {
+        Some(self.weight(term))
+    }
 }

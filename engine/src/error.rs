@@ -198,6 +198,14 @@ pub enum EngineError {
         /// What was given.
         found: f64,
     },
+    /// Options of feedback that are out of range, or do not go with the channels.
+    #[error("feedback: {what}")]
+    Feedback {
+        /// Which: `condition`, `channels`, `depth`, `terms` or `weight`.
+        option: &'static str,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
     /// A list that cannot be divided by its best score.
     #[error(
         "{}the best score of {list} is {best}, and `max` divides by it: scores have to be above 0; \

@@ -81,7 +81,7 @@ impl HitContext<'_> {
             channels.set(list.weighted.channel, placed);
         }
         let rerank = (self.rescored && self.searcher.has_tokens(hit)).then_some(hit.score);
-        let vector = self.lists.iter().find_map(|list| list.encoded.vector());
+        let vector = self.lists.iter().find_map(|list| list.searched().vector());
         let matched = match vector {
             Some(vector) if self.options.explain => Some(self.searcher.explain(vector, hit)?),
             _ => None,

@@ -6,6 +6,7 @@ mod collection;
 mod describe;
 mod error;
 pub mod evaluate;
+mod feedback;
 mod filters;
 mod fusion;
 mod hits;
@@ -18,12 +19,14 @@ mod search;
 mod snapshot;
 mod warning;
 mod words;
+mod work;
 pub mod write;
 
 pub use channel::Channel;
 pub use collection::{Collection, OpenOptions, QueryModel};
 pub use describe::Description;
 pub use error::EngineError;
+pub use feedback::{FeedbackCondition, FeedbackOptions, MOST_FEEDBACK_DEPTH};
 pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
     FusionOptions, MOST_WEIGHT,
@@ -33,10 +36,10 @@ pub use models::{MadeBy, Models, OnFetch, identity, needs_network, token_options
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
 pub use rerank::{SecondStage, TokenModel, TokensOptions};
 pub use search::{
-    Answer, ChannelScores, Hit, Placed, RerankOptions, RerankReport, Search, SearchOptions,
-    StoredDocument, Timings, Version,
+    Answer, ChannelScores, ExpandedQuery, ExpandedTerm, Hit, Placed, RerankOptions, RerankReport,
+    Search, SearchOptions, StoredDocument, Timings, Version,
 };
-pub use snapshot::{Retrieved, Snapshot};
+pub use snapshot::{FirstStage, Retrieved, Snapshot};
 pub use warning::{Warning, WarningKind};
 pub use write::{WriteError, Writer};
 
@@ -48,8 +51,9 @@ pub use quarry_index::{Index, IndexError, Verify};
 pub use quarry_reranker::Device as ScoreDevice;
 pub use quarry_searcher::{
     Bm25Options, ChannelQuery as RowQuery, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH,
-    DEFAULT_OVERLAP, DEFAULT_WEIGHT, Filter, Hit as FoundRow, LEAST_MEASURED, Matched,
-    MaxsimOptions, Method, Options as RowOptions, Outcome, RerankParams, RerankQuery, RerankStats,
-    Reranked, SearchError, Searcher, SparseOptions, Stats, TokenOrigin, TokenPlace,
+    DEFAULT_OVERLAP, DEFAULT_WEIGHT, Expansion, Filter, Hit as FoundRow, LEAST_MEASURED,
+    MOST_FEEDBACK_TERMS, Matched, MaxsimOptions, Method, Options as RowOptions, Outcome,
+    RerankParams, RerankQuery, RerankStats, Reranked, SearchError, Searcher, SparseOptions, Stats,
+    TokenOrigin, TokenPlace, WordWeight,
 };
 pub use quarry_vectors::{Document, EncodeError, InputVector, SparseVector, TokenEmbeddings};

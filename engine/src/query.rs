@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quarry_index::Index;
-use quarry_searcher::SearchError;
+use quarry_searcher::{SearchError, WordWeight};
 use quarry_vectors::{EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings};
 
 use crate::EngineError;
@@ -24,6 +24,8 @@ pub struct Query {
     pub sparse: Option<SparseQuery>,
     /// Token embeddings of the text, where no encoder makes them.
     pub tokens: Option<TokenEmbeddings>,
+    /// Ids of documents that never feed back, such as that of a query that is a document itself.
+    pub excluded: Vec<String>,
 }
 
 /// A query vector, by what names its terms. Weights are finite and at least 0; those of a repeated term are
@@ -65,7 +67,7 @@ impl From<&quarry_vectors::Query> for Query {
             InputVector::Tokens(tokens) => SparseQuery::Tokens(tokens.clone()),
             InputVector::Terms(vector) => SparseQuery::Numbers(vector.iter().collect()),
         });
-        Self { text: Some(query.text.clone()), sparse, tokens: None }
+        Self { text: Some(query.text.clone()), sparse, ..Self::default() }
     }
 }
 
@@ -91,6 +93,8 @@ pub enum ChannelQuery {
     Sparse(SparseVector),
     /// Words.
     Bm25(String),
+    /// Words as they are indexed, with what they count.
+    Bm25Weighted(Vec<WordWeight>),
     /// Token embeddings; none of a blank text, which finds nothing.
     Maxsim(Option<TokenEmbeddings>),
 }
@@ -199,6 +203,10 @@ impl EncodeQuery for Once {
         let vector = self.encoder.encode_query(text)?;
         done().insert(text.to_owned(), vector.clone());
         Ok(vector)
+    }
+
+    fn term_weight(&self, term: u32) -> Option<f32> {
+        self.encoder.term_weight(term)
     }
 }
 

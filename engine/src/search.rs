@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::channel::Channel;
+use crate::feedback::{FeedbackOptions, FeedbackPlan};
 use crate::fusion::{ChannelWeight, FusionOptions};
 use crate::{EngineError, Query, Warning};
 
@@ -80,8 +81,11 @@ pub struct SearchOptions {
     pub filter: Option<String>,
     /// Stored fields wanted with each hit: `title`, `text` or any other field of the documents.
     pub fields: Vec<String>,
-    /// Whether each hit tells its matched tokens, on the sparse channel.
+    /// Whether each hit tells its matched tokens, on the sparse channel, and the answer its expanded queries, with
+    /// feedback.
     pub explain: bool,
+    /// Search again, with what the best documents add to the query.
+    pub feedback: Option<FeedbackOptions>,
     /// Rescore what is found.
     pub rerank: Option<RerankOptions>,
     /// When to give up: [`SearchError::Timeout`].
@@ -107,6 +111,7 @@ impl SearchOptions {
             filter: None,
             fields: Vec::new(),
             explain: false,
+            feedback: None,
             rerank: None,
             deadline: None,
             cancel: None,
@@ -130,6 +135,12 @@ impl SearchOptions {
     #[must_use]
     pub fn filtered(self, expression: impl Into<String>) -> Self {
         Self { filter: Some(expression.into()), ..self }
+    }
+
+    /// The same with feedback.
+    #[must_use]
+    pub fn fed_back(self, feedback: FeedbackOptions) -> Self {
+        Self { feedback: Some(feedback), ..self }
     }
 
     /// The same with a second stage.
@@ -160,6 +171,23 @@ impl SearchOptions {
             [channel] => Ok(vec![ChannelWeight { channel: *channel, weight: 1.0 }]),
             channels => self.fusion.weights_of(channels),
         }
+    }
+
+    /// The channels that are fed back, in the channels' own order; none without feedback.
+    ///
+    /// # Errors
+    /// [`EngineError::Feedback`] where options of feedback do not go with the channels; or as [`Self::weights`].
+    pub fn fed_channels(&self) -> Result<Vec<Channel>, EngineError> {
+        let plan = self.feedback_plan(&self.weights()?)?;
+        Ok(plan.iter().flat_map(|plan| &plan.fed).map(|fed| fed.channel).collect())
+    }
+
+    /// What feeds back, with the weights of the channels that are searched.
+    pub(crate) fn feedback_plan(
+        &self,
+        weights: &[ChannelWeight],
+    ) -> Result<Option<FeedbackPlan>, EngineError> {
+        self.feedback.as_ref().map_or(Ok(None), |feedback| feedback.plan(weights))
     }
 
     /// What the first stage finds: k, or the candidates of a second stage.
@@ -246,6 +274,8 @@ pub struct Answer {
     pub method: Method,
     /// Hits, best first.
     pub hits: Vec<Hit>,
+    /// With feedback and `explain`: what was searched the second time, by channel.
+    pub expanded: Vec<ExpandedQuery>,
     /// Where the time went.
     pub timings: Timings,
     /// What the search did.
@@ -263,8 +293,12 @@ pub struct Answer {
 pub struct Timings {
     /// Text to vector; zero where a vector or words are searched.
     pub encode: Duration,
-    /// The search, of all channels together.
+    /// The search, of all channels together; with feedback its first round.
     pub retrieve: Duration,
+    /// With feedback: from the first round's hits to new queries.
+    pub feedback: Duration,
+    /// With feedback: the second round, of all channels that are fed back.
+    pub second_round: Duration,
     /// Several channels' rankings to one.
     pub fuse: Duration,
     /// Text to token embeddings, of a second stage.
@@ -283,6 +317,36 @@ pub struct RerankReport {
     pub device: String,
     /// Counts.
     pub stats: RerankStats,
+}
+
+/// A query with what documents added to it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ExpandedQuery {
+    /// The channel that it was searched on.
+    pub channel: Channel,
+    /// Ids of the documents that fed back, best first.
+    pub documents: Vec<String>,
+    /// Tokens, or words as they are indexed, heaviest first.
+    pub terms: Vec<ExpandedTerm>,
+}
+
+/// A term of an expanded query.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ExpandedTerm {
+    /// The token, or the word as it is indexed.
+    pub token: String,
+    /// Its weight: the query's weights have the same sum as before.
+    pub weight: f64,
+    /// Whether the documents brought it: the query did not have it.
+    pub added: bool,
+}
+
+impl ExpandedTerm {
+    pub(crate) fn new(token: String, weight: f64, added: bool) -> Self {
+        Self { token, weight, added }
+    }
 }
 
 /// A document found.

@@ -2,7 +2,7 @@
 //!
 //! 1. encode: the query in the form that the channel searches (`query`)
 //! 2. retrieve: the k best, or the candidates of a second stage; of several channels each its own, then fused
-//!    (`fusion/`)
+//!    (`fusion/`); with feedback in two rounds (`feedback/`)
 //! 3. rerank: the candidates rescored, if that is asked for (`rerank`)
 //! 4. fetch: ids, stored fields, matched tokens (`hits`)
 //!
@@ -23,15 +23,15 @@ use quarry_vectors::EncodeQuery;
 use rayon::prelude::*;
 
 use crate::channel::Channel;
-use crate::channel_list::{ChannelList, all_stats};
+use crate::channel_list::{ChannelList, all_stats, method};
+use crate::feedback::{FeedbackPlan, expanded_queries};
 use crate::filters::Filters;
 use crate::fusion::{ChannelWeight, FoundOn, of_channels};
 use crate::hits::{HitContext, all_fields};
 use crate::query::{ChannelQuery, EncodedQuery, index_vector};
 use crate::rerank::{Candidates, SecondStage, by_query};
-use crate::search::{
-    Answer, RerankReport, Search, SearchOptions, StoredDocument, Timings, Version,
-};
+use crate::search::{Answer, RerankReport, Search, SearchOptions, StoredDocument, Version};
+use crate::work::{Rescored, Results, Work, each, most_excluded, put, share};
 use crate::{EngineError, Query, Warning, WarningKind, words};
 
 /// What a snapshot is made of.
@@ -68,22 +68,15 @@ pub struct Retrieved {
     pub took: Duration,
 }
 
-/// A query on its way through the stages.
-struct Work<'a> {
-    query: &'a Query,
-    lists: Vec<ChannelList>,
-    /// What the one channel found, or all of them, fused.
-    found: Vec<Found>,
-    rescored: Option<Rescored>,
-    timings: Timings,
+/// What the first stage found on all channels.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FirstStage {
+    /// Hits by their place in the index, best first.
+    pub outcome: Outcome,
+    /// What was searched last on each channel that gave hits: with feedback the expanded queries.
+    pub searched: Vec<EncodedQuery>,
 }
-
-struct Rescored {
-    hits: Vec<Found>,
-    report: RerankReport,
-}
-
-type Results<T> = Vec<Result<T, EngineError>>;
 
 impl Snapshot {
     pub(crate) fn new(parts: Parts) -> Self {
@@ -155,6 +148,7 @@ impl Snapshot {
         options: &SearchOptions,
     ) -> Result<Results<Answer>, EngineError> {
         let weights = options.weights()?;
+        let plan = options.feedback_plan(&weights)?;
         self.check_rerank(&weights, options)?;
         let mut works: Results<Work<'_>> =
             queries.iter().map(|query| Ok(Work::new(query))).collect();
@@ -167,7 +161,7 @@ impl Snapshot {
         }
         if works.iter().any(Result::is_ok) {
             options.expire()?;
-            self.retrieve_all(&mut works, &weights, options)?;
+            self.retrieve_all(&mut works, &weights, plan.as_ref(), options)?;
             self.rescore_all(&mut works, options)?;
         }
         let answer = |work: Result<Work<'_>, EngineError>| self.answer(work?, options);
@@ -267,6 +261,7 @@ impl Snapshot {
             let query = match &query.borrow().query {
                 ChannelQuery::Sparse(vector) => RowQuery::Sparse(vector),
                 ChannelQuery::Bm25(text) => RowQuery::Words(text),
+                ChannelQuery::Bm25Weighted(words) => RowQuery::Weighted(words),
                 ChannelQuery::Maxsim(_) => {
                     return Err(EngineError::NoQuery { channel: channel.name() });
                 }
@@ -330,6 +325,36 @@ impl Snapshot {
         Ok(fused)
     }
 
+    /// Stage 2 of queries that are encoded: all channels, feedback and fusion, without reranking. `encoded` has the
+    /// queries of each channel of [`SearchOptions::weights`], in the order of both.
+    ///
+    /// # Errors
+    /// As [`Self::search_batch`].
+    pub fn first_stage(
+        &self,
+        queries: &[Query],
+        encoded: Vec<Vec<EncodedQuery>>,
+        options: &SearchOptions,
+    ) -> Result<Results<FirstStage>, EngineError> {
+        let weights = options.weights()?;
+        let plan = options.feedback_plan(&weights)?;
+        let mut works: Results<Work<'_>> =
+            queries.iter().map(|query| Ok(Work::new(query))).collect();
+        for (weighted, encoded) in weights.iter().zip(encoded) {
+            put(&mut works, encoded.into_iter().map(Ok).collect(), |work, encoded| {
+                work.lists.push(ChannelList::new(*weighted, encoded));
+            });
+        }
+        self.retrieve_all(&mut works, &weights, plan.as_ref(), options)?;
+        let done = |work: Result<Work<'_>, EngineError>| {
+            let Work { lists, found: hits, .. } = work?;
+            let (method, stats) = (method(&lists), all_stats(&lists));
+            let searched = lists.into_iter().map(ChannelList::into_searched).collect();
+            Ok(FirstStage { outcome: Outcome { hits, method, stats }, searched })
+        };
+        Ok(works.into_iter().map(done).collect())
+    }
+
     /// Whether what the channels find can be rescored, where that is asked for.
     fn check_rerank(
         &self,
@@ -352,18 +377,23 @@ impl Snapshot {
         &self,
         works: &mut [Result<Work<'_>, EngineError>],
         weights: &[ChannelWeight],
+        plan: Option<&FeedbackPlan>,
         options: &SearchOptions,
     ) -> Result<(), EngineError> {
+        let excluded = most_excluded(works);
         for (at, weighted) in weights.iter().enumerate() {
+            let first = plan.and_then(|plan| plan.first(weighted.channel, excluded, options));
+            let options = first.as_ref().unwrap_or(options);
             let lists = works.iter().flatten().map(|work| &work.lists[at].encoded);
             let asked: Vec<&EncodedQuery> = lists.collect();
             let found = self.retrieve(weighted.channel, &asked, options)?;
             put(works, found, |work, Retrieved { outcome, took }| {
-                let list = &mut work.lists[at];
-                (list.found, list.method) = (outcome.hits, outcome.method);
-                list.stats = outcome.stats;
+                work.lists[at].take(outcome);
                 work.timings.retrieve += took;
             });
+        }
+        if let Some(plan) = plan {
+            self.feed_back(works, plan, options)?;
         }
         let fuse = |work: &Work<'_>| match work.lists.as_slice() {
             [one] => Ok((
@@ -440,14 +470,13 @@ impl Snapshot {
         if rescored.is_some() {
             warnings.extend(self.without_tokens(&found));
         }
+        let expanded = expanded_queries(self.searcher(), &lists, options)?;
         let hits = context.hits(rescored.as_ref().map_or(&found, |rescored| &rescored.hits))?;
         warnings.extend(context.unknown_fields(&hits));
         timings.fetch = started.elapsed();
         let rerank = rescored.map(|rescored| rescored.report);
-        // Channels stand in their own order, sparse first.
-        let method = lists.first().map_or(Method::Exact, |list| list.method);
-        let (version, stats) = (self.version, all_stats(&lists));
-        Ok(Answer { version, method, hits, timings, stats, rerank, warnings })
+        let (version, method, stats) = (self.version, method(&lists), all_stats(&lists));
+        Ok(Answer { version, method, hits, expanded, timings, stats, rerank, warnings })
     }
 
     /// What of a query the index does not know.
@@ -465,6 +494,7 @@ impl Snapshot {
                 };
                 (encoded.unknown.clone(), kinds, vector.is_empty())
             }
+            ChannelQuery::Bm25Weighted(_) => return Ok(Vec::new()),
             ChannelQuery::Bm25(text) => {
                 let words = words::look_up(self.index(), text, options)?;
                 let kinds = (WarningKind::UnknownWords, WarningKind::EmptyWords);
@@ -493,41 +523,4 @@ impl Snapshot {
         let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
         Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
     }
-}
-
-impl<'a> Work<'a> {
-    fn new(query: &'a Query) -> Self {
-        let timings = Timings::default();
-        Self { query, lists: Vec::new(), found: Vec::new(), rescored: None, timings }
-    }
-}
-
-/// Over all cores; a single one on the caller's thread, so that who answers one request a thread decides how many
-/// run at once.
-fn each<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    match items {
-        [one] => vec![of(one)],
-        _ => items.par_iter().map(&of).collect(),
-    }
-}
-
-/// Gives each query that is still on its way what a stage found for it.
-fn put<T>(
-    works: &mut [Result<Work<'_>, EngineError>],
-    found: Vec<Result<T, EngineError>>,
-    mut with: impl FnMut(&mut Work<'_>, T),
-) {
-    let mut found = found.into_iter();
-    for slot in works {
-        let Ok(work) = slot else { continue };
-        match found.next().unwrap_or(Err(EngineError::NoAnswer)) {
-            Ok(found) => with(work, found),
-            Err(error) => *slot = Err(error),
-        }
-    }
-}
-
-/// What each of `among` has of a time.
-fn share(time: Duration, among: usize) -> Duration {
-    time / u32::try_from(among.max(1)).unwrap_or(u32::MAX)
 }

@@ -21,6 +21,7 @@
 
 mod error;
 mod explain;
+mod feedback;
 mod filter;
 mod kernels;
 mod method;
@@ -36,8 +37,10 @@ mod searcher;
 mod sparse;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use error::SearchError;
+pub use feedback::{Expansion, MOST_FEEDBACK_TERMS};
 pub use filter::{Filter, syntax as filter_syntax};
 pub use kernels::Kernels;
 pub use method::Method;
@@ -52,3 +55,4 @@ pub use rerank::{
 };
 pub use search::ChannelQuery;
 pub use searcher::Searcher;
+pub use words::WordWeight;

@@ -1,7 +1,5 @@
 //! The one way to search: a query of some channel, with options.
 
-use quarry_index::Segment;
-use quarry_index::text::TextIndex;
 use quarry_vectors::{SparseVector, TokenEmbeddings};
 use rayon::prelude::*;
 
@@ -13,6 +11,7 @@ use crate::options::Options;
 use crate::outcome::{Hit, Outcome, Stats};
 use crate::rerank::{RerankParams, RerankStats, Reranked};
 use crate::searcher::Searcher;
+use crate::words::{WordWeight, counted};
 
 /// A query, in the form that a channel of the index searches.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +21,9 @@ pub enum ChannelQuery<'a> {
     Sparse(&'a SparseVector),
     /// A text: documents are scored by BM25 of the words that they share with it.
     Words(&'a str),
+    /// Words as they are indexed, each with what it counts: documents are scored by BM25, with these weights in
+    /// place of how often a word stands in a text.
+    Weighted(&'a [WordWeight]),
     /// A text's token embeddings: every document is scored by MaxSim with its own.
     Tokens(&'a TokenEmbeddings),
 }
@@ -44,7 +46,8 @@ impl Searcher {
                 options.sparse.check()?;
                 self.documents(options, |k| self.sparse_rows(vector, &Options { k, ..*options }))
             }
-            ChannelQuery::Words(text) => self.words(text, options),
+            ChannelQuery::Words(text) => self.words(&counted(text), options),
+            ChannelQuery::Weighted(words) => self.words(words, options),
             ChannelQuery::Tokens(rows) => {
                 let mut found = self.maxsim(&[*rows], options)?;
                 found.pop().ok_or(SearchError::NoAnswer)
@@ -66,7 +69,7 @@ impl Searcher {
             .iter()
             .filter_map(|query| match query {
                 ChannelQuery::Tokens(rows) => Some(*rows),
-                ChannelQuery::Sparse(_) | ChannelQuery::Words(_) => None,
+                _ => None,
             })
             .collect();
         if !rows.is_empty() && rows.len() == queries.len() {
@@ -77,14 +80,12 @@ impl Searcher {
     }
 
     /// By BM25; its statistics are those of all documents, whatever a filter allows.
-    fn words(&self, text: &str, options: &Options<'_>) -> Result<Outcome, SearchError> {
+    fn words(&self, words: &[WordWeight], options: &Options<'_>) -> Result<Outcome, SearchError> {
         options.bm25.check()?;
         if !self.index().has_text() {
             return Err(SearchError::NoText);
         }
-        let segments = self.index().segments();
-        let texts: Vec<&TextIndex> = segments.iter().filter_map(Segment::text).collect();
-        let query = Bm25Query::new(&texts, text, options)?;
+        let query = Bm25Query::new(&self.texts(), words, options)?;
         self.documents(options, |k| self.words_rows(&query, &Options { k, ..*options }))
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quarry_index::Index;
-use quarry_index::text::StoredDocument;
+use quarry_index::text::{StoredDocument, TextIndex};
+use quarry_index::{Index, Segment};
 use quarry_vectors::{DocId, Ranking, ScoredDoc, printed};
 
 use crate::error::SearchError;
@@ -110,6 +110,11 @@ impl Searcher {
             Some(text) => Ok(Some(text.stored(hit.doc)?)),
             None => Ok(None),
         }
+    }
+
+    /// The text parts, of segments that have one.
+    pub(crate) fn texts(&self) -> Vec<&TextIndex> {
+        self.index.segments().iter().filter_map(Segment::text).collect()
     }
 
     /// The rows of a segment that may be found; `None` for all.

@@ -287,7 +287,7 @@ impl Searcher {
         let forward = segment.forward().ok_or(SearchError::NoSparse)?;
         let scale = forward.meta().quantization.scale;
         let (k, deadline, kernels) = (params.k.get(), params.deadline, self.kernels());
-        let Scratch { table, wide, seismic, impact } = scratch;
+        let Scratch { table, wide, seismic, impact, .. } = scratch;
         let plan = query.planned(plan, forward);
         let own = (query.meeting(forward) != Meeting::Narrow)
             .then(|| WideQuery::new(query.vector, forward.scaled()));

@@ -66,6 +66,13 @@ pub trait EncodeQuery: Send + Sync {
     /// # Errors
     /// When the model cannot be run or gives something that is not a vector.
     fn encode_query(&self, text: &str) -> Result<SparseVector, EncodeError>;
+
+    /// Weight of a term that stands once in a question, 0 where it is dropped. `None` where weights are in no
+    /// table: the model makes them of the whole question.
+    fn term_weight(&self, term: u32) -> Option<f32> {
+        let _ = term;
+        None
+    }
 }
 
 /// Turns passages and questions into token embeddings, all of the same dimensions.

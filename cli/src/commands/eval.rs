@@ -8,8 +8,8 @@ use quarry_datasets::measures::{
     EvaluateOptions, Evaluation, Measure, evaluate as measured, paired_t_test,
 };
 use quarry_datasets::{Ignored, Qrels, Run, open_qrels};
-use quarry_engine::RowOptions;
 use quarry_engine::evaluate::{self, IndexJudgements, JudgedBy, Overlap, depth};
+use quarry_engine::{EncodedQuery, RowOptions};
 use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ use crate::commands::eval_args::Args;
 use crate::commands::judged::{
     expect_judged, is_arguana, tell_of_index, tell_of_run, tell_unanswered,
 };
-use crate::commands::{judged, sets, stages};
+use crate::commands::{conditions, judged, sets, stages};
 use crate::exit::Usage;
 use crate::output::{agreeing, counted, line, note, table};
 use crate::outputs::expect_apart;
@@ -94,8 +94,17 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
                 let judged = stages::Judged { queries: &queries, qrels, options };
                 return stages::run(args, &opened, judged, &measures, (target, report));
             }
+            if let (Some(folder), Some(qrels)) = (&args.conditions, &qrels) {
+                let judged = stages::Judged { queries: &queries, qrels, options };
+                return conditions::run(
+                    args,
+                    &opened,
+                    (judged, measures.as_slice()),
+                    (folder.as_path(), report),
+                );
+            }
             if let Some(k) = args.against_exact {
-                let overlap = overlap(&opened, &queries, args, k)?;
+                let overlap = overlap(&opened, &queries, args, (k, &ignored))?;
                 report.insert(format!("overlap@{k}"), json!(overlap));
             }
             let run = if qrels.is_some() || target.is_some() {
@@ -213,14 +222,21 @@ fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>>
     Ok(queries)
 }
 
-/// Share of the exact top k that the chosen method finds; says what it was judged by.
+/// Share of the exact top k that the chosen method finds, with feedback of its second search; says what it was judged by.
 fn overlap(
     opened: &Opened,
     queries: &[Query],
     args: &Args,
-    k: NonZeroUsize,
+    (k, ignored): (NonZeroUsize, &Ignored),
 ) -> anyhow::Result<f64> {
-    let vectors = opened.vectors(queries)?;
+    let vectors = match args.search.feedback.is_on() {
+        false => opened.vectors(queries)?,
+        true => {
+            let found = opened.first_stages(queries, &args.search, (k, ignored))?;
+            let searched = found.iter().flat_map(|found| &found.searched);
+            searched.filter_map(EncodedQuery::vector).cloned().collect()
+        }
+    };
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
     let search = args.search.first_stage(k);
     let options = RowOptions { k, ..search.row_options(filter.as_ref()) };

@@ -20,7 +20,7 @@ pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
 };
 
 /// Options that speak of one collection.
-const SINGLE: [&str; 14] = [
+const SINGLE: [&str; 16] = [
     "collection",
     "queries",
     "qrels",
@@ -30,6 +30,8 @@ const SINGLE: [&str; 14] = [
     "only",
     "per_query",
     "channel",
+    "feedback",
+    "conditions",
     "query_format",
     "query_scale",
     "vector_field",
@@ -96,6 +98,15 @@ pub(crate) struct Args {
     /// the stored weights
     #[arg(long, value_name = "K", requires = "dir")]
     pub(crate) against_exact: Option<NonZeroUsize>,
+    /// Compare feedback before fusion, after it and both, for every choice of channels that are fed back, with no
+    /// feedback: differences and a paired t-test. Write the runs to this folder. Takes the options of --feedback
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "dir",
+        conflicts_with_all = ["feedback", "run", "compare", "rerank", "per_query", "against_exact"]
+    )]
+    pub(crate) conditions: Option<PathBuf>,
     /// Use only queries FROM to TO of the file, counted from 1
     #[arg(long, value_name = "FROM-TO", value_parser = parse_range)]
     pub(crate) only: Option<(usize, usize)>,
@@ -161,7 +172,7 @@ impl Args {
         given.only_if(of_split, &["split"], "it chooses the judgements of a --collection")?;
         let judged = self.qrels.is_some() || self.collection.is_some() || sets;
         let why = "without judgements nothing is measured; give --collection or --qrels";
-        let measuring = ["measures", "compare", "per_query", "ties"];
+        let measuring = ["measures", "compare", "per_query", "ties", "conditions"];
         given.only_if(judged, &measuring, why)?;
         given.only_if(rerank && !sets, &["no_exhaustive"], "it leaves a part of --rerank out")?;
         given.only_if(rerank || sets, &["rerank_k"], "it is about --rerank")?;
@@ -179,7 +190,7 @@ impl Args {
         if self.dir.is_none() {
             return Ok(());
         }
-        let writes = self.run.is_some();
+        let writes = self.run.is_some() || self.conditions.is_some();
         given.only_if(writes, &["run_format"], "it is the form of the run that --run writes")?;
         given.only_if(writes || sets, &["overwrite"], "it replaces the run that --run names")?;
         let scores_tokens = rerank || sets || self.search.channels.has(Channel::Maxsim);

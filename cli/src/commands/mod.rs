@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod completions;
+pub(crate) mod conditions;
 pub(crate) mod dataset;
 pub(crate) mod delete;
 pub(crate) mod demo;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use quarry_datasets::Ignored;
-use quarry_engine::{ChannelQuery, Hit, Matched, Search, SparseQuery, TokenOrigin, TokenPlace};
+use quarry_engine::{
+    ChannelQuery, ExpandedQuery, ExpandedTerm, Hit, Matched, Search, SparseQuery, TokenOrigin,
+    TokenPlace,
+};
 use quarry_server::Engine;
 use quarry_server::api::{self, SearchRequest};
 use quarry_vectors::{Field, PooledBy, Query};
@@ -54,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "run")]
     overwrite: bool,
     /// Show which tokens matched, with weights and contributions; and which words they come from, if the index
-    /// was built with --provenance
+    /// was built with --provenance. With --feedback also the new query: what documents added has a +
     #[arg(long, conflicts_with = "queries")]
     explain: bool,
     /// Stored fields to print with --json, comma-separated
@@ -82,9 +85,9 @@ impl Args {
             "a run is made of --queries, not of one query",
         )?;
         given.only_if(self.json, &["fields"], "stored fields are printed with --json")?;
-        let sparse = self.search.channels.has(Channel::Sparse);
+        let explains = self.search.channels.has(Channel::Sparse) || self.search.feedback.is_on();
         let why = "tokens are matched by --channel sparse alone";
-        given.only_if(sparse, &["explain"], why)?;
+        given.only_if(explains, &["explain"], why)?;
         given.only_if(of_file, &["vocab"], "it names the terms of --queries; a QUERY has none")?;
         let why = "--json answers as the server does, with its own";
         given.only_if(!self.json, &["k1", "b"], why)?;
@@ -161,6 +164,9 @@ fn request(args: &Args, query: &str) -> SearchRequest {
     request.k = small(args.k);
     request.method = quarry_engine::Method::from(search.method).into();
     (request.channels, request.fusion) = search.channels.request();
+    // That they go together was checked.
+    let fed = search.first_stage(args.k).fed_channels().unwrap_or_default();
+    request.feedback = search.feedback.request(&fed);
     let by_proof = matches!(search.method, MethodArg::Exact | MethodArg::Scan);
     request.overlap = (search.channels.has(Channel::Sparse) && !by_proof).then_some(search.overlap);
     request.query_cut = search.query_cut.map(small);
@@ -200,6 +206,9 @@ pub(crate) fn one(asked: OneQuery<'_>) -> anyhow::Result<()> {
         }
     }
     let answer = opened.snapshot().search(&Search::new(query, options)).map_err(rerank::told)?;
+    for expanded in &answer.expanded {
+        show_expanded(expanded)?;
+    }
     for hit in &answer.hits {
         show(hit)?;
         if asked.search.channels.several() {
@@ -233,6 +242,18 @@ fn show(hit: &Hit) -> anyhow::Result<()> {
         let parts: Vec<String> = matched.iter().map(product).collect();
         line(format!("     matched: {}", on_one_line(&parts.join("; "))))?;
     }
+    Ok(())
+}
+
+/// The query that was searched the second time, and the documents that added to it.
+fn show_expanded(expanded: &ExpandedQuery) -> anyhow::Result<()> {
+    let term = |term: &ExpandedTerm| {
+        format!("{}{} {:.3}", if term.added { "+" } else { "" }, term.token, term.weight)
+    };
+    let terms: Vec<String> = expanded.terms.iter().map(term).collect();
+    let (channel, documents) = (expanded.channel.name(), expanded.documents.join(", "));
+    line(format!("new query, {channel}: {}", on_one_line(&terms.join("; "))))?;
+    line(format!("     of: {}", on_one_line(&documents)))?;
     Ok(())
 }
 

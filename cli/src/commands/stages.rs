@@ -58,7 +58,7 @@ pub(crate) fn both(
     let tokens = opened.tokens(queries)?;
     let started = Instant::now();
     let wanted = depth.max(handed).saturating_add(ignored.most());
-    let mut first = opened.first(queries, search, wanted)?;
+    let mut first = opened.first(queries, search, (wanted, ignored))?;
     let first_us = each(started, queries);
     opened.tell_silent(queries, &first, search);
     drop_ignored(opened, queries, &mut first, ignored);

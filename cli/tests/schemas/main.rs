@@ -221,6 +221,9 @@ fn outputs_of_measuring() {
     holds("eval", &[&eval[..], &more].concat());
     holds("eval", &[&eval[..], &["--rerank"]].concat());
     holds("eval", &[&eval[..], &["--rerank", "--no-exhaustive"]].concat());
+    let conditions = dir.join("conditions");
+    let both = ["--channel", "sparse,bm25", "--conditions", text(&conditions)];
+    holds("eval", &[&eval[..], &both].concat());
 }
 
 #[test]

@@ -297,7 +297,8 @@ pub(crate) struct DatasetPull {
     was_there: bool,
 }
 
-/// `quarry eval --json`: of one run, with --rerank of each stage, with --sets of each collection.
+/// `quarry eval --json`: of one run, with --rerank of each stage, with --conditions of each of them, with --sets of each
+/// collection.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Eval {
@@ -305,6 +306,8 @@ pub(crate) enum Eval {
     Run(Evaluation),
     /// With --rerank.
     Stages(Stages),
+    /// With --conditions.
+    Conditions(Conditions),
     /// With --sets: by name of a collection; `skipped` has the reasons of those that were left out.
     Sets(BTreeMap<String, OfSet>),
 }
@@ -368,6 +371,50 @@ pub(crate) struct Stages {
     /// MaxSim with every document; absent with --no-exhaustive.
     #[serde(skip_serializing_if = "Option::is_none")]
     exhaustive: Option<Stage>,
+}
+
+/// Ways to feed back, over the same queries.
+#[derive(JsonSchema)]
+pub(crate) struct Conditions {
+    /// Judged queries.
+    queries: u64,
+    /// Judged queries without a ranking where nothing feeds back.
+    unanswered: u64,
+    /// Judged documents.
+    judged_documents: u64,
+    /// Judged documents that the index lacks.
+    judged_documents_missing: u64,
+    /// In their order, without feedback first.
+    conditions: Vec<Condition>,
+}
+
+/// A way to feed back.
+#[derive(JsonSchema)]
+pub(crate) struct Condition {
+    /// `none`, `before`, `after` or `both`.
+    condition: String,
+    /// Channels that are fed back.
+    channels: Vec<String>,
+    /// The file of the run.
+    run: String,
+    /// By name of the measure.
+    measures: BTreeMap<String, Change>,
+}
+
+/// A mean; but for the first condition with its difference from that one, and the paired t-test.
+#[derive(JsonSchema)]
+pub(crate) struct Change {
+    /// Mean over all judged queries.
+    mean: f64,
+    /// Mean less that of the first condition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<f64>,
+    /// Statistic of the test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    t: Option<f64>,
+    /// Two-sided p-value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p: Option<f64>,
 }
 
 /// A stage.

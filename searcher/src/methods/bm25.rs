@@ -1,17 +1,17 @@
 //! BM25 over tantivy's postings and field norms, with a scorer of our own (tantivy fixes k1 and b).
 //!
-//! score = sum over distinct query terms of qtf * idf * tf / (tf + k1 * (1 - b + b * dl / avgdl)),
-//! idf = ln(1 + (N - df + 0.5) / (df + 0.5)); N, df and avgdl are summed over all segments, so that
-//! scores are comparable across them. dl is tantivy's field norm (one byte, as in Lucene).
+//! score = sum over distinct query terms of w * idf * tf / (tf + k1 * (1 - b + b * dl / avgdl)),
+//! idf = ln(1 + (N - df + 0.5) / (df + 0.5)); w is the term's weight in the query, of a text how often it stands
+//! there. N, df and avgdl are summed over all segments, so that scores are comparable across them. dl is tantivy's
+//! field norm (one byte, as in Lucene).
 //!
 //! Term at a time within windows of documents: 1. accumulate each term's postings of the window
 //! 2. offer the window's documents  3. next window. Terms are added in query order, so sums are
 //! reproducible. Cost: O(postings of the query's terms + documents / window).
 
-use std::collections::HashMap;
 use std::time::Instant;
 
-use quarry_index::text::{TextIndex, words};
+use quarry_index::text::TextIndex;
 use quarry_index::{Segment, guarded};
 use quarry_vectors::DocId;
 use tantivy::fieldnorm::FieldNormReader;
@@ -24,6 +24,7 @@ use crate::filter::rows::RowSet;
 use crate::methods::collect::{Collector, Scored, SegmentHits};
 use crate::options::Options;
 use crate::outcome::Stats;
+use crate::words::WordWeight;
 
 /// Documents accumulated at once: the accumulators fit the first-level cache.
 const WINDOW: u32 = 4096;
@@ -44,36 +45,25 @@ pub(crate) struct Bm25Query {
 }
 
 impl Bm25Query {
-    /// Analyses the question and gathers statistics. Words that no document has are left out.
+    /// Gathers the statistics of words, of which none stands twice. Those that no document has are left out.
     pub(crate) fn new(
         texts: &[&TextIndex],
-        question: &str,
+        words: &[WordWeight],
         params: &Options<'_>,
     ) -> Result<Self, SearchError> {
         match texts.first() {
-            Some(first) => guarded(first.path(), || Self::analysed(texts, question, params)),
-            None => Self::analysed(texts, question, params),
+            Some(first) => guarded(first.path(), || Self::looked_up(texts, words, params)),
+            None => Self::looked_up(texts, words, params),
         }
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "statistics")]
-    fn analysed(
+    fn looked_up(
         texts: &[&TextIndex],
-        question: &str,
+        words: &[WordWeight],
         params: &Options<'_>,
     ) -> Result<Self, SearchError> {
-        let mut counts: Vec<(String, u32)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for word in words(question) {
-            match places.get(&word.term).and_then(|at| counts.get_mut(*at)) {
-                Some(count) => count.1 = count.1.saturating_add(1),
-                None => {
-                    places.insert(word.term.clone(), counts.len());
-                    counts.push((word.term, 1));
-                }
-            }
-        }
-        let documents: f64 = texts.iter().map(|t| f64::from(t.reader().max_doc())).sum();
+        let documents = documents(texts);
         let mut length = 0.0;
         for text in texts {
             let inverted =
@@ -88,26 +78,34 @@ impl Bm25Query {
             *norm = (k1 * (1.0 - b + b * dl / mean)) as f32;
         }
         let mut terms = Vec::new();
-        for (word, count) in counts {
+        for word in words {
             if params.deadline.is_some_and(|d| Instant::now() >= d) {
                 return Err(SearchError::Timeout);
             }
-            let mut frequency = 0.0;
-            let mut found = None;
-            for text in texts {
-                let term = Term::from_field_text(text.fields().contents, &word);
-                let inverted =
-                    text.reader().inverted_index(text.fields().contents).map_err(Box::new)?;
-                frequency += f64::from(inverted.doc_freq(&term)?);
-                found = Some(term);
-            }
-            if let Some(term) = found.filter(|_| frequency > 0.0) {
-                let idf = (1.0 + (documents - frequency + 0.5) / (frequency + 0.5)).ln();
-                terms.push(WeightedTerm { term, weight: (f64::from(count) * idf) as f32 });
-            }
+            let frequency = frequency(texts, &word.word)?;
+            let Some(text) = texts.first().filter(|_| frequency > 0.0) else { continue };
+            let term = Term::from_field_text(text.fields().contents, &word.word);
+            let idf = (1.0 + (documents - frequency + 0.5) / (frequency + 0.5)).ln();
+            terms.push(WeightedTerm { term, weight: (word.weight * idf) as f32 });
         }
         Ok(Self { terms, norms })
     }
+}
+
+/// Rows of all segments, deleted ones too.
+pub(crate) fn documents(texts: &[&TextIndex]) -> f64 {
+    texts.iter().map(|t| f64::from(t.reader().max_doc())).sum()
+}
+
+/// Rows that have a word, as it is indexed, deleted ones too. Cost: a dictionary lookup a segment.
+pub(crate) fn frequency(texts: &[&TextIndex], word: &str) -> Result<f64, SearchError> {
+    let mut frequency = 0.0;
+    for text in texts {
+        let field = text.fields().contents;
+        let inverted = text.reader().inverted_index(field).map_err(Box::new)?;
+        frequency += f64::from(inverted.doc_freq(&Term::from_field_text(field, word))?);
+    }
+    Ok(frequency)
 }
 
 pub(crate) fn search(

@@ -1,5 +1,6 @@
 //! Memory that searches use again.
 
+use crate::feedback::sums::TermSums;
 use crate::methods::impact::ImpactScratch;
 use crate::methods::query::QueryTable;
 use crate::methods::seismic::SeismicScratch;
@@ -13,6 +14,8 @@ pub(crate) struct Scratch {
     /// One for each segment.
     pub(crate) seismic: Vec<SeismicScratch>,
     pub(crate) impact: ImpactScratch,
+    /// Of feedback.
+    pub(crate) sums: TermSums,
 }
 
 impl Scratch {
@@ -23,6 +26,7 @@ impl Scratch {
             wide: WideTable::default(),
             seismic: Vec::new(),
             impact: ImpactScratch::default(),
+            sums: TermSums::default(),
         }
     }
 }

@@ -233,6 +233,9 @@ impl From<EngineError> for ApiError {
             EngineError::NoWeight
             | EngineError::RepeatedWeight { .. }
             | EngineError::WeightWithoutChannel { .. } => Self::invalid("fusion.weights", message),
+            EngineError::Feedback { option, .. } => {
+                Self::invalid(format!("feedback.{option}"), message)
+            }
             EngineError::RrfK { .. } => Self::invalid("fusion.k", message),
             EngineError::NotAboveZero { .. } => Self::not_supported("fusion.method", message),
             EngineError::UnknownDocument { .. } => {

@@ -8,13 +8,13 @@ mod response;
 
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
-    Channel, Fusion, FusionInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
-    TokenWeights, WeightsInput,
+    Channel, Condition, ExpansionInput, FeedbackInput, Fusion, FusionInput, Method, QueryInput,
+    RerankInput, SearchRequest, SparseInput, TokenWeights, WeightsInput,
 };
 pub use response::{
-    Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, Hit, IndexVersion,
-    Limits, MatchedToken, Origin, Passage, Ranks, RerankReport, Scores, SearchResponse, Timings,
-    Warning, WarningCode,
+    Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, ExpandedQuery,
+    ExpandedTerm, Hit, IndexVersion, Limits, MatchedToken, Origin, Passage, Ranks, RerankReport,
+    Scores, SearchResponse, Timings, Warning, WarningCode,
 };
 
 /// Most results of one search.
@@ -25,6 +25,8 @@ pub const MAX_QUERY_BYTES: usize = 32 << 10;
 pub const MAX_QUERY_TERMS: usize = 4096;
 /// Most token embeddings of a query.
 pub const MAX_TOKENS: usize = 1024;
+/// Most documents that a request keeps from feeding back.
+pub const MAX_EXCLUDED: usize = 100;
 /// Most stored fields asked for at once.
 pub const MAX_FIELDS: usize = 64;
 /// Most bytes of a request's body.

@@ -66,10 +66,9 @@ pub struct SearchRequest {
     /// How the rankings of several channels become one; `{}` and absent take the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionInput>,
-    /// Reserved: refused with 422 until it works.
+    /// Search again, with what the best documents add to the query; `{}` takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub feedback: Option<serde_json::Value>,
+    pub feedback: Option<FeedbackInput>,
     /// Rescore what is found by MaxSim over token embeddings; `{}` takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank: Option<RerankInput>,
@@ -126,6 +125,61 @@ pub enum Fusion {
     Z,
     /// Reciprocal rank fusion: 1 over `k` and the rank, from 1; a document that the ranking lacks gets 0.
     Rrf,
+}
+
+/// Feedback: the best documents of a first search add terms to the query of a second one. For short queries and
+/// recall; takes twice the time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackInput {
+    /// Whose documents feed back, and what is answered; `after` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub condition: Option<Condition>,
+    /// Documents that add terms; with 0 there is no feedback. If absent 3 on `sparse`, 10 on `bm25`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100)]
+    pub depth: Option<u32>,
+    /// Channels that are fed back; all that are searched if absent. With `before` the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<Channel>>,
+    /// What is added on `sparse`: 20 terms with a weight of 0.2 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<ExpansionInput>,
+    /// What is added on `bm25`: 20 terms with a weight of 0.3 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bm25: Option<ExpansionInput>,
+    /// Ids of documents that never add terms, such as that of a query that is a document itself; at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
+}
+
+/// How much documents add to a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpansionInput {
+    /// Terms that are taken of the documents, the heaviest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub terms: Option<u32>,
+    /// Their share of the new query's weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub weight: Option<f64>,
+}
+
+/// Where feedback stands beside the fusion of several channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// The best of each channel's own ranking feed it back, then channels are fused; with one channel plain
+    /// feedback.
+    #[default]
+    After,
+    /// The best of the fused ranking feed one channel back, which answers alone.
+    Before,
+    /// The best of the fused ranking feed channels back, which are fused again.
+    Both,
 }
 
 /// A second stage. `score` of a hit is then MaxSim plus `weight` x the query's rows x the first score,
@@ -286,7 +340,18 @@ impl SearchRequest {
 fn expect_objects(bytes: &[u8]) -> Result<(), ApiError> {
     let body: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|e| describe(&e, None, bytes))?;
-    for path in ["", "/query", "/query/sparse", "/fusion", "/fusion/weights", "/rerank"] {
+    let objects = [
+        "",
+        "/query",
+        "/query/sparse",
+        "/fusion",
+        "/fusion/weights",
+        "/feedback",
+        "/feedback/sparse",
+        "/feedback/bm25",
+        "/rerank",
+    ];
+    for path in objects {
         if body.pointer(path).is_some_and(serde_json::Value::is_array) {
             let message = "an object was expected, and this is a list";
             let error = ApiError::new(ErrorCode::InvalidValue, message);
@@ -366,6 +431,16 @@ impl From<Fusion> for quarry_engine::FusionMethod {
             Fusion::MinMax => Self::MinMax,
             Fusion::Z => Self::Z,
             Fusion::Rrf => Self::Rrf,
+        }
+    }
+}
+
+impl From<Condition> for quarry_engine::FeedbackCondition {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Condition::After => Self::After,
+            Condition::Before => Self::Before,
+            Condition::Both => Self::Both,
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct SearchResponse {
     pub partial: bool,
     /// Where the time went.
     pub timings_us: Timings,
+    /// With `feedback` and `explain`: what was searched the second time, by channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expanded: Option<Vec<ExpandedQuery>>,
     /// With `rerank`: what the second stage did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank: Option<RerankReport>,
@@ -40,14 +43,40 @@ pub struct SearchResponse {
 pub struct Timings {
     /// Query to vector; 0 for a query that is a vector.
     pub encode: u64,
-    /// Search, without stored fields and explanations.
+    /// Search, without stored fields and explanations; with `feedback` the first one.
     pub search: u64,
+    /// From what the first search found to new queries; 0 without `feedback`.
+    pub feedback: u64,
+    /// The search with these; 0 without `feedback`.
+    pub second_search: u64,
     /// Several channels' rankings to one; 0 with one channel.
     pub fuse: u64,
     /// Query to token embeddings; 0 without `rerank`.
     pub tokens: u64,
     /// The second stage; 0 without `rerank`.
     pub rerank: u64,
+}
+
+/// A query with what documents added to it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ExpandedQuery {
+    /// The channel that it was searched on.
+    pub channel: Channel,
+    /// Ids of the documents that added to it, best first.
+    pub documents: Vec<String>,
+    /// Its terms, heaviest first. The weights have the same sum as those of the query that was asked.
+    pub terms: Vec<ExpandedTerm>,
+}
+
+/// A term of an expanded query.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ExpandedTerm {
+    /// The token; on `bm25` the word as it is indexed.
+    pub token: String,
+    /// Its weight.
+    pub weight: f64,
+    /// Whether the documents brought it: the query that was asked did not have it.
+    pub added: bool,
 }
 
 /// What a second stage did.

@@ -14,6 +14,8 @@ pub(crate) fn search(
     let mut query = Query::default();
     query.text.clone_from(&request.query.text);
     query.sparse = request.query.sparse.as_ref().map(vector);
+    let excluded = request.feedback.as_ref().and_then(|feedback| feedback.exclude.as_ref());
+    query.excluded = excluded.cloned().unwrap_or_default();
     if let Some(rows) = request.rerank.as_ref().and_then(|r| r.vectors.as_ref()) {
         query.tokens = rows_of(rows, snapshot)?;
     }
@@ -29,6 +31,7 @@ pub(crate) fn search(
     options.filter.clone_from(&request.filter);
     options.fields.clone_from(&request.fields);
     options.explain = request.explain;
+    options.feedback.clone_from(&checked.feedback);
     options.rerank = checked.rerank;
     Ok(Search::new(query, options))
 }

@@ -9,6 +9,7 @@
 
 mod ask;
 mod describe;
+mod feedback;
 mod request;
 mod respond;
 mod version;
@@ -19,7 +20,6 @@ use std::time::Instant;
 use quarry_engine::Collection;
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
-pub(crate) use request::reserved_name;
 use version::version;
 
 /// A collection that answers requests. Shared between threads in an `Arc`.

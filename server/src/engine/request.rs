@@ -4,9 +4,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use quarry_engine::{
-    EngineError, FusionMethod, FusionOptions, RerankOptions, SearchError, SearchOptions,
+    EngineError, FeedbackOptions, FusionMethod, FusionOptions, RerankOptions, SearchError,
+    SearchOptions,
 };
 
+use super::feedback;
 use crate::api::{
     ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
     MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, RerankInput, SearchRequest, SparseInput,
@@ -16,6 +18,7 @@ use crate::api::{
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) fusion: FusionOptions,
+    pub(crate) feedback: Option<FeedbackOptions>,
     pub(crate) k: NonZeroUsize,
     pub(crate) query_cut: Option<NonZeroUsize>,
     pub(crate) postings: Option<NonZeroUsize>,
@@ -56,12 +59,13 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         return Err(ApiError::invalid("fields", message));
     }
     let fusion = fusion(request, k)?;
+    let feedback = feedback::options(request, &fusion)?;
     if !request.channels.contains(&Channel::Sparse) {
         bm25(request)?;
     }
     of_method(request)?;
     let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
-    Ok(Checked { fusion, k, query_cut, postings, candidates, rerank })
+    Ok(Checked { fusion, feedback, k, query_cut, postings, candidates, rerank })
 }
 
 fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, ApiError> {
@@ -97,8 +101,7 @@ fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
 }
 
 fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
-    let names =
-        [("feedback", request.feedback.is_some()), ("query.dense", request.query.dense.is_some())];
+    let names = [("query.dense", request.query.dense.is_some())];
     match names.iter().find(|n| n.1) {
         Some((name, _)) => Err(reserved_name(name)),
         None => Ok(()),
@@ -106,7 +109,7 @@ fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
 }
 
 /// The answer to a name that is kept for later.
-pub(crate) fn reserved_name(name: &str) -> ApiError {
+fn reserved_name(name: &str) -> ApiError {
     ApiError::new(ErrorCode::Reserved, format!("`{name}` is reserved and does not work yet"))
         .param(name)
         .hint("leave it out")
@@ -212,7 +215,7 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
     let has_lists = |method| !matches!(method, Method::Auto | Method::Exact);
     let unfit = [
         ("query.sparse", request.query.sparse.is_some(), "takes `query.text`, not a vector"),
-        ("explain", request.explain, "cannot explain its hits yet"),
+        ("explain", request.explain && request.feedback.is_none(), "cannot explain its hits yet"),
         ("method", has_lists(request.method), "has no methods of its own"),
         ("overlap", request.overlap.is_some(), "is exact and has no `overlap`"),
         ("postings", request.postings.is_some(), "has no `postings`"),

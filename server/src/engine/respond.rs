@@ -7,13 +7,14 @@ use quarry_vectors::{Field, PooledBy};
 
 use super::version::version;
 use crate::api::{
-    ApiError, Hit, MatchedToken, Origin, Passage, Ranks, RerankReport, Scores, SearchResponse,
-    Timings, Warning, WarningCode,
+    ApiError, Channel, ExpandedQuery, ExpandedTerm, Hit, MatchedToken, Origin, Passage, Ranks,
+    RerankReport, Scores, SearchResponse, Timings, Warning, WarningCode,
 };
 
 /// `fused`: whether several channels gave the hits.
 pub(crate) fn response(answer: Answer, fused: bool) -> Result<SearchResponse, ApiError> {
     let timings = answer.timings;
+    let shown = !answer.expanded.is_empty();
     Ok(SearchResponse {
         index: version(answer.version),
         method: answer.method.into(),
@@ -21,14 +22,28 @@ pub(crate) fn response(answer: Answer, fused: bool) -> Result<SearchResponse, Ap
         timings_us: Timings {
             encode: micros(timings.encode),
             search: micros(timings.retrieve),
+            feedback: micros(timings.feedback),
+            second_search: micros(timings.second_round),
             fuse: micros(timings.fuse),
             tokens: micros(timings.tokens),
             rerank: micros(timings.rerank),
         },
+        expanded: shown.then(|| answer.expanded.into_iter().filter_map(expanded).collect()),
         rerank: answer.rerank.map(report),
         warnings: answer.warnings.iter().map(warning).collect(),
         hits: answer.hits.into_iter().map(|found| hit(found, fused)).collect::<Result<_, _>>()?,
     })
+}
+
+/// On a channel that requests can name.
+fn expanded(found: quarry_engine::ExpandedQuery) -> Option<ExpandedQuery> {
+    let terms = found.terms.into_iter().map(|term| ExpandedTerm {
+        token: term.token,
+        weight: term.weight,
+        added: term.added,
+    });
+    let (channel, documents) = (Channel::of(found.channel)?, found.documents);
+    Some(ExpandedQuery { channel, documents, terms: terms.collect() })
 }
 
 fn micros(time: Duration) -> u64 {

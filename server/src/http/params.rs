@@ -5,8 +5,10 @@ use std::str::FromStr;
 use axum::extract::Query;
 use axum::http::Uri;
 
-use crate::api::{ApiError, Channel, ErrorCode, Fusion, FusionInput, Method, SearchRequest};
-use crate::engine::reserved_name;
+use crate::api::{
+    ApiError, Channel, Condition, ErrorCode, FeedbackInput, Fusion, FusionInput, Method,
+    SearchRequest,
+};
 
 /// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
 ///
@@ -56,7 +58,10 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
                 let method = Some(fusion(value)?);
                 request.fusion = Some(FusionInput { method, ..FusionInput::default() });
             }
-            "feedback" => return Err(reserved_name(name)),
+            "feedback" => {
+                let condition = Some(condition(value)?);
+                request.feedback = Some(FeedbackInput { condition, ..FeedbackInput::default() });
+            }
             _ => {
                 let message = format!("unknown parameter `{name}`");
                 return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
@@ -86,6 +91,14 @@ fn fusion(name: &str) -> Result<Fusion, ApiError> {
     let named = |fusion: &Fusion| quarry_engine::FusionMethod::from(*fusion).name() == name;
     all.into_iter().find(named).ok_or_else(|| {
         ApiError::invalid("fusion", format!("`{name}` is none of max, minmax, z, rrf"))
+    })
+}
+
+fn condition(name: &str) -> Result<Condition, ApiError> {
+    let all = [Condition::After, Condition::Before, Condition::Both];
+    let named = |c: &Condition| quarry_engine::FeedbackCondition::from(*c).name() == name;
+    all.into_iter().find(named).ok_or_else(|| {
+        ApiError::invalid("feedback", format!("`{name}` is none of after, before, both"))
     })
 }
 

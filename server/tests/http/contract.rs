@@ -143,6 +143,42 @@ fn channels_are_fused() {
 }
 
 #[test]
+fn documents_feed_back() {
+    let server = Server::start();
+    let ask = |feedback: &str| {
+        let query = r#""query":{"text":"dog"},"explain":true"#;
+        server.post(&format!(r#"{{{query},"feedback":{feedback}}}"#)).ok()
+    };
+    let plain = server.post(r#"{"query":{"text":"dog"},"explain":true}"#).ok();
+    assert_eq!(plain["timings_us"]["second_search"], 0);
+    assert_eq!(timeless(ask(r#"{"depth":0}"#)), timeless(plain));
+    let fed = ask("{}");
+    let expanded = &fed["expanded"][0];
+    assert_eq!(expanded["channel"], "sparse");
+    assert_eq!(expanded["documents"], json!(["d1", "a/b c"]));
+    let terms = expanded["terms"].as_array().unwrap();
+    assert_eq!((&terms[0]["token"], &terms[0]["added"]), (&json!("dog"), &json!(false)));
+    assert!(terms.iter().any(|term| term["token"] == "sleep" && term["added"] == true), "{fed}");
+    let sum: f64 = terms.iter().map(|term| term["weight"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{fed}");
+    // A term of the first document brings another one.
+    assert_eq!(ids(&fed).len(), 3);
+    let without = ask(r#"{"exclude":["d1"],"sparse":{"terms":2,"weight":0.5}}"#);
+    assert_eq!(without["expanded"][0]["documents"], json!(["a/b c"]));
+    assert_eq!(without["expanded"][0]["terms"].as_array().unwrap().len(), 3);
+    let words = r#"{"query":{"text":"dogs"},"channels":["bm25"],"explain":true,"feedback":{}}"#;
+    let words = server.post(words).ok();
+    assert_eq!(words["expanded"][0]["channel"], "bm25");
+    let both = server
+        .post(
+            r#"{"query":{"text":"dog"},"channels":["sparse","bm25"],
+            "feedback":{"condition":"before","channels":["bm25"]}}"#,
+        )
+        .ok();
+    assert!(both.get("expanded").is_none() && both["hits"][0]["scores"].get("sparse").is_none());
+}
+
+#[test]
 fn get_equals_post() {
     let server = Server::start();
     let pairs = [
@@ -161,6 +197,7 @@ fn get_equals_post() {
             r#"{"query":{"text":"dog"},"query_cut":3,"heap_factor":0.5,"postings":9,"candidates":2}"#,
         ),
         ("q=", r#"{"query":{"text":""}}"#),
+        ("q=dog&feedback=after", r#"{"query":{"text":"dog"},"feedback":{"condition":"after"}}"#),
         (
             "q=dog&channels=sparse,bm25&fusion=minmax",
             r#"{"query":{"text":"dog"},"channels":["sparse","bm25"],"fusion":{"method":"minmax"}}"#,

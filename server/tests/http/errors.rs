@@ -118,6 +118,49 @@ fn bodies_that_are_refused() {
                 invalid,
                 Some("fusion.window"),
             ),
+            (r#"{"query":{"text":"a"},"feedback":[]}"#, 400, invalid, Some("feedback")),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"sparse":[3]}}"#,
+                400,
+                invalid,
+                Some("feedback.sparse"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"condition":"x"}}"#,
+                400,
+                invalid,
+                Some("feedback.condition"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"condition":"both"}}"#,
+                400,
+                invalid,
+                Some("feedback.condition"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"depth":101}}"#,
+                400,
+                invalid,
+                Some("feedback.depth"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"channels":["bm25"]}}"#,
+                400,
+                invalid,
+                Some("feedback.channels"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"sparse":{"terms":0}}}"#,
+                400,
+                invalid,
+                Some("feedback.sparse.terms"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"sparse":{"weight":1.5}}}"#,
+                400,
+                invalid,
+                Some("feedback.sparse.weight"),
+            ),
             (r#"{"query":{"text":"a"},"method":"x"}"#, 400, invalid, Some("method")),
             (r#"{"query":["a"]}"#, 400, invalid, Some("query")),
             (r#"{"query":{"text":"a"},"rerank":[]}"#, 400, invalid, Some("rerank")),
@@ -220,7 +263,7 @@ fn what_this_index_cannot_do() {
                 no,
                 Some("fusion.k"),
             ),
-            (r#"{"query":{"text":"a"},"feedback":{}}"#, 422, reserved, Some("feedback")),
+            (r#"{"query":{"text":"a"},"feedback":{"bm25":{}}}"#, 422, no, Some("feedback.bm25")),
             (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, no, Some("rerank")),
             (r#"{"query":{"dense":[1,2]}}"#, 422, reserved, Some("query.dense")),
         ],
@@ -266,6 +309,9 @@ fn urls_that_are_refused() {
         ("q=a&filter=x", 400, "invalid_value", "filter"),
         ("q=a&filter=nowhere:x", 400, "invalid_value", "filter"),
         ("q=a&fusion=x", 400, "invalid_value", "fusion"),
+        ("q=a&feedback=x", 400, "invalid_value", "feedback"),
+        ("q=a&feedback=both", 400, "invalid_value", "feedback.condition"),
+        ("q=a&channels=sparse,bm25&feedback=before", 400, "invalid_value", "feedback.channels"),
     ] {
         let error = server.get(&format!("{SEARCH}?{url}")).error(status, code);
         assert_eq!(error["param"], param, "{url}");
