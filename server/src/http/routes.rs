@@ -81,7 +81,7 @@ pub(crate) async fn collection(
         ("collection" = String, Path, description = "Name of the collection."),
         ("q" = String, Query, description = "The query, as text."),
         ("k" = Option<u32>, Query, description = "Results wanted; 10 if absent."),
-        ("channels" = Option<String>, Query, description = "`sparse` (if absent) or `bm25`; also as `channel`."),
+        ("channels" = Option<String>, Query, description = "`sparse` (if absent), `bm25`, or several, separated by commas; also as `channel`."),
         ("method" = Option<String>, Query, description = "`auto` (if absent), `impact`, `clusters`, `seismic`, `exact` or `scan`."),
         ("overlap" = Option<f32>, Query, description = "overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent."),
         ("fields" = Option<String>, Query, description = "Stored fields wanted, separated by commas."),
