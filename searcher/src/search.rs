@@ -1,14 +1,16 @@
 //! The one way to search: a query of some channel, with options.
 
 use quarry_index::Segment;
+use quarry_index::dense::PAD;
 use quarry_index::text::TextIndex;
-use quarry_vectors::{SparseVector, TokenEmbeddings};
+use quarry_vectors::{DenseVector, SparseVector, TokenEmbeddings};
 use rayon::prelude::*;
 
 use crate::error::SearchError;
 use crate::method::Method;
 use crate::methods::bm25::{self, Bm25Query};
 use crate::methods::collect::Scored;
+use crate::methods::dense::{self, DenseQuery};
 use crate::options::Options;
 use crate::outcome::{Hit, Outcome, Stats};
 use crate::rerank::{RerankParams, RerankStats, Reranked};
@@ -24,6 +26,8 @@ pub enum ChannelQuery<'a> {
     Words(&'a str),
     /// A text's token embeddings: every document is scored by MaxSim with its own.
     Tokens(&'a TokenEmbeddings),
+    /// A dense vector: every document that has one is scored by the dot product with its own.
+    Dense(&'a DenseVector),
 }
 
 impl Searcher {
@@ -45,6 +49,7 @@ impl Searcher {
                 self.documents(options.k, |k| self.sparse_rows(vector, &Options { k, ..*options }))
             }
             ChannelQuery::Words(text) => self.words(text, options),
+            ChannelQuery::Dense(vector) => self.dense(vector, options),
             ChannelQuery::Tokens(rows) => {
                 let mut found = self.maxsim(&[*rows], options)?;
                 found.pop().ok_or(SearchError::NoAnswer)
@@ -66,7 +71,7 @@ impl Searcher {
             .iter()
             .filter_map(|query| match query {
                 ChannelQuery::Tokens(rows) => Some(*rows),
-                ChannelQuery::Sparse(_) | ChannelQuery::Words(_) => None,
+                ChannelQuery::Sparse(_) | ChannelQuery::Words(_) | ChannelQuery::Dense(_) => None,
             })
             .collect();
         if !rows.is_empty() && rows.len() == queries.len() {
@@ -102,6 +107,36 @@ impl Searcher {
             }));
         }
         Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Exact, stats })
+    }
+
+    /// By dense vectors. Documents of segments without them are not found.
+    fn dense(&self, vector: &DenseVector, options: &Options<'_>) -> Result<Outcome, SearchError> {
+        let kept = self.index().dense().ok_or(SearchError::NoDense)?;
+        if vector.dims() != kept.dims {
+            return Err(SearchError::DenseDims { found: vector.dims(), expected: kept.dims });
+        }
+        let query = DenseQuery::new(vector, kept.dims.next_multiple_of(PAD));
+        self.documents(options.k, |k| self.dense_rows(&query, &Options { k, ..*options }))
+    }
+
+    fn dense_rows(
+        &self,
+        query: &DenseQuery,
+        options: &Options<'_>,
+    ) -> Result<Outcome, SearchError> {
+        let mut stats = Stats::default();
+        let mut hits = Vec::new();
+        for (number, segment) in self.index().segments().iter().enumerate() {
+            let Some(store) = segment.dense() else { continue };
+            let of = (segment, self.allowed(number, options.filter));
+            let found = dense::search(of, store, query, options, self.kernels(), &mut stats)?;
+            hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
+                segment: number,
+                doc,
+                score,
+            }));
+        }
+        Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Scan, stats })
     }
 
     /// By MaxSim with every document.
