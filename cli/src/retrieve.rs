@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs};
+use crate::dense::{self, DenseArgs, OF_DENSE};
 use crate::exit::Usage;
 use crate::output::note;
 use crate::rerank::{self, RerankArgs};
@@ -110,6 +111,8 @@ pub(crate) struct SearchArgs {
     #[arg(long)]
     pub(crate) preload: bool,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) second: RerankArgs,
 }
 
@@ -131,22 +134,15 @@ impl Default for SearchArgs {
             model: None,
             no_verify: false,
             preload: false,
+            dense: DenseArgs::default(),
             second: RerankArgs::default(),
         }
     }
 }
 
 /// Options of searches over vectors.
-const OF_VECTORS: [&str; 8] = [
-    "method",
-    "overlap",
-    "postings",
-    "candidates",
-    "query_cut",
-    "heap_factor",
-    "encode_device",
-    "preload",
-];
+const OF_VECTORS: [&str; 7] =
+    ["method", "overlap", "postings", "candidates", "query_cut", "heap_factor", "encode_device"];
 /// Options of a second stage.
 const OF_TOKENS: [&str; 8] = [
     "exact_rerank",
@@ -159,8 +155,8 @@ const OF_TOKENS: [&str; 8] = [
     "query_ids",
 ];
 /// All others.
-const OF_SEARCHES: [&str; 8] =
-    ["channel", "k1", "b", "filter", "model", "no_verify", "rerank", "vocab"];
+const OF_SEARCHES: [&str; 9] =
+    ["channel", "k1", "b", "filter", "model", "no_verify", "preload", "rerank", "vocab"];
 
 impl SearchArgs {
     /// Refuses options of other channels and methods. `scores_tokens`: whether token embeddings are
@@ -175,6 +171,10 @@ impl SearchArgs {
         let name = self.channels.names();
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
         given.only_if(sparse, &OF_VECTORS, &why)?;
+        let dense = !every_channel && self.channels.has(Channel::Dense);
+        let why = format!("--channel {name} searches no vectors; leave one of the two out");
+        given.only_if(sparse || dense, &["preload"], &why)?;
+        given.only_if(dense, &OF_DENSE, "it is of the channel dense; add --channel dense")?;
         let why = format!("--channel {name} encodes no query; leave one of the two out");
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
         let bm25 = every_channel || self.channels.has(Channel::Bm25);
@@ -218,7 +218,7 @@ impl SearchArgs {
 
     /// Refuses all options of a search, where none is made.
     pub(crate) fn refuse(given: Given<'_>, why: &str) -> Result<(), Usage> {
-        [&OF_VECTORS[..], &OF_TOKENS, &OF_SEARCHES]
+        [&OF_VECTORS[..], &OF_TOKENS, &OF_DENSE, &OF_SEARCHES]
             .iter()
             .try_for_each(|options| given.only_if(false, options, why))
     }
@@ -260,6 +260,9 @@ impl SearchArgs {
         let model = self.model.as_deref();
         options.queries = if sparse { models::of_queries(model) } else { QueryModel::None };
         options.encode_device = self.encode_device.into();
+        if self.channels.has(Channel::Dense) {
+            options.dense = self.dense.model();
+        }
         let scores_tokens = maxsim || self.second.rerank;
         options.tokens = scores_tokens.then(|| self.second.tokens(model));
         options
@@ -273,6 +276,8 @@ pub(crate) struct Opened {
     /// Token embeddings of queries, where they are in files.
     rows: Option<Mutex<TokenRows>>,
     vocabulary: Option<Vec<String>>,
+    /// Where dense vectors of queries are.
+    dense: DenseArgs,
 }
 
 /// Opens the index in `folder`.
@@ -293,9 +298,13 @@ fn open_as(folder: &Path, args: &SearchArgs, options: &OpenOptions) -> anyhow::R
     if options.tokens.is_some() {
         rerank::tell_lacking(snapshot.index());
     }
+    if args.channels.has(Channel::Dense) {
+        dense::tell_lacking(snapshot.index());
+    }
     let rows = if options.tokens.is_some() { args.second.rows()? } else { None };
     let vocabulary = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    Ok(Opened { collection, snapshot, rows: rows.map(Mutex::new), vocabulary })
+    let (rows, dense) = (rows.map(Mutex::new), args.dense.clone());
+    Ok(Opened { collection, snapshot, rows, vocabulary, dense })
 }
 
 impl Opened {
@@ -337,7 +346,7 @@ impl Opened {
         }
     }
 
-    /// Queries as the engine takes them, with their token embeddings where those are in files.
+    /// Queries as the engine takes them, with their token embeddings and dense vectors where those are in files.
     pub(crate) fn asked(&self, queries: &[Query]) -> anyhow::Result<Vec<quarry_engine::Query>> {
         let vocabulary = self.vocabulary.as_deref();
         let mut asked = queries::asked(self.snapshot.index(), queries, vocabulary)?;
@@ -349,6 +358,11 @@ impl Opened {
                 })?;
                 asked.tokens = Some(rows.rows(at)?);
             }
+        }
+        for (asked, vector) in
+            asked.iter_mut().zip(self.dense.vectors(queries)?.into_iter().flatten())
+        {
+            asked.dense = Some(vector);
         }
         Ok(asked)
     }

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use quarry_index::Index;
 use quarry_searcher::SearchError;
-use quarry_vectors::{EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings};
+use quarry_vectors::{
+    DenseVector, EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings,
+};
 
 use crate::EngineError;
 
 /// What is searched for. A channel takes the form that it can search: `sparse` the vector, else the text
 /// through the query encoder; `bm25` the text; `maxsim` and reranking the token embeddings, else the text
-/// through the token encoder.
+/// through the token encoder; `dense` the dense vector, else the text through the dense encoder.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Query {
@@ -24,6 +26,8 @@ pub struct Query {
     pub sparse: Option<SparseQuery>,
     /// Token embeddings of the text, where no encoder makes them.
     pub tokens: Option<TokenEmbeddings>,
+    /// The text's dense vector, where no encoder makes it.
+    pub dense: Option<DenseVector>,
 }
 
 /// A query vector, by what names its terms. Weights are finite and at least 0; those of a repeated term are
@@ -57,6 +61,12 @@ impl Query {
     pub fn with_tokens(self, tokens: TokenEmbeddings) -> Self {
         Self { tokens: Some(tokens), ..self }
     }
+
+    /// The same with a dense vector.
+    #[must_use]
+    pub fn with_dense(self, vector: DenseVector) -> Self {
+        Self { dense: Some(vector), ..self }
+    }
 }
 
 impl From<&quarry_vectors::Query> for Query {
@@ -65,7 +75,7 @@ impl From<&quarry_vectors::Query> for Query {
             InputVector::Tokens(tokens) => SparseQuery::Tokens(tokens.clone()),
             InputVector::Terms(vector) => SparseQuery::Numbers(vector.iter().collect()),
         });
-        Self { text: Some(query.text.clone()), sparse, tokens: None }
+        Self { text: Some(query.text.clone()), sparse, ..Self::default() }
     }
 }
 
@@ -93,6 +103,8 @@ pub enum ChannelQuery {
     Bm25(String),
     /// Token embeddings; none of a blank text, which finds nothing.
     Maxsim(Option<TokenEmbeddings>),
+    /// A dense vector; none of a blank text, which finds nothing.
+    Dense(Option<DenseVector>),
 }
 
 /// A query, encoded for a channel of one index.

@@ -20,7 +20,7 @@ pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
 };
 
 /// Options that speak of one collection.
-const SINGLE: [&str; 14] = [
+const SINGLE: [&str; 17] = [
     "collection",
     "queries",
     "qrels",
@@ -30,6 +30,9 @@ const SINGLE: [&str; 14] = [
     "only",
     "per_query",
     "channel",
+    "dense_queries",
+    "dense_query_ids",
+    "dense_model",
     "query_format",
     "query_scale",
     "vector_field",

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod dataset;
 pub(crate) mod delete;
 pub(crate) mod demo;
+pub(crate) mod dense;
 pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod eval_args;

@@ -224,6 +224,16 @@ impl From<EngineError> for ApiError {
                 "query.text",
                 "the channel `bm25` searches words: give them beside the vector",
             ),
+            EngineError::NoQuery { channel: "dense" } => Self::invalid(
+                "query.dense",
+                "the channel `dense` searches a dense vector: give it, or a text, beside the sparse one",
+            ),
+            EngineError::NoQuery { channel: "sparse" } => Self::invalid(
+                "query.sparse",
+                "the channel `sparse` searches a sparse vector: give it, or a text, beside the dense one",
+            ),
+            EngineError::NoDenseEncoder { .. } => Self::not_supported("query.text", message)
+                .hint("give `query.dense`, or search other channels"),
             // That there is a query was checked: token embeddings are what it lacks.
             EngineError::NoQuery { .. } => {
                 Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
@@ -266,6 +276,9 @@ impl From<SearchError> for ApiError {
             }
             SearchError::NoTokens => Self::not_supported("rerank", message)
                 .hint("add token embeddings with `quarry tokens add`, or leave `rerank` out"),
+            SearchError::NoDense => Self::not_supported("channels", message)
+                .hint("add dense vectors with `quarry dense add`, or search other channels"),
+            SearchError::DenseDims { .. } => Self::invalid("query.dense", message),
             SearchError::NoTokenForm { .. } => Self::not_supported("rerank", message)
                 .hint("leave `rerank.exact` out, or store the form"),
             SearchError::TokenDims { .. } | SearchError::ZeroRow { .. } => {

@@ -14,6 +14,7 @@ pub(crate) fn search(
     let mut query = Query::default();
     query.text.clone_from(&request.query.text);
     query.sparse = request.query.sparse.as_ref().map(vector);
+    query.dense.clone_from(&checked.dense);
     if let Some(rows) = request.rerank.as_ref().and_then(|r| r.vectors.as_ref()) {
         query.tokens = rows_of(rows, snapshot)?;
     }

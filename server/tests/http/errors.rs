@@ -222,7 +222,15 @@ fn what_this_index_cannot_do() {
             ),
             (r#"{"query":{"text":"a"},"feedback":{}}"#, 422, reserved, Some("feedback")),
             (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, no, Some("rerank")),
-            (r#"{"query":{"dense":[1,2]}}"#, 422, reserved, Some("query.dense")),
+            (r#"{"query":{"dense":[1,2]}}"#, 422, no, Some("query.dense")),
+            (r#"{"query":{"dense":[1,2]},"channels":["dense"]}"#, 422, no, Some("channels")),
+            (r#"{"query":{"text":"a"},"channels":["sparse","dense"]}"#, 422, no, Some("channels")),
+            (
+                r#"{"query":{"dense":[1]},"channels":["dense"],"query_cut":3}"#,
+                422,
+                no,
+                Some("query_cut"),
+            ),
         ],
     );
     let vectors = Server::with(config(), Parts { sparse: true, text: false }, false);
