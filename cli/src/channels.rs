@@ -21,6 +21,8 @@ pub(crate) enum Channel {
     Bm25,
     /// Token embeddings, by MaxSim with every document.
     Maxsim,
+    /// Dense vectors, by the dot product with every document's.
+    Dense,
 }
 
 impl From<Channel> for quarry_engine::Channel {
@@ -29,6 +31,7 @@ impl From<Channel> for quarry_engine::Channel {
             Channel::Sparse => Self::Sparse,
             Channel::Bm25 => Self::Bm25,
             Channel::Maxsim => Self::Maxsim,
+            Channel::Dense => Self::Dense,
         }
     }
 }
@@ -61,8 +64,8 @@ impl From<FusionArg> for FusionMethod {
 /// The channels of a search, and how they become one ranking.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct ChannelArgs {
-    /// What to search: learned sparse vectors, words by BM25, or token embeddings of all documents by MaxSim;
-    /// several, such as sparse,bm25, are fused
+    /// What to search: learned sparse vectors, words by BM25, dense vectors, or token embeddings of all documents by
+    /// MaxSim; several, such as sparse,bm25,dense, are fused
     #[arg(
         long = "channel",
         value_name = "LIST",
@@ -170,13 +173,18 @@ impl ChannelArgs {
         let channels = self.channel.iter().filter_map(|channel| match channel {
             Channel::Sparse => Some(api::Channel::Sparse),
             Channel::Bm25 => Some(api::Channel::Bm25),
+            Channel::Dense => Some(api::Channel::Dense),
             Channel::Maxsim => None,
         });
         let weight = |channel: Channel| {
             let given = self.weights.iter().find(|w| w.channel == channel.into());
             given.map(|given| given.weight)
         };
-        let weights = WeightsInput { sparse: weight(Channel::Sparse), bm25: weight(Channel::Bm25) };
+        let weights = WeightsInput {
+            sparse: weight(Channel::Sparse),
+            bm25: weight(Channel::Bm25),
+            dense: weight(Channel::Dense),
+        };
         let fusion = self.several().then(|| FusionInput {
             method: Some(match self.fusion {
                 FusionArg::Max => Fusion::Max,

@@ -180,6 +180,10 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::OtherTokens { .. }
         | BuildError::NoTokensThere { .. }
         | BuildError::TokensMissing { .. }
+        | BuildError::HasDense { .. }
+        | BuildError::NeedsDense { .. }
+        | BuildError::OtherDense { .. }
+        | BuildError::DenseMissing { .. }
         | BuildError::UnknownKind { .. }
         | BuildError::ResumeMismatch { .. }
         | BuildError::Shards { .. }
@@ -190,10 +194,13 @@ fn of_build(error: &BuildError) -> Option<u8> {
         | BuildError::Document { .. }
         | BuildError::Vector { .. }
         | BuildError::Tokens { .. }
+        | BuildError::Dense { .. }
         | BuildError::InputShrank { .. }
         | BuildError::NoIds { .. }
         | BuildError::Input(_) => Some(BAD_INPUT),
-        BuildError::Param { .. } | BuildError::Memory { .. } => Some(USAGE),
+        BuildError::Param { .. } | BuildError::Memory { .. } | BuildError::NoDenseThere { .. } => {
+            Some(USAGE)
+        }
         BuildError::Index(error) => of_index(error),
         BuildError::NotMerged { source, .. } => of_build(source),
         _ => None,

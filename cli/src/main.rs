@@ -5,6 +5,7 @@ mod bytes;
 mod channels;
 mod collections;
 mod commands;
+mod dense;
 mod exit;
 mod feedback;
 mod files;
@@ -58,6 +59,7 @@ enum Command {
     Merge(commands::merge::Args),
     Lists(commands::lists::Args),
     Tokens(commands::tokens::Args),
+    Dense(commands::dense::Args),
     Upgrade(commands::upgrade::Args),
     Tune(commands::tune::Args),
     Dataset(commands::dataset::Args),
@@ -157,6 +159,7 @@ fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
         // Their options go together, or clap says which do not.
         Command::Inspect(_)
         | Command::Delete(_)
+        | Command::Dense(_)
         | Command::Merge(_)
         | Command::Dataset(_)
         | Command::Serve(_)
@@ -182,6 +185,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Merge(args) => commands::merge::run(&args),
         Command::Lists(args) => commands::lists::run(&args),
         Command::Tokens(args) => commands::tokens::run(&args),
+        Command::Dense(args) => commands::dense::run(&args),
         Command::Upgrade(args) => commands::upgrade::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
         Command::Dataset(args) => commands::dataset::run(&args),

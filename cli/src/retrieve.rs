@@ -16,6 +16,7 @@ use quarry_vectors::{Query, SparseVector, TokenEmbeddings};
 
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs};
+use crate::dense::{self, DenseArgs, OF_DENSE};
 use crate::exit::Usage;
 use crate::feedback::{FeedbackArgs, OF_FEEDBACK};
 use crate::output::note;
@@ -112,6 +113,8 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub(crate) feedback: FeedbackArgs,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) second: RerankArgs,
 }
 
@@ -134,22 +137,15 @@ impl Default for SearchArgs {
             no_verify: false,
             preload: false,
             feedback: FeedbackArgs::default(),
+            dense: DenseArgs::default(),
             second: RerankArgs::default(),
         }
     }
 }
 
 /// Options of searches over vectors.
-const OF_VECTORS: [&str; 8] = [
-    "method",
-    "overlap",
-    "postings",
-    "candidates",
-    "query_cut",
-    "heap_factor",
-    "encode_device",
-    "preload",
-];
+const OF_VECTORS: [&str; 7] =
+    ["method", "overlap", "postings", "candidates", "query_cut", "heap_factor", "encode_device"];
 /// Options of a second stage.
 const OF_TOKENS: [&str; 8] = [
     "exact_rerank",
@@ -162,8 +158,18 @@ const OF_TOKENS: [&str; 8] = [
     "query_ids",
 ];
 /// All others.
-const OF_SEARCHES: [&str; 9] =
-    ["channel", "feedback", "k1", "b", "filter", "model", "no_verify", "rerank", "vocab"];
+const OF_SEARCHES: [&str; 10] = [
+    "channel",
+    "feedback",
+    "k1",
+    "b",
+    "filter",
+    "model",
+    "no_verify",
+    "preload",
+    "rerank",
+    "vocab",
+];
 
 impl SearchArgs {
     /// Refuses options of other channels and methods. `scores_tokens`: whether token embeddings are
@@ -179,6 +185,10 @@ impl SearchArgs {
         let name = self.channels.names();
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
         given.only_if(sparse, &OF_VECTORS, &why)?;
+        let dense = !every_channel && self.channels.has(Channel::Dense);
+        let why = format!("--channel {name} searches no vectors; leave one of the two out");
+        given.only_if(sparse || dense, &["preload"], &why)?;
+        given.only_if(dense, &OF_DENSE, "it is of the channel dense; add --channel dense")?;
         let why = format!("--channel {name} encodes no query; leave one of the two out");
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
         let bm25 = every_channel || self.channels.has(Channel::Bm25);
@@ -222,7 +232,7 @@ impl SearchArgs {
 
     /// Refuses all options of a search, where none is made.
     pub(crate) fn refuse(given: Given<'_>, why: &str) -> Result<(), Usage> {
-        [&OF_VECTORS[..], &OF_TOKENS, &OF_SEARCHES, &OF_FEEDBACK]
+        [&OF_VECTORS[..], &OF_TOKENS, &OF_DENSE, &OF_SEARCHES, &OF_FEEDBACK]
             .iter()
             .try_for_each(|options| given.only_if(false, options, why))
     }
@@ -264,6 +274,9 @@ impl SearchArgs {
         let model = self.model.as_deref();
         options.queries = if sparse { models::of_queries(model) } else { QueryModel::None };
         options.encode_device = self.encode_device.into();
+        if self.channels.has(Channel::Dense) {
+            options.dense = self.dense.model();
+        }
         let scores_tokens = maxsim || self.second.rerank;
         options.tokens = scores_tokens.then(|| self.second.tokens(model));
         options
@@ -277,6 +290,8 @@ pub(crate) struct Opened {
     /// Token embeddings of queries, where they are in files.
     rows: Option<Mutex<TokenRows>>,
     vocabulary: Option<Vec<String>>,
+    /// Where dense vectors of queries are.
+    dense: DenseArgs,
 }
 
 /// Queries as all channels search them.
@@ -305,9 +320,13 @@ fn open_as(folder: &Path, args: &SearchArgs, options: &OpenOptions) -> anyhow::R
     if options.tokens.is_some() {
         rerank::tell_lacking(snapshot.index());
     }
+    if args.channels.has(Channel::Dense) {
+        dense::tell_lacking(snapshot.index());
+    }
     let rows = if options.tokens.is_some() { args.second.rows()? } else { None };
     let vocabulary = args.vocab.as_deref().map(read_vocabulary).transpose()?;
-    Ok(Opened { collection, snapshot, rows: rows.map(Mutex::new), vocabulary })
+    let (rows, dense) = (rows.map(Mutex::new), args.dense.clone());
+    Ok(Opened { collection, snapshot, rows, vocabulary, dense })
 }
 
 impl Opened {
@@ -349,7 +368,7 @@ impl Opened {
         }
     }
 
-    /// Queries as the engine takes them, with their token embeddings where those are in files.
+    /// Queries as the engine takes them, with their token embeddings and dense vectors where those are in files.
     pub(crate) fn asked(&self, queries: &[Query]) -> anyhow::Result<Vec<quarry_engine::Query>> {
         let vocabulary = self.vocabulary.as_deref();
         let mut asked = queries::asked(self.snapshot.index(), queries, vocabulary)?;
@@ -361,6 +380,11 @@ impl Opened {
                 })?;
                 asked.tokens = Some(rows.rows(at)?);
             }
+        }
+        for (asked, vector) in
+            asked.iter_mut().zip(self.dense.vectors(queries)?.into_iter().flatten())
+        {
+            asked.dense = Some(vector);
         }
         Ok(asked)
     }

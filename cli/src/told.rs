@@ -7,7 +7,7 @@ use quarry_engine::EngineError;
 use quarry_engine::write::{Setting, WriteError};
 use quarry_index::IndexError;
 
-use crate::exit::Usage;
+use crate::exit::{Refused, Usage};
 use crate::{hub, model};
 
 /// The error as it is told.
@@ -52,7 +52,12 @@ pub(crate) fn advice(error: &EngineError) -> Option<String> {
         EngineError::NoTokenModel { made_by: Some(made_by), .. } => format!(
             "those of this index were made by `{made_by}`: give it with --token-model {made_by}"
         ),
+        EngineError::NoDenseModel { .. } => {
+            "a model of dense vectors is a folder as sentence-transformers saves it".to_owned()
+        }
+        EngineError::OtherDenseModel { .. } => "name the model with --dense-model".to_owned(),
         EngineError::OtherTokenModel { .. } => "name the model with --token-model".to_owned(),
+        EngineError::NoDenseEncoder { .. } => "give it with --dense-queries FILE".to_owned(),
         EngineError::NoNetwork { .. } => {
             "--encode-device cuda needs a --model whose queries go through one".to_owned()
         }
@@ -85,8 +90,19 @@ fn of_write(error: WriteError) -> Error {
             "add --without-tokens leaves the new documents without token embeddings, until `quarry tokens add` \
              fills the gap",
         ),
+        WriteError::NewDense { source } => {
+            let text = format!(
+                "{:#}; add --without-dense leaves the new documents without dense vectors, until `quarry dense add` \
+                 fills the gap",
+                told(*source)
+            );
+            Refused(text).into()
+        }
         WriteError::TokensAfterBuild { source } => told(*source).context(
             "the index is complete, but has no token embeddings: `quarry tokens add` tries again",
+        ),
+        WriteError::DenseAfterBuild { source } => told(*source).context(
+            "the index is complete, but has no dense vectors: `quarry dense add` tries again",
         ),
         // A folder without an index, for whoever looks at the exit code.
         WriteError::IsShard { path } => IndexError::NoIndex { path, interrupted: false }.into(),

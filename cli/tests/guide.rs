@@ -33,6 +33,7 @@ macro_rules! pages {
 
 pages! {
     changing: "changing.md",
+    dense: "dense.md",
     evaluation: "evaluation.md",
     files: "files.md",
     fusion: "fusion.md",

@@ -261,7 +261,7 @@ pub enum DatasetError {
         /// What there is instead; empty or starting with `; `.
         hint: String,
     },
-    /// Files of token embeddings that do not belong together, or one that is something else.
+    /// Files of token embeddings or dense vectors that do not belong together, or one that is something else.
     #[error("{path}: {what}")]
     TokenRows {
         /// The file.

@@ -45,6 +45,8 @@ pub enum BuiltHead {
         /// The projections, in order.
         projections: Vec<ProjectionLayer>,
     },
+    /// Nothing: the hidden states as they are.
+    Hidden,
 }
 
 /// y = f(x Wᵀ + b), plus what a residual adds, of tensors in a safetensors file.
@@ -111,6 +113,7 @@ impl GraphSource<'_> {
                 BuiltHead::Splade { pooling, saturation } => {
                     list.push_str(&format!("{pooling:?} {saturation:?}\n"));
                 }
+                BuiltHead::Hidden => list.push_str("hidden\n"),
                 BuiltHead::Tokens { projections } => {
                     for ProjectionLayer { file: _, sha256, tensor, bias, activation, residual } in
                         projections
@@ -176,6 +179,7 @@ impl GraphSource<'_> {
             BuiltHead::Splade { pooling, saturation } => {
                 Head::Splade(SpladeHead { pooling: *pooling, saturation: *saturation })
             }
+            BuiltHead::Hidden => Head::Tokens(TokenHead { projections: Vec::new(), plain: true }),
             BuiltHead::Tokens { projections } => {
                 let layer = |layer: &ProjectionLayer| match layer.file == self.file {
                     true => Ok(projection(&checkpoint.weights()?, layer)?),

@@ -217,11 +217,27 @@ pub enum EncoderError {
         /// What is wrong.
         source: quarry_vectors::TokenEmbeddingsError,
     },
+    /// A dense vector is not finite, or zero.
+    #[error("text {passage} of the slice: the model's dense vector is refused: {source}")]
+    DenseVector {
+        /// Position in the slice.
+        passage: usize,
+        /// What is wrong.
+        source: quarry_vectors::DenseVectorError,
+    },
     /// The model gives no token embeddings.
     #[error("{folder}: this model gives no token embeddings (its manifest has no section tokens)")]
     NoTokens {
         /// The model folder.
         folder: PathBuf,
+    },
+    /// The model gives dense vectors, where sparse ones are wanted.
+    #[error(
+        "model {name} gives dense vectors, and sparse ones were expected: use it with `quarry dense add --model`, or with --dense-model; sparse vectors come from another model"
+    )]
+    DenseAlone {
+        /// The model's name.
+        name: String,
     },
     /// The model gives no sparse vectors.
     #[error(

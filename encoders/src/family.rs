@@ -31,6 +31,8 @@ pub enum Family {
     Colbert,
     /// Token embeddings in PyLate's format (GTE-ModernColBERT and others).
     Pylate,
+    /// Dense vectors of a sentence-transformers `SentenceTransformer`: as its modules say.
+    SentenceTransformer,
 }
 
 impl Family {

@@ -3,6 +3,7 @@
 mod batches;
 mod built;
 mod components;
+mod dense;
 mod device;
 mod error;
 mod family;
@@ -33,6 +34,9 @@ mod trust;
 mod vocabulary;
 
 pub use built::{BuiltGraph, BuiltHead, ProjectionLayer, ResidualLayer};
+pub use dense::{
+    DenseEncoder, DenseIdentity, DenseModel, DenseOptions, DenseParameters, DensePooling,
+};
 pub use device::Device;
 pub use error::EncoderError;
 pub use family::Family;
@@ -44,8 +48,8 @@ pub use identity::{
 };
 pub use manifest::{
     Activation, BinaryQuery, DocumentSide, MANIFEST_FILE, MANIFEST_FORMAT, MadeFrom, ModelManifest,
-    OnnxDocuments, OnnxInputs, OnnxQueries, OnnxTokens, Pooling, ProjectionFile, QuerySide,
-    TokenTable, TokenizerFile,
+    OnnxDense, OnnxDocuments, OnnxInputs, OnnxQueries, OnnxTokens, Pooling, ProjectionFile,
+    QuerySide, TokenTable, TokenizerFile,
 };
 pub use model::Model;
 pub use onnx_documents::{DocumentOptions, OUTPUT_MEMORY, OnnxDocumentEncoder};

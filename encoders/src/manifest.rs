@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::built::{BuiltGraph, GraphSource};
+use crate::built::{BuiltGraph, GraphSource, ProjectionLayer};
 use crate::graphs::Precision;
 use crate::{
-    DocumentParameters, EncoderError, ExternalFile, Family, QueryParameters, TokenParameters, files,
+    DenseParameters, DocumentParameters, EncoderError, ExternalFile, Family, QueryParameters,
+    TokenParameters, files,
 };
 
 /// Name of the manifest in a model folder.
@@ -42,6 +43,9 @@ pub struct ModelManifest {
     /// How texts become token embeddings; absent where the model gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<OnnxTokens>,
+    /// How texts become dense vectors; absent where the model gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<OnnxDense>,
 }
 
 /// A Hugging Face `tokenizer.json`, or a bare `vocab.txt` of BERT's WordPiece. Truncation and
@@ -255,6 +259,39 @@ pub struct OnnxTokens {
     pub made_from: Option<MadeFrom>,
 }
 
+/// Dense vectors by a graph that ONNX Runtime runs, for documents and for queries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxDense {
+    /// File name in the model folder: the graph, or the weights that it is built of.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Files beside the graph that hold its weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalFile>,
+    /// How the graph is built when the model is opened, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltGraph>,
+    /// What the graph calls its inputs.
+    pub inputs: OnnxInputs,
+    /// What the graph calls its output, float32 or float16 `[batch, length, width]`, or `[batch, width]` where it
+    /// pools.
+    pub output: String,
+    /// Values of a row as the graph gives it.
+    pub width: u32,
+    /// How many of its columns are pooled, from `parameters.column` on; all others behind that unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<u32>,
+    /// Layers behind the pooling.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<ProjectionLayer>,
+    /// Longest input that the graph has positions for; bounds `max_tokens`.
+    pub max_positions: u32,
+    /// The parameters.
+    pub parameters: DenseParameters,
+}
+
 /// What a graph is made from by [`make_token_graph`](crate::make_token_graph).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -320,6 +357,28 @@ impl OnnxTokens {
     }
 }
 
+impl OnnxDense {
+    /// What identifies the graph with its weights and the layers behind it.
+    #[must_use]
+    pub fn identity_sha256(&self) -> String {
+        let graph = self.source().identity();
+        if self.layers.is_empty() {
+            return graph;
+        }
+        let mut list = format!("{graph}\n");
+        for ProjectionLayer { file: _, sha256, tensor, bias, activation, residual } in &self.layers
+        {
+            list.push_str(&format!("{sha256} {tensor} {bias:?} {activation:?} {residual:?}\n"));
+        }
+        files::sha256(list.as_bytes())
+    }
+
+    pub(crate) fn source(&self) -> GraphSource<'_> {
+        let Self { file, sha256, external, built, .. } = self;
+        GraphSource { file, sha256, external, built: built.as_ref() }
+    }
+}
+
 impl ModelManifest {
     /// Reads and checks the manifest of `folder`; the files it names are not touched.
     ///
@@ -367,8 +426,9 @@ impl ModelManifest {
         if self.document.is_some() != self.query.is_some() {
             return Err(refuse("query", "documents and questions are encoded both or neither"));
         }
-        if self.document.is_none() && self.tokens.is_none() {
-            return Err(refuse("document", "and tokens are missing: the model gives nothing"));
+        if self.document.is_none() && self.tokens.is_none() && self.dense.is_none() {
+            let what = "tokens and dense are missing: the model gives nothing";
+            return Err(refuse("document", what));
         }
         let tokenizer = &self.tokenizer;
         let mut files: Vec<(&'static str, &'static str, &str, &str)> =
@@ -424,6 +484,14 @@ impl ModelManifest {
                 }
             }
         }
+        if let Some(dense) = &self.dense {
+            files.push(("dense.file", "dense.sha256", &dense.file, &dense.sha256));
+            beside.push(("files of dense", dense.source()));
+            let layers = dense.layers.iter();
+            files.extend(layers.map(|l| {
+                ("dense.layers.file", "dense.layers.sha256", l.file.as_str(), l.sha256.as_str())
+            }));
+        }
         for (field, source) in &beside {
             files.extend(source.files().into_iter().map(|(file, sum)| (*field, *field, file, sum)));
         }
@@ -451,7 +519,8 @@ impl ModelManifest {
             _ => None,
         };
         let tokens = self.tokens.as_mut().map(|side| &mut side.built);
-        let sides = [document, query, tokens].into_iter().flatten();
+        let dense = self.dense.as_mut().map(|side| &mut side.built);
+        let sides = [document, query, tokens, dense].into_iter().flatten();
         let built: Vec<&mut BuiltGraph> = sides.filter_map(Option::as_mut).collect();
         if built.is_empty() {
             return Err(EncoderError::FixedPrecision { name: self.name.clone() });

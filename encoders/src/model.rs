@@ -7,10 +7,10 @@ use quarry_vectors::{EncodeDocument, EncodeQuery};
 use crate::onnx_documents::Parts;
 use crate::vocabulary::wordpiece_json;
 use crate::{
-    DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, Family, MANIFEST_FILE,
-    ModelManifest, OnnxDocumentEncoder, OnnxDocuments, OnnxQueries, OnnxQueryEncoder,
-    QueryGraphIdentity, QuerySide, TokenEncoder, TokenModel, TokenOptions, TokenTableQuery,
-    TokenizerFile, Vocabulary, files, recognise, shapes,
+    DenseModel, DocumentOptions, DocumentSide, EncoderError, EncoderIdentity, Family,
+    MANIFEST_FILE, ModelManifest, OnnxDocumentEncoder, OnnxDocuments, OnnxQueries,
+    OnnxQueryEncoder, QueryGraphIdentity, QuerySide, TokenEncoder, TokenModel, TokenOptions,
+    TokenTableQuery, TokenizerFile, Vocabulary, files, recognise, shapes,
 };
 
 /// An opened model folder.
@@ -184,14 +184,36 @@ impl Model {
     pub(crate) fn document(&self) -> Result<&OnnxDocuments, EncoderError> {
         match &self.manifest.document {
             Some(DocumentSide::Onnx(document)) => Ok(document),
-            None => Err(EncoderError::NoSparse { name: self.manifest.name.clone() }),
+            None => Err(self.no_sparse()),
         }
+    }
+
+    /// The refusal of a model without sparse vectors, which says what it gives.
+    fn no_sparse(&self) -> EncoderError {
+        let name = self.manifest.name.clone();
+        match self.manifest.tokens {
+            None => EncoderError::DenseAlone { name },
+            Some(_) => EncoderError::NoSparse { name },
+        }
+    }
+
+    /// What it gives, in words: of `sparse vectors`, `token embeddings` and `dense vectors` those that it does.
+    #[must_use]
+    pub fn gives(&self) -> String {
+        let ModelManifest { document, tokens, dense, .. } = &self.manifest;
+        let all = [
+            (document.is_some(), "sparse vectors"),
+            (tokens.is_some(), "token embeddings"),
+            (dense.is_some(), "dense vectors"),
+        ];
+        let given: Vec<&str> = all.into_iter().filter(|one| one.0).map(|one| one.1).collect();
+        given.join(" and ")
     }
 
     /// What an index of vectors made with `options` has to keep of this model.
     ///
     /// # Errors
-    /// [`EncoderError::NoSparse`] where it gives none.
+    /// [`EncoderError::NoSparse`] or [`EncoderError::DenseAlone`] where it gives none.
     pub fn identity(&self, options: &DocumentOptions) -> Result<EncoderIdentity, EncoderError> {
         let document = self.document()?;
         let (mut query_table_sha256, mut parameters, mut query_graph) = (None, None, None);
@@ -277,7 +299,7 @@ impl Model {
                 (Some(bytes.as_slice()), &side.parameters)
             }
             (Some(QuerySide::Binary(side)), _) => (None, &side.parameters),
-            (None, _) => return Err(EncoderError::NoSparse { name: self.manifest.name.clone() }),
+            (None, _) => return Err(self.no_sparse()),
             _ => return Err(EncoderError::QueryKind { asked: "a table", has: "a network" }),
         };
         TokenTableQuery::new(self.vocabulary().clone(), table, parameters)
@@ -314,6 +336,23 @@ impl Model {
             pad_token: self.tokenizer.pad_token.clone(),
             folder: self.folder.clone(),
             side: tokens.clone(),
+        })
+    }
+
+    /// The model's dense vectors; `None` where it gives none.
+    #[must_use]
+    pub fn dense_model(&self) -> Option<DenseModel> {
+        let dense = self.manifest.dense.as_ref()?;
+        // One graph may serve both.
+        let tokens = self.manifest.tokens.as_ref().filter(|tokens| tokens.file == dense.file);
+        Some(DenseModel {
+            name: self.manifest.name.clone(),
+            vocabulary: self.vocabulary().clone(),
+            tokenizer_sha256: self.tokenizer.sha256.clone(),
+            pad_token: self.tokenizer.pad_token.clone(),
+            folder: self.folder.clone(),
+            side: dense.clone(),
+            made_from: tokens.and_then(|tokens| tokens.made_from.clone()),
         })
     }
 

@@ -42,6 +42,13 @@ pub(crate) fn fit(folder: &Path, manifest: &mut ModelManifest) -> Result<(), Enc
         side.parameters.max_tokens = side.parameters.max_tokens.min(length);
         side.parameters.query_max_tokens = side.parameters.query_max_tokens.min(length);
     }
+    if let Some(side) = &mut manifest.dense
+        && side.built.is_none()
+        && let Some(length) = look(folder, &side.file, &side.inputs, &side.output)?
+    {
+        side.max_positions = side.max_positions.min(length);
+        side.parameters.max_tokens = side.parameters.max_tokens.min(length);
+    }
     Ok(())
 }
 

@@ -10,6 +10,8 @@ pub enum Channel {
     Bm25,
     /// Token embeddings, by MaxSim with every document.
     Maxsim,
+    /// Dense vectors, by the dot product with every document's.
+    Dense,
 }
 
 impl Channel {
@@ -20,6 +22,7 @@ impl Channel {
             Self::Sparse => "sparse",
             Self::Bm25 => "bm25",
             Self::Maxsim => "maxsim",
+            Self::Dense => "dense",
         }
     }
 }

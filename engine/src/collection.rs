@@ -10,6 +10,7 @@ use quarry_index::{Index, Verify};
 use quarry_searcher::Searcher;
 use quarry_vectors::EncodeQuery;
 
+use crate::dense::{self, DenseModel};
 use crate::describe::Description;
 use crate::query::Once;
 use crate::rerank::{Opened, SecondStage, TokensOptions};
@@ -69,6 +70,8 @@ pub struct OpenOptions {
     pub observe: bool,
     /// Token embeddings, for the channel maxsim and for reranking; `None`: they are not opened.
     pub tokens: Option<TokensOptions>,
+    /// What turns the text of queries into dense vectors, for the channel dense.
+    pub dense: DenseModel,
 }
 
 impl Default for OpenOptions {
@@ -82,6 +85,7 @@ impl Default for OpenOptions {
             keep_encoded: false,
             observe: false,
             tokens: None,
+            dense: DenseModel::Brought,
         }
     }
 }
@@ -231,6 +235,12 @@ fn snapshot(
         Some(tokens) => SecondStage::open(&index, &options.models, tokens, kept)?,
         None => Opened { stage: None, lacks: None },
     };
+    let same_dense = before.filter(|before| {
+        let source = |index: &Index| index.features().dense.as_ref().map(|d| d.source.clone());
+        source(before.index()) == source(&index)
+    });
+    let kept = same_dense.and_then(|before| before.dense_encoder().cloned());
+    let dense = dense::open(&index, &options.models, &options.dense, kept)?;
     let searcher = Searcher::new(index);
     let searcher = if options.observe { searcher.observing() } else { searcher };
     Ok(Snapshot::new(Parts {
@@ -239,6 +249,8 @@ fn snapshot(
         needs,
         second: opened.stage,
         tokens_lack: opened.lacks,
+        dense: dense.encoder,
+        dense_lacks: dense.lacks,
     }))
 }
 

@@ -40,8 +40,10 @@ impl Snapshot {
         let manifest = index.manifest();
         let (sparse, bm25, second) = (index.has_sparse(), index.has_text(), self.second_stage());
         let maxsim_text = second.is_some_and(|second| second.encoder.is_some());
-        let of = |has: [bool; 3]| {
-            let channels = [Channel::Sparse, Channel::Bm25, Channel::Maxsim];
+        let dense = index.dense().is_some();
+        let dense_text = dense && self.dense_encoder().is_some();
+        let of = |has: [bool; 4]| {
+            let channels = [Channel::Sparse, Channel::Bm25, Channel::Maxsim, Channel::Dense];
             channels.into_iter().zip(has).filter(|c| c.1).map(|c| c.0).collect()
         };
         let all = |has: fn(&Segment) -> bool| index.segments().iter().all(has);
@@ -57,10 +59,10 @@ impl Snapshot {
             version: self.version(),
             documents: manifest.documents(),
             encoders: manifest.encoders.clone(),
-            channels: of([sparse, bm25, second.is_some()]),
-            text_queries: of([sparse && self.encoder().is_some(), bm25, maxsim_text]),
+            channels: of([sparse, bm25, second.is_some(), dense]),
+            text_queries: of([sparse && self.encoder().is_some(), bm25, maxsim_text, dense_text]),
             methods: methods.into_iter().filter(|m| sparse && m.1).map(|m| m.0).collect(),
-            explain: of([sparse, false, false]),
+            explain: of([sparse, false, false, false]),
             rerank: second.is_some(),
             stored_fields: bm25,
         }

@@ -106,6 +106,25 @@ pub enum EngineError {
         /// The model that made those of the index, if one did.
         made_by: Option<String>,
     },
+    /// The model gives no dense vectors.
+    #[error("model `{model}` gives {gives}, and no dense vectors")]
+    NoDenseModel {
+        /// The model.
+        model: String,
+        /// What it gives.
+        gives: String,
+    },
+    /// The dense model given is not the one of the index.
+    #[error(
+        "the dense vectors of this index were made by model `{made_by}`, and the files or parameters of `{given}` \
+         are others: queries and documents would not match"
+    )]
+    OtherDenseModel {
+        /// The model of the index.
+        made_by: String,
+        /// The one given.
+        given: String,
+    },
     /// The token model given is not the one of the index.
     #[error(
         "the token embeddings of this index were made by model `{made_by}`, and the files or parameters of \
@@ -155,6 +174,17 @@ pub enum EngineError {
         "no encoder of token embeddings is loaded: give those of the query, or open the index with a model"
     )]
     NoTokenEncoder,
+    /// Text, and nothing that makes a dense vector of it.
+    #[error(
+        "the query is text, and {}: give the query's dense vector", match imported {
+            Some(file) => format!("the index's dense vectors were imported from {file}, so no model makes the query's"),
+            None => "no encoder of dense vectors is loaded".to_owned(),
+        }
+    )]
+    NoDenseEncoder {
+        /// The file that the index's dense vectors came from, if it was one.
+        imported: Option<String>,
+    },
     /// A term number that a vocabulary does not name.
     #[error("term {number} lies beyond the vocabulary of {tokens} tokens")]
     BeyondVocabulary {
@@ -311,9 +341,21 @@ pub enum WriteError {
         /// Why.
         source: Box<EngineError>,
     },
+    /// The dense vectors of documents that are added cannot be made.
+    #[error("the index has dense vectors, and those of the new documents cannot be made: {source}")]
+    NewDense {
+        /// Why.
+        source: Box<EngineError>,
+    },
     /// The index was built, and its token embeddings failed.
     #[error("the index is complete, but has no token embeddings: {source}")]
     TokensAfterBuild {
+        /// Why.
+        source: Box<EngineError>,
+    },
+    /// The index was built, and its dense vectors failed.
+    #[error("the index is complete, but has no dense vectors: {source}")]
+    DenseAfterBuild {
         /// Why.
         source: Box<EngineError>,
     },

@@ -3,6 +3,7 @@
 mod channel;
 mod channel_list;
 mod collection;
+mod dense;
 mod describe;
 mod error;
 pub mod evaluate;
@@ -24,6 +25,7 @@ pub mod write;
 
 pub use channel::Channel;
 pub use collection::{Collection, OpenOptions, QueryModel};
+pub use dense::DenseModel;
 pub use describe::Description;
 pub use error::EngineError;
 pub use feedback::{FeedbackCondition, FeedbackOptions, MOST_FEEDBACK_DEPTH};
@@ -32,7 +34,7 @@ pub use fusion::{
     FusionOptions, MOST_WEIGHT,
 };
 pub use model_source::ModelSource;
-pub use models::{MadeBy, Models, OnFetch, identity, needs_network, token_options};
+pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
 pub use rerank::{SecondStage, TokenModel, TokensOptions};
 pub use search::{
@@ -45,6 +47,7 @@ pub use write::{WriteError, Writer};
 
 // What stands in the types above.
 pub use quarry_encoders::{Device, Hub, HubEvent};
+pub use quarry_index::dense::DenseStorage;
 pub use quarry_index::doctable::PassageSpan;
 pub use quarry_index::tokens::Form;
 pub use quarry_index::{Index, IndexError, Verify};
@@ -56,4 +59,7 @@ pub use quarry_searcher::{
     RerankParams, RerankQuery, RerankStats, Reranked, SearchError, Searcher, SparseOptions, Stats,
     TokenOrigin, TokenPlace, WordWeight,
 };
-pub use quarry_vectors::{Document, EncodeError, InputVector, SparseVector, TokenEmbeddings};
+pub use quarry_vectors::{
+    DenseVector, DenseVectorError, Document, EncodeDense, EncodeError, InputVector, SparseVector,
+    TokenEmbeddings,
+};

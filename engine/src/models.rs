@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_encoders::{
-    Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model, QuerySide, TokenIdentity,
-    TokenOptions, TokenTableQuery,
+    DenseIdentity, DenseOptions, Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model,
+    QuerySide, TokenIdentity, TokenOptions, TokenTableQuery,
 };
+use quarry_index::dense::DenseKept;
 use quarry_index::tokens::TokensKept;
 use quarry_index::{Index, QUERY_TABLE, TOKENIZER};
-use quarry_vectors::{EncodeError, EncodeQuery, EncodeTokens, SparseVector};
+use quarry_vectors::{EncodeDense, EncodeError, EncodeQuery, EncodeTokens, SparseVector};
 use serde_json::Value;
 
 use crate::EngineError;
@@ -219,6 +220,64 @@ impl Models {
         let encoder = Arc::new(tokens.encoder(&options)?);
         let json = |source| EngineError::Json { what: "the token model's identity", source };
         Ok(MadeBy { encoder, identity: serde_json::to_value(found).map_err(json)? })
+    }
+}
+
+impl Models {
+    /// The dense encoder of a model, with the identity that goes into an index: as the vectors `kept` were made, if
+    /// there are some.
+    ///
+    /// # Errors
+    /// [`EngineError::NoDenseModel`], [`EngineError::OtherDenseModel`], [`EngineError::NoDenseEncoder`] where the
+    /// vectors came from files, or when the model's files fail.
+    pub fn dense_encoder(
+        &self,
+        kept: Option<&DenseKept>,
+        given: &ModelSource,
+        how: &DenseOptions,
+    ) -> Result<MadeByDense, EngineError> {
+        let source = kept.map(|kept| &kept.source);
+        if let Some(file) = source.and_then(|source| source.get("file")) {
+            let file = file.as_str().map_or_else(|| file.to_string(), str::to_owned);
+            return Err(EngineError::NoDenseEncoder { imported: Some(file) });
+        }
+        let made = source.and_then(|s| serde_json::from_value::<DenseIdentity>(s.clone()).ok());
+        let longest = made.as_ref().map(|made| made.parameters.max_tokens);
+        let options = DenseOptions { max_tokens: how.max_tokens.or(longest), ..how.clone() };
+        let model = self.open(given)?;
+        let Some(dense) = model.dense_model() else {
+            let (model, gives) = (model.manifest().name.clone(), model.gives());
+            return Err(EngineError::NoDenseModel { model, gives });
+        };
+        let found = dense.identity(&options);
+        if let Some(source) = source {
+            // By folder and by name a model is called differently; its files and parameters count.
+            let same = made.as_ref().is_some_and(|made| {
+                *made == DenseIdentity { model_name: made.model_name.clone(), ..found.clone() }
+            });
+            if !same {
+                let made_by = made.map_or_else(|| source.to_string(), |made| made.model_name);
+                let given = found.model_name;
+                return Err(EngineError::OtherDenseModel { made_by, given });
+            }
+        }
+        let encoder = Arc::new(dense.encoder(&options)?);
+        let json = |source| EngineError::Json { what: "the dense model's identity", source };
+        Ok(MadeByDense { encoder, identity: serde_json::to_value(found).map_err(json)? })
+    }
+}
+
+/// An encoder of dense vectors, and what an index keeps of it.
+pub struct MadeByDense {
+    /// The encoder.
+    pub encoder: Arc<dyn EncodeDense>,
+    /// Its identity, for the index.
+    pub identity: Value,
+}
+
+impl std::fmt::Debug for MadeByDense {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MadeByDense").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 

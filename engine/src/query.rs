@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use quarry_index::Index;
 use quarry_searcher::{SearchError, WordWeight};
-use quarry_vectors::{EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings};
+use quarry_vectors::{
+    DenseVector, EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings,
+};
 
 use crate::EngineError;
 
 /// What is searched for. A channel takes the form that it can search: `sparse` the vector, else the text
 /// through the query encoder; `bm25` the text; `maxsim` and reranking the token embeddings, else the text
-/// through the token encoder.
+/// through the token encoder; `dense` the dense vector, else the text through the dense encoder.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Query {
@@ -26,6 +28,8 @@ pub struct Query {
     pub tokens: Option<TokenEmbeddings>,
     /// Ids of documents that never feed back, such as that of a query that is a document itself.
     pub excluded: Vec<String>,
+    /// The text's dense vector, where no encoder makes it.
+    pub dense: Option<DenseVector>,
 }
 
 /// A query vector, by what names its terms. Weights are finite and at least 0; those of a repeated term are
@@ -58,6 +62,12 @@ impl Query {
     #[must_use]
     pub fn with_tokens(self, tokens: TokenEmbeddings) -> Self {
         Self { tokens: Some(tokens), ..self }
+    }
+
+    /// The same with a dense vector.
+    #[must_use]
+    pub fn with_dense(self, vector: DenseVector) -> Self {
+        Self { dense: Some(vector), ..self }
     }
 }
 
@@ -97,6 +107,8 @@ pub enum ChannelQuery {
     Bm25Weighted(Vec<WordWeight>),
     /// Token embeddings; none of a blank text, which finds nothing.
     Maxsim(Option<TokenEmbeddings>),
+    /// A dense vector; none of a blank text, which finds nothing.
+    Dense(Option<DenseVector>),
 }
 
 /// A query, encoded for a channel of one index.

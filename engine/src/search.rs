@@ -381,6 +381,8 @@ pub struct ChannelScores {
     pub bm25: Option<Placed>,
     /// MaxSim over all documents.
     pub maxsim: Option<Placed>,
+    /// Dot product of the dense vectors.
+    pub dense: Option<Placed>,
 }
 
 impl ChannelScores {
@@ -389,6 +391,7 @@ impl ChannelScores {
             Channel::Sparse => self.sparse = placed,
             Channel::Bm25 => self.bm25 = placed,
             Channel::Maxsim => self.maxsim = placed,
+            Channel::Dense => self.dense = placed,
         }
     }
 }

@@ -19,11 +19,12 @@ use quarry_searcher::{
     ChannelQuery as RowQuery, Hit as Found, MaxsimOptions, Method, Options as RowOptions, Outcome,
     RerankQuery, Reranked, SearchError, Searcher, Stats,
 };
-use quarry_vectors::EncodeQuery;
+use quarry_vectors::{EncodeDense, EncodeQuery};
 use rayon::prelude::*;
 
 use crate::channel::Channel;
 use crate::channel_list::{ChannelList, all_stats, method};
+use crate::dense;
 use crate::feedback::{FeedbackPlan, expanded_queries};
 use crate::filters::Filters;
 use crate::fusion::{ChannelWeight, FoundOn, of_channels};
@@ -43,6 +44,10 @@ pub(crate) struct Parts {
     pub(crate) second: Option<SecondStage>,
     /// Why texts have no token embeddings, where there are some.
     pub(crate) tokens_lack: Option<EngineError>,
+    /// What makes dense vectors of texts.
+    pub(crate) dense: Option<Arc<dyn EncodeDense>>,
+    /// Why texts have no dense vector, where the index has some.
+    pub(crate) dense_lacks: Option<EngineError>,
 }
 
 /// One generation of an index, open with its models.
@@ -113,6 +118,18 @@ impl Snapshot {
     #[must_use]
     pub fn needs(&self) -> Option<&str> {
         self.parts.needs.as_deref()
+    }
+
+    /// What turns the text of queries into dense vectors, if something does.
+    #[must_use]
+    pub fn dense_encoder(&self) -> Option<&Arc<dyn EncodeDense>> {
+        self.parts.dense.as_ref()
+    }
+
+    /// Why queries must bring their dense vector though a model was named.
+    #[must_use]
+    pub fn dense_lacks(&self) -> Option<&EngineError> {
+        self.parts.dense_lacks.as_ref()
     }
 
     /// What scores token embeddings, where they were opened.
@@ -215,6 +232,11 @@ impl Snapshot {
                 let rows = if blank { None } else { Some(second.rows(query)?) };
                 (ChannelQuery::Maxsim(rows), Vec::new(), query.tokens.is_none())
             }
+            Channel::Dense => {
+                let encoder = self.dense_encoder().map(AsRef::as_ref);
+                let vector = dense::index_vector(self.index(), encoder, query)?;
+                (ChannelQuery::Dense(vector), Vec::new(), query.dense.is_none())
+            }
         };
         let took = if of_text { started.elapsed() } else { Duration::ZERO };
         Ok(EncodedQuery { query: asked, unknown, of_text, took })
@@ -262,6 +284,10 @@ impl Snapshot {
                 ChannelQuery::Sparse(vector) => RowQuery::Sparse(vector),
                 ChannelQuery::Bm25(text) => RowQuery::Words(text),
                 ChannelQuery::Bm25Weighted(words) => RowQuery::Weighted(words),
+                ChannelQuery::Dense(Some(vector)) => RowQuery::Dense(vector),
+                ChannelQuery::Dense(None) => {
+                    return Ok(Retrieved { outcome: nothing(), took: filtering });
+                }
                 ChannelQuery::Maxsim(_) => {
                     return Err(EngineError::NoQuery { channel: channel.name() });
                 }
@@ -298,8 +324,6 @@ impl Snapshot {
         let mut found =
             if asked.is_empty() { Vec::new() } else { by_query(&asked, run) }.into_iter();
         let took = share(started.elapsed(), asked.len());
-        let nothing =
-            || Outcome { hits: Vec::new(), method: Method::Scan, stats: Stats::default() };
         let one = |has_rows: Result<bool, EngineError>| {
             let outcome = match has_rows? {
                 true => found.next().unwrap_or(Err(EngineError::NoAnswer))?,
@@ -486,7 +510,7 @@ impl Snapshot {
         options: &SearchOptions,
     ) -> Result<Vec<Warning>, EngineError> {
         let (unknown, kinds, empty) = match &encoded.query {
-            ChannelQuery::Maxsim(_) => return Ok(Vec::new()),
+            ChannelQuery::Maxsim(_) | ChannelQuery::Dense(_) => return Ok(Vec::new()),
             ChannelQuery::Sparse(vector) => {
                 let kinds = match encoded.of_text {
                     true => (WarningKind::UnknownTerms, WarningKind::EmptyText),
@@ -523,4 +547,9 @@ impl Snapshot {
         let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
         Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
     }
+}
+
+/// What a blank text finds.
+fn nothing() -> Outcome {
+    Outcome { hits: Vec::new(), method: Method::Scan, stats: Stats::default() }
 }

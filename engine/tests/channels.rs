@@ -7,9 +7,12 @@ use std::path::Path;
 
 use quarry_engine::write::{Build, build_documents};
 use quarry_engine::{
-    Answer, Channel, Collection, Document, EngineError, FusionMethod, FusionOptions, InputVector,
-    Models, OpenOptions, Query, Search, SearchOptions, SparseQuery, WarningKind, Writer,
+    Answer, Channel, Collection, DenseStorage, DenseVector, Document, EncodeDense, EncodeError,
+    EngineError, FusionMethod, FusionOptions, InputVector, Models, OpenOptions, Query, Search,
+    SearchError, SearchOptions, SparseQuery, WarningKind, Writer,
 };
+use quarry_indexer::{AddDenseOptions, DenseInput, add_dense};
+use quarry_vectors::Passage;
 use serde_json::json;
 
 const METHODS: [FusionMethod; 4] =
@@ -191,4 +194,136 @@ fn what_cannot_be_fused_is_refused() {
         collection.search(&no_text).unwrap_err(),
         EngineError::NoQuery { channel: "bm25" }
     ));
+}
+
+/// A direction that turns with the document's number; every seventh document has none.
+fn turned(number: u32) -> Option<DenseVector> {
+    let angle = f64::from(number) / 10.0;
+    #[expect(clippy::cast_possible_truncation, reason = "at most 1")]
+    let values = vec![angle.cos() as f32, angle.sin() as f32];
+    (number % 7 != 3).then(|| DenseVector::new(values).unwrap())
+}
+
+fn with_dense(folder: &Path) {
+    built(folder);
+    let source = json!({"model_name": "turned"});
+    let how = AddDenseOptions { storage: DenseStorage::Fp32, replace: false, source };
+    let mut read = |id: &str| Ok(turned(id[1..].parse().unwrap()));
+    add_dense(folder, &how, DenseInput::Rows(2, &mut read), &|_| {}).unwrap();
+}
+
+fn asked_densely(number: u32) -> Query {
+    asked().with_dense(turned(number).unwrap())
+}
+
+/// Words of queries are numbers of documents.
+struct Turning;
+
+impl EncodeDense for Turning {
+    fn dims(&self) -> usize {
+        2
+    }
+
+    fn encode_passages(
+        &self,
+        passages: &[Passage<'_>],
+    ) -> Result<Vec<Option<DenseVector>>, EncodeError> {
+        passages.iter().map(|passage| self.encode_question(passage.text)).collect()
+    }
+
+    fn encode_question(&self, text: &str) -> Result<Option<DenseVector>, EncodeError> {
+        Ok(text.trim().parse().ok().and_then(turned))
+    }
+}
+
+#[test]
+fn dense_vectors_are_searched_alone_and_fused() {
+    let folder = tempfile::tempdir().unwrap();
+    with_dense(folder.path());
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let query = asked_densely(20);
+    let search =
+        |options: SearchOptions| collection.search(&Search::new(query.clone(), options)).unwrap();
+    let dense = search(k(60).on(Channel::Dense));
+    assert_eq!(dense.hits.len(), 60 - 9);
+    assert_eq!(dense.hits[0].id, "d20");
+    assert!((dense.hits[0].score - 1.0).abs() < 1e-6);
+    for hit in &dense.hits {
+        let number: u32 = hit.id[1..].parse().unwrap();
+        let wanted = ((f64::from(number) - 20.0) / 10.0).cos();
+        assert!((hit.score - wanted).abs() < 1e-6, "{hit:?}");
+        assert_eq!(hit.channels.dense.map(|p| (p.rank, p.score)), Some((hit.rank, hit.score)));
+    }
+    let three = [Channel::Sparse, Channel::Bm25, Channel::Dense];
+    for method in METHODS {
+        let fusion = FusionOptions::default().by(method);
+        let all = search(k(60).fused(three, fusion.clone()));
+        let turned = [Channel::Dense, Channel::Bm25, Channel::Sparse];
+        assert_eq!(search(k(60).fused(turned, fusion.clone())).hits, all.hits, "{method:?}");
+        assert_eq!(search(k(7).fused(three, fusion.clone())).hits, all.hits[..7], "{method:?}");
+        let without = fusion.clone().weighted(Channel::Dense, 0.0);
+        let two = search(both(60, fusion.clone()));
+        assert_eq!(search(k(60).fused(three, without)).hits, two.hits, "{method:?}");
+        for hit in &all.hits {
+            let alone = dense.hits.iter().find(|other| other.id == hit.id);
+            let wanted = alone.map(|found| (found.rank, found.score));
+            assert_eq!(hit.channels.dense.map(|p| (p.rank, p.score)), wanted);
+        }
+        let mut filtered = k(60).fused(three, fusion);
+        filtered.filter = Some("even:true".into());
+        let even = |id: &str| id[1..].parse::<u32>().unwrap().is_multiple_of(2);
+        let filtered = search(filtered);
+        assert!(!filtered.hits.is_empty() && ids(&filtered).into_iter().all(even));
+    }
+    // A weight of 1 each, of bm25 0.3.
+    let parts = |hit: &quarry_engine::Hit, dense: &Answer, sparse: &Answer, bm25: &Answer| {
+        let best = |answer: &Answer| answer.hits[0].score;
+        let channels = &hit.channels;
+        channels.dense.map_or(0.0, |p| p.score / best(dense))
+            + channels.sparse.map_or(0.0, |p| p.score / best(sparse))
+            + 0.3 * channels.bm25.map_or(0.0, |p| p.score / best(bm25))
+    };
+    let (sparse, bm25) = (search(k(60)), search(k(60).on(Channel::Bm25)));
+    for hit in &search(k(60).fused(three, FusionOptions::default())).hits {
+        let wanted = parts(hit, &dense, &sparse, &bm25);
+        assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
+    }
+}
+
+#[test]
+fn what_the_dense_channel_lacks_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    built(folder.path());
+    let fails = |query: Query, options: &OpenOptions| {
+        let collection = Collection::open(folder.path(), options).unwrap();
+        collection.search(&Search::new(query, k(5).on(Channel::Dense))).unwrap_err()
+    };
+    let plain = OpenOptions::default();
+    let error = fails(asked_densely(1), &plain);
+    assert!(matches!(error, EngineError::Search(SearchError::NoDense)), "{error}");
+    let other = tempfile::tempdir().unwrap();
+    with_dense(other.path());
+    let open = |options: &OpenOptions| Collection::open(other.path(), options).unwrap();
+    let search = |query: Query, options: &OpenOptions| {
+        open(options).search(&Search::new(query, k(5).on(Channel::Dense)))
+    };
+    let error = search(Query::text("20"), &plain).unwrap_err();
+    assert!(matches!(error, EngineError::NoDenseEncoder { imported: None }), "{error}");
+    let wide = Query::default().with_dense(DenseVector::new(vec![1.0; 3]).unwrap());
+    let error = search(wide, &plain).unwrap_err();
+    let dims =
+        matches!(error, EngineError::Search(SearchError::DenseDims { found: 3, expected: 2 }));
+    assert!(dims, "{error}");
+    let error = search(Query::default(), &plain).unwrap_err();
+    assert!(matches!(error, EngineError::NoQuery { channel: "dense" }), "{error}");
+    // Texts go through the encoder; a blank one finds nothing.
+    let mut encoding = OpenOptions::default();
+    encoding.dense = quarry_engine::DenseModel::Encoder(std::sync::Arc::new(Turning));
+    let answer = search(Query::text("20"), &encoding).unwrap();
+    assert_eq!(answer.hits[0].id, "d20");
+    assert!(search(Query::text("  "), &encoding).unwrap().hits.is_empty());
+    assert!(open(&encoding).describe().text_queries.contains(&Channel::Dense));
+    let described = open(&plain).describe();
+    assert!(described.channels.contains(&Channel::Dense));
+    assert!(!described.text_queries.contains(&Channel::Dense));
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clusters::ClusterParams;
+use crate::dense::DenseKept;
 use crate::seismic::SeismicParams;
 use crate::tokens::TokensKept;
 
@@ -25,6 +26,9 @@ pub struct Features {
     /// Token embeddings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokensKept>,
+    /// Dense vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<DenseKept>,
     /// Impact-ordered lists.
     #[serde(default)]
     pub impact: bool,

@@ -8,6 +8,7 @@ use crate::calibration::{self, StoredCalibration};
 use crate::clusters::{self, Clusters};
 use crate::container::{Part, Verify};
 use crate::deleted::{self, Deleted};
+use crate::dense::{self, DenseStore};
 use crate::doctable::{self, DocTable};
 use crate::error::IndexError;
 use crate::forward::{self, ForwardIndex};
@@ -48,6 +49,8 @@ pub(crate) enum Access {
     Random,
     /// By every query, in no order: worth a copy in memory.
     Hot,
+    /// By every query, from the first byte to the last: worth a copy in memory.
+    Scanned,
 }
 
 /// What becomes of a part that covers another number of rows than its segment has.
@@ -100,7 +103,7 @@ impl PartKind {
 }
 
 /// Every kind of part that a segment may have. Of several faults the first in this order is reported.
-pub(crate) static PARTS: [PartKind; 10] = [
+pub(crate) static PARTS: [PartKind; 11] = [
     PartKind::of::<DocTable>(doctable::KIND, doctable::READABLE),
     PartKind::of::<ForwardIndex>(forward::KIND, forward::READABLE).access(Access::Hot),
     PartKind::of::<SeismicLists>(seismic::KIND, seismic::READABLE).access(Access::Hot).derived(),
@@ -108,6 +111,7 @@ pub(crate) static PARTS: [PartKind; 10] = [
     PartKind::of::<TextIndex>(text::KIND, text::READABLE),
     PartKind::of::<Clusters>(clusters::KIND, clusters::READABLE).access(Access::Hot).derived(),
     PartKind::of::<TokenStore>(tokens::KIND, tokens::READABLE).access(Access::Hot),
+    PartKind::of::<DenseStore>(dense::KIND, dense::READABLE).access(Access::Scanned),
     PartKind::of::<Provenance>(provenance::KIND, provenance::READABLE).access(Access::Random),
     // Measured on other rows, it says nothing about these.
     PartKind::of::<StoredCalibration>(calibration::KIND, calibration::READABLE)

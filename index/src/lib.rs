@@ -20,6 +20,7 @@ pub mod calibration;
 pub mod clusters;
 pub mod container;
 pub mod deleted;
+pub mod dense;
 pub mod doctable;
 mod error;
 pub mod features;

@@ -7,6 +7,7 @@ use quarry_vectors::TermId;
 use rayon::prelude::*;
 
 use crate::container::{Verify, hex};
+use crate::dense::DenseKept;
 use crate::error::IndexError;
 use crate::features::{Channels, Features};
 use crate::folder::{self, Lease};
@@ -235,6 +236,19 @@ impl Index {
         self.token_dims().is_some() && self.without_tokens().next().is_none()
     }
 
+    /// How the dense vectors of its segments are stored, where segments have them, and all of these alike.
+    #[must_use]
+    pub fn dense(&self) -> Option<DenseKept> {
+        let mut kept = self.segments.iter().filter_map(Segment::dense).map(DenseKept::of);
+        let first = kept.next()?;
+        kept.all(|other| first.fits(&other)).then_some(first)
+    }
+
+    /// Segments with documents that have no dense vectors.
+    pub fn without_dense(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().filter(|s| s.dense().is_none() && s.entry().documents > 0)
+    }
+
     fn check_together(&self) -> Result<(), IndexError> {
         for segment in &self.segments {
             let entry = segment.entry();
@@ -325,9 +339,11 @@ fn features_of(manifest: &Manifest, lexicon: Option<&Lexicon>, segments: &[Segme
         (!segments.is_empty()).then_some(Channels { sparse, bm25 })
     });
     let tokens = segments.iter().find_map(Segment::tokens).map(TokensKept::of);
+    let dense = segments.iter().find_map(Segment::dense).map(DenseKept::of);
     Features {
         channels,
         tokens: said.tokens.clone().or(tokens),
+        dense: said.dense.clone().or(dense),
         impact: said.impact || segments.iter().any(|s| s.impact().is_some()),
         seismic: said
             .seismic

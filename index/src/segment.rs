@@ -9,6 +9,7 @@ use crate::calibration::{Calibration, StoredCalibration};
 use crate::clusters::Clusters;
 use crate::container::{Part, Verify, hex};
 use crate::deleted::Deleted;
+use crate::dense::DenseStore;
 use crate::doctable::DocTable;
 use crate::error::IndexError;
 use crate::forward::ForwardIndex;
@@ -105,7 +106,7 @@ impl Segment {
             )
         })?;
         for OpenPart { kind, part } in &parts {
-            if kind.access != Access::Default {
+            if matches!(kind.access, Access::Random | Access::Hot) {
                 part.part().file().advise_random();
             }
         }
@@ -114,7 +115,8 @@ impl Segment {
 
     /// Copies the parts that every query reads into memory.
     pub(crate) fn preload(&mut self) -> Result<(), IndexError> {
-        let hot = self.parts.iter_mut().filter(|part| part.kind.access == Access::Hot);
+        let read = |part: &&mut OpenPart| matches!(part.kind.access, Access::Hot | Access::Scanned);
+        let hot = self.parts.iter_mut().filter(read);
         hot.map(|part| part.part.part_mut()).try_for_each(Part::preload)
     }
 
@@ -192,6 +194,12 @@ impl Segment {
     /// Token embeddings, when they were added.
     #[must_use]
     pub fn tokens(&self) -> Option<&TokenStore> {
+        self.part()
+    }
+
+    /// Dense vectors, when they were added.
+    #[must_use]
+    pub fn dense(&self) -> Option<&DenseStore> {
         self.part()
     }
 

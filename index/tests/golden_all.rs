@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use golden_copy::whole;
+use quarry_index::dense::DenseStorage;
 use quarry_index::doctable::PassageSpan;
 use quarry_index::forward::TermWidth;
 use quarry_index::tokens::Form;
@@ -88,7 +89,7 @@ fn every_kind_is_there() {
 fn manifest() {
     let index = open();
     let manifest = index.manifest();
-    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 4, 42));
+    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 5, 42));
     assert_eq!(manifest.uuid.to_string(), "3393af58-bd2f-48ad-8458-4b2f8e42fa9b");
     // Of 14 documents two are deleted; d08 has three rows, d14 two.
     assert_eq!((manifest.documents(), only_segment(&index).documents().len()), (12, ROWS.len()));
@@ -102,6 +103,11 @@ fn manifest() {
     assert_eq!(fields, want);
     let features = index.features();
     assert_eq!(features.tokens.as_ref().unwrap().forms, Form::ALL);
+    let dense = features.dense.as_ref().unwrap();
+    assert_eq!(
+        (dense.dims, dense.storage, &dense.source),
+        (4, DenseStorage::Int8, &json!("golden"))
+    );
     assert!(features.impact);
     assert_eq!(features.clusters.unwrap().size, 3);
     assert_eq!(features.seismic.unwrap().summary_energy, 0.75);
@@ -346,7 +352,9 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
     say("calibration", serde_json::to_string(segment.calibration().unwrap()).unwrap());
     let (forward, tokens) = (segment.forward().unwrap(), segment.tokens().unwrap());
     let provenance = segment.provenance().unwrap();
+    let dense = segment.dense().unwrap();
     for row in rows(segment) {
+        say("dense", format!("{:?}", dense.vector(row)));
         let documents = segment.documents();
         say("documents", format!("{} {:?}", documents.id(row), documents.passage(row)));
         let record = forward.record(row);
@@ -387,10 +395,11 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
 }
 
 /// XXH3-64 of what each kind says: nothing that can be read of it changed.
-const SAID: [(&str, u64); 11] = [
+const SAID: [(&str, u64); 12] = [
     ("calibration", 0x3d43_1d1b_117a_9038),
     ("clusters", 0x4d65_5907_e403_2c5e),
     ("deleted", 0x41f1_567c_b1cd_6a34),
+    ("dense", 0x5995_dee0_e83e_2975),
     ("documents", 0x23a3_55f7_0623_a582),
     ("forward", 0xe1dc_41fa_406f_54b4),
     ("impact", 0x83b6_df25_37dc_0803),

@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 
 use quarry_index::calibration::{Calibration, Curve, Point, Setting, Units, Work};
 use quarry_index::clusters::ClusterParams;
+use quarry_index::dense::DenseStorage;
 use quarry_index::fields::{FieldRule, FieldType};
 use quarry_index::folder::read_current;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
 use quarry_indexer::{
-    BuildOptions, EncoderSetup, IngestOptions, LEAST_MEMORY, Lists, Passages, SealOptions,
-    TokenInput, TokenOptions, add_tokens, build, delete, store_calibration,
+    AddDenseOptions, BuildError, BuildOptions, DenseInput, EncoderSetup, IngestOptions,
+    LEAST_MEMORY, Lists, Passages, SealOptions, TokenInput, TokenOptions, add_dense, add_tokens,
+    build, delete, store_calibration,
 };
 use quarry_vectors::{
-    Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin, Passage, PooledBy,
-    SparseVector, SplitText, TokenEmbeddings, Traced,
+    DenseVector, Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin, Passage,
+    PooledBy, SparseVector, SplitText, TokenEmbeddings, Traced,
 };
 use serde_json::{Map, Value, json};
 
@@ -226,9 +228,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     add_tokens(&out, &tokens, TokenInput::Encoder(&Rows), &|_| {})?;
     delete(&out, ["d03", "d14"])?;
+    add_golden_dense(&out)?;
     let manifest = read_current(&out)?.0;
     store_calibration(&out, &manifest, &[Some(calibration())])?;
     Ok(())
+}
+
+/// A vector of four dimensions for each document, but for two: shares of the id's bytes.
+fn add_golden_dense(out: &Path) -> Result<u64, Box<dyn std::error::Error>> {
+    let options =
+        AddDenseOptions { storage: DenseStorage::Int8, replace: false, source: json!("golden") };
+    let mut read = |id: &str| {
+        let values = (0..4u8).map(|at| {
+            let sum: u32 = id.bytes().map(|byte| u32::from(byte ^ (at * 37))).sum();
+            f32::from(u16::try_from(sum).unwrap_or(u16::MAX)) / 256.0 - f32::from(at) / 2.0
+        });
+        let vector = DenseVector::new(values.collect()).map_err(|e| BuildError::Input(e.into()))?;
+        Ok((!["d05", "d12"].contains(&id)).then_some(vector))
+    };
+    Ok(add_dense(out, &options, DenseInput::Rows(4, &mut read), &|_| {})?)
 }
 
 fn calibration() -> Calibration {

@@ -103,6 +103,51 @@ pub enum BuildError {
         /// Whether they have none at all, or others.
         none: bool,
     },
+    /// Documents are added to an index with dense vectors, and nobody makes theirs.
+    #[error(
+        "{}: the index has dense vectors, made by {made_by}: add --without-dense, and fill the gap later with \
+         `quarry dense add {}`", path.display(), path.display()
+    )]
+    NeedsDense {
+        /// Its folder.
+        path: PathBuf,
+        /// What made the index's.
+        made_by: String,
+    },
+    /// Dense vectors are made by another model, or stored otherwise, than those that are there.
+    #[error(
+        "{}: its dense vectors were made by {made_by}, those given are {given}; documents of both would not \
+         compare; `quarry dense add {} --replace` replaces all", path.display(), path.display()
+    )]
+    OtherDense {
+        /// Its folder.
+        path: PathBuf,
+        /// What made the index's, and how they are stored.
+        made_by: String,
+        /// What is given.
+        given: String,
+    },
+    /// The index has no dense vectors that documents could be added without.
+    #[error("{}: the index has no dense vectors; `quarry dense add {}` adds them to all of it", path.display(), path.display())]
+    NoDenseThere {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Segments cannot be merged without losing dense vectors.
+    #[error(
+        "{}: dense vectors would be lost, since these segments have {}: {}; `quarry dense add {}{}` {}",
+        path.display(), if *none { "none" } else { "them stored otherwise" }, segments.join(", "),
+        path.display(), if *none { "" } else { " --replace" },
+        if *none { "fills them" } else { "makes them alike" }
+    )]
+    DenseMissing {
+        /// Its folder.
+        path: PathBuf,
+        /// Which segments, with their documents.
+        segments: Vec<String>,
+        /// Whether they have none at all, or others.
+        none: bool,
+    },
     /// A merge would lose a part that this build does not know.
     #[error(
         "{}: segment {segment} has a part `{kind}`, which this build does not know and could not carry over; merge \
@@ -202,6 +247,20 @@ pub enum BuildError {
         id: String,
         /// What is wrong.
         what: String,
+    },
+    /// A document's dense vector cannot be stored.
+    #[error("dense vector of document `{id}`: {what}")]
+    Dense {
+        /// The document.
+        id: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There are dense vectors already.
+    #[error("{}: the index has dense vectors; --replace replaces them", path.display())]
+    HasDense {
+        /// Its folder.
+        path: PathBuf,
     },
     /// There are token embeddings already.
     #[error("{path}: the index has token embeddings; --replace replaces them")]

@@ -32,6 +32,8 @@ pub(crate) enum Work {
     Build,
     /// Token embeddings are added: so are theirs.
     Tokens,
+    /// Dense vectors are added: so are theirs.
+    Dense,
     /// Documents are added, segments merged, lists added, shares joined: begun again when interrupted.
     Change,
 }
@@ -73,6 +75,11 @@ impl Job {
     /// Token embeddings of this source are added.
     pub(crate) fn tokens(source: &Value) -> Self {
         Self::of(Work::Tokens, Map::from_iter([("source".to_owned(), source.clone())]))
+    }
+
+    /// Dense vectors of this source are added.
+    pub(crate) fn dense(source: &Value) -> Self {
+        Self::of(Work::Dense, Map::from_iter([("source".to_owned(), source.clone())]))
     }
 
     fn of(work: Work, facts: Map<String, Value>) -> Self {

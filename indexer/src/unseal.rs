@@ -7,7 +7,7 @@ use quarry_index::forward::ErrorBefore;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
 use quarry_index::tokens::{self, OldRow};
-use quarry_index::{IndexError, Segment, Storage, Verify, names};
+use quarry_index::{IndexError, Segment, Storage, Verify, dense, names};
 use quarry_vectors::{DocId, SparseVector};
 
 use crate::BuildError;
@@ -50,22 +50,45 @@ pub(crate) fn unseal(
     Ok(shard)
 }
 
-/// The token embeddings of the same documents, in the new segment's order; none where no old segment has
-/// any. Who calls has made sure that all have them, stored alike.
-pub(crate) fn tokens_in_order(
+/// What cannot be made again of shards, in the new segment's order: token embeddings and dense vectors of the same
+/// documents. Nothing of a kind that no old segment has. Who calls has made sure that all have it, stored alike.
+pub(crate) fn carried_over(
     old: &[&Segment],
     storage: &Storage,
     new: &SegmentEntry,
-) -> Result<Option<PartEntry>, BuildError> {
+) -> Result<Vec<PartEntry>, BuildError> {
     let stores: Vec<_> = old.iter().filter_map(|segment| segment.tokens()).collect();
-    if stores.is_empty() {
-        return Ok(None);
+    let dense: Vec<_> = old.iter().filter_map(|segment| segment.dense()).collect();
+    let mut parts = Vec::new();
+    if stores.is_empty() && dense.is_empty() {
+        return Ok(parts);
     }
-    if stores.len() < old.len() {
-        return Err(
-            IndexError::corrupt(storage.folder(), "segments without token embeddings").into()
-        );
+    for (count, what) in [(stores.len(), "token embeddings"), (dense.len(), "dense vectors")] {
+        if count > 0 && count < old.len() {
+            let what = format!("segments without {what}");
+            return Err(IndexError::corrupt(storage.folder(), what).into());
+        }
     }
+    let order = old_rows(old, storage, new)?;
+    if !stores.is_empty() {
+        let name = names::part(new.id, tokens::KIND);
+        let written = tokens::reorder(&stores, &storage.path(&name), &order)?;
+        parts.push(PartEntry::new(tokens::KIND, tokens::VERSION, &name, written, false));
+    }
+    if !dense.is_empty() {
+        let name = names::part(new.id, dense::KIND);
+        let written = dense::reorder(&dense, &storage.path(&name), &order)?;
+        parts.push(PartEntry::new(dense::KIND, dense::VERSION, &name, written, false));
+    }
+    Ok(parts)
+}
+
+/// Of each row of a new segment the old one.
+fn old_rows(
+    old: &[&Segment],
+    storage: &Storage,
+    new: &SegmentEntry,
+) -> Result<Vec<OldRow>, BuildError> {
     let Some(documents) = new.parts.iter().find(|p| p.kind == doctable::KIND) else {
         return Err(
             IndexError::corrupt(storage.folder(), "a segment without a document table").into()
@@ -86,10 +109,7 @@ pub(crate) fn tokens_in_order(
         place(row).ok_or_else(|| IndexError::corrupt(&path, format!("row {} is new", row.0)))
     };
     let rows = u32::try_from(documents.len()).unwrap_or(u32::MAX);
-    let order = (0..rows).map(|row| placed(DocId(row))).collect::<Result<Vec<_>, _>>()?;
-    let name = names::part(new.id, tokens::KIND);
-    let written = tokens::reorder(&stores, &storage.path(&name), &order)?;
-    Ok(Some(PartEntry::new(tokens::KIND, tokens::VERSION, &name, written, false)))
+    Ok((0..rows).map(|row| placed(DocId(row))).collect::<Result<Vec<_>, _>>()?)
 }
 
 fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {

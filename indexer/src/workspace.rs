@@ -111,9 +111,10 @@ pub(crate) const TEXT: &str = "text";
 
 /// Whether a name is one that work of ours leaves.
 fn is_ours(name: &str) -> bool {
-    let of_segment = name
-        .split_once('-')
-        .is_some_and(|(id, rest)| is_uuid(id) && is_numbered(rest, "tokens-", ".qry"));
+    let of_segment = name.split_once('-').is_some_and(|(id, rest)| {
+        let spooled = |kind| is_numbered(rest, kind, ".qry");
+        is_uuid(id) && (spooled("tokens-") || spooled("dense-"))
+    });
     [job::FILE, "heads.qry", "summaries.qry"].contains(&name)
         || is_numbered(name, "shard-", ".qry")
         || of_segment

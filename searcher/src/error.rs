@@ -31,6 +31,17 @@ pub enum SearchError {
         /// The method asked for.
         method: &'static str,
     },
+    /// The index has no dense vectors.
+    #[error("this index has no dense channel; `quarry dense add DIR` adds dense vectors")]
+    NoDense,
+    /// The query's dense vector is not of the index's dimensions.
+    #[error("the query's dense vector has {found} dimensions, the index's have {expected}")]
+    DenseDims {
+        /// The query's.
+        found: usize,
+        /// The index's.
+        expected: usize,
+    },
     /// The index has no token embeddings.
     #[error(
         "this index has no token embeddings, which reranking needs; `quarry tokens add DIR` adds them"

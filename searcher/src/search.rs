@@ -1,12 +1,14 @@
 //! The one way to search: a query of some channel, with options.
 
-use quarry_vectors::{SparseVector, TokenEmbeddings};
+use quarry_index::dense::PAD;
+use quarry_vectors::{DenseVector, SparseVector, TokenEmbeddings};
 use rayon::prelude::*;
 
 use crate::error::SearchError;
 use crate::method::Method;
 use crate::methods::bm25::{self, Bm25Query};
 use crate::methods::collect::Scored;
+use crate::methods::dense::{self, DenseQuery};
 use crate::options::Options;
 use crate::outcome::{Hit, Outcome, Stats};
 use crate::rerank::{RerankParams, RerankStats, Reranked};
@@ -26,6 +28,8 @@ pub enum ChannelQuery<'a> {
     Weighted(&'a [WordWeight]),
     /// A text's token embeddings: every document is scored by MaxSim with its own.
     Tokens(&'a TokenEmbeddings),
+    /// A dense vector: every document that has one is scored by the dot product with its own.
+    Dense(&'a DenseVector),
 }
 
 impl Searcher {
@@ -48,6 +52,7 @@ impl Searcher {
             }
             ChannelQuery::Words(text) => self.words(&counted(text), options),
             ChannelQuery::Weighted(words) => self.words(words, options),
+            ChannelQuery::Dense(vector) => self.dense(vector, options),
             ChannelQuery::Tokens(rows) => {
                 let mut found = self.maxsim(&[*rows], options)?;
                 found.pop().ok_or(SearchError::NoAnswer)
@@ -103,6 +108,36 @@ impl Searcher {
             }));
         }
         Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Exact, stats })
+    }
+
+    /// By dense vectors. Documents of segments without them are not found.
+    fn dense(&self, vector: &DenseVector, options: &Options<'_>) -> Result<Outcome, SearchError> {
+        let kept = self.index().dense().ok_or(SearchError::NoDense)?;
+        if vector.dims() != kept.dims {
+            return Err(SearchError::DenseDims { found: vector.dims(), expected: kept.dims });
+        }
+        let query = DenseQuery::new(vector, kept.dims.next_multiple_of(PAD));
+        self.documents(options, |k| self.dense_rows(&query, &Options { k, ..*options }))
+    }
+
+    fn dense_rows(
+        &self,
+        query: &DenseQuery,
+        options: &Options<'_>,
+    ) -> Result<Outcome, SearchError> {
+        let mut stats = Stats::default();
+        let mut hits = Vec::new();
+        for (number, segment) in self.index().segments().iter().enumerate() {
+            let Some(store) = segment.dense() else { continue };
+            let of = (segment, self.allowed(number, options.filter));
+            let found = dense::search(of, store, query, options, self.kernels(), &mut stats)?;
+            hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
+                segment: number,
+                doc,
+                score,
+            }));
+        }
+        Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Scan, stats })
     }
 
     /// By MaxSim with every document.

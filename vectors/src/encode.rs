@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{PooledBy, SparseVector, TokenEmbeddings, Traced};
+use crate::{DenseVector, PooledBy, SparseVector, TokenEmbeddings, Traced};
 
 /// Any failure of an encoder; the encoder's own error is the source.
 #[derive(Debug, thiserror::Error)]
@@ -97,4 +97,27 @@ pub trait EncodeTokens: Send + Sync {
     /// # Errors
     /// As [`Self::encode_passages`].
     fn encode_question(&self, text: &str) -> Result<TokenEmbeddings, EncodeError>;
+}
+
+/// Turns passages and questions into dense vectors, all of the same dimensions.
+///
+/// As with [`EncodeDocument`], the result is a function of the slice alone.
+pub trait EncodeDense: Send + Sync {
+    /// Dimensions of a vector.
+    fn dims(&self) -> usize;
+
+    /// Encodes `passages`, in their order; one without text has no vector.
+    ///
+    /// # Errors
+    /// When the model cannot be run or gives something that is not a vector.
+    fn encode_passages(
+        &self,
+        passages: &[Passage<'_>],
+    ) -> Result<Vec<Option<DenseVector>>, EncodeError>;
+
+    /// Encodes one question; none for a blank one.
+    ///
+    /// # Errors
+    /// As [`Self::encode_passages`].
+    fn encode_question(&self, text: &str) -> Result<Option<DenseVector>, EncodeError>;
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod counted;
+mod dense;
 mod document;
 mod encode;
 mod guard;
@@ -11,8 +12,11 @@ mod sparse;
 mod topk;
 
 pub use counted::{agreeing, counted, thousands};
+pub use dense::{DenseVector, DenseVectorError, MOST_DENSE_VALUE};
 pub use document::{Document, InputVector, Query, join_title_and_text};
-pub use encode::{EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage, SplitText};
+pub use encode::{
+    EncodeDense, EncodeDocument, EncodeError, EncodeQuery, EncodeTokens, Passage, SplitText,
+};
 pub use guard::{caught, is_guarded};
 pub use multivector::{TokenEmbeddings, TokenEmbeddingsError};
 pub use provenance::{Field, Origin, PooledBy, Traced};

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use quarry_engine::EngineError;
-use quarry_engine::write::{Add, Added, NewTokens, WriteError, Writer};
+use quarry_engine::write::{Add, Added, NewDense, NewTokens, WriteError, Writer};
 
 use crate::applies::Given;
 use crate::exit::Usage;
@@ -36,6 +36,14 @@ pub(crate) struct Args {
     /// move these documents, until `quarry tokens add` adds the missing embeddings
     #[arg(long)]
     without_tokens: bool,
+    /// Model of the dense vectors, if the index has them: a folder, or a name such as org/name [default: the
+    /// bundled model]
+    #[arg(long, value_name = "MODEL", conflicts_with = "without_dense")]
+    dense_model: Option<String>,
+    /// Store no dense vectors for the new documents although the index has them. --channel dense then does not
+    /// find these documents, until `quarry dense add` adds the missing vectors
+    #[arg(long)]
+    without_dense: bool,
     /// Do not merge segments afterwards
     #[arg(long)]
     no_merge: bool,
@@ -59,11 +67,17 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         None if args.without_tokens => NewTokens::Without,
         None => NewTokens::AsIndexed,
     };
+    let dense = match models::source(args.dense_model.as_deref()) {
+        Some(model) => NewDense::By(model),
+        None if args.without_dense => NewDense::Without,
+        None => NewDense::AsIndexed,
+    };
     let how = Add {
         encoding: args.input.encoding(threads),
         texts_as: args.input.texts_as(),
         seal: args.input.seal()?,
         tokens,
+        dense,
         merge: !args.no_merge,
     };
     let writer = Writer::open(&args.dir, models()).map_err(told)?;
@@ -77,7 +91,9 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
             let text = format!("{option}: {} has no token embeddings", index.display());
             return Err(Usage(text).into());
         }
-        Err(error @ EngineError::Write(WriteError::NewTokens { .. })) => return Err(told(error)),
+        Err(
+            error @ EngineError::Write(WriteError::NewTokens { .. } | WriteError::NewDense { .. }),
+        ) => return Err(told(error)),
         Err(error) => {
             let given = args.input.max_tokens.is_some() || args.input.passages.is_some();
             return Err(told_of_options(error, given)

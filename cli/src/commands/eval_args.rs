@@ -20,7 +20,7 @@ pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
 };
 
 /// Options that speak of one collection.
-const SINGLE: [&str; 16] = [
+const SINGLE: [&str; 19] = [
     "collection",
     "queries",
     "qrels",
@@ -32,6 +32,9 @@ const SINGLE: [&str; 16] = [
     "channel",
     "feedback",
     "conditions",
+    "dense_queries",
+    "dense_query_ids",
+    "dense_model",
     "query_format",
     "query_scale",
     "vector_field",

@@ -35,6 +35,12 @@ pub(crate) struct Args {
     /// bundled model]
     #[arg(long, value_name = "MODEL", requires = "tokens")]
     pub(crate) token_model: Option<String>,
+    /// Also store dense vectors of the texts, for --channel dense, as `quarry dense add` does
+    #[arg(long, conflicts_with = "shard")]
+    pub(crate) dense: bool,
+    /// Model of the dense vectors: a folder, or a name such as org/name [default: the bundled model]
+    #[arg(long, value_name = "MODEL", requires = "dense")]
+    pub(crate) dense_model: Option<String>,
     /// Skip calibration at the end. Searches then use default settings, and --overlap is only a hint
     #[arg(long)]
     pub(crate) no_tune: bool,
@@ -66,6 +72,9 @@ impl Args {
             encoding: self.input.encoding(threads),
             seal: self.input.seal()?,
             tokens: self.tokens.then(|| models::source(token_model).unwrap_or_default()),
+            dense: self
+                .dense
+                .then(|| models::source(self.dense_model.as_deref()).unwrap_or_default()),
             calibrate: !self.no_tune,
         })
     }
@@ -110,7 +119,9 @@ fn failed(error: EngineError, input: &Input, how: &Build) -> anyhow::Error {
         EngineError::NoTokenModel { model, made_by: None } => anyhow::anyhow!(
             "model `{model}` gives no token embeddings; name one that does with --token-model"
         ),
-        EngineError::Write(WriteError::TokensAfterBuild { .. }) => told(error),
+        EngineError::Write(
+            WriteError::TokensAfterBuild { .. } | WriteError::DenseAfterBuild { .. },
+        ) => told(error),
         error => {
             told_of_options(error, given).context(format!("indexing {}", input.path.display()))
         }

@@ -31,6 +31,10 @@ impl InputArgs {
             let text = "--channel maxsim: an index is built for sparse or bm25; --tokens adds token embeddings";
             return Err(Usage(text.to_owned()));
         }
+        if self.channel == Channel::Dense {
+            let text = "--channel dense: an index is built for sparse or bm25; `quarry dense add` adds dense vectors";
+            return Err(Usage(text.to_owned()));
+        }
         let vectors = self.channel == Channel::Sparse;
         let why = "--channel bm25 builds no vectors; leave one of the two out";
         let of_vectors = [

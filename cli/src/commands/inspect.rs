@@ -68,6 +68,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                             .collect();
                         json!({ "meta": meta, "bytes": t.bytes(), "bytes_a_row": each })
                     }),
+                    "dense": s.dense().map(|d| {
+                        let meta = d.meta();
+                        let each = meta.storage.bytes_a_row(meta.stride);
+                        json!({ "meta": meta, "bytes": d.bytes(), "bytes_a_row": each })
+                    }),
                 })
             })
             .collect();
@@ -146,6 +151,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     index.segments().iter().filter_map(|s| s.tokens()).try_for_each(super::tokens::show)?;
     let measured = |s: &&quarry_index::Segment| s.documents().len() >= LEAST_MEASURED;
+    index.segments().iter().filter_map(|s| s.dense()).try_for_each(super::dense::show)?;
     for table in index.segments().iter().filter(measured).filter_map(|s| s.calibration()) {
         super::tune::show(table)?;
     }

@@ -6,6 +6,7 @@ pub(crate) mod conditions;
 pub(crate) mod dataset;
 pub(crate) mod delete;
 pub(crate) mod demo;
+pub(crate) mod dense;
 pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod eval_args;

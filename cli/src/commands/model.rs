@@ -8,12 +8,12 @@ use clap::ValueEnum;
 use quarry_datasets::OutputFile;
 use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
-    BuiltGraph, BuiltHead, DocumentOptions, DocumentSide, Family, MANIFEST_FILE, Model,
-    ModelManifest, OnnxDocuments, OnnxTokens, Pooling, QuerySide, find_runtime,
+    BuiltGraph, BuiltHead, DensePooling, DocumentOptions, DocumentSide, Family, MANIFEST_FILE,
+    Model, ModelManifest, OnnxDense, OnnxDocuments, OnnxTokens, Pooling, QuerySide, find_runtime,
 };
 use quarry_vectors::Passage;
 
-use crate::output::{line, note};
+use crate::output::{counted, line, note};
 use crate::{model, models};
 
 /// Show how a model would be used, or fetch one by name
@@ -186,8 +186,11 @@ fn print(manifest: &ModelManifest) -> anyhow::Result<()> {
         Some(QuerySide::Onnx(query)) => side(&query.graph),
     };
     line(format!("queries     {queries}"))?;
-    match &manifest.tokens {
-        Some(tokens) => Ok(line(format!("tokens      {}", rows(tokens)))?),
+    if let Some(tokens) = &manifest.tokens {
+        line(format!("tokens      {}", rows(tokens)))?;
+    }
+    match &manifest.dense {
+        Some(dense) => Ok(line(format!("dense       {}", vectors(dense)))?),
         None => Ok(()),
     }
 }
@@ -197,6 +200,7 @@ fn built(built: Option<&BuiltGraph>) -> String {
     let Some(BuiltGraph { precision, head, .. }) = built else { return String::new() };
     let head = match head {
         BuiltHead::Splade { .. } => "vocabulary head".to_owned(),
+        BuiltHead::Hidden => "hidden states".to_owned(),
         BuiltHead::Tokens { projections } if projections.len() == 1 => "1 projection".to_owned(),
         BuiltHead::Tokens { projections } => format!("{} projections", projections.len()),
     };
@@ -227,6 +231,37 @@ fn rows(tokens: &OnnxTokens) -> String {
     }
     if !parameters.skip_tokens.is_empty() {
         text.push_str(&format!(", documents without {}", parameters.skip_tokens.join(" ")));
+    }
+    text
+}
+
+/// Dense vectors in one line.
+fn vectors(dense: &OnnxDense) -> String {
+    let parameters = &dense.parameters;
+    let pooling = match parameters.pooling {
+        DensePooling::Mean => "mean of the tokens",
+        DensePooling::Cls => "first token",
+        DensePooling::Max => "largest of the tokens",
+        DensePooling::LastToken => "last token",
+        DensePooling::InGraph => "pooled inside",
+    };
+    let mut text = format!(
+        "{}{}, {} dimensions, {pooling}, texts of at most {} tokens",
+        dense.file,
+        built(dense.built.as_ref()),
+        parameters.dims,
+        parameters.max_tokens
+    );
+    if !dense.layers.is_empty() {
+        text.push_str(&format!(", {} behind it", counted(dense.layers.len() as u64, "layer")));
+    }
+    if parameters.normalize {
+        text.push_str(", length one");
+    }
+    for (of, prompt) in [("documents", &parameters.prompt), ("queries", &parameters.query_prompt)] {
+        if !prompt.is_empty() {
+            text.push_str(&format!(", prompt of {of} {prompt:?}"));
+        }
     }
     text
 }

@@ -141,11 +141,17 @@ fn answer(args: &Args, query: &str) -> anyhow::Result<()> {
     let search = &args.search;
     let opened = retrieve::open(&args.dir, search)?;
     let mut request = request(args, query);
+    let mut brought = opened.asked(&[of_text(query)])?.pop();
+    let dense = brought.as_mut().and_then(|asked| asked.dense.take());
+    request.query.dense = dense.map(|vector| vector.values().to_vec());
+    if request.query.dense.is_some() && !search.channels.several() {
+        request.query.text = None;
+    }
     if search.second.rerank {
         let mut rerank = search.second.request(args.k);
         // Those of files; an encoder makes them of the text.
-        let brought = opened.asked(&[of_text(query)])?.pop().and_then(|asked| asked.tokens);
-        rerank.vectors = brought.map(|rows| rows.rows().map(<[f32]>::to_vec).collect());
+        let tokens = brought.and_then(|asked| asked.tokens);
+        rerank.vectors = tokens.map(|rows| rows.rows().map(<[f32]>::to_vec).collect());
         request.rerank = Some(rerank);
     }
     let answer = Engine::new(opened.collection).search(&request, None)?;
@@ -202,6 +208,7 @@ pub(crate) fn one(asked: OneQuery<'_>) -> anyhow::Result<()> {
         match encoded.map(|encoded| encoded.query) {
             Some(ChannelQuery::Sparse(vector)) => query.sparse = Some(SparseQuery::Terms(vector)),
             Some(ChannelQuery::Maxsim(rows)) => query.tokens = rows,
+            Some(ChannelQuery::Dense(vector)) => query.dense = vector,
             _ => {}
         }
     }
@@ -260,7 +267,12 @@ fn show_expanded(expanded: &ExpandedQuery) -> anyhow::Result<()> {
 /// Where each channel has it.
 fn show_channels(hit: &Hit) -> anyhow::Result<()> {
     let channels = &hit.channels;
-    let all = [("sparse", channels.sparse), ("bm25", channels.bm25), ("maxsim", channels.maxsim)];
+    let all = [
+        ("sparse", channels.sparse),
+        ("bm25", channels.bm25),
+        ("dense", channels.dense),
+        ("maxsim", channels.maxsim),
+    ];
     let found = all.into_iter().filter_map(|(name, placed)| {
         placed.map(|placed| format!("{name} {:.4} (rank {})", placed.score, placed.rank))
     });

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use quarry_engine::{Collection, OpenOptions, TokenModel, TokensOptions, Verify};
+use quarry_engine::{Collection, DenseModel, OpenOptions, TokenModel, TokensOptions, Verify};
 use quarry_server::{Engine, Key, ServerConfig};
 
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
 use crate::output::{line, note};
-use crate::{model, models, rerank};
+use crate::{dense, model, models, rerank};
 
 /// Serve an index over HTTP
 ///
@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// the bundled model]
     #[arg(long, value_name = "MODEL")]
     token_model: Option<String>,
+    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the bundled model]
+    #[arg(long, value_name = "MODEL")]
+    dense_model: Option<String>,
     /// Device for the query encoder. `cuda` is an error without a CUDA device, and for an index whose queries
     /// need no network
     #[arg(long, value_enum, default_value_t = model::DeviceArg::Cpu)]
@@ -134,6 +137,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 "note: requests that rerank must bring their query's token embeddings ({error})"
             ));
         }
+        dense::tell_lacking(snapshot.index());
+        if let Some(error) = snapshot.dense_lacks() {
+            let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
+            note(format!(
+                "note: requests to the channel dense must bring their query's dense vector ({error})"
+            ));
+        }
         Ok(Engine::new(collection))
     };
     let bound = |address: SocketAddr| {
@@ -152,6 +162,8 @@ fn open_options(args: &Args) -> OpenOptions {
     tokens.device_memory = rerank::bytes(args.device_memory);
     let mut options = OpenOptions::default().with_tokens(tokens);
     options.verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
+    let source = models::source(args.dense_model.as_deref());
+    options.dense = DenseModel::IfItFits(source.unwrap_or_default());
     options.preload = args.preload;
     options.models = models::models();
     options.queries = models::of_queries(model);

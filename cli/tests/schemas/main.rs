@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use common::{names, ok, quarry, said, text, vectors};
 use outputs::{
-    Add, DatasetList, DatasetPull, Delete, Eval, Export, Index, Inspect, Lists, Merge, Model,
-    Tokens, Tune, Upgrade,
+    Add, DatasetList, DatasetPull, Delete, DenseAdd, Eval, Export, Index, Inspect, Lists, Merge,
+    Model, Tokens, Tune, Upgrade,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -65,6 +65,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("dataset-list", schema_of::<DatasetList>()),
         ("dataset-pull", schema_of::<DatasetPull>()),
         ("delete", schema_of::<Delete>()),
+        ("dense-add", schema_of::<DenseAdd>()),
         ("eval", schema_of::<Eval>()),
         ("export", schema_of::<Export>()),
         ("index", schema_of::<Index>()),
@@ -157,6 +158,7 @@ fn outputs_of_builds_and_changes() {
     let build = ["index", text(&few), "--out", text(&ix), "--json", "--provenance", "--tokens"];
     let more_options = ["--lists", "impact,seismic,clusters", "--field", "x:integer"];
     holds("index", &[&build[..], &more_options].concat());
+    holds("dense-add", &["dense", "add", text(&ix), "--json"]);
     holds("inspect", &["inspect", text(&ix), "--json"]);
     holds("add", &["add", text(&ix), text(&more), "--json"]);
     holds("delete", &["delete", text(&ix), "nobody", "--json"]);
@@ -166,6 +168,7 @@ fn outputs_of_builds_and_changes() {
     holds("search", &search);
     holds("search", &[&search[..4], &["--rerank", "--fields", "title,text,nothing"]].concat());
     holds("search", &[&search[..4], &["--channel", "bm25"]].concat());
+    holds("search", &[&search[..4], &["--channel", "sparse,bm25,dense"]].concat());
 
     let (one, two, joined) = (at("one"), at("two"), at("joined"));
     for (out, shard) in [(&one, "1/2"), (&two, "2/2")] {

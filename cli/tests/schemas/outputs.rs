@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::parts::{Calibration, Manifest, Segment, TokensMeta};
+use super::parts::{Calibration, DenseMeta, Manifest, Segment, TokensMeta};
 
 /// `quarry index --json`: the index, or with --shard the shard.
 #[derive(JsonSchema)]
@@ -162,6 +162,24 @@ pub(crate) struct Tokens {
 pub(crate) struct StoredTokens {
     /// How they are stored.
     meta: TokensMeta,
+    /// Bytes of the file.
+    bytes: u64,
+}
+
+/// `quarry dense add --json`
+#[derive(JsonSchema)]
+pub(crate) struct DenseAdd {
+    /// The new generation.
+    generation: u64,
+    /// The dense vectors of each segment.
+    dense: Vec<StoredDense>,
+}
+
+/// Dense vectors of a segment.
+#[derive(JsonSchema)]
+pub(crate) struct StoredDense {
+    /// How they are stored.
+    meta: DenseMeta,
     /// Bytes of the file.
     bytes: u64,
 }
@@ -502,6 +520,9 @@ pub(crate) struct Model {
     /// How texts become token embeddings.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<TokenNetwork>,
+    /// How texts become dense vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dense: Option<DenseNetwork>,
 }
 
 /// A tokenizer.
@@ -615,4 +636,35 @@ pub(crate) struct TokenNetwork {
     /// What the graph is made from, if it is made on the user's machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     made_from: Option<Map<String, Value>>,
+}
+
+/// A network that gives dense vectors.
+#[derive(JsonSchema)]
+pub(crate) struct DenseNetwork {
+    /// The graph, or the weights that it is built from.
+    file: String,
+    /// Its SHA-256.
+    sha256: String,
+    /// Files beside the graph with its weights: names and SHA-256.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external: Vec<BTreeMap<String, String>>,
+    /// How the graph is built, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    built: Option<Map<String, Value>>,
+    /// Names of the graph's inputs.
+    inputs: BTreeMap<String, String>,
+    /// Name of the graph's output.
+    output: String,
+    /// Dimensions of a row of the graph.
+    width: u32,
+    /// Columns of the graph that are pooled, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<u32>,
+    /// Layers behind the pooling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Map<String, Value>>,
+    /// Longest input of the graph.
+    max_positions: u32,
+    /// Parameters that change dense vectors.
+    parameters: Map<String, Value>,
 }

@@ -47,6 +47,9 @@ pub(crate) struct Features {
     /// Token embeddings.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<TokensKept>,
+    /// Dense vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dense: Option<DenseKept>,
     /// Impact-ordered lists.
     impact: bool,
     /// Seismic's lists.
@@ -77,6 +80,17 @@ pub(crate) struct TokensKept {
     pool: u64,
     /// Centroids of the form 4bit.
     centroids: u64,
+    /// Identity of the model, or name of the imported file.
+    source: Value,
+}
+
+/// How dense vectors are stored.
+#[derive(JsonSchema)]
+pub(crate) struct DenseKept {
+    /// Dimensions of a vector.
+    dims: u64,
+    /// int8, fp16 or fp32.
+    storage: String,
     /// Identity of the model, or name of the imported file.
     source: Value,
 }
@@ -151,6 +165,8 @@ pub(crate) struct Segment {
     provenance: Option<Provenance>,
     /// Token embeddings.
     tokens: Option<Tokens>,
+    /// Dense vectors.
+    dense: Option<Dense>,
 }
 
 /// Vectors of a segment.
@@ -278,6 +294,32 @@ pub(crate) struct ProvenanceMeta {
     rows: u64,
     /// Bytes of all records.
     bytes: u64,
+}
+
+/// Dense vectors of a segment.
+#[derive(JsonSchema)]
+pub(crate) struct Dense {
+    /// How they are stored.
+    meta: DenseMeta,
+    /// Bytes of the file.
+    bytes: u64,
+    /// Bytes of a row.
+    bytes_a_row: u64,
+}
+
+/// How dense vectors are stored.
+#[derive(JsonSchema)]
+pub(crate) struct DenseMeta {
+    /// Dimensions of a vector.
+    dims: u64,
+    /// Dimensions of a stored row, with padding.
+    stride: u64,
+    /// Rows that have a vector.
+    vectors: u64,
+    /// int8, fp16 or fp32.
+    storage: String,
+    /// Identity of the model, or name of the imported file.
+    source: Value,
 }
 
 /// Token embeddings of a segment.

@@ -269,7 +269,8 @@ fn choose(names: &[String], built: bool) -> Vec<&str> {
         let small =
             file.ends_with(".json") || file.ends_with(".txt") || *name == "artifact.metadata";
         let weights = file.ends_with("model.safetensors")
-            && (!has_graph || name.contains("SparseStaticEmbedding"));
+            && (!has_graph
+                || ["SparseStaticEmbedding", "_Dense/"].iter().any(|m| name.contains(m)));
         // Weights beside a graph are called model.onnx_data, or model.onnx.data.
         let of_graph = graph.iter().any(|g| name.starts_with(g));
         files::is_inside(name)

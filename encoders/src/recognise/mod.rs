@@ -8,6 +8,7 @@
 //! The checksums are those of the files as found. What each family does is in [`Family`].
 
 mod checkpoint;
+mod dense;
 mod files;
 mod folder;
 pub(crate) mod graph;
@@ -86,7 +87,11 @@ pub(crate) fn recognise(
     if family.is_none()
         && let Some(modules) = root.json("modules.json")?
     {
-        return sentence_transformers::recognise(&root, name, &modules);
+        let chain = sentence_transformers::modules(&root, &modules)?;
+        if dense::is_dense(&chain) {
+            return dense::recognise(&root, name, &chain);
+        }
+        return sentence_transformers::recognise(&root, name, &chain);
     }
     let found = root.find()?;
     let table = TABLES.into_iter().find(|file| root.has(file));
@@ -199,7 +204,8 @@ fn manifest(
         | Family::Echo
         | Family::SparseEncoder
         | Family::Colbert
-        | Family::Pylate => QuerySide::Onnx(Box::new(OnnxQueries {
+        | Family::Pylate
+        | Family::SentenceTransformer => QuerySide::Onnx(Box::new(OnnxQueries {
             graph: document.clone(),
             tokenizer: None,
             own_terms: family == Family::SpladeLexical,
@@ -207,6 +213,7 @@ fn manifest(
     };
     Ok(ModelManifest {
         tokens: None,
+        dense: None,
         format: MANIFEST_FORMAT,
         name,
         family: Some(family),

@@ -245,7 +245,7 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
 }
 
 /// A Dense module, and the width of what it gives.
-fn dense(folder: &Folder) -> Result<(ProjectionLayer, u32), EncoderError> {
+pub(super) fn dense(folder: &Folder) -> Result<(ProjectionLayer, u32), EncoderError> {
     let Some(config) = folder.json("config.json")? else {
         return Err(folder.refuse("a Dense module without its config.json"));
     };
@@ -410,6 +410,7 @@ fn manifest(
         document: None,
         query: None,
         tokens: Some(side),
+        dense: None,
     })
 }
 

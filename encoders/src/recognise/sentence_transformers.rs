@@ -31,13 +31,12 @@ pub(super) fn modules(root: &Folder, modules: &Value) -> Result<Vec<Module>, Enc
 pub(super) fn recognise(
     root: &Folder,
     name: String,
-    json: &Value,
+    chain: &[Module],
 ) -> Result<ModelManifest, EncoderError> {
-    let chain = modules(root, json)?;
     let prompts = Prompts::read(root)?;
-    let (documents, queries) = match chain.as_slice() {
+    let (documents, queries) = match chain {
         [(class, folder)] if class == "Router" => routes(folder)?,
-        _ => (chain.clone(), chain.clone()),
+        _ => (chain.to_vec(), chain.to_vec()),
     };
     let network = Network::of(root, &documents)?;
     if network.own_terms {
@@ -74,6 +73,7 @@ pub(super) fn recognise(
     };
     Ok(ModelManifest {
         tokens: None,
+        dense: None,
         format: MANIFEST_FORMAT,
         name,
         family: Some(match (opensearch, network.activation) {
@@ -192,13 +192,13 @@ impl Network {
 }
 
 /// Prompts of the two sides, as `encode_document` and `encode_query` choose them.
-struct Prompts {
-    document: String,
-    query: String,
+pub(super) struct Prompts {
+    pub(super) document: String,
+    pub(super) query: String,
 }
 
 impl Prompts {
-    fn read(root: &Folder) -> Result<Self, EncoderError> {
+    pub(super) fn read(root: &Folder) -> Result<Self, EncoderError> {
         let config = root.json("config_sentence_transformers.json")?.unwrap_or(Value::Null);
         let prompts = &config["prompts"];
         let default = config["default_prompt_name"].as_str();

@@ -15,7 +15,7 @@ use crate::vocabulary::encode;
 use crate::{EncoderError, Vocabulary};
 
 /// How texts of one kind are read.
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     tokenizer: Tokenizer,
     /// Tokens of an input, at most.
     length: usize,
@@ -30,15 +30,15 @@ pub(super) struct Inputs {
 
 /// A text's tokens; none when it has no token of its own.
 #[derive(Debug, Default)]
-pub(super) struct TokenIds {
-    pub(super) ids: Vec<u32>,
+pub(crate) struct TokenIds {
+    pub(crate) ids: Vec<u32>,
     attended: usize,
     /// Whether the text was cut.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
 }
 
 impl TokenIds {
-    pub(super) fn row(&self) -> InputRow<'_> {
+    pub(crate) fn row(&self) -> InputRow<'_> {
         InputRow {
             ids: &self.ids,
             attended: self.attended,
@@ -74,16 +74,37 @@ impl Inputs {
         Ok(inputs)
     }
 
+    /// Texts as they are, without a marker; stripped and made lower-case where that is wanted.
+    pub(crate) fn plain(
+        vocabulary: &Vocabulary,
+        length: (&'static str, u32),
+        (strip, lowercase): (bool, bool),
+        max_positions: u32,
+    ) -> Result<Self, EncoderError> {
+        Self::marked(vocabulary, None, length, (strip, lowercase), max_positions)
+    }
+
     fn new(
         vocabulary: &Vocabulary,
         parameters: &TokenParameters,
         marker: Option<&String>,
-        (name, length): (&'static str, u32),
+        length: (&'static str, u32),
         max_positions: u32,
     ) -> Result<Self, EncoderError> {
         let marker = marker.filter(|m| !m.is_empty());
         let marker =
             marker.map(|m| one_id(vocabulary, "tokens.parameters.markers", m)).transpose()?;
+        let TokenParameters { strip, lowercase, .. } = *parameters;
+        Self::marked(vocabulary, marker, length, (strip, lowercase), max_positions)
+    }
+
+    fn marked(
+        vocabulary: &Vocabulary,
+        marker: Option<u32>,
+        (name, length): (&'static str, u32),
+        (strip, lowercase): (bool, bool),
+        max_positions: u32,
+    ) -> Result<Self, EncoderError> {
         let added = vocabulary.added_tokens();
         let fixed = added + usize::from(marker.is_some());
         if length as usize <= fixed || length > max_positions {
@@ -94,12 +115,11 @@ impl Inputs {
             });
         }
         let tokenizer = vocabulary.truncating(length as usize - usize::from(marker.is_some()))?;
-        let TokenParameters { strip, lowercase, .. } = *parameters;
         let length = length as usize;
         Ok(Self { tokenizer, length, added, marker, fill: None, strip, lowercase })
     }
 
-    pub(super) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
+    pub(crate) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
         // White space alone says nothing, also to tokenizers that make tokens of it.
         if text.trim().is_empty() {
             return Ok(TokenIds::default());

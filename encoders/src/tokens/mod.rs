@@ -13,6 +13,7 @@ mod whole;
 use std::path::PathBuf;
 
 pub use encoder::TokenEncoder;
+pub(crate) use inputs::{Inputs, TokenIds};
 pub use making::make_token_graph;
 pub use options::TokenOptions;
 pub use parameters::{Markers, QueryFill, TokenIdentity, TokenParameters, WholeRow};

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::target::Target;
 use super::{
-    Calibrate, Calibrated, Encoding, Input, InputReport, OnProgress, Reading, StoreTokens, TextsAs,
-    TokensFrom, WriteError, Writer,
+    Calibrate, Calibrated, DenseFrom, Encoding, Input, InputReport, OnProgress, Reading,
+    StoreDense, StoreTokens, TextsAs, TokensFrom, WriteError, Writer,
 };
 use crate::{EngineError, ModelSource, Models};
 
@@ -37,6 +37,8 @@ pub struct Build {
     pub seal: SealOptions,
     /// Also store token embeddings of the texts, by this model.
     pub tokens: Option<ModelSource>,
+    /// Also store dense vectors of the texts, by this model.
+    pub dense: Option<ModelSource>,
     /// Also measure the search methods.
     pub calibrate: bool,
 }
@@ -67,14 +69,15 @@ pub enum Calibration {
 ///
 /// # Errors
 /// When settings do not go together ([`WriteError`]); when the collection, the model or the disk fails, or
-/// something lies in the folder. [`WriteError::TokensAfterBuild`] when only the token embeddings failed.
+/// something lies in the folder. [`WriteError::TokensAfterBuild`] and [`WriteError::DenseAfterBuild`] when only the token
+/// embeddings or dense vectors failed.
 pub fn build(
     input: &Input,
     options: &Build,
     models: &Models,
     progress: OnProgress<'_>,
 ) -> Result<Built, EngineError> {
-    check_tokens(options, models)?;
+    check_models(options, models)?;
     let target = options.target();
     let read = Reading::default();
     let (report, input) =
@@ -102,7 +105,7 @@ where
     I::IntoIter: Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    check_tokens(options, models)?;
+    check_models(options, models)?;
     let mut documents = documents.into_iter().peekable();
     let report =
         options.target().with_documents(&mut documents, source, models, |documents, ready| {
@@ -112,7 +115,14 @@ where
 }
 
 /// Before hours of work, not after.
-fn check_tokens(options: &Build, models: &Models) -> Result<(), EngineError> {
+fn check_models(options: &Build, models: &Models) -> Result<(), EngineError> {
+    if let Some(source) = &options.dense {
+        let model = models.open(source)?;
+        if model.dense_model().is_none() {
+            let (model, gives) = (model.manifest().name.clone(), model.gives());
+            return Err(EngineError::NoDenseModel { model, gives });
+        }
+    }
     let Some(source) = &options.tokens else { return Ok(()) };
     let model = models.open(source)?;
     match model.token_model() {
@@ -139,6 +149,14 @@ fn finish(
         report.generation = writer
             .add_tokens(&from, &StoreTokens::default(), progress)
             .map_err(|source| WriteError::TokensAfterBuild { source: Box::new(source) })?;
+    }
+    if let Some(model) = &options.dense
+        && Index::open(&options.out, Verify::Envelope)?.dense().is_none()
+    {
+        let from = DenseFrom::Model { model: model.clone(), max_tokens: None };
+        report.generation = writer
+            .add_dense(&from, StoreDense::default(), progress)
+            .map_err(|source| WriteError::DenseAfterBuild { source: Box::new(source) })?;
     }
     let mut calibration = Calibration::Skipped;
     if options.calibrate && !report.already_complete {

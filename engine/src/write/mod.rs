@@ -23,6 +23,7 @@
 
 mod build;
 mod calibrate;
+mod dense;
 mod encode;
 mod encoded_file;
 mod encoding;
@@ -39,6 +40,7 @@ mod writer;
 pub use crate::error::WriteError;
 pub use build::{Build, Built, Calibration, build, build_documents};
 pub use calibrate::{Calibrate, Calibrated, GivenQueries};
+pub use dense::{DenseFrom, StoreDense};
 pub use encode::{Encode, EncodeEvent, Encoded, encode};
 pub use encoded_file::merge_encoded;
 pub use encoding::{Encoding, PassageSize, TextsAs};
@@ -46,7 +48,7 @@ pub use input::{Input, InputReport, Reading};
 pub use setting::Setting;
 pub use shards::{BuiltShard, build_shard, merge_shards};
 pub use tokens::{StoreTokens, TokensFrom};
-pub use writer::{Add, Added, NewTokens, Writer};
+pub use writer::{Add, Added, NewDense, NewTokens, Writer};
 
 /// Hears how far a collection is read and an index built, from whatever thread works.
 pub type OnProgress<'a> = &'a (dyn Fn(quarry_indexer::Event, &Reading) + Sync);

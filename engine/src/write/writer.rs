@@ -3,22 +3,23 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use quarry_encoders::EncoderIdentity;
+use quarry_encoders::{DenseOptions, EncoderIdentity};
+use quarry_index::dense::DenseKept;
 use quarry_index::folder::read_current;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
-    AddOptions, AddReport, AddTokens, Adding, AsBuilt, DeleteReport, Event, Merge, MergeReport,
-    SealOptions, add, add_lists, delete, is_share, merge,
+    AddDense, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DeleteReport, Event, Merge,
+    MergeReport, SealOptions, add, add_lists, delete, is_share, merge,
 };
 use quarry_vectors::Document;
 use serde_json::Value;
 
 use super::target::Target;
 use super::{
-    Calibrate, Calibrated, Encoding, Input, InputReport, OnProgress, StoreTokens, TextsAs,
-    TokensFrom, WriteError, calibrate, tokens,
+    Calibrate, Calibrated, DenseFrom, Encoding, Input, InputReport, OnProgress, StoreDense,
+    StoreTokens, TextsAs, TokensFrom, WriteError, calibrate, dense, tokens,
 };
-use crate::models::{MadeBy, identity};
+use crate::models::{MadeBy, MadeByDense, identity};
 use crate::{EngineError, ModelSource, Models};
 
 /// Bytes that a merge may take unless told otherwise.
@@ -48,6 +49,8 @@ pub struct Add {
     pub seal: SealOptions,
     /// The new documents' token embeddings.
     pub tokens: NewTokens,
+    /// Their dense vectors.
+    pub dense: NewDense,
     /// Whether the smallest segments are merged afterwards, where there are more than
     /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS).
     pub merge: bool,
@@ -61,6 +64,7 @@ impl Default for Add {
             texts_as: TextsAs::default(),
             seal: SealOptions::default(),
             tokens: NewTokens::default(),
+            dense: NewDense::default(),
             merge: true,
         }
     }
@@ -76,6 +80,19 @@ pub enum NewTokens {
     By(ModelSource),
     /// Not made though the index has them: reranking leaves the new documents where the first stage puts
     /// them, until [`Writer::add_tokens`] fills the gap. Refused for an index without token embeddings.
+    Without,
+}
+
+/// Dense vectors of documents that are added.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NewDense {
+    /// Made where the index has them, by the bundled model.
+    #[default]
+    AsIndexed,
+    /// Made by this model; refused for an index without dense vectors.
+    By(ModelSource),
+    /// Not made though the index has them: the channel dense does not find the new documents until
+    /// [`Writer::add_dense`] fills the gap. Refused for an index without dense vectors.
     Without,
 }
 
@@ -219,6 +236,20 @@ impl Writer {
         tokens::add(&self.folder, &self.models, from, store, progress)
     }
 
+    /// Adds dense vectors to every segment that lacks them, or to all where they are replaced; the new generation.
+    ///
+    /// # Errors
+    /// When every segment has them and they are not to be replaced; when those of the other segments are of another
+    /// kind; when files are about other documents; or the disk refuses. The old generation then stays.
+    pub fn add_dense(
+        &self,
+        from: &DenseFrom,
+        store: StoreDense,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<u64, EngineError> {
+        dense::add(&self.folder, &self.models, from, store, progress)
+    }
+
     /// Measures the search methods on this machine and keeps the tables.
     ///
     /// # Errors
@@ -256,8 +287,25 @@ impl Writer {
                 Some(made.map_err(failed)?)
             }
         };
+        let dense = self.new_dense(built.dense.as_ref(), &options.dense)?;
         let (encoding, indexed) = (options.encoding.as_built(&built), identity(&index)?);
-        Ok(ReadyToAdd { encoding, texts_as, tokens, remembered, indexed })
+        Ok(ReadyToAdd { encoding, texts_as, tokens, dense, remembered, indexed })
+    }
+
+    /// The encoder of the new documents' dense vectors, where they are made.
+    fn new_dense(
+        &self,
+        kept: Option<&DenseKept>,
+        wanted: &NewDense,
+    ) -> Result<Option<MadeByDense>, EngineError> {
+        let model = match (kept, wanted) {
+            (None, NewDense::AsIndexed) | (_, NewDense::Without) => return Ok(None),
+            (_, NewDense::AsIndexed) => ModelSource::Bundled,
+            (_, NewDense::By(model)) => model.clone(),
+        };
+        let made = self.models.dense_encoder(kept, &model, &DenseOptions::default());
+        let failed = |source| WriteError::NewDense { source: Box::new(source) };
+        Ok(Some(made.map_err(failed)?))
     }
 }
 
@@ -266,6 +314,7 @@ struct ReadyToAdd {
     encoding: Encoding,
     texts_as: TextsAs,
     tokens: Option<MadeBy>,
+    dense: Option<MadeByDense>,
     /// The model that the index was built with.
     remembered: Option<ModelSource>,
     indexed: Option<EncoderIdentity>,
@@ -293,6 +342,11 @@ impl ReadyToAdd {
             None if options.tokens == NewTokens::Without => AddTokens::Without,
             None => AddTokens::None,
         };
-        Adding { tokens, merge: options.merge, ..Adding::new(built) }
+        let dense = match &self.dense {
+            Some(made) => AddDense::Encoder(made.encoder.as_ref(), &made.identity),
+            None if options.dense == NewDense::Without => AddDense::Without,
+            None => AddDense::None,
+        };
+        Adding { tokens, dense, merge: options.merge, ..Adding::new(built) }
     }
 }

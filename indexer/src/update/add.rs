@@ -3,7 +3,7 @@
 //! 1. take the index; encoder, passages and origins must be those that it was built with (`rules.rs`)
 //! 2. shards, as in a build; documents that have only their place in a file are numbered on (`numbers.rs`)
 //! 3. of documents with one id the last stays  4. seal, with the lists that the
-//!    index has  5. token embeddings, where the index has them  6. mark what is replaced  7. commit
+//!    index has  5. token embeddings and dense vectors, where the index has them  6. mark what is replaced  7. commit
 //! 8. merge the smallest segments, where there are many
 //!
 //! Cost: that of a build of the new documents, and looking up their ids.
@@ -19,6 +19,7 @@ use quarry_vectors::{Document, SparseVector};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::dense::{self, DenseInput};
 use super::merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
 use super::numbers::Numbers;
 use super::rules::{Adding, AsBuilt};
@@ -111,6 +112,7 @@ where
     AsBuilt::of(index).check(encoder, folder)?;
     check_lists(adding.seal, index.features(), folder)?;
     let embed = adding.tokens_of(index)?;
+    let dense = adding.dense_of(index)?;
     writer.begin(&Job::change())?;
     let known = Known::of(index);
     // Repeated ids are sorted out below: the last of a batch stays.
@@ -167,6 +169,12 @@ where
         let at = Place { storage: writer.storage(), build, segment: &segment };
         let mut input = TokenInput::Encoder(*encoder);
         let part = at.write(&mut input, how, &mut centroids_of(index), progress)?;
+        sealed.segment.parts.push(part);
+    }
+    if let Some((encoder, kept)) = &dense {
+        let segment = Segment::open(writer.storage(), &sealed.segment, Verify::Envelope)?;
+        let at = dense::Place { storage: writer.storage(), build, segment: &segment };
+        let part = at.write(kept, &mut DenseInput::Encoder(*encoder), progress)?;
         sealed.segment.parts.push(part);
     }
     report.replaced = deletions.count();

@@ -24,7 +24,7 @@ use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions};
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal, write_lists};
 use crate::spool::shard_paths;
-use crate::unseal::{tokens_in_order, unseal};
+use crate::unseal::{carried_over, unseal};
 
 /// Which lists are added, and how they are built.
 #[derive(Debug, Clone)]
@@ -168,8 +168,6 @@ fn sealed_anew(
     if entry.rows == 0 {
         return Ok(entry);
     }
-    if let Some(part) = tokens_in_order(&[segment], storage, &entry)? {
-        entry.parts.push(part);
-    }
+    entry.parts.extend(carried_over(&[segment], storage, &entry)?);
     Ok(entry)
 }

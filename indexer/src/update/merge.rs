@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use quarry_index::features::{Channels, Features};
-use quarry_index::{Index, Segment, kinds, tokens};
+use quarry_index::{Index, Segment, dense, kinds, tokens};
 use quarry_vectors::counted;
 
 use super::{Checked, IndexWriter};
@@ -21,7 +21,7 @@ use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
-use crate::unseal::{tokens_in_order, unseal};
+use crate::unseal::{carried_over, unseal};
 
 /// Segments that an index has at most before a change merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -54,7 +54,7 @@ pub struct MergeReport {
 ///
 /// # Errors
 /// When there is no index, another process writes there, an unfinished build lies there, a file is
-/// damaged, token embeddings would be lost, or the disk refuses; the old generation then stays.
+/// damaged, token embeddings or dense vectors would be lost, or the disk refuses; the old generation then stays.
 pub fn merge(
     folder: &Path,
     which: Merge,
@@ -74,6 +74,7 @@ pub fn merge(
         chosen.iter().map(|at| &segments[*at]).filter(|s| live(s) > 0).collect();
     check_kinds(folder, &merged)?;
     check_tokens(folder, &merged)?;
+    check_dense(folder, &merged)?;
     writer.begin(&Job::change())?;
     let mut manifest = index.manifest().clone();
     manifest.features = index.features().clone();
@@ -99,7 +100,7 @@ pub fn merge(
             channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
         };
         let mut sealed = seal(job, progress)?.segment;
-        sealed.parts.extend(tokens_in_order(&merged, writer.storage(), &sealed)?);
+        sealed.parts.extend(carried_over(&merged, writer.storage(), &sealed)?);
         Some(sealed)
     };
     let mut at = 0;
@@ -130,16 +131,30 @@ fn check_kinds(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// The segments that `picks`, with their documents, for a message.
+fn named(segments: &[&Segment], picks: impl Fn(&Segment) -> bool) -> Vec<String> {
+    let some = segments.iter().filter(|s| picks(s));
+    some.map(|s| format!("{} ({})", s.entry().id, counted(s.entry().documents, "document")))
+        .collect()
+}
+
+/// Refuses to leave out dense vectors that some segments have.
+fn check_dense(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
+    let Some(first) = segments.iter().find_map(|s| s.dense()) else { return Ok(()) };
+    let lacking = named(segments, |s| s.dense().is_none());
+    let other = named(segments, |s| s.dense().is_some_and(|d| !dense::alike(&[first, d])));
+    let (segments, none) = if lacking.is_empty() { (other, false) } else { (lacking, true) };
+    match segments.is_empty() {
+        true => Ok(()),
+        false => Err(BuildError::DenseMissing { path: folder.to_path_buf(), segments, none }),
+    }
+}
+
 /// Refuses to leave out token embeddings that some segments have.
 fn check_tokens(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     let Some(first) = segments.iter().find_map(|s| s.tokens()) else { return Ok(()) };
-    let named = |lacks: &dyn Fn(&Segment) -> bool| -> Vec<String> {
-        let some = segments.iter().filter(|s| lacks(s));
-        some.map(|s| format!("{} ({})", s.entry().id, counted(s.entry().documents, "document")))
-            .collect()
-    };
-    let lacking = named(&|s| s.tokens().is_none());
-    let other = named(&|s| s.tokens().is_some_and(|t| !tokens::alike(&[first, t])));
+    let lacking = named(segments, |s| s.tokens().is_none());
+    let other = named(segments, |s| s.tokens().is_some_and(|t| !tokens::alike(&[first, t])));
     let (segments, none) = if lacking.is_empty() { (other, false) } else { (lacking, true) };
     match segments.is_empty() {
         true => Ok(()),
@@ -155,7 +170,7 @@ fn live(segment: &Segment) -> u64 {
     segment.entry().rows - deleted(segment)
 }
 
-/// The segments to merge, ascending. By policy only such as lose no token embeddings together.
+/// The segments to merge, ascending. By policy only such as lose no token embeddings or dense vectors together.
 fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
     let all: Vec<usize> = (0..segments.len()).collect();
     if which == Merge::All {
@@ -166,15 +181,9 @@ fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
     }
     let mut kinds: Vec<Vec<usize>> = Vec::new();
     for at in all {
-        let fits =
-            |kind: &&mut Vec<usize>| match kind.first().map(|first| segments[*first].tokens()) {
-                Some(first) => match (first, segments[at].tokens()) {
-                    (None, None) => true,
-                    (Some(a), Some(b)) => tokens::alike(&[a, b]),
-                    _ => false,
-                },
-                None => false,
-            };
+        let fits = |kind: &&mut Vec<usize>| {
+            kind.first().is_some_and(|first| merge_well(&segments[*first], &segments[at]))
+        };
         match kinds.iter_mut().find(fits) {
             Some(kind) => kind.push(at),
             None => kinds.push(vec![at]),
@@ -185,6 +194,21 @@ fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
     chosen.truncate(segments.len() - MOST_SEGMENTS / 2 + 1);
     chosen.sort_unstable();
     chosen
+}
+
+/// Whether two segments can be merged without losing token embeddings or dense vectors.
+fn merge_well(first: &Segment, second: &Segment) -> bool {
+    let tokens = match (first.tokens(), second.tokens()) {
+        (None, None) => true,
+        (Some(a), Some(b)) => tokens::alike(&[a, b]),
+        _ => false,
+    };
+    let dense = match (first.dense(), second.dense()) {
+        (None, None) => true,
+        (Some(a), Some(b)) => dense::alike(&[a, b]),
+        _ => false,
+    };
+    tokens && dense
 }
 
 /// The one form of weights that all segments have.

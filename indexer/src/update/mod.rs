@@ -1,5 +1,5 @@
 //! Changes of a sealed index: documents are added, replaced and deleted, segments merged; lists, token
-//! embeddings and measurements become further parts. Each change takes the index for writing (`writer.rs`) and
+//! embeddings, dense vectors and measurements become further parts. Each change takes the index for writing (`writer.rs`) and
 //! is one commit of a new generation; readers keep theirs.
 //!
 //! Segments are never written to. A deletion is a bitmap of rows, a new part of the old segment; an
@@ -9,6 +9,7 @@
 mod add;
 mod calibration;
 mod delete;
+mod dense;
 mod lists;
 mod merge;
 mod numbers;
@@ -26,9 +27,10 @@ use crate::BuildError;
 pub use add::{AddReport, add};
 pub use calibration::store_calibration;
 pub use delete::{DeleteReport, delete};
+pub use dense::{AddDenseOptions, DenseInput, add_dense};
 pub use lists::{AddOptions, add_lists};
 pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
-pub use rules::{AddTokens, Adding, AsBuilt};
+pub use rules::{AddDense, AddTokens, Adding, AsBuilt};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
 pub(crate) use writer::{Checked, IndexWriter};
 

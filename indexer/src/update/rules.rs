@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use quarry_index::Index;
+use quarry_index::dense::DenseKept;
 use quarry_index::manifest::Manifest;
 use quarry_index::tokens::TokensKept;
-use quarry_vectors::EncodeTokens;
+use quarry_vectors::{EncodeDense, EncodeTokens};
 use serde_json::Value;
 
 use crate::BuildError;
@@ -26,14 +27,16 @@ pub struct AsBuilt {
     pub channel: Option<String>,
     /// Its token embeddings.
     pub tokens: Option<TokensKept>,
+    /// Its dense vectors.
+    pub dense: Option<DenseKept>,
 }
 
 impl AsBuilt {
     /// Of an open index.
     #[must_use]
     pub fn of(index: &Index) -> Self {
-        let tokens = index.features().tokens.clone();
-        Self { tokens, ..Self::of_manifest(index.manifest()) }
+        let (tokens, dense) = (index.features().tokens.clone(), index.features().dense.clone());
+        Self { tokens, dense, ..Self::of_manifest(index.manifest()) }
     }
 
     fn of_manifest(manifest: &Manifest) -> Self {
@@ -51,6 +54,7 @@ impl AsBuilt {
             provenance: at("/provenance").and_then(Value::as_bool).unwrap_or(false),
             channel: at("/source/channel").and_then(Value::as_str).map(str::to_owned),
             tokens: None,
+            dense: None,
         }
     }
 
@@ -102,6 +106,8 @@ pub struct Adding<'a> {
     pub ingest: &'a IngestOptions,
     /// Who makes the token embeddings of the new documents.
     pub tokens: AddTokens<'a>,
+    /// Who makes their dense vectors.
+    pub dense: AddDense<'a>,
     /// Whether the smallest segments are merged afterwards where there are more than
     /// [`super::MOST_SEGMENTS`].
     pub merge: bool,
@@ -130,12 +136,62 @@ impl std::fmt::Debug for AddTokens<'_> {
     }
 }
 
+/// Who makes the dense vectors of documents that are added.
+#[derive(Clone, Copy, Default)]
+pub enum AddDense<'a> {
+    /// Nobody: right for an index without any, refused for another.
+    #[default]
+    None,
+    /// An encoder, with its identity, which must be the one that the index has them of.
+    Encoder(&'a dyn EncodeDense, &'a Value),
+    /// Nobody, though the index has them: the channel does not find the new documents until `add_dense` fills the
+    /// gap. Refused for an index without any.
+    Without,
+}
+
+impl std::fmt::Debug for AddDense<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Encoder(..) => "Encoder",
+            Self::Without => "Without",
+        })
+    }
+}
+
 impl<'a> Adding<'a> {
-    /// With the options of a build into the index's folder; without token embeddings and without a merge.
+    /// With the options of a build into the index's folder; without token embeddings, dense vectors and a merge.
     #[must_use]
     pub fn new(options: &'a BuildOptions) -> Self {
         let BuildOptions { out, seal, ingest, .. } = options;
-        Self { folder: out, seal, ingest, tokens: AddTokens::None, merge: false }
+        let (tokens, dense) = (AddTokens::None, AddDense::None);
+        Self { folder: out, seal, ingest, tokens, dense, merge: false }
+    }
+
+    /// The encoder of dense vectors and how they are stored, where the index has them and they are wanted.
+    pub(super) fn dense_of(
+        &self,
+        index: &Index,
+    ) -> Result<Option<(&'a dyn EncodeDense, DenseKept)>, BuildError> {
+        let path = || index.folder().to_path_buf();
+        match (&index.features().dense, self.dense) {
+            (None, AddDense::None) | (Some(_), AddDense::Without) => Ok(None),
+            (None, _) => Err(BuildError::NoDenseThere { path: path() }),
+            (Some(kept), AddDense::None) => {
+                Err(BuildError::NeedsDense { path: path(), made_by: kept.source.to_string() })
+            }
+            (Some(kept), AddDense::Encoder(encoder, source)) => {
+                let imported = kept.source.get("file").is_some();
+                if imported || !kept.same_source(source) || kept.dims != encoder.dims() {
+                    return Err(BuildError::OtherDense {
+                        path: path(),
+                        made_by: kept.source.to_string(),
+                        given: source.to_string(),
+                    });
+                }
+                Ok(Some((encoder, kept.clone())))
+            }
+        }
     }
 
     /// The encoder of token embeddings and how they are stored, where the index has them.

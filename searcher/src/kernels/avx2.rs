@@ -2,17 +2,20 @@
 #![expect(unsafe_code, reason = "intrinsics; each caller's check stands at the call")]
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_loadu_si256, _mm256_max_epu8, _mm256_max_epu16,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_packus_epi16, _mm256_permute4x64_epi64,
-    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi8,
-    _mm256_setr_epi16, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_add_epi32, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cvtepi8_epi16,
+    _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_max_epu8, _mm256_max_epu16, _mm256_movemask_epi8, _mm256_or_si256, _mm256_packus_epi16,
+    _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setr_epi16, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_ps,
     _mm256_storeu_si256, _mm256_sub_epi8,
 };
 
 use quarry_index::forward::Records;
 
-use super::{LANES, LINE};
+use super::scalar::total;
+use super::{FLOATS, LANES, LINE};
 use crate::methods::collect::Scored;
 use crate::methods::query::QueryTable;
 
@@ -255,4 +258,93 @@ fn mask_u16_avx2(sums: &mut [u16], bits: &[u64]) {
         }
     }
     super::scalar::mask(rest, &bits[groups.len()..]);
+}
+
+/// Dot products of bytes: widened to two bytes, so that `vpmaddwd` adds two products without saturation.
+pub(super) fn dots_i8(query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX2.
+    unsafe { dots_i8_avx2(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx2")]
+fn dots_i8_avx2(query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sum = _mm256_setzero_si256();
+        for (bytes, q) in row.chunks_exact(16).zip(query.chunks_exact(16)) {
+            // SAFETY: sixteen bytes, and sixteen values of two bytes.
+            let (bytes, q) = unsafe {
+                (_mm_loadu_si128(bytes.as_ptr().cast()), _mm256_loadu_si256(q.as_ptr().cast()))
+            };
+            let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), q);
+            sum = _mm256_add_epi32(sum, products);
+        }
+        let mut sums = [0i32; 8];
+        // SAFETY: eight values of four bytes.
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), sum) };
+        out.push(sums.iter().sum());
+    }
+}
+
+/// Dot products of half precision; the caller has seen FMA and F16C.
+pub(super) fn dots_f16(query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX2, the caller FMA and F16C.
+    unsafe { dots_f16_avx2(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dots_f16_avx2(query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sums = [_mm256_setzero_ps(); 2];
+        for (halves, q) in row.chunks_exact(FLOATS).zip(query.chunks_exact(FLOATS)) {
+            for (half, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: eight of the sixteen values of each.
+                let (value, q) = unsafe {
+                    let halves = _mm_loadu_si128(halves.as_ptr().add(8 * half).cast());
+                    (_mm256_cvtph_ps(halves), _mm256_loadu_ps(q.as_ptr().add(8 * half)))
+                };
+                *sum = _mm256_fmadd_ps(value, q, *sum);
+            }
+        }
+        let mut lanes = [0f32; FLOATS];
+        for (sum, lanes) in sums.into_iter().zip(lanes.chunks_exact_mut(8)) {
+            // SAFETY: eight values.
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
+        }
+        out.push(total(lanes));
+    }
+}
+
+/// Dot products of single precision; the caller has seen FMA.
+pub(super) fn dots_f32(query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX2, the caller FMA.
+    unsafe { dots_f32_avx2(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn dots_f32_avx2(query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sums = [_mm256_setzero_ps(); 2];
+        for (values, q) in row.chunks_exact(FLOATS).zip(query.chunks_exact(FLOATS)) {
+            for (half, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: eight of the sixteen values of each.
+                let (value, q) = unsafe {
+                    let value = _mm256_loadu_ps(values.as_ptr().add(8 * half));
+                    (value, _mm256_loadu_ps(q.as_ptr().add(8 * half)))
+                };
+                *sum = _mm256_fmadd_ps(value, q, *sum);
+            }
+        }
+        let mut lanes = [0f32; FLOATS];
+        for (sum, lanes) in sums.into_iter().zip(lanes.chunks_exact_mut(8)) {
+            // SAFETY: eight values.
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
+        }
+        out.push(total(lanes));
+    }
 }

@@ -2,17 +2,20 @@
 #![expect(unsafe_code, reason = "intrinsics; each caller's check stands at the call")]
 
 use std::arch::x86_64::{
-    __m512i, _mm256_loadu_si256, _mm256_maskz_compress_epi8, _mm256_storeu_si256, _mm512_and_si512,
-    _mm512_cmpge_epu8_mask, _mm512_cmpge_epu16_mask, _mm512_loadu_si512,
+    __m512i, _mm256_loadu_si256, _mm256_maskz_compress_epi8, _mm256_storeu_si256, _mm512_add_epi32,
+    _mm512_and_si512, _mm512_cmpge_epu8_mask, _mm512_cmpge_epu16_mask, _mm512_cvtepi8_epi16,
+    _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16,
     _mm512_mask_test_epi16_mask, _mm512_maskz_compress_epi16, _mm512_maskz_loadu_epi8,
     _mm512_maskz_loadu_epi16, _mm512_max_epu8, _mm512_max_epu16, _mm512_permutex2var_epi16,
-    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_setzero_si512, _mm512_sllv_epi16,
-    _mm512_srli_epi16, _mm512_storeu_si512,
+    _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_storeu_si512,
 };
 
 use quarry_index::forward::Records;
 
-use super::{BLOCK, LANES, LINE, keep};
+use super::scalar::total;
+use super::{BLOCK, FLOATS, LANES, LINE, keep};
 use crate::methods::collect::Scored;
 use crate::methods::query::QueryTable;
 
@@ -222,4 +225,80 @@ fn mask_u16_avx512(sums: &mut [u16], bits: &[u64]) {
         }
     }
     super::scalar::mask(rest, &bits[pairs.len()..]);
+}
+
+/// Dot products of bytes: widened to two bytes, so that `vpmaddwd` adds two products without saturation.
+pub(super) fn dots_i8(query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX-512 BW.
+    unsafe { dots_i8_avx512(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn dots_i8_avx512(query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sum = _mm512_setzero_si512();
+        for (bytes, q) in row.chunks_exact(32).zip(query.chunks_exact(32)) {
+            // SAFETY: 32 bytes, and 32 values of two bytes.
+            let (bytes, q) = unsafe {
+                (_mm256_loadu_si256(bytes.as_ptr().cast()), _mm512_loadu_si512(q.as_ptr().cast()))
+            };
+            let products = _mm512_madd_epi16(_mm512_cvtepi8_epi16(bytes), q);
+            sum = _mm512_add_epi32(sum, products);
+        }
+        out.push(_mm512_reduce_add_epi32(sum));
+    }
+}
+
+/// Dot products of half precision.
+pub(super) fn dots_f16(query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX-512 BW, so F is there.
+    unsafe { dots_f16_avx512(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn dots_f16_avx512(query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sum = _mm512_setzero_ps();
+        for (halves, q) in row.chunks_exact(FLOATS).zip(query.chunks_exact(FLOATS)) {
+            // SAFETY: sixteen values of two bytes, and sixteen of four.
+            let (value, q) = unsafe {
+                let halves = _mm256_loadu_si256(halves.as_ptr().cast());
+                (_mm512_cvtph_ps(halves), _mm512_loadu_ps(q.as_ptr()))
+            };
+            sum = _mm512_fmadd_ps(value, q, sum);
+        }
+        let mut lanes = [0f32; FLOATS];
+        // SAFETY: sixteen values.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+        out.push(total(lanes));
+    }
+}
+
+/// Dot products of single precision.
+pub(super) fn dots_f32(query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+    assert!(query.len().is_multiple_of(32), "a padded query");
+    // SAFETY: `Kernels::available` saw AVX-512 BW, so F is there.
+    unsafe { dots_f32_avx512(query, rows, docs, out) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn dots_f32_avx512(query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let mut sum = _mm512_setzero_ps();
+        for (values, q) in row.chunks_exact(FLOATS).zip(query.chunks_exact(FLOATS)) {
+            // SAFETY: sixteen values each.
+            let (value, q) =
+                unsafe { (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(q.as_ptr())) };
+            sum = _mm512_fmadd_ps(value, q, sum);
+        }
+        let mut lanes = [0f32; FLOATS];
+        // SAFETY: sixteen values.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+        out.push(total(lanes));
+    }
 }

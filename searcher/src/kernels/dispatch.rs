@@ -143,6 +143,49 @@ impl Kernels {
         }
     }
 
+    /// Appends the dot product of `query` with each row of `docs`, in their order; a row is as long as the query.
+    /// Sums must fit 32 bits.
+    ///
+    /// # Panics
+    /// When the query's length is not a multiple of 32, or a row is not there.
+    pub(crate) fn dots_i8(self, query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::dots_i8(query, rows, docs, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::dots_i8(query, rows, docs, out),
+            _ => scalar::dots_i8(query, rows, docs, out),
+        }
+    }
+
+    /// [`Self::dots_i8`] of rows in half precision (their bits): chains of fused multiply-adds in 16 lanes.
+    ///
+    /// # Panics
+    /// As [`Self::dots_i8`].
+    pub(crate) fn dots_f16(self, query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::dots_f16(query, rows, docs, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if fuses() => super::avx2::dots_f16(query, rows, docs, out),
+            _ => scalar::dots_f16(query, rows, docs, out),
+        }
+    }
+
+    /// [`Self::dots_f16`] of rows in single precision.
+    ///
+    /// # Panics
+    /// As [`Self::dots_i8`].
+    pub(crate) fn dots_f32(self, query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::dots_f32(query, rows, docs, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if fuses() => super::avx2::dots_f32(query, rows, docs, out),
+            _ => scalar::dots_f32(query, rows, docs, out),
+        }
+    }
+
     /// The largest accumulator of each of 256 lanes, over every `stride`-th line; lane `l` of four
     /// lines side by side.
     pub(crate) fn maxima_u8(self, acc: &[u8], stride: usize) -> [u8; LANES] {
@@ -221,4 +264,10 @@ impl Kernels {
             _ => scalar::sweep_u16(acc, threshold, base, out),
         }
     }
+}
+
+/// Whether a CPU with AVX2 has fused multiply-adds and half precision, as nearly all do.
+#[cfg(target_arch = "x86_64")]
+fn fuses() -> bool {
+    is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
 }

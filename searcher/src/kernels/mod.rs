@@ -1,5 +1,6 @@
 //! Inner loops, each in three forms with the same results: AVX-512, AVX2, and plain Rust, which is
-//! the oracle of the other two. Scores are sums of whole numbers, so no form can differ in rounding.
+//! the oracle of the other two. Scores are sums of whole numbers, so no form can differ in rounding; those of dense
+//! vectors in floats are chains of fused multiply-adds in sixteen lanes, which every form keeps.
 //!
 //! The form is chosen once, by the CPU's features; a searcher can be given a lower one, to
 //! measure and to test.
@@ -20,6 +21,8 @@ mod tests;
 pub use dispatch::Kernels;
 pub(crate) use prefetch::prefetch;
 
+/// Lanes of a sum of floats: dimension `d` is added to lane `d % FLOATS`.
+const FLOATS: usize = 16;
 /// Lanes of the sampled maxima.
 pub(crate) const LANES: usize = 256;
 /// Accumulators of one byte in a cache line; sweeps go by whole lines.

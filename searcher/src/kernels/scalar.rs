@@ -1,6 +1,8 @@
 //! The plain forms. A document's plain score stands with the query's table.
 
-use super::{LANES, LINE};
+use half::f16;
+
+use super::{FLOATS, LANES, LINE};
 
 /// What some components add to a score. Stands apart from kernels that pick the components: there
 /// the compiler would make gathers of it, of lines just written, which take several times as long.
@@ -66,4 +68,50 @@ pub(super) fn mask<T: Default>(acc: &mut [T], bits: &[u64]) {
             }
         }
     }
+}
+
+/// Dot products with the rows of `docs`, in their order.
+pub(super) fn dots_i8(query: &[i16], rows: &[i8], docs: &[u32], out: &mut Vec<i32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        let of = |(value, q): (&i8, &i16)| i32::from(*value) * i32::from(*q);
+        out.push(row.iter().zip(query).map(of).sum());
+    }
+}
+
+/// The same of half precision.
+pub(super) fn dots_f16(query: &[f32], rows: &[u16], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        out.push(dot(query, row.iter().map(|bits| f16::from_bits(*bits).to_f32())));
+    }
+}
+
+/// The same of single precision.
+pub(super) fn dots_f32(query: &[f32], rows: &[f32], docs: &[u32], out: &mut Vec<f32>) {
+    for doc in docs {
+        let row = &rows[*doc as usize * query.len()..][..query.len()];
+        out.push(dot(query, row.iter().copied()));
+    }
+}
+
+fn dot(query: &[f32], row: impl Iterator<Item = f32>) -> f32 {
+    let mut lanes = [0f32; FLOATS];
+    for (at, (value, q)) in row.zip(query).enumerate() {
+        let lane = &mut lanes[at % FLOATS];
+        *lane = value.mul_add(*q, *lane);
+    }
+    total(lanes)
+}
+
+/// Lanes are added in halves: always the same order.
+pub(super) fn total(mut lanes: [f32; FLOATS]) -> f32 {
+    let mut half = FLOATS / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

@@ -131,4 +131,45 @@ proptest! {
             prop_assert!(a.iter().all(|v| *v == 0) && b.iter().all(|v| *v == 0));
         }
     }
+
+    #[test]
+    fn dot_products_are_the_same(
+        rows in 1usize..40,
+        blocks in 1usize..14,
+        seed in any::<u64>(),
+        docs in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
+    ) {
+        let stride = 32 * blocks;
+        let mut state = seed | 1;
+        let mut next = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let docs: Vec<u32> = docs.iter().map(|doc| doc.index(rows) as u32).collect();
+        let levels: Vec<i16> = (0..stride).map(|_| (next() % 8191) as i16 - 4095).collect();
+        let bytes: Vec<i8> = (0..rows * stride).map(|_| ((next() % 255) as u8).cast_signed()).collect();
+        let mut float = || (next() >> 40) as f32 / (1 << 23) as f32 - 1.0;
+        let query: Vec<f32> = (0..stride).map(|_| float()).collect();
+        let floats: Vec<f32> = (0..rows * stride).map(|_| float()).collect();
+        let halves: Vec<u16> = floats.iter().map(|f| half::f16::from_f32(*f).to_bits()).collect();
+        let of = |kernels: Kernels| {
+            let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
+            kernels.dots_i8(&levels, &bytes, &docs, &mut a);
+            kernels.dots_f16(&query, &halves, &docs, &mut b);
+            kernels.dots_f32(&query, &floats, &docs, &mut c);
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            (a, bits(b), bits(c))
+        };
+        let want = of(Kernels::Scalar);
+        for kernels in Kernels::all() {
+            prop_assert_eq!(&of(kernels), &want, "{:?}", kernels);
+        }
+        for (doc, found) in docs.iter().zip(&want.2) {
+            let row = &floats[*doc as usize * stride..][..stride];
+            let exact: f64 = row.iter().zip(&query).map(|(v, q)| f64::from(*v) * f64::from(*q)).sum();
+            prop_assert!((f64::from(f32::from_bits(*found)) - exact).abs() < 1e-4);
+        }
+    }
 }

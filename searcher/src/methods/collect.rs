@@ -17,10 +17,9 @@ pub(crate) type SegmentHits = Vec<Scored>;
 
 type Order<'a> = Box<dyn Fn(&Scored, &Scored) -> Ordering + 'a>;
 
-/// The higher score first; the order of equal ones is open. Scores are not negative, so their bits order
-/// as they do.
+/// The higher score first; the order of equal ones is open.
 fn by_score(a: &Scored, b: &Scored) -> Ordering {
-    b.score.to_bits().cmp(&a.score.to_bits())
+    b.score.total_cmp(&a.score)
 }
 
 /// The k-th best score, if there are k. Cost: O(scored).

@@ -2,6 +2,7 @@
 
 pub(crate) mod bm25;
 pub(crate) mod collect;
+pub(crate) mod dense;
 pub(crate) mod impact;
 pub(crate) mod query;
 pub(crate) mod scan;

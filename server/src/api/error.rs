@@ -37,8 +37,6 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// 422: understood, but this index has not what it takes.
     NotSupported,
-    /// 422: a reserved name that does not work yet.
-    Reserved,
     /// 422: the answer would have more bytes than the server gives; `param` names what to lower.
     AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
@@ -63,7 +61,7 @@ impl ErrorCode {
             Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::NotSupported | Self::Reserved | Self::AnswerTooLarge => 422,
+            Self::NotSupported | Self::AnswerTooLarge => 422,
             Self::Overloaded => 429,
             Self::Internal => 500,
             Self::NotReady => 503,
@@ -224,6 +222,16 @@ impl From<EngineError> for ApiError {
                 "query.text",
                 "the channel `bm25` searches words: give them beside the vector",
             ),
+            EngineError::NoQuery { channel: "dense" } => Self::invalid(
+                "query.dense",
+                "the channel `dense` searches a dense vector: give it, or a text, beside the sparse one",
+            ),
+            EngineError::NoQuery { channel: "sparse" } => Self::invalid(
+                "query.sparse",
+                "the channel `sparse` searches a sparse vector: give it, or a text, beside the dense one",
+            ),
+            EngineError::NoDenseEncoder { .. } => Self::not_supported("query.text", message)
+                .hint("give `query.dense`, or search other channels"),
             // That there is a query was checked: token embeddings are what it lacks.
             EngineError::NoQuery { .. } => {
                 Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
@@ -269,6 +277,9 @@ impl From<SearchError> for ApiError {
             }
             SearchError::NoTokens => Self::not_supported("rerank", message)
                 .hint("add token embeddings with `quarry tokens add`, or leave `rerank` out"),
+            SearchError::NoDense => Self::not_supported("channels", message)
+                .hint("add dense vectors with `quarry dense add`, or search other channels"),
+            SearchError::DenseDims { .. } => Self::invalid("query.dense", message),
             SearchError::NoTokenForm { .. } => Self::not_supported("rerank", message)
                 .hint("leave `rerank.exact` out, or store the form"),
             SearchError::TokenDims { .. } | SearchError::ZeroRow { .. } => {

@@ -23,6 +23,8 @@ pub const MAX_K: u32 = 1000;
 pub const MAX_QUERY_BYTES: usize = 32 << 10;
 /// Most terms of a query vector.
 pub const MAX_QUERY_TERMS: usize = 4096;
+/// Most numbers of a query's dense vector.
+pub const MAX_DENSE_VALUES: usize = 4096;
 /// Most token embeddings of a query.
 pub const MAX_TOKENS: usize = 1024;
 /// Most documents that a request keeps from feeding back.

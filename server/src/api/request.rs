@@ -108,6 +108,10 @@ pub struct WeightsInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub bm25: Option<f64>,
+    /// Of `dense`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub dense: Option<f64>,
 }
 
 /// How scores of several rankings come to one scale.
@@ -221,8 +225,8 @@ fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// What is searched for: one of its fields. With several channels both: `bm25` searches the text, `sparse` the
-/// vector.
+/// What is searched for: one of its fields. With several channels one or more: `bm25` searches the text, `sparse` and
+/// `dense` their vector, else that of the text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryInput {
@@ -233,10 +237,9 @@ pub struct QueryInput {
     /// A query vector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse: Option<SparseInput>,
-    /// Reserved: refused with 422 until it works.
+    /// A dense vector of as many numbers as the index's vectors have dimensions, at most 4,096; not all 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub dense: Option<serde_json::Value>,
+    pub dense: Option<Vec<f32>>,
 }
 
 /// A query vector: `tokens`, or `term_ids` with `weights`. At most 4,096 terms; weights are finite
@@ -268,6 +271,8 @@ pub enum Channel {
     Sparse,
     /// Words, by BM25.
     Bm25,
+    /// Dense vectors, by their dot product.
+    Dense,
 }
 
 /// How vectors are searched.
@@ -402,6 +407,7 @@ impl Channel {
         match self {
             Self::Sparse => "sparse",
             Self::Bm25 => "bm25",
+            Self::Dense => "dense",
         }
     }
 
@@ -410,6 +416,7 @@ impl Channel {
         match channel {
             quarry_engine::Channel::Sparse => Some(Self::Sparse),
             quarry_engine::Channel::Bm25 => Some(Self::Bm25),
+            quarry_engine::Channel::Dense => Some(Self::Dense),
             _ => None,
         }
     }
@@ -420,6 +427,7 @@ impl From<Channel> for quarry_engine::Channel {
         match channel {
             Channel::Sparse => Self::Sparse,
             Channel::Bm25 => Self::Bm25,
+            Channel::Dense => Self::Dense,
         }
     }
 }

@@ -171,6 +171,9 @@ pub struct Ranks {
     /// By BM25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bm25: Option<usize>,
+    /// By the dense vectors' dot product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense: Option<usize>,
 }
 
 /// Scores by channel.
@@ -182,6 +185,9 @@ pub struct Scores {
     /// BM25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bm25: Option<f64>,
+    /// Dot product of the dense vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dense: Option<f64>,
     /// With `rerank`: the second stage's, which hits are ranked by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank: Option<f64>,

@@ -16,6 +16,7 @@ pub(crate) fn search(
     query.sparse = request.query.sparse.as_ref().map(vector);
     let excluded = request.feedback.as_ref().and_then(|feedback| feedback.exclude.as_ref());
     query.excluded = excluded.cloned().unwrap_or_default();
+    query.dense.clone_from(&checked.dense);
     if let Some(rows) = request.rerank.as_ref().and_then(|r| r.vectors.as_ref()) {
         query.tokens = rows_of(rows, snapshot)?;
     }

@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use quarry_engine::{
-    EngineError, FeedbackOptions, FusionMethod, FusionOptions, RerankOptions, SearchError,
-    SearchOptions,
+    DenseVector, DenseVectorError, EngineError, FeedbackOptions, FusionMethod, FusionOptions,
+    RerankOptions, SearchError, SearchOptions,
 };
 
 use super::feedback;
 use crate::api::{
-    ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
-    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, RerankInput, SearchRequest, SparseInput,
+    ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_DENSE_VALUES, MAX_FIELDS, MAX_K,
+    MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput,
+    SearchRequest, SparseInput,
 };
 
 /// What checking found out.
@@ -24,6 +25,7 @@ pub(crate) struct Checked {
     pub(crate) postings: Option<NonZeroUsize>,
     pub(crate) candidates: Option<NonZeroUsize>,
     pub(crate) rerank: Option<RerankOptions>,
+    pub(crate) dense: Option<DenseVector>,
 }
 
 impl SearchRequest {
@@ -39,8 +41,8 @@ impl SearchRequest {
 }
 
 pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
-    reserved(request)?;
     query(request)?;
+    let dense = request.query.dense.as_ref().map(|values| dense(values)).transpose()?;
     request.timeout()?;
     let k = positive("k", request.k, MAX_K)?;
     let cut_limit = u32::try_from(MAX_QUERY_TERMS).unwrap_or(u32::MAX);
@@ -61,11 +63,11 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
     let fusion = fusion(request, k)?;
     let feedback = feedback::options(request, &fusion)?;
     if !request.channels.contains(&Channel::Sparse) {
-        bm25(request)?;
+        without_sparse(request)?;
     }
     of_method(request)?;
     let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
-    Ok(Checked { fusion, feedback, k, query_cut, postings, candidates, rerank })
+    Ok(Checked { fusion, feedback, k, query_cut, postings, candidates, rerank, dense })
 }
 
 fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, ApiError> {
@@ -100,26 +102,16 @@ fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
     }
 }
 
-fn reserved(request: &SearchRequest) -> Result<(), ApiError> {
-    let names = [("query.dense", request.query.dense.is_some())];
-    match names.iter().find(|n| n.1) {
-        Some((name, _)) => Err(reserved_name(name)),
-        None => Ok(()),
-    }
-}
-
-/// The answer to a name that is kept for later.
-fn reserved_name(name: &str) -> ApiError {
-    ApiError::new(ErrorCode::Reserved, format!("`{name}` is reserved and does not work yet"))
-        .param(name)
-        .hint("leave it out")
-}
-
 /// The channels, and how they are fused.
 fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, ApiError> {
     let mut options = FusionOptions::default();
     let several = match request.channels.as_slice() {
-        [] => return Err(ApiError::invalid("channels", "no channel; give `sparse` or `bm25`")),
+        [] => {
+            return Err(ApiError::invalid(
+                "channels",
+                "no channel; give `sparse`, `bm25` or `dense`",
+            ));
+        }
         [_] => false,
         _ => true,
     };
@@ -141,7 +133,12 @@ fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, Api
         options.rrf_k = constant;
     }
     let weights = given.weights.unwrap_or_default();
-    for (channel, weight) in [(Channel::Sparse, weights.sparse), (Channel::Bm25, weights.bm25)] {
+    let weights = [
+        (Channel::Sparse, weights.sparse),
+        (Channel::Bm25, weights.bm25),
+        (Channel::Dense, weights.dense),
+    ];
+    for (channel, weight) in weights {
         if let Some(weight) = weight {
             options = options.weighted(channel.into(), weight);
         }
@@ -160,18 +157,42 @@ fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, Api
 }
 
 fn query(request: &SearchRequest) -> Result<(), ApiError> {
-    match (&request.query.text, &request.query.sparse) {
-        (None, None) => Err(ApiError::invalid("query", "give `text` or `sparse`")),
-        (Some(_), Some(_)) if request.channels.len() < 2 => {
-            Err(ApiError::invalid("query", "give `text` or `sparse`, not both"))
+    let QueryInput { text, sparse, dense } = &request.query;
+    let forms = [text.is_some(), sparse.is_some(), dense.is_some()];
+    match forms.into_iter().filter(|given| *given).count() {
+        0 => return Err(ApiError::invalid("query", "give `text`, `sparse` or `dense`")),
+        1 => {}
+        _ if request.channels.len() < 2 => {
+            let message = "give one of `text`, `sparse` and `dense`: one channel is searched";
+            return Err(ApiError::invalid("query", message));
         }
-        (Some(text), _) if text.len() > MAX_QUERY_BYTES => {
-            let message = format!("{} bytes, at most {MAX_QUERY_BYTES}", text.len());
-            Err(ApiError::invalid("query.text", message))
-        }
-        (_, Some(sparse)) => vector(sparse),
-        (Some(_), None) => Ok(()),
+        _ => {}
     }
+    if dense.is_some() && !request.channels.contains(&Channel::Dense) {
+        let message = "a dense vector is searched by the channel `dense` alone";
+        return Err(ApiError::not_supported("query.dense", message)
+            .hint("add `dense` to `channels`, or leave it out"));
+    }
+    if let Some(text) = text.as_ref().filter(|text| text.len() > MAX_QUERY_BYTES) {
+        let message = format!("{} bytes, at most {MAX_QUERY_BYTES}", text.len());
+        return Err(ApiError::invalid("query.text", message));
+    }
+    sparse.as_ref().map_or(Ok(()), vector)
+}
+
+fn dense(values: &[f32]) -> Result<DenseVector, ApiError> {
+    if values.len() > MAX_DENSE_VALUES {
+        let message = format!("{} numbers, at most {MAX_DENSE_VALUES}", values.len());
+        return Err(ApiError::invalid("query.dense", message));
+    }
+    DenseVector::new(values.to_vec()).map_err(|error| {
+        let param = match error {
+            DenseVectorError::NotFinite { dimension }
+            | DenseVectorError::TooLarge { dimension, .. } => format!("query.dense[{dimension}]"),
+            _ => "query.dense".to_owned(),
+        };
+        ApiError::invalid(param, error.to_string())
+    })
 }
 
 fn vector(sparse: &SparseInput) -> Result<(), ApiError> {
@@ -210,11 +231,13 @@ fn vector(sparse: &SparseInput) -> Result<(), ApiError> {
     }
 }
 
-/// Options of other channels are refused, not ignored.
-fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
+/// Options of the channel sparse are refused, not ignored, where it is not searched.
+fn without_sparse(request: &SearchRequest) -> Result<(), ApiError> {
+    let names: Vec<&str> = request.channels.iter().map(|channel| channel.name()).collect();
+    let name = names.join(",");
     let has_lists = |method| !matches!(method, Method::Auto | Method::Exact);
     let unfit = [
-        ("query.sparse", request.query.sparse.is_some(), "takes `query.text`, not a vector"),
+        ("query.sparse", request.query.sparse.is_some(), "takes no sparse vector"),
         ("explain", request.explain && request.feedback.is_none(), "cannot explain its hits yet"),
         ("method", has_lists(request.method), "has no methods of its own"),
         ("overlap", request.overlap.is_some(), "is exact and has no `overlap`"),
@@ -225,7 +248,7 @@ fn bm25(request: &SearchRequest) -> Result<(), ApiError> {
     ];
     match unfit.iter().find(|u| u.1) {
         Some((param, _, what)) => {
-            Err(ApiError::not_supported(*param, format!("the channel `bm25` {what}")))
+            Err(ApiError::not_supported(*param, format!("the channel `{name}` {what}")))
         }
         None => Ok(()),
     }

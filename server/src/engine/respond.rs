@@ -83,11 +83,13 @@ fn hit(found: Found, fused: bool) -> Result<Hit, ApiError> {
         scores: Scores {
             sparse: channels.sparse.map(|placed| placed.score),
             bm25: channels.bm25.map(|placed| placed.score),
+            dense: channels.dense.map(|placed| placed.score),
             rerank: found.rerank,
         },
         ranks: fused.then(|| Ranks {
             sparse: channels.sparse.map(|placed| placed.rank),
             bm25: channels.bm25.map(|placed| placed.rank),
+            dense: channels.dense.map(|placed| placed.rank),
         }),
         passage: found.passage.map(|p| Passage {
             ordinal: p.ordinal,

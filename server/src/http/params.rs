@@ -82,7 +82,8 @@ fn channel(name: &str) -> Result<Channel, ApiError> {
     match name {
         "sparse" => Ok(Channel::Sparse),
         "bm25" => Ok(Channel::Bm25),
-        _ => Err(ApiError::invalid("channels", format!("`{name}` is neither sparse nor bm25"))),
+        "dense" => Ok(Channel::Dense),
+        _ => Err(ApiError::invalid("channels", format!("`{name}` is none of sparse, bm25, dense"))),
     }
 }
 

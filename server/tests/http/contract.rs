@@ -410,3 +410,83 @@ fn the_description_names_every_route_and_error() {
         assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
     }
 }
+
+#[test]
+fn dense_vectors_are_a_channel() {
+    let server = Server::dense();
+    let capabilities = server.get("/v1/collections/c").ok()["capabilities"].clone();
+    assert_eq!(capabilities["channels"], json!(["sparse", "bm25", "dense"]));
+    assert_eq!(capabilities["text_queries"], json!(["sparse", "bm25"]));
+    let answer = server.post(r#"{"query":{"dense":[1,0.5]},"channels":["dense"]}"#).ok();
+    // The second and the fourth are equal but for their ids.
+    assert_eq!(ids(&answer), ["d1", "d4", "d2"]);
+    assert_eq!(answer["hits"][1]["scores"], json!({"dense": 0.625}));
+    assert_eq!((&answer["method"], &answer["warnings"]), (&json!("scan"), &json!([])));
+    let filtered = r#"{"query":{"dense":[1,0.5]},"channels":["dense"],"filter":"lang:de"}"#;
+    assert_eq!(ids(&server.post(filtered).ok()), ["d2"]);
+    let both = r#"{"query":{"text":"dog","dense":[0,1]},"channels":["sparse","dense"],
+        "fusion":{"weights":{"dense":2}}}"#;
+    let fused = server.post(both).ok();
+    assert_eq!(ids(&fused)[0], "d2");
+    assert_eq!(fused["hits"][0]["ranks"], json!({"dense": 1}));
+    let first = fused["hits"].as_array().unwrap().iter().find(|hit| hit["id"] == "d1").unwrap();
+    assert_eq!(first["ranks"], json!({"sparse": 1, "dense": 3}));
+    assert!(first["scores"]["rerank"].is_null() && first["scores"]["dense"] == 0.0);
+}
+
+#[test]
+fn dense_queries_that_are_refused() {
+    let server = Server::dense();
+    for (body, status, code, param) in [
+        (r#"{"query":{"dense":[1]},"channels":["dense"]}"#, 400, "invalid_value", "query.dense"),
+        (r#"{"query":{"dense":[]},"channels":["dense"]}"#, 400, "invalid_value", "query.dense"),
+        (r#"{"query":{"dense":[0,0]},"channels":["dense"]}"#, 400, "invalid_value", "query.dense"),
+        (
+            r#"{"query":{"dense":[1,1e300]},"channels":["dense"]}"#,
+            400,
+            "invalid_value",
+            "query.dense[1]",
+        ),
+        (
+            r#"{"query":{"dense":[1,1e9]},"channels":["dense"]}"#,
+            400,
+            "invalid_value",
+            "query.dense[1]",
+        ),
+        (r#"{"query":{"text":"a"},"channels":["dense"]}"#, 422, "not_supported", "query.text"),
+        (r#"{"query":{"dense":[1,2]}}"#, 422, "not_supported", "query.dense"),
+        (
+            r#"{"query":{"text":"a","dense":[1,2]},"channels":["dense"]}"#,
+            400,
+            "invalid_value",
+            "query",
+        ),
+        (
+            r#"{"query":{"dense":[1,2]},"channels":["sparse","dense"]}"#,
+            400,
+            "invalid_value",
+            "query.sparse",
+        ),
+        (
+            r#"{"query":{"dense":[1,2]},"channels":["bm25","dense"]}"#,
+            400,
+            "invalid_value",
+            "query.text",
+        ),
+        (
+            r#"{"query":{"dense":[1,2]},"channels":["dense"],"method":"impact"}"#,
+            422,
+            "not_supported",
+            "method",
+        ),
+    ] {
+        assert_eq!(server.post(body).error(status, code)["param"], param, "{body}");
+    }
+    let error = server.post(r#"{"query":{"text":"a"},"channels":["dense"]}"#);
+    let error = error.error(422, "not_supported");
+    assert!(error["message"].as_str().unwrap().contains("imported from docs.npy"), "{error}");
+    let plain = Server::start();
+    let error = plain.post(r#"{"query":{"dense":[1,2]},"channels":["dense"]}"#);
+    let hint = error.error(422, "not_supported")["hint"].clone();
+    assert!(hint.as_str().unwrap().contains("quarry dense add"), "{hint}");
+}

@@ -212,7 +212,7 @@ fn limits_of_size() {
 
 #[test]
 fn what_this_index_cannot_do() {
-    let (no, reserved) = ("not_supported", "reserved");
+    let no = "not_supported";
     let server = Server::start();
     post_errors(
         &server,
@@ -265,7 +265,15 @@ fn what_this_index_cannot_do() {
             ),
             (r#"{"query":{"text":"a"},"feedback":{"bm25":{}}}"#, 422, no, Some("feedback.bm25")),
             (r#"{"query":{"text":"a"},"rerank":{}}"#, 422, no, Some("rerank")),
-            (r#"{"query":{"dense":[1,2]}}"#, 422, reserved, Some("query.dense")),
+            (r#"{"query":{"dense":[1,2]}}"#, 422, no, Some("query.dense")),
+            (r#"{"query":{"dense":[1,2]},"channels":["dense"]}"#, 422, no, Some("channels")),
+            (r#"{"query":{"text":"a"},"channels":["sparse","dense"]}"#, 422, no, Some("channels")),
+            (
+                r#"{"query":{"dense":[1]},"channels":["dense"],"query_cut":3}"#,
+                422,
+                no,
+                Some("query_cut"),
+            ),
         ],
     );
     let vectors = Server::with(config(), Parts { sparse: true, text: false }, false);

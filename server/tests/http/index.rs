@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 use quarry_engine::{Collection, OpenOptions, QueryModel};
+use quarry_index::dense::{self, DenseOptions, DenseStorage, DenseWriter};
 use quarry_index::doctable::{self, DocTableBuilder};
 use quarry_index::fields::FieldRules;
 use quarry_index::folder::{FolderWriter, Mark};
@@ -14,7 +15,7 @@ use quarry_index::strings::StringTableBuilder;
 use quarry_index::text::{self, TextWriter};
 use quarry_index::{Index, Verify};
 use quarry_server::Engine;
-use quarry_vectors::{EncodeError, EncodeQuery, SparseVector};
+use quarry_vectors::{DenseVector, EncodeError, EncodeQuery, SparseVector};
 use serde_json::{Map, json};
 
 pub(crate) const TOKENS: [&str; 6] = ["dog", "cat", "sleep", "run", "bird", "unused"];
@@ -99,6 +100,26 @@ pub(crate) fn build(folder: &Path, parts: Parts) -> Arc<Index> {
         assets,
         segments: vec![SegmentEntry { id: segment, rows, documents: rows, parts: entries }],
     };
+    writer.commit(manifest).unwrap();
+    Arc::new(Index::open(folder, Verify::Full).unwrap())
+}
+
+/// The same index with dense vectors of two dimensions; the third document has none.
+pub(crate) fn build_dense(folder: &Path) -> Arc<Index> {
+    drop(build(folder, ALL));
+    let mut writer = FolderWriter::open(folder).unwrap();
+    let mut manifest = writer.current().unwrap().clone();
+    let entry = &mut manifest.segments[0];
+    let name = quarry_index::names::next_part(entry.id, dense::KIND);
+    let source = json!({"file": "docs.npy"});
+    let options = DenseOptions { dims: 2, storage: DenseStorage::Fp32, source };
+    let mut part = DenseWriter::create(&folder.join(&name), options).unwrap();
+    for values in [Some([1.0, 0.0]), Some([0.0, 1.0]), None, Some([0.5, 0.25])] {
+        let vector = values.map(|values| DenseVector::new(values.to_vec()).unwrap());
+        part.push(vector.as_ref()).unwrap();
+    }
+    let (written, _) = part.finish().unwrap();
+    entry.parts.push(PartEntry::new(dense::KIND, dense::VERSION, &name, written, false));
     writer.commit(manifest).unwrap();
     Arc::new(Index::open(folder, Verify::Full).unwrap())
 }

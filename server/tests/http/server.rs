@@ -8,11 +8,12 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use quarry_index::Index;
 use quarry_server::{Engine, ServeError, ServerConfig};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::index::{ALL, FakeEncoder, Parts, build, engine};
+use crate::index::{ALL, FakeEncoder, Parts, build, build_dense, engine};
 
 pub(crate) const SEARCH: &str = "/v1/collections/c/search";
 
@@ -54,6 +55,21 @@ impl Server {
     pub(crate) fn with(config: ServerConfig, parts: Parts, encodes: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let index = build(&folder.path().join("index"), parts);
+        Self::of_index(config, (folder, index), encodes)
+    }
+
+    /// Over an index with dense vectors.
+    pub(crate) fn dense() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let index = build_dense(&folder.path().join("index"));
+        Self::of_index(config(), (folder, index), true)
+    }
+
+    fn of_index(
+        config: ServerConfig,
+        (folder, index): (tempfile::TempDir, Arc<Index>),
+        encodes: bool,
+    ) -> Self {
         let encoder = Arc::new(FakeEncoder::default());
         let used = encodes.then(|| encoder.clone() as Arc<dyn quarry_vectors::EncodeQuery>);
         let (stop, stopped) = oneshot::channel();

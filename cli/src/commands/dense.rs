@@ -1,0 +1,128 @@
+//! `quarry dense add`: an index gets dense vectors.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use quarry_engine::DenseStorage;
+use quarry_engine::write::{DenseFrom, StoreDense, Writer};
+use quarry_index::dense::DenseStore;
+use quarry_index::{Index, Verify};
+use serde_json::json;
+
+use crate::models::{self, models};
+use crate::output::{bytes, counted, line};
+use crate::progress::Progress;
+use crate::told::told_of_options;
+use crate::watched::show_stage;
+
+/// Add the dense vectors that --channel dense searches
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add dense vectors to an index, as a new generation
+    ///
+    /// They are made by a model from the texts of the index, or read from files of another program: one vector for each
+    /// document, or passage. If some segments have them, the others get theirs, from the same model and in the same
+    /// form. After an interruption the same command continues.
+    Add(AddArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct AddArgs {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Vectors of all documents, documents x dimensions (.npy, fp16 or fp32). A row of zeros is a document without
+    /// a vector, which --channel dense does not find
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    rows: Option<PathBuf>,
+    /// The documents' ids, one a line, in the order of the rows
+    #[arg(long, value_name = "FILE", requires = "rows")]
+    ids: Option<PathBuf>,
+    /// Model of dense vectors: a folder as sentence-transformers saves it, or a name such as org/name [default: the
+    /// bundled one]
+    #[arg(long, value_name = "MODEL", conflicts_with = "rows")]
+    model: Option<String>,
+    /// Cut texts at N tokens [default: as the model does]
+    #[arg(long, value_name = "N", conflicts_with = "rows")]
+    max_tokens: Option<u32>,
+    /// Form in which vectors are stored [default: that of the index, else int8]
+    #[arg(long, value_enum)]
+    storage: Option<StorageArg>,
+    /// Replace existing dense vectors
+    #[arg(long)]
+    replace: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StorageArg {
+    /// One byte a dimension, and a scale a vector.
+    Int8,
+    /// Half precision.
+    Fp16,
+    /// Single precision.
+    Fp32,
+}
+
+impl From<StorageArg> for DenseStorage {
+    fn from(arg: StorageArg) -> Self {
+        match arg {
+            StorageArg::Int8 => Self::Int8,
+            StorageArg::Fp16 => Self::Fp16,
+            StorageArg::Fp32 => Self::Fp32,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let Command::Add(args) = &args.command;
+    let from = match (&args.rows, &args.ids) {
+        (Some(rows), Some(ids)) => DenseFrom::Files { rows: rows.clone(), ids: ids.clone() },
+        _ => {
+            let model = models::source(args.model.as_deref()).unwrap_or_default();
+            DenseFrom::Model { model, max_tokens: args.max_tokens }
+        }
+    };
+    let store = StoreDense { storage: args.storage.map(Into::into), replace: args.replace };
+    let progress = Progress::new(false);
+    let added = Writer::open(&args.dir, models())
+        .and_then(|writer| writer.add_dense(&from, store, &|event| show_stage(event, &progress)));
+    progress.finish();
+    let generation = added
+        .map_err(|error| told_of_options(error, args.max_tokens.is_some()))
+        .with_context(|| format!("adding dense vectors to {}", args.dir.display()))?;
+    report(args, generation)
+}
+
+fn report(args: &AddArgs, generation: u64) -> anyhow::Result<()> {
+    let index = Index::open(&args.dir, Verify::Envelope)?;
+    let stores: Vec<_> = index.segments().iter().filter_map(|s| s.dense()).collect();
+    if args.json {
+        let dense: Vec<_> =
+            stores.iter().map(|s| json!({ "meta": s.meta(), "bytes": s.bytes() })).collect();
+        return crate::output::json(&json!({ "generation": generation, "dense": dense }));
+    }
+    line(format!("{}: generation {generation}", args.dir.display()))?;
+    stores.into_iter().try_for_each(show)
+}
+
+/// What a store of dense vectors holds, in a line.
+pub(crate) fn show(store: &DenseStore) -> anyhow::Result<()> {
+    let meta = store.meta();
+    Ok(line(format!(
+        "dense       {} of {} dimensions; a row takes {} {} B; {} in all",
+        counted(meta.vectors, "vector"),
+        meta.dims,
+        meta.storage.name(),
+        meta.storage.bytes_a_row(meta.stride),
+        bytes(store.bytes())
+    ))?)
+}

@@ -1,0 +1,100 @@
+//! Options about dense vectors of queries.
+
+use std::path::PathBuf;
+
+use quarry_datasets::{DenseRows, NamedDenseRows};
+use quarry_engine::{DenseModel, DenseVector, Index};
+use quarry_vectors::{Query, counted};
+
+use crate::exit::BadInput;
+use crate::models;
+use crate::output::{agreeing, note};
+
+/// Dense vectors of queries.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct DenseArgs {
+    /// File of the queries' dense vectors, queries x dimensions (.npy, fp16 or fp32), one row for each query, in
+    /// their order
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dense_queries: Option<PathBuf>,
+    /// File of the queries' ids, one a line, in the order of the rows; rows may then be more than queries
+    #[arg(long, value_name = "FILE", requires = "dense_queries")]
+    pub(crate) dense_query_ids: Option<PathBuf>,
+    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the bundled model]
+    #[arg(long, value_name = "MODEL", conflicts_with = "dense_queries")]
+    pub(crate) dense_model: Option<String>,
+}
+
+/// Options of the channel dense.
+pub(crate) const OF_DENSE: [&str; 3] = ["dense_queries", "dense_query_ids", "dense_model"];
+
+impl DenseArgs {
+    /// What makes the dense vectors of queries.
+    pub(crate) fn model(&self) -> DenseModel {
+        match &self.dense_queries {
+            Some(_) => DenseModel::Brought,
+            None => {
+                DenseModel::Model(models::source(self.dense_model.as_deref()).unwrap_or_default())
+            }
+        }
+    }
+
+    /// The vectors of queries, in their order, where they are in a file.
+    pub(crate) fn vectors(&self, queries: &[Query]) -> anyhow::Result<Option<Vec<DenseVector>>> {
+        let Some(path) = &self.dense_queries else { return Ok(None) };
+        let missing = |query: &Query| {
+            BadInput(format!(
+                "{}: the row of query `{}` is zero, which stands for no vector",
+                path.display(),
+                query.id
+            ))
+        };
+        let mut vectors = Vec::with_capacity(queries.len());
+        if let Some(ids) = &self.dense_query_ids {
+            let mut rows = NamedDenseRows::open(path, ids)?;
+            for query in queries {
+                let found = rows.vector(&query.id).ok_or_else(|| {
+                    BadInput(format!("{}: no row for query `{}`", ids.display(), query.id))
+                })?;
+                vectors.push(found?.ok_or_else(|| missing(query))?);
+            }
+            return Ok(Some(vectors));
+        }
+        let mut rows = DenseRows::open(path)?;
+        if rows.len() != queries.len() as u64 {
+            let text = format!(
+                "{}: {} for {}; --dense-query-ids FILE says which row is of which query",
+                path.display(),
+                counted(rows.len(), "row"),
+                counted(queries.len() as u64, "query")
+            );
+            return Err(BadInput(text).into());
+        }
+        for (position, query) in (0..).zip(queries) {
+            vectors.push(rows.vector(position)?.ok_or_else(|| missing(query))?);
+        }
+        Ok(Some(vectors))
+    }
+}
+
+/// Says which documents the channel dense does not find.
+pub(crate) fn tell_lacking(index: &Index) {
+    let (mut segments, mut documents) = (0u64, 0);
+    if index.dense().is_none() {
+        return;
+    }
+    for segment in index.without_dense() {
+        (segments, documents) = (segments + 1, documents + segment.entry().documents);
+    }
+    if segments > 0 {
+        note(format!(
+            "note: {} in {} {} no dense vectors: --channel dense does not find {}; `quarry dense add {}` adds the \
+             missing ones",
+            counted(documents, "document"),
+            counted(segments, "segment"),
+            agreeing(documents, "has", "have"),
+            agreeing(documents, "it", "them"),
+            index.folder().display()
+        ));
+    }
+}
