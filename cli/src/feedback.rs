@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::ValueEnum;
 use quarry_engine::{EngineError, Expansion, FeedbackCondition, FeedbackOptions, SearchOptions};
-use quarry_server::api::{self, ExpansionInput, FeedbackInput};
+use quarry_server::api::{self, ExpansionInput, FeedbackInput, MeanInput};
 
 use crate::applies::Given;
 use crate::channels::Channel;
@@ -45,17 +45,18 @@ pub(crate) struct FeedbackArgs {
     /// and recall; takes twice the time. One channel takes `after`
     #[arg(long, value_enum)]
     feedback: Option<FeedbackArg>,
-    /// Channels that are fed back, sparse or bm25 [default: all that are searched]
+    /// Channels that are fed back: sparse, bm25, dense [default: all that are searched]
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     feedback_channels: Vec<Channel>,
-    /// Number of documents that add terms, 0 to 100; 0 is no feedback [default: sparse 3, bm25 10]
+    /// Number of documents that add terms, 0 to 100; 0 is no feedback [default: sparse 3,
+    /// bm25 10, dense 2]
     #[arg(long, value_name = "N")]
     feedback_depth: Option<usize>,
-    /// Number of terms that they add, 1 to 1000 [default: 20]
+    /// Number of terms that they add to sparse and bm25, 1 to 1000 [default: 20]
     #[arg(long, value_name = "N")]
     feedback_terms: Option<NonZeroUsize>,
-    /// Share of the new query that these terms have, 0 to 1, such as 0.3 or sparse=0.2,bm25=0.3
-    /// [default: sparse 0.2, bm25 0.3]
+    /// Share of the new query that is theirs, 0 to 1, such as 0.3 or sparse=0.2,bm25=0.3
+    /// [default: sparse 0.2, bm25 0.3, dense 0.4]
     #[arg(long, value_name = "X", value_delimiter = ',', value_parser = parse_weight)]
     feedback_weight: Vec<FeedbackWeight>,
 }
@@ -95,6 +96,7 @@ impl FeedbackArgs {
         feedback.channels = self.feedback_channels.iter().map(|c| (*c).into()).collect();
         feedback.sparse = self.expansion(Channel::Sparse, feedback.sparse);
         feedback.bm25 = self.expansion(Channel::Bm25, feedback.bm25);
+        feedback.dense = self.weight(Channel::Dense).unwrap_or(feedback.dense);
         feedback
     }
 
@@ -150,6 +152,7 @@ impl FeedbackArgs {
         let channels = self.feedback_channels.iter().filter_map(|channel| match channel {
             Channel::Sparse => Some(api::Channel::Sparse),
             Channel::Bm25 => Some(api::Channel::Bm25),
+            Channel::Dense => Some(api::Channel::Dense),
             Channel::Maxsim => None,
         });
         let channels: Vec<api::Channel> = channels.collect();
@@ -163,6 +166,10 @@ impl FeedbackArgs {
             channels: (!channels.is_empty()).then_some(channels),
             sparse: expansion(Channel::Sparse),
             bm25: expansion(Channel::Bm25),
+            dense: self
+                .weight(Channel::Dense)
+                .filter(|_| fed.contains(&quarry_engine::Channel::Dense))
+                .map(|weight| MeanInput { weight: Some(weight) }),
             exclude: None,
         })
     }
@@ -188,6 +195,11 @@ impl FeedbackArgs {
         })?;
         if compared && fed.is_empty() {
             let text = "--feedback-depth: with 0 there is no feedback to compare; leave it out";
+            return Err(Usage(text.to_owned()));
+        }
+        if self.feedback_terms.is_some() && fed == [quarry_engine::Channel::Dense] {
+            let text =
+                "--feedback-terms does nothing here: a dense vector has no terms; leave it out";
             return Err(Usage(text.to_owned()));
         }
         self.check_weights(&fed)

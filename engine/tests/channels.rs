@@ -8,8 +8,8 @@ use std::path::Path;
 use quarry_engine::write::{Build, build_documents};
 use quarry_engine::{
     Answer, Channel, Collection, DenseStorage, DenseVector, Document, EncodeDense, EncodeError,
-    EngineError, FusionMethod, FusionOptions, InputVector, Models, OpenOptions, Query, Search,
-    SearchError, SearchOptions, SparseQuery, WarningKind, Writer,
+    EngineError, FeedbackOptions, FusionMethod, FusionOptions, InputVector, Models, OpenOptions,
+    Query, Search, SearchError, SearchOptions, SparseQuery, WarningKind, Writer,
 };
 use quarry_indexer::{AddDenseOptions, DenseInput, add_dense};
 use quarry_vectors::Passage;
@@ -288,6 +288,39 @@ fn dense_vectors_are_searched_alone_and_fused() {
         let wanted = parts(hit, &dense, &sparse, &bm25);
         assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
     }
+}
+
+#[test]
+fn the_best_documents_move_a_dense_query() {
+    let folder = tempfile::tempdir().unwrap();
+    with_dense(folder.path());
+    let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
+    let query = asked_densely(20);
+    let search =
+        |options: SearchOptions| collection.search(&Search::new(query.clone(), options)).unwrap();
+    let plain = search(k(60).on(Channel::Dense));
+    let mut feedback = FeedbackOptions::default();
+    feedback.dense = 0.5;
+    let fed = search(k(60).on(Channel::Dense).fed_back(feedback.clone()));
+    let value = |id: &str| turned(id[1..].parse().unwrap()).unwrap();
+    let (own, first, second) =
+        (turned(20).unwrap(), value(&plain.hits[0].id), value(&plain.hits[1].id));
+    let moved = |at: usize| {
+        let of = |vector: &DenseVector| f64::from(vector.values()[at]);
+        0.5 * of(&own) + 0.25 * (of(&first) + of(&second))
+    };
+    for hit in &fed.hits {
+        let document = value(&hit.id);
+        let of = |at: usize| moved(at) * f64::from(document.values()[at]);
+        assert!((hit.score - of(0) - of(1)).abs() < 1e-6, "{hit:?}");
+    }
+    feedback.depth = Some(0);
+    assert_eq!(search(k(60).on(Channel::Dense).fed_back(feedback.clone())).hits, plain.hits);
+    feedback.depth = None;
+    feedback.dense = 1.5;
+    let options = k(5).on(Channel::Dense).fed_back(feedback);
+    let error = collection.search(&Search::new(query.clone(), options)).unwrap_err();
+    assert!(matches!(error, EngineError::Feedback { option: "weight", .. }), "{error}");
 }
 
 #[test]

@@ -259,3 +259,41 @@ fn what_is_not_there_is_an_error_and_gaps_are_named() {
     let error = add_dense(path, &again, DenseInput::Rows(2, &mut wrong), &|_| {}).unwrap_err();
     assert!(matches!(error, BuildError::Dense { .. }), "{error}");
 }
+
+/// Pyserini's formulas: alpha q + beta mean(d), and the average of query and documents, which is alpha 1 / (n + 1).
+#[test]
+fn feedback_moves_a_query_towards_the_mean_of_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = made(folder.path(), DenseStorage::Fp32, 5);
+    let searcher = open(folder.path());
+    let query = DenseVector::new(values(&mut Random(77), DIMS)).unwrap();
+    let hits = searcher
+        .search(&ChannelQuery::Dense(&query), &Options::new(3.try_into().unwrap()))
+        .unwrap()
+        .hits;
+    let mean = |n: usize, at: usize| -> f64 {
+        let of = |hit: &quarry_searcher::Hit| {
+            f64::from(all[searcher.id(hit)].as_ref().unwrap().values()[at])
+        };
+        hits[..n].iter().map(of).sum::<f64>() / n as f64
+    };
+    for (documents, beta) in [(3usize, 0.6), (2, 0.4), (3, 3.0 / 4.0), (1, 1.0)] {
+        let moved = searcher.vector_prf(&query, &hits[..documents], beta).unwrap();
+        for (at, value) in moved.values().iter().enumerate() {
+            let own = f64::from(query.values()[at]);
+            let wanted = (1.0 - beta) * own + beta * mean(documents, at);
+            assert!((f64::from(*value) - wanted).abs() < 1e-6, "{at}: {value} {wanted}");
+        }
+    }
+    assert_eq!(searcher.vector_prf(&query, &hits, 0.0).unwrap(), query);
+    assert_eq!(searcher.vector_prf(&query, &[], 0.4).unwrap(), query);
+    for weight in [-0.1, 1.1, f64::NAN] {
+        let error = searcher.vector_prf(&query, &hits, weight).unwrap_err();
+        assert!(matches!(error, SearchError::Param { name: "weight", .. }), "{error}");
+    }
+    let short = DenseVector::new(vec![1.0]).unwrap();
+    assert!(matches!(
+        searcher.vector_prf(&short, &hits, 0.4),
+        Err(SearchError::DenseDims { found: 1, expected: DIMS })
+    ));
+}

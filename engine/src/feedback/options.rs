@@ -14,12 +14,16 @@ pub const MOST_FEEDBACK_DEPTH: usize = 100;
 const SPARSE_DEPTH: usize = 3;
 /// Documents that feed back by words.
 const BM25_DEPTH: usize = 10;
+/// Documents that feed back by dense vectors, whose mean soon means nothing.
+const DENSE_DEPTH: usize = 2;
 /// Terms that are taken of them.
 const TERMS: usize = 20;
 /// Share of the new query that is theirs, by vectors.
 const SPARSE_WEIGHT: f64 = 0.2;
 /// The same by words.
 const BM25_WEIGHT: f64 = 0.3;
+/// The same by dense vectors.
+const DENSE_WEIGHT: f64 = 0.4;
 
 /// Where feedback stands beside fusion, as Li et al. (SIGIR 2022) name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -53,8 +57,8 @@ impl FeedbackCondition {
 pub struct FeedbackOptions {
     /// Whose documents feed back, and what is answered.
     pub condition: FeedbackCondition,
-    /// Documents that feed back, 0 to [`MOST_FEEDBACK_DEPTH`]; with 0 there is no feedback. `None`: 3 by vectors, 10
-    /// by words.
+    /// Documents that feed back, 0 to [`MOST_FEEDBACK_DEPTH`]; with 0 there is no feedback. `None`: 3 by sparse
+    /// vectors, 10 by words, 2 by dense vectors.
     pub depth: Option<usize>,
     /// Channels that are fed back; empty: all that are searched and can be. With `before` the one that answers.
     pub channels: Vec<Channel>,
@@ -62,6 +66,8 @@ pub struct FeedbackOptions {
     pub sparse: Expansion,
     /// What they add to words: 20 terms with a weight of 0.3 unless set.
     pub bm25: Expansion,
+    /// Share of the documents' mean in a dense vector, 0 to 1: 0.4 unless set.
+    pub dense: f64,
 }
 
 impl Default for FeedbackOptions {
@@ -73,6 +79,7 @@ impl Default for FeedbackOptions {
             channels: Vec::new(),
             sparse: Expansion { terms, weight: SPARSE_WEIGHT },
             bm25: Expansion { terms, weight: BM25_WEIGHT },
+            dense: DENSE_WEIGHT,
         }
     }
 }
@@ -109,7 +116,7 @@ impl FeedbackOptions {
         if let Some(depth) = self.depth.filter(|depth| *depth > MOST_FEEDBACK_DEPTH) {
             return refuse("depth", format!("depth {depth} is not 0 to {MOST_FEEDBACK_DEPTH}"));
         }
-        for expansion in [&self.sparse, &self.bm25] {
+        for expansion in [self.sparse, self.bm25, self.mean()] {
             if let Err(SearchError::Param { name, found, expected }) = expansion.check() {
                 return refuse(name, format!("{name} {found} is not {expected}"));
             }
@@ -148,11 +155,16 @@ impl FeedbackOptions {
             }
         }
         if fed.is_empty() && self.depth != Some(0) {
-            let what = "no channel that is searched can be fed back; sparse and bm25 can";
+            let what = "no channel that is searched can be fed back; sparse, bm25 and dense can";
             return refuse("channels", what.to_owned());
         }
         let plan = FeedbackPlan { condition: self.condition, fed };
         Ok(Some(plan).filter(|plan| !plan.fed.is_empty()))
+    }
+
+    /// Of dense vectors, which have no terms to choose from.
+    fn mean(&self) -> Expansion {
+        Expansion { terms: NonZeroUsize::MIN, weight: self.dense }
     }
 
     /// How many documents feed a channel back unless told otherwise, and how much, where something does.
@@ -160,6 +172,7 @@ impl FeedbackOptions {
         match channel {
             Channel::Sparse => Some((SPARSE_DEPTH, self.sparse)),
             Channel::Bm25 => Some((BM25_DEPTH, self.bm25)),
+            Channel::Dense => Some((DENSE_DEPTH, self.mean())),
             _ => None,
         }
     }

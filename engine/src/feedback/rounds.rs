@@ -140,6 +140,11 @@ impl Snapshot {
                 let expanded = searcher.rm3(text, documents, &fed.expansion, options.deadline)?;
                 ChannelQuery::Bm25Weighted(expanded)
             }
+            ChannelQuery::Dense(Some(vector)) => {
+                let moved = searcher.vector_prf(vector, documents, fed.expansion.weight)?;
+                ChannelQuery::Dense(Some(moved))
+            }
+            ChannelQuery::Dense(None) => ChannelQuery::Dense(None),
             ChannelQuery::Bm25Weighted(_) | ChannelQuery::Maxsim(_) => {
                 return Err(EngineError::NoQuery { channel: fed.channel.name() });
             }

@@ -7,6 +7,9 @@ use crate::error::SearchError;
 /// Most terms that documents may add to a query.
 pub const MOST_FEEDBACK_TERMS: usize = 1000;
 
+/// Of what adds no terms.
+pub(super) const MIN_TERMS: NonZeroUsize = NonZeroUsize::MIN;
+
 /// How much documents add to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expansion {

@@ -140,7 +140,7 @@ pub struct FeedbackInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub condition: Option<Condition>,
-    /// Documents that add terms; with 0 there is no feedback. If absent 3 on `sparse`, 10 on `bm25`.
+    /// Documents that add terms; with 0 there is no feedback. If absent 3 on `sparse`, 10 on `bm25`, 2 on `dense`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub depth: Option<u32>,
@@ -153,6 +153,9 @@ pub struct FeedbackInput {
     /// What is added on `bm25`: 20 terms with a weight of 0.3 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bm25: Option<ExpansionInput>,
+    /// How far the vector of `dense` moves towards the mean of the documents: a weight of 0.4 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<MeanInput>,
     /// Ids of documents that never add terms, such as that of a query that is a document itself; at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude: Option<Vec<String>>,
@@ -167,6 +170,16 @@ pub struct ExpansionInput {
     #[schema(minimum = 1, maximum = 1000)]
     pub terms: Option<u32>,
     /// Their share of the new query's weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub weight: Option<f64>,
+}
+
+/// How far a dense vector moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeanInput {
+    /// Share of the documents' mean in the new vector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     pub weight: Option<f64>,
@@ -354,6 +367,7 @@ fn expect_objects(bytes: &[u8]) -> Result<(), ApiError> {
         "/feedback",
         "/feedback/sparse",
         "/feedback/bm25",
+        "/feedback/dense",
         "/rerank",
     ];
     for path in objects {

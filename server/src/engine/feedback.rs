@@ -16,13 +16,20 @@ pub(crate) fn options(
     options.depth = input.depth.map(|depth| usize::try_from(depth).unwrap_or(usize::MAX));
     if let Some(channels) = &input.channels {
         if channels.is_empty() {
-            let message = "no channel; give `sparse` or `bm25`, or leave it out";
+            let message = "no channel; give `sparse`, `bm25` or `dense`, or leave it out";
             return Err(ApiError::invalid("feedback.channels", message));
         }
         options.channels = channels.iter().map(|channel| (*channel).into()).collect();
     }
     options.sparse = expansion("feedback.sparse", input.sparse, options.sparse)?;
     options.bm25 = expansion("feedback.bm25", input.bm25, options.bm25)?;
+    if let Some(weight) = input.dense.and_then(|mean| mean.weight) {
+        if !(0.0..=1.0).contains(&weight) {
+            let message = format!("{weight} is not 0 to 1");
+            return Err(ApiError::invalid("feedback.dense.weight", message));
+        }
+        options.dense = weight;
+    }
     let excluded = input.exclude.as_deref().unwrap_or_default();
     if excluded.len() > MAX_EXCLUDED || excluded.iter().any(|id| id.len() > MAX_QUERY_BYTES) {
         let message = format!("at most {MAX_EXCLUDED} ids of at most {MAX_QUERY_BYTES} bytes");
@@ -39,6 +46,7 @@ pub(crate) fn options(
     let given = [
         (quarry_engine::Channel::Sparse, input.sparse.is_some()),
         (quarry_engine::Channel::Bm25, input.bm25.is_some()),
+        (quarry_engine::Channel::Dense, input.dense.is_some()),
     ];
     let idle = |(channel, given): &&(_, bool)| *given && !fed.is_empty() && !fed.contains(channel);
     match given.iter().find(idle) {

@@ -10,9 +10,8 @@ use quarry_engine::{
 
 use super::feedback;
 use crate::api::{
-    ApiError, Channel, DEFAULT_TIMEOUT_MS, ErrorCode, MAX_DENSE_VALUES, MAX_FIELDS, MAX_K,
-    MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput,
-    SearchRequest, SparseInput,
+    ApiError, Channel, DEFAULT_TIMEOUT_MS, MAX_DENSE_VALUES, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
+    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
 };
 
 /// What checking found out.
