@@ -11,6 +11,8 @@ endif
 QUARRY_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quarry/tools
 export QUARRY_TOOLS
 export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
+# Tests load ONNX Runtime themselves; the binary sets this on its own.
+export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help build binary install demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 

@@ -23,6 +23,7 @@ mod report;
 mod rerank;
 mod retrieve;
 mod runs;
+mod telemetry;
 mod terminal;
 mod told;
 mod watched;
@@ -107,6 +108,7 @@ fn misused(error: &clap::Error) -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    telemetry::off();
     let matches = match help::grouped(Cli::command()).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return misused(&error),

@@ -8,13 +8,16 @@
 
 use std::path::Path;
 
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::external::locations;
 use crate::graph_bytes::GraphBytes;
 use crate::graphs::{
     Between, Body, Checkpoint, GraphError, Head, Precision, Projection, RECIPE, Residual,
     Saturation, SpladeHead, SpladePooling, TokenHead, Weights,
 };
+use crate::onnx_proto::ModelHeader;
 use crate::{EncoderError, ExternalFile, files};
 
 /// How a side's graph is built; the side's own `file` is then the `model.safetensors`.
@@ -149,8 +152,10 @@ impl GraphSource<'_> {
         if let Some(built) = self.built {
             return Ok(GraphBytes::InMemory(self.build(folder, &path, built)?));
         }
+        let graph = files::read_verified(&path, self.sha256)?;
+        self.expect_listed(&graph, &path)?;
         if self.external.is_empty() {
-            return Ok(GraphBytes::InMemory(files::read_verified(&path, self.sha256)?));
+            return Ok(GraphBytes::InMemory(graph));
         }
         let mut linked = false;
         for file in self.external {
@@ -158,11 +163,21 @@ impl GraphSource<'_> {
             files::verify(&beside, &file.sha256)?;
             linked |= beside.is_symlink();
         }
-        if linked {
-            files::verify(&path, self.sha256)?;
-            return Ok(GraphBytes::InFile);
+        Ok(if linked { GraphBytes::InFile } else { GraphBytes::Beside(graph) })
+    }
+
+    /// Weights that lie in files which the manifest has no checksum of are nobody's.
+    fn expect_listed(&self, graph: &[u8], path: &Path) -> Result<(), EncoderError> {
+        let refused = |reason| EncoderError::Unrecognised { folder: path.to_owned(), reason };
+        let model = ModelHeader::decode(graph)
+            .map_err(|error| refused(format!("no ONNX graph: {error}")))?;
+        let listed = |name: &String| self.external.iter().any(|file| file.file == *name);
+        match locations(&model).into_iter().find(|name| !listed(name)) {
+            Some(name) => Err(refused(format!(
+                "its weights lie in `{name}`, which the manifest does not list under `external`"
+            ))),
+            None => Ok(()),
         }
-        Ok(GraphBytes::Beside(files::read_verified(&path, self.sha256)?))
     }
 
     fn build(

@@ -20,6 +20,8 @@ use crate::{Device, EncoderError, OnnxInputs, runtime};
 const EXACT_PRODUCTS: &str = "session.x64quantprecision";
 /// ONNX Runtime's setting for the folder that weights beside a graph are looked for in.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+/// A folder that cannot be.
+const NOWHERE: &str = "/dev/null/none";
 
 /// What a graph calls its inputs and its output, and the output's shape.
 #[derive(Debug, Clone, Copy)]
@@ -312,7 +314,10 @@ fn open_session(
         .with_memory_pattern(false)?;
     builder = on_device(builder, device)?.with_config_entry(EXACT_PRODUCTS, "1")?;
     match bytes {
-        GraphBytes::InMemory(onnx) => builder.commit_from_memory(onnx),
+        // It has no weights elsewhere; if it had, they would not be those of the current folder.
+        GraphBytes::InMemory(onnx) => {
+            builder.with_config_entry(EXTERNAL_FOLDER, NOWHERE)?.commit_from_memory(onnx)
+        }
         GraphBytes::InFile => builder.commit_from_file(path),
         GraphBytes::Beside(onnx) => {
             let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy();

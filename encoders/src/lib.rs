@@ -6,6 +6,7 @@ mod components;
 mod dense;
 mod device;
 mod error;
+mod external;
 mod family;
 mod files;
 mod graph;

@@ -154,17 +154,63 @@ pub(crate) struct DimensionProto {
 pub(crate) struct ModelHeader {
     #[prost(message, optional, tag = "7")]
     pub(crate) graph: Option<GraphHeader>,
+    #[prost(message, repeated, tag = "25")]
+    pub(crate) functions: Vec<FunctionHeader>,
+}
+
+/// A function of the model's own: its nodes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FunctionHeader {
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) node: Vec<NodeHeader>,
+}
+
+/// A node without what it computes: the tensors and graphs among its attributes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NodeHeader {
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) attribute: Vec<AttributeHeader>,
+}
+
+/// See [`NodeHeader`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AttributeHeader {
+    #[prost(message, optional, tag = "5")]
+    pub(crate) t: Option<TensorHeader>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub(crate) g: Option<Box<GraphHeader>>,
+    #[prost(message, repeated, tag = "10")]
+    pub(crate) tensors: Vec<TensorHeader>,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) graphs: Vec<GraphHeader>,
+    #[prost(message, optional, tag = "22")]
+    pub(crate) sparse_tensor: Option<SparseHeader>,
+    #[prost(message, repeated, tag = "23")]
+    pub(crate) sparse_tensors: Vec<SparseHeader>,
+}
+
+/// A sparse tensor: its values and their places.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SparseHeader {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) values: Option<TensorHeader>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) indices: Option<TensorHeader>,
 }
 
 /// [`GraphProto`] without the large fields.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct GraphHeader {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) node: Vec<NodeHeader>,
     #[prost(message, repeated, tag = "5")]
     pub(crate) initializer: Vec<TensorHeader>,
     #[prost(message, repeated, tag = "11")]
     pub(crate) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(crate) output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "15")]
+    pub(crate) sparse_initializer: Vec<SparseHeader>,
 }
 
 /// [`TensorProto`] without its elements: its shape, and where they lie if not in the file.

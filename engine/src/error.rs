@@ -194,7 +194,7 @@ pub enum EngineError {
         tokens: usize,
     },
     /// Weights of a fusion that are out of range or no numbers, or all 0.
-    #[error("the weights of a fusion are numbers from 0 to 1000000, and not all 0")]
+    #[error("the weights of a fusion are 0 or numbers from 0.000001 to 1000000, and not all 0")]
     NoWeight,
     /// Judged queries that are too few to choose weights by.
     #[error("weights are chosen by at least {needed} judged queries; there are {found}")]
@@ -222,8 +222,8 @@ pub enum EngineError {
         /// The channel.
         channel: &'static str,
     },
-    /// A constant of reciprocal rank fusion that is negative or no number.
-    #[error("k of reciprocal rank fusion is {found}; expected a number of at least 0")]
+    /// A constant of reciprocal rank fusion that is out of range or no number.
+    #[error("k of reciprocal rank fusion is {found}; expected a number from 0 to 10000")]
     RrfK {
         /// What was given.
         found: f64,

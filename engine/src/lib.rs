@@ -31,7 +31,7 @@ pub use error::EngineError;
 pub use feedback::{FeedbackCondition, FeedbackOptions, MOST_FEEDBACK_DEPTH};
 pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
-    FusionOptions, MOST_WEIGHT,
+    FusionOptions, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
 };
 pub use model_source::ModelSource;
 pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use quarry_engine::evaluate::{FuseOptions, Run, WeightedRun, fuse_runs};
-use quarry_engine::{DEFAULT_RRF_K, DEFAULT_WINDOW, EngineError, MOST_WEIGHT};
+use quarry_engine::{
+    DEFAULT_RRF_K, DEFAULT_WINDOW, EngineError, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
+};
 
 use crate::applies::Given;
 use crate::channels::FusionArg;
@@ -59,16 +61,20 @@ impl Args {
                 "--weights: {weights} for {runs} runs; give one a run, such as 1,0.3"
             )));
         }
-        if let Some(weight) = self.weights.iter().find(|w| !(0.0..=MOST_WEIGHT).contains(*w)) {
+        let fits = |weight: f64| weight == 0.0 || (LEAST_WEIGHT..=MOST_WEIGHT).contains(&weight);
+        if let Some(weight) = self.weights.iter().find(|weight| !fits(**weight)) {
             return Err(Usage(format!(
-                "--weights: {weight} is not a number from 0 to {MOST_WEIGHT}"
+                "--weights: {weight:e} is not 0, nor a number from {LEAST_WEIGHT} to {MOST_WEIGHT}"
             )));
         }
         if weights != 0 && self.weights.iter().all(|weight| *weight == 0.0) {
             return Err(Usage("--weights: all are 0, so nothing would be left".into()));
         }
-        if !self.rrf_k.is_finite() || self.rrf_k < 0.0 {
-            return Err(Usage(format!("--rrf-k: {} is not a number of at least 0", self.rrf_k)));
+        if !(0.0..=MOST_RRF_K).contains(&self.rrf_k) {
+            return Err(Usage(format!(
+                "--rrf-k: {:e} is not a number from 0 to {MOST_RRF_K}",
+                self.rrf_k
+            )));
         }
         Ok(())
     }

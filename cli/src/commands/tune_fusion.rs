@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use quarry_datasets::measures::{EvaluateOptions, Measure};
 use quarry_datasets::{Ignored, QueryOptions, Run, open_qrels, open_queries};
-use quarry_engine::evaluate::{FuseOptions, TunedWeights, WeightedRun, depth, tune_weights};
+use quarry_engine::evaluate::{
+    FuseOptions, IndexJudgements, TunedWeights, WeightedRun, depth, tune_weights,
+};
 
-use super::judged::is_arguana;
+use super::judged::{expect_judged, is_arguana, tell_of_index};
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs, FusionArg};
 use crate::collections::place;
@@ -78,6 +80,7 @@ impl FusionTuning {
         let options = QueryOptions { split: Some(self.split.clone()), ..QueryOptions::default() };
         let queries = open_queries(collection, &options)?;
         let qrels = open_qrels(collection, &self.split)?;
+        expect_judged(queries.iter().map(|query| query.id.as_str()), &qrels, "the search")?;
         let ignored = Ignored::new(is_arguana(Some(collection)));
         let window = channels.window();
         let mut runs: Vec<Run> = Vec::with_capacity(weights.len());
@@ -87,6 +90,9 @@ impl FusionTuning {
             let channels = ChannelArgs::one(*channel);
             let search = SearchArgs { channels, ..SearchArgs::default() };
             let opened = retrieve::open(dir, &search)?;
+            if runs.is_empty() {
+                tell_of_index(&IndexJudgements::of(opened.searcher(), &qrels), "");
+            }
             runs.push(opened.run(&queries, &search, window.max(depth(&[measure])), &ignored)?);
         }
         let runs: Vec<WeightedRun<'_>> = runs
@@ -99,16 +105,23 @@ impl FusionTuning {
         let tuned = tune_weights(&runs, &qrels, measure, &how, options).map_err(told)?;
         let names: Vec<&str> = weights.iter().map(|weighted| weighted.channel.name()).collect();
         let given: Vec<f64> = weights.iter().map(|weighted| weighted.weight).collect();
-        show(&names, &given, &tuned, measure)
+        show(&Shown { names: &names, given: &given, tuned: &tuned, measure, method })
     }
 }
 
-fn show(
-    names: &[&str],
-    given: &[f64],
-    tuned: &TunedWeights,
+/// What is shown.
+struct Shown<'a> {
+    /// Of the channels.
+    names: &'a [&'a str],
+    /// Their default weights.
+    given: &'a [f64],
+    tuned: &'a TunedWeights,
     measure: Measure,
-) -> anyhow::Result<()> {
+    method: FusionArg,
+}
+
+fn show(shown: &Shown<'_>) -> anyhow::Result<()> {
+    let Shown { names, given, tuned, measure, method } = *shown;
     let list = |weights: &[f64]| -> String {
         let each = names.iter().zip(weights).map(|(name, weight)| format!("{name}={weight}"));
         each.collect::<Vec<_>>().join(",")
@@ -128,11 +141,15 @@ fn show(
         "chosen by four fifths of the queries, for the rest".to_owned(),
     );
     crate::output::text(&table(&rows))?;
-    line(format!(
-        "{}; use: --channel {} --weights {}",
-        counted(tuned.queries as u64, "judged query"),
-        names.join(","),
-        list(&tuned.weights)
-    ))
-    .map_err(Into::into)
+    let queries = counted(tuned.queries as u64, "judged query");
+    if tuned.left_out <= tuned.given {
+        let text = "chosen weights gain nothing on queries left out; keep the defaults";
+        return Ok(line(format!("{queries}; {text}"))?);
+    }
+    let fusion = match method {
+        FusionArg::Max => String::new(),
+        method => format!(" --fusion {}", quarry_engine::FusionMethod::from(method).name()),
+    };
+    let (names, weights) = (names.join(","), list(&tuned.weights));
+    Ok(line(format!("{queries}; use: --channel {names}{fusion} --weights {weights}"))?)
 }

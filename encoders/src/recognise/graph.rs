@@ -6,6 +6,7 @@ use std::path::Path;
 
 use prost::Message as _;
 
+use crate::external::locations;
 use crate::onnx_proto::{DimensionProto, ModelHeader, ValueInfoProto};
 use crate::{EncoderError, files};
 
@@ -52,15 +53,9 @@ impl GraphFile {
             |reason: String| EncoderError::Unrecognised { folder: path.to_owned(), reason };
         let model =
             ModelHeader::decode(bytes).map_err(|e| refused(format!("no ONNX graph: {e}")))?;
+        let external = locations(&model);
         let graph = model.graph.ok_or_else(|| refused("no ONNX graph: it is empty".to_owned()))?;
         let weights: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-        let external: BTreeSet<String> = graph
-            .initializer
-            .iter()
-            .flat_map(|tensor| &tensor.external_data)
-            .filter(|entry| entry.key == "location")
-            .map(|entry| entry.value.clone())
-            .collect();
         // Old graphs list their weights among the inputs.
         let inputs = graph.input.iter().filter(|i| !weights.contains(i.name.as_str()));
         let takes: Vec<TensorFact> = inputs.map(fact).collect();

@@ -14,7 +14,7 @@ use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, f
 pub struct WeightedRun<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Its weight: 0 to [`MOST_WEIGHT`](crate::MOST_WEIGHT). With 0 it is as if absent.
+    /// Its weight: 0, or [`LEAST_WEIGHT`](crate::LEAST_WEIGHT) to [`MOST_WEIGHT`](crate::MOST_WEIGHT). With 0 it is as if absent.
     pub weight: f64,
 }
 

@@ -49,7 +49,7 @@ struct Row<K> {
 }
 
 /// Fuses lists; `tie` orders documents of equal sums and ranks. The order of the lists changes nothing. Scores fall
-/// from hit to hit, of equal sums by the least step of a float, so that whoever sorts them keeps the order. Cost:
+/// from hit to hit, of equal sums by the least step of a 32-bit float, so that whoever sorts them keeps the order. Cost:
 /// linear in the hits, and a sort.
 pub(crate) fn fuse<K: Copy + Eq + Hash>(
     lists: &[List<K>],
@@ -87,10 +87,21 @@ pub(crate) fn fuse<K: Copy + Eq + Hash>(
     });
     let mut before = f64::INFINITY;
     let falling = |(score, row): (f64, Row<K>)| {
-        before = score.min(before.next_down());
+        before = below(score, before);
         Scored { key: row.key, score: before }
     };
     Ok(fused.into_iter().map(falling).collect())
+}
+
+/// The score, or where that is not below the one before it, a step below that: as little as 32 bits tell apart, in
+/// which measures compare scores, and at least 1e-12, so that a step from 0 can be read.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what measures do")]
+fn below(score: f64, before: f64) -> f64 {
+    if before.is_infinite() || (score as f32) < (before as f32) {
+        return score;
+    }
+    let step = f64::from((before as f32).next_down()).min(before - 1e-12);
+    score.min(step)
 }
 
 /// The sum of a row's parts, in an order that is not that of the lists; of lists of one weight the best rank

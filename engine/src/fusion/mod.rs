@@ -10,5 +10,5 @@ pub(crate) use fuse::{List, Scored, fuse};
 pub(crate) use options::is_weight;
 pub use options::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, FusionOptions,
-    MOST_WEIGHT,
+    LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
 };

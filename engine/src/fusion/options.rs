@@ -48,10 +48,14 @@ pub const DEFAULT_WINDOW: usize = 1000;
 pub const BM25_WEIGHT: f64 = 0.3;
 /// The largest weight of a list: above it scores might not be finite.
 pub const MOST_WEIGHT: f64 = 1e6;
+/// The smallest weight of a list beside 0: below it scores might be too small for 32 bits, in which runs are compared.
+pub const LEAST_WEIGHT: f64 = 1e-6;
+/// The largest constant of [`FusionMethod::Rrf`]: above it ranks might not be told apart.
+pub const MOST_RRF_K: f64 = 10_000.0;
 
 /// Whether a list may have this weight.
 pub(crate) fn is_weight(weight: f64) -> bool {
-    (0.0..=MOST_WEIGHT).contains(&weight)
+    weight == 0.0 || (LEAST_WEIGHT..=MOST_WEIGHT).contains(&weight)
 }
 
 /// What a channel counts.
@@ -59,7 +63,7 @@ pub(crate) fn is_weight(weight: f64) -> bool {
 pub struct ChannelWeight {
     /// The channel.
     pub channel: Channel,
-    /// Its weight: 0 to [`MOST_WEIGHT`]; with 0 it is as if absent.
+    /// Its weight: 0, or [`LEAST_WEIGHT`] to [`MOST_WEIGHT`]; with 0 it is as if absent.
     pub weight: f64,
 }
 
@@ -75,7 +79,7 @@ pub struct FusionOptions {
     /// Hits of each channel that are fused; where more are wanted, as many. As long as it is not below k, the
     /// first hits are the same however many are asked for.
     pub window: NonZeroUsize,
-    /// Of [`FusionMethod::Rrf`]: what is added to a rank; finite, at least 0.
+    /// Of [`FusionMethod::Rrf`]: what is added to a rank; 0 to [`MOST_RRF_K`].
     pub rrf_k: f64,
 }
 
@@ -126,7 +130,7 @@ impl FusionOptions {
         if weights.iter().any(wrong) || kept.is_empty() {
             return Err(EngineError::NoWeight);
         }
-        if !self.rrf_k.is_finite() || self.rrf_k < 0.0 {
+        if !(0.0..=MOST_RRF_K).contains(&self.rrf_k) {
             return Err(EngineError::RrfK { found: self.rrf_k });
         }
         Ok(kept)

@@ -82,7 +82,7 @@ pub struct FusionInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub method: Option<Fusion>,
-    /// What each channel counts: 1 if absent, of `bm25` 0.3. From 0 to 1,000,000, not all 0.
+    /// What each channel counts: 1 if absent, of `bm25` 0.3. 0, or from 0.000001 to 1,000,000; not all 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsInput>,
     /// Hits of each channel that are fused; 1000 if absent. Where more are wanted, as many. As long as it is not
@@ -90,7 +90,7 @@ pub struct FusionInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1000)]
     pub window: Option<u32>,
-    /// Of `rrf`: what is added to a rank, at least 0; 60 if absent.
+    /// Of `rrf`: what is added to a rank, 0 to 10,000; 60 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub k: Option<f64>,
