@@ -13,7 +13,7 @@ use quarry_reranker::CpuReranker;
 use quarry_searcher::{
     ChannelQuery, Hit, Method, Options, Rerank, RerankParams, RerankQuery, Searcher, SparseOptions,
 };
-use quarry_vectors::{DocId, SparseVector, TokenEmbeddings};
+use quarry_vectors::{DenseVector, DocId, SparseVector, TokenEmbeddings};
 use serde_json::Value;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
@@ -200,6 +200,7 @@ pub fn search_all(folder: &Path) {
             let _ = searcher.stored(hit);
         }
     }
+    search_dense(&index, &searcher, k);
     for filter in ["year:[1990 TO 2000] OR topic:ice", "NOT tags:soft"] {
         if let Ok(filter) = searcher.filter(filter) {
             let _ = searcher.search(
@@ -215,6 +216,21 @@ pub fn search_all(folder: &Path) {
         }
     }
     rerank_all(&index, &some, k);
+}
+
+fn search_dense(index: &Index, searcher: &Searcher, k: NonZeroUsize) {
+    let Some(kept) = index.dense() else { return };
+    let values = (0..kept.dims).map(|at| f32::from(u8::try_from(at % 7).unwrap_or(0)) - 2.5);
+    let Ok(query) = DenseVector::new(values.collect()) else { return };
+    if let Ok(outcome) = searcher.search(&ChannelQuery::Dense(&query), &Options::new(k)) {
+        assert!(outcome.hits.iter().all(|hit| hit.score.is_finite()));
+        assert!(outcome.hits.windows(2).all(|two| two[0].score >= two[1].score));
+    }
+    for store in index.segments().iter().filter_map(|segment| segment.dense()) {
+        for row in (0..).take(store.documents().min(100)) {
+            let _ = store.vector(DocId(row));
+        }
+    }
 }
 
 fn rerank_all(index: &Arc<Index>, candidates: &[Hit], k: NonZeroUsize) {

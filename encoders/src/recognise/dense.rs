@@ -200,12 +200,17 @@ fn exported(
     let refuse = |reason: String| root.refuse(format!("{file}: {reason}"));
     let inputs = inputs(&graph.inputs).map_err(refuse)?;
     let output = meant(&graph, &OUTPUTS).map_err(refuse)?;
-    let Some(width) = output.last.or(width).filter(|_| output.axes == Some(3)) else {
+    // Logits of a language-model head are wider.
+    let other = output.last.zip(width).is_some_and(|(last, width)| last != width);
+    let found = output.last.or(width).filter(|_| output.axes == Some(3) && !other);
+    let Some(width) = found else {
+        let text = |number: Option<u32>| number.map_or("unknown".to_owned(), |n| n.to_string());
         return Err(refuse(format!(
-            "its output {} has {} axes and a width of {}, expected a row for each token",
+            "its output {} has {} axes and a width of {}, expected a hidden state of {} for each token",
             output.name,
             output.axes.map_or("unknown".to_owned(), |n| n.to_string()),
-            output.last.map_or("unknown".to_owned(), |n| n.to_string()),
+            text(output.last),
+            text(width)
         )));
     };
     Ok(OnnxDense {

@@ -298,8 +298,11 @@ fn what_is_not_certain_is_refused_until_it_is_named() {
     // Modules of another kind.
     let (_dir, path) = case("st-splade");
     let modules = fs::read_to_string(path.join("modules.json")).unwrap();
+    fs::write(path.join("modules.json"), modules.replace("SpladePooling", "WordWeights")).unwrap();
+    assert!(refused(&path).contains("WordWeights"), "{}", refused(&path));
+    // Those of dense vectors, and a graph that gives logits.
     fs::write(path.join("modules.json"), modules.replace("SpladePooling", "Pooling")).unwrap();
-    assert!(refused(&path).contains("Pooling"), "{}", refused(&path));
+    assert!(refused(&path).contains("hidden state"), "{}", refused(&path));
 
     // Modules that lie elsewhere.
     for folder in ["../other", "/etc", "a/../../b", "..", "a\\..\\b"] {
