@@ -34,6 +34,7 @@ macro_rules! pages {
 pages! {
     changing: "changing.md",
     evaluation: "evaluation.md",
+    feedback: "feedback.md",
     files: "files.md",
     fusion: "fusion.md",
     interchange: "interchange.md",
