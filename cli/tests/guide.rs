@@ -35,6 +35,7 @@ pages! {
     changing: "changing.md",
     dense: "dense.md",
     evaluation: "evaluation.md",
+    feedback: "feedback.md",
     files: "files.md",
     fusion: "fusion.md",
     interchange: "interchange.md",

@@ -21,8 +21,10 @@ impl Searcher {
     /// term weighs in a question.
     ///
     /// # Errors
-    /// [`SearchError::NoSparse`]; [`SearchError::Param`] for a number out of its range; or when a document's vector
-    /// cannot be read.
+    /// [`SearchError::NoSparse`]; [`SearchError::Param`] for a number out of its range.
+    ///
+    /// # Panics
+    /// When a document is not of this index.
     pub fn rocchio(
         &self,
         query: &SparseVector,
@@ -52,8 +54,11 @@ impl Searcher {
     fn add_up(&self, documents: &[Hit], sums: &mut TermSums) -> Result<(), SearchError> {
         for hit in documents {
             let forward = self.index().segments()[hit.segment].forward();
-            let vector = forward.ok_or(SearchError::NoSparse)?.vector(hit.doc)?;
-            vector.iter().for_each(|(term, weight)| sums.add(term, f64::from(weight)));
+            let forward = forward.ok_or(SearchError::NoSparse)?;
+            let scale = forward.meta().quantization.scale;
+            for (term, worth) in forward.components(&forward.record(hit.doc)) {
+                sums.add(term, worth * scale);
+            }
         }
         Ok(())
     }
