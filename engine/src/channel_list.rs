@@ -1,4 +1,4 @@
-//! A query on one channel: what was asked, and what was found.
+//! A query on one channel, with its hits.
 
 use quarry_searcher::{Hit, Method, Outcome, Stats};
 
@@ -47,7 +47,7 @@ impl ChannelList {
         add(&mut self.stats, &outcome.stats);
     }
 
-    /// As fusion takes it.
+    /// The list in the form that fusion takes.
     pub(crate) fn found_on(&self) -> FoundOn<'_> {
         FoundOn { weighted: self.weighted, query: self.searched(), hits: &self.found }
     }
@@ -58,7 +58,7 @@ pub(crate) fn method(lists: &[ChannelList]) -> Method {
     lists.first().map_or(Method::Exact, |list| list.method)
 }
 
-/// What all channels did.
+/// The statistics of all channels, added up.
 pub(crate) fn all_stats(lists: &[ChannelList]) -> Stats {
     let mut all = Stats::default();
     lists.iter().for_each(|list| add(&mut all, &list.stats));

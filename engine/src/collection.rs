@@ -1,4 +1,4 @@
-//! An open index with its models: what is searched, and which generation of it.
+//! An open index with its models, and the generation that is searched.
 
 use std::fmt;
 use std::path::Path;
@@ -22,17 +22,17 @@ use crate::{EngineError, ModelSource, Models, Query, identity};
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum QueryModel {
-    /// The copies of tokenizer and query table that the index keeps. Where queries go through a network, the
-    /// model that the index says it was built with, if it is still there and the same ([`Models::remembered`]);
-    /// it is opened for the first text. Else only encoded queries are answered, and texts with
+    /// The copies of tokenizer and query table in the index. If queries need a network, the model that the
+    /// index says it was built with is opened for the first text, provided that it is still there and unchanged
+    /// ([`Models::remembered`]). Otherwise only encoded queries are answered; text is an error,
     /// [`EngineError::NeedsModel`].
     #[default]
     Copies,
     /// A model, which must be the one that encoded the documents.
     Model(ModelSource),
-    /// An encoder of the caller's. That it goes with the index is the caller's to know.
+    /// The caller's encoder. The caller must know that it matches the index.
     Encoder(Arc<dyn EncodeQuery>),
-    /// Nothing: only encoded queries are answered.
+    /// None: only encoded queries are answered.
     None,
 }
 
@@ -47,28 +47,28 @@ impl fmt::Debug for QueryModel {
     }
 }
 
-/// How a collection is opened. The defaults check every byte, take queries by the copies in the index, and
-/// open no token embeddings.
+/// How to open a collection. By default every byte is checked, queries are encoded with the copies in the
+/// index, and token embeddings are not opened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// What of the files is checked. [`Verify::Full`] reads every byte once.
+    /// How much of the files to verify. [`Verify::Full`] reads every byte once.
     pub verify: Verify,
-    /// Copy vectors and lists into memory, on huge pages where the system gives them. Cost: their size.
+    /// Copy vectors and lists into memory, on huge pages if the system provides them. Cost: their size.
     pub preload: bool,
     /// Where models come from.
     pub models: Models,
     /// What turns the text of queries into vectors.
     pub queries: QueryModel,
-    /// Where a query network runs; a GPU is refused where there is no network.
+    /// Device for the query network; a GPU is an error if queries need no network.
     pub encode_device: Device,
-    /// Keep the vector of each text that was encoded: for a set of queries that is searched more than once.
-    /// Grows with each new text.
+    /// Cache the vector of every encoded text, for query sets that are searched more than once. The cache
+    /// grows with each new text.
     pub keep_encoded: bool,
-    /// Correct what the index's measurements say of costs by what searches take, as a server does. Which
-    /// method [`crate::Method::Auto`] takes then depends on the machine's load.
+    /// Correct the calibrated costs with the measured times of searches, as a server does. The method that
+    /// [`crate::Method::Auto`] chooses then depends on the machine's load.
     pub observe: bool,
-    /// Token embeddings, for the channel maxsim and for reranking; `None`: they are not opened.
+    /// Token embeddings, for the channel maxsim and for reranking; `None`: do not open them.
     pub tokens: Option<TokensOptions>,
     /// What turns the text of queries into dense vectors, for the channel dense.
     pub dense: DenseModel,
@@ -91,25 +91,25 @@ impl Default for OpenOptions {
 }
 
 impl OpenOptions {
-    /// The same with a model for queries, from where `models` says.
+    /// Sets a model for queries, taken from `models`.
     #[must_use]
     pub fn with_model(self, source: ModelSource, models: Models) -> Self {
         Self { queries: QueryModel::Model(source), models, ..self }
     }
 
-    /// The same with token embeddings.
+    /// Sets the options of token embeddings.
     #[must_use]
     pub fn with_tokens(self, tokens: TokensOptions) -> Self {
         Self { tokens: Some(tokens), ..self }
     }
 }
 
-/// An index in a folder, open with its models. Shared between threads as it is; a request sees one generation,
-/// whatever is committed or reloaded meanwhile.
+/// An open index folder with its models. Threads can share it. Each request sees a single generation, even
+/// if others are committed or loaded meanwhile.
 pub struct Collection {
     options: OpenOptions,
     current: RwLock<Arc<Snapshot>>,
-    /// One reload at a time; searches do not wait for it.
+    /// Only one reload runs at a time; searches do not wait for it.
     reloading: Mutex<()>,
 }
 
@@ -123,17 +123,17 @@ impl Collection {
     /// Opens the current generation of the index in `folder`.
     ///
     /// # Errors
-    /// [`EngineError::Index`] when there is none or its files are not whole; when a model is not there, or not the
-    /// one of the index. Cost: with [`Verify::Full`] reads every byte once, files in parallel.
+    /// [`EngineError::Index`] if there is no index or a file is damaged; if a model is missing or not the one
+    /// of the index. Cost: with [`Verify::Full`], reads every byte once, several files in parallel.
     pub fn open(folder: &Path, options: &OpenOptions) -> Result<Self, EngineError> {
         let index = open_index(folder, options)?;
         Self::of_index(index, options)
     }
 
-    /// The same over an index that is open.
+    /// Opens a collection over an index that is already open.
     ///
     /// # Errors
-    /// As [`Self::open`], of models.
+    /// The errors of [`Self::open`] about models.
     pub fn of_index(index: Arc<Index>, options: &OpenOptions) -> Result<Self, EngineError> {
         let snapshot = snapshot(index, options, None)?;
         Ok(Self {
@@ -143,18 +143,18 @@ impl Collection {
         })
     }
 
-    /// The generation that is searched now. As long as it is held, its files stay.
+    /// The current generation. Its files stay as long as the snapshot is held.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Opens the folder's current generation if it is a newer one, or another index; searches from then on see
-    /// it. Models are kept where the index still goes with them. Says whether there was one.
+    /// If the folder holds a newer generation or another index, opens it for all later searches. Models are
+    /// kept if they still match the index. Returns whether there was a newer one.
     ///
     /// # Errors
-    /// As [`Self::open`]; the generation before goes on being searched. Cost: without a newer generation one
-    /// small file is read.
+    /// The errors of [`Self::open`]; the old generation then stays in use. Cost: reads one small file if there
+    /// is no newer generation.
     pub fn reload_if_newer(&self) -> Result<bool, EngineError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
@@ -170,18 +170,18 @@ impl Collection {
         Ok(true)
     }
 
-    /// Answers a search, as [`Snapshot::search`].
+    /// Answers a search; see [`Snapshot::search`].
     ///
     /// # Errors
-    /// As [`Snapshot::search`].
+    /// The errors of [`Snapshot::search`].
     pub fn search(&self, search: &Search) -> Result<Answer, EngineError> {
         self.snapshot().search(search)
     }
 
-    /// Answers many queries, as [`Snapshot::search_batch`].
+    /// Answers many queries; see [`Snapshot::search_batch`].
     ///
     /// # Errors
-    /// As [`Snapshot::search_batch`].
+    /// The errors of [`Snapshot::search_batch`].
     pub fn search_batch(
         &self,
         queries: &[Query],
@@ -190,21 +190,21 @@ impl Collection {
         self.snapshot().search_batch(queries, options)
     }
 
-    /// A stored document, as [`Snapshot::document`].
+    /// The stored document with this id; see [`Snapshot::document`].
     ///
     /// # Errors
-    /// As [`Snapshot::document`].
+    /// The errors of [`Snapshot::document`].
     pub fn document(&self, id: &str) -> Result<StoredDocument, EngineError> {
         self.snapshot().document(id)
     }
 
-    /// Stored documents of one generation, in the order of the ids, each with its own error.
+    /// Stored documents of a single generation, in the order of the ids; each may have its own error.
     pub fn documents(&self, ids: &[&str]) -> Vec<Result<StoredDocument, EngineError>> {
         let snapshot = self.snapshot();
         ids.iter().map(|id| snapshot.document(id)).collect()
     }
 
-    /// What can be asked.
+    /// The collection's capabilities.
     #[must_use]
     pub fn describe(&self) -> Description {
         self.snapshot().describe()
@@ -219,7 +219,7 @@ fn open_index(folder: &Path, options: &OpenOptions) -> Result<Arc<Index>, Engine
     Ok(Arc::new(index))
 }
 
-/// Opens what goes with an index; takes over what an earlier generation has where it still fits.
+/// Opens the models of an index, and reuses those of an earlier generation that still match.
 fn snapshot(
     index: Arc<Index>,
     options: &OpenOptions,
@@ -256,7 +256,7 @@ fn snapshot(
 
 type QuerySide = (Option<Arc<dyn EncodeQuery>>, Option<String>);
 
-/// The query encoder, and the model that texts need where there is none.
+/// The query encoder and, if there is none, the model that text queries need.
 fn query_side(
     index: &Index,
     options: &OpenOptions,

@@ -1,4 +1,4 @@
-//! What can be asked of a collection.
+//! The capabilities of a collection.
 
 use quarry_index::Segment;
 use quarry_searcher::Method;
@@ -8,32 +8,32 @@ use crate::channel::Channel;
 use crate::search::Version;
 use crate::snapshot::Snapshot;
 
-/// A collection and what can be asked of it.
+/// A collection and its capabilities.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Description {
-    /// What is open.
+    /// The index and generation.
     pub version: Version,
     /// Number of documents, without deleted ones.
     pub documents: u64,
-    /// The encoder's identity by channel, as the index recorded it.
+    /// Identity of the encoder of each channel, as recorded in the index.
     pub encoders: Map<String, Value>,
     /// Channels that can be searched.
     pub channels: Vec<Channel>,
-    /// Channels that take text.
+    /// Channels that take text queries.
     pub text_queries: Vec<Channel>,
     /// Methods of the sparse channel.
     pub methods: Vec<Method>,
     /// Channels that can explain hits.
     pub explain: Vec<Channel>,
-    /// Whether what is found can be reranked.
+    /// Whether hits can be reranked.
     pub rerank: bool,
     /// Whether documents' fields are stored.
     pub stored_fields: bool,
 }
 
 impl Snapshot {
-    /// What can be asked of this generation.
+    /// The capabilities of this generation.
     #[must_use]
     pub fn describe(&self) -> Description {
         let index = self.index();

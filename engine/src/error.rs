@@ -1,4 +1,4 @@
-//! What can go wrong, with what to do about it.
+//! Errors of the engine, with what to do about them.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -12,29 +12,29 @@ use quarry_vectors::{EncodeError, VectorError};
 
 use crate::write::setting::Setting;
 
-/// Why the engine did not do what was asked.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Of the index's files.
+    /// Reading the index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Of writing an index.
+    /// Writing the index failed.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// Of a search.
+    /// The search failed.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// Of a collection, queries, judgements or a run.
+    /// Reading a collection, queries, judgements or a run failed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Of a model's files.
+    /// Reading a model's files failed.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
-    /// Of encoding a text.
+    /// Encoding a text failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// Of a query's weights.
+    /// A query's weights are invalid.
     #[error("query `{query}`: {source}")]
     Vector {
         /// The query's id.
@@ -50,10 +50,10 @@ pub enum EngineError {
         /// Why.
         source: EncoderError,
     },
-    /// No bundled model was handed in.
-    #[error("the bundled model is not there: name a model")]
+    /// The caller provided no bundled model.
+    #[error("there is no bundled model: give a model")]
     NoBundledModel,
-    /// A model's name is neither a folder nor a name on the hub.
+    /// The name of a model is neither a folder nor a valid name on the hub.
     #[error(
         "{given}: not a folder, and not a name on the hub; give a folder, or a name such as org/name"
     )]
@@ -61,7 +61,7 @@ pub enum EngineError {
         /// What was given.
         given: String,
     },
-    /// A name on the hub, and no hub was handed in.
+    /// A model is given by its name on the hub, but the caller provided no hub.
     #[error("{name}: is not a folder, and no hub to fetch it from was given")]
     NoHub {
         /// The name.
@@ -70,21 +70,21 @@ pub enum EngineError {
     /// The manifest describes an encoder of a later version.
     #[error("{}: the manifest describes an encoder that this build does not know: {source}", folder.display())]
     UnknownEncoder {
-        /// The index.
+        /// The folder of the index.
         folder: PathBuf,
         /// Why.
         source: serde_json::Error,
     },
-    /// The model given is not the one of the index.
+    /// The model given is not the one that the index was built with.
     #[error(transparent)]
     OtherModel(#[from] IdentityMismatch),
-    /// An index of vectors without a model, and a model of other terms.
+    /// The index has vectors of no known model, and a model with another vocabulary is given.
     #[error("the index's lexicon is not the vocabulary of `{model}`")]
     OtherVocabulary {
         /// The model.
         model: String,
     },
-    /// Text queries go through a network that was not given.
+    /// Text queries need the model's network, and the model was not given.
     #[error(
         "the index was encoded with model `{model}`, whose queries go through its network: open it with that model"
     )]
@@ -92,18 +92,18 @@ pub enum EngineError {
         /// The model's name.
         model: String,
     },
-    /// A GPU was asked for where no network runs.
+    /// A GPU is requested, but queries need no network.
     #[error("no network encodes queries of this index, so none can run on a GPU: {why}")]
     NoNetwork {
-        /// Why there is none.
+        /// Why no network is needed.
         why: &'static str,
     },
-    /// The model gives no token embeddings.
+    /// The model cannot make token embeddings.
     #[error("model `{model}` gives no token embeddings")]
     NoTokenModel {
         /// The model.
         model: String,
-        /// The model that made those of the index, if one did.
+        /// The model that made the index's token embeddings, if a model made them.
         made_by: Option<String>,
     },
     /// The model gives no dense vectors.
@@ -125,7 +125,7 @@ pub enum EngineError {
         /// The one given.
         given: String,
     },
-    /// The token model given is not the one of the index.
+    /// The token model given is not the one that made the index's token embeddings.
     #[error(
         "the token embeddings of this index were made by model `{made_by}`, and the files or parameters of \
          `{given}` are others: queries and documents would not match"
@@ -136,7 +136,7 @@ pub enum EngineError {
         /// The one given.
         given: String,
     },
-    /// The index's token embeddings came from files.
+    /// The index's token embeddings were imported from files.
     #[error(
         "the token embeddings of this index were imported from {file}, and no model makes them"
     )]
@@ -144,32 +144,32 @@ pub enum EngineError {
         /// The file.
         file: String,
     },
-    /// JSON that could not be written.
+    /// Serialising to JSON failed.
     #[error("{what}: {source}")]
     Json {
-        /// What of.
+        /// What was serialised.
         what: &'static str,
         /// Why.
         source: serde_json::Error,
     },
-    /// The weights of a query vector do not add up to a finite number, or are none.
+    /// The weights of a query vector are invalid, or their sum is not finite.
     #[error("the query's weights: {source}")]
     Weights {
         /// What is wrong.
         source: VectorError,
     },
-    /// A query without the form that the channel searches.
+    /// The query lacks the form that the channel needs.
     #[error("the query has nothing that the channel {channel} can search")]
     NoQuery {
         /// The channel.
         channel: &'static str,
     },
-    /// Text on the sparse channel, and nothing that encodes it.
+    /// The query is text on the sparse channel, and there is no encoder for it.
     #[error(
         "the query is text, and this index has no query encoder: give an encoded query, or open it with a model"
     )]
     NoQueryEncoder,
-    /// Text, and nothing that makes token embeddings of it.
+    /// The query is text, and there is no encoder of token embeddings.
     #[error(
         "no encoder of token embeddings is loaded: give those of the query, or open the index with a model"
     )]
@@ -185,15 +185,15 @@ pub enum EngineError {
         /// The file that the index's dense vectors came from, if it was one.
         imported: Option<String>,
     },
-    /// A term number that a vocabulary does not name.
+    /// A term number is larger than the vocabulary.
     #[error("term {number} lies beyond the vocabulary of {tokens} tokens")]
     BeyondVocabulary {
         /// The number.
         number: u32,
-        /// Tokens of the vocabulary.
+        /// Number of tokens in the vocabulary.
         tokens: usize,
     },
-    /// Weights of a fusion that are out of range or no numbers, or all 0.
+    /// A weight for fusion is out of range or not a number, or all weights are 0.
     #[error("the weights of a fusion are 0 or numbers from 0.000001 to 1000000, and not all 0")]
     NoWeight,
     /// Judged queries that are too few to choose weights by.
@@ -204,19 +204,19 @@ pub enum EngineError {
         /// How many there must be.
         needed: usize,
     },
-    /// A channel that is named twice.
+    /// A channel is named twice.
     #[error("the channel {channel} is named twice")]
     RepeatedChannel {
         /// The channel.
         channel: &'static str,
     },
-    /// Two weights for one channel.
+    /// A channel has two weights.
     #[error("the channel {channel} has two weights")]
     RepeatedWeight {
         /// The channel.
         channel: &'static str,
     },
-    /// A weight for a channel that is not searched.
+    /// A weight is given for a channel that is not searched.
     #[error("a weight is given for the channel {channel}, which is not searched")]
     WeightWithoutChannel {
         /// The channel.
@@ -236,35 +236,35 @@ pub enum EngineError {
         /// What is wrong, and what would be right.
         what: String,
     },
-    /// A list that cannot be divided by its best score.
+    /// A list's best score is not above 0, so its scores cannot be divided by it.
     #[error(
         "{}the best score of {list} is {best}, and `max` divides by it: scores have to be above 0; \
          `minmax`, `z` and `rrf` take any", query.as_ref().map(|q| format!("query `{q}`: ")).unwrap_or_default()
     )]
     NotAboveZero {
-        /// Which.
+        /// The list.
         list: String,
-        /// The query, where it has a name.
+        /// The query, if it has a name.
         query: Option<String>,
         /// Its best score.
         best: f64,
     },
-    /// Asked for what no search does.
+    /// The request asks for something that no search supports.
     #[error("{what}")]
     NotSupported {
-        /// What.
+        /// The reason, as a sentence.
         what: &'static str,
     },
     /// The search was cancelled.
     #[error("the search was cancelled")]
     Cancelled,
-    /// The hits are longer than allowed.
+    /// The hits would exceed the limit in bytes.
     #[error("the answer would have more than {most} bytes: ask for fewer results or fields")]
     AnswerTooLarge {
-        /// The limit.
+        /// The limit, in bytes.
         most: NonZeroUsize,
     },
-    /// A document that the index does not have.
+    /// The index does not have this document.
     #[error("no document has the id `{id}`")]
     UnknownDocument {
         /// The id.
@@ -273,53 +273,53 @@ pub enum EngineError {
     /// The index stores no documents.
     #[error("this index stores no documents: build it from documents with text")]
     NothingStored,
-    /// A stage gave fewer answers than it was asked for: a fault of ours.
+    /// A stage returned fewer answers than queries: a fault in Quarry.
     #[error("a stage of the search gave no answer")]
     NoAnswer,
-    /// What is written does not go together.
+    /// The options of a write contradict each other or the input.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// Why nothing was written, or not all.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// A setting would do nothing with what the input holds.
+    /// An option has no effect on this input.
     #[error("{setting} does nothing here: {why}")]
     DoesNothing {
-        /// Which.
+        /// The option.
         setting: Setting,
-        /// Why.
+        /// Why it has no effect.
         why: String,
     },
-    /// Ids and texts are named for vectors, and there are none.
-    #[error("texts are named for vectors, but {} brings none", input.display())]
+    /// A file of ids and texts is given for vectors, but the input has no vectors.
+    #[error("texts are given for vectors, but {} has no vectors", input.display())]
     TextsWithoutVectors {
         /// The collection.
         input: PathBuf,
     },
-    /// A model is named, and no text is encoded.
+    /// A model is given, but no text is encoded.
     #[error(
         "the model encodes texts, but the documents bring their vectors or only words are built"
     )]
     ModelWithoutTexts,
-    /// Origins are to be kept of weights that no model makes.
-    #[error("origins tell where a model's weights come from; here no model encodes")]
+    /// Provenance is requested, but no model encodes the documents.
+    #[error("provenance needs a model that encodes the documents; here none does")]
     ProvenanceWithoutModel,
-    /// Passages are wanted of texts that no model encodes.
+    /// Passages are requested, but no model encodes the documents.
     #[error("passages split texts that a model encodes; here none does")]
     PassagesWithoutModel,
-    /// Token embeddings are wanted of documents without texts.
+    /// Token embeddings are requested for documents without texts.
     #[error("token embeddings are made of texts, and the documents bring vectors alone")]
     TokensWithoutTexts,
-    /// Vectors come to an index whose documents are encoded.
+    /// Documents with vectors are added to an index whose documents are encoded.
     #[error(
         "the index's documents are texts that a model encodes, with passages or origins: vectors cannot be \
          added to it"
     )]
     VectorsAmongTexts,
-    /// A document of a file, which is named, since the input is a folder.
+    /// An invalid document in a file of the input folder.
     #[error("{}: {source}", path.display())]
     InFile {
         /// The file.
@@ -327,13 +327,13 @@ pub enum WriteError {
         /// What is wrong.
         source: Box<BuildError>,
     },
-    /// Something is said about token embeddings of an index without any.
+    /// An option about token embeddings is given for an index without any.
     #[error("{}: the index has no token embeddings", index.display())]
     NoTokensThere {
         /// The index.
         index: PathBuf,
     },
-    /// The token embeddings of documents that are added cannot be made.
+    /// The token embeddings of added documents cannot be made.
     #[error(
         "the index has token embeddings, and those of the new documents cannot be made: {source}"
     )]
@@ -347,7 +347,7 @@ pub enum WriteError {
         /// Why.
         source: Box<EngineError>,
     },
-    /// The index was built, and its token embeddings failed.
+    /// The index was built, but adding its token embeddings failed.
     #[error("the index is complete, but has no token embeddings: {source}")]
     TokensAfterBuild {
         /// Why.
@@ -359,22 +359,22 @@ pub enum WriteError {
         /// Why.
         source: Box<EngineError>,
     },
-    /// Rows by document are given for a document of several passages.
+    /// Token embeddings by document are given for a document that was split into passages.
     #[error("document `{id}` was split into passages; rows by document do not fit them")]
     SplitDocument {
         /// Its id.
         id: String,
     },
-    /// The folder holds a shard of a build in place of an index.
+    /// The folder holds a shard of a build, not an index.
     #[error("{}: this is a shard of a build; merge all of them into an index", path.display())]
     IsShard {
         /// The folder.
         path: PathBuf,
     },
-    /// No ids of documents to delete.
+    /// No ids are given for deletion.
     #[error("no ids are given")]
     NoIds,
-    /// A text to encode has its vector already.
+    /// A document to encode already has a vector.
     #[error(
         "{}, line {line}: document {id:?} brings its vector: index it as it is; leave it out to have its text \
          encoded", path.display()
@@ -382,52 +382,52 @@ pub enum WriteError {
     HasVector {
         /// The file.
         path: PathBuf,
-        /// The line.
+        /// The line, from 1.
         line: u64,
-        /// The document.
+        /// The document's id.
         id: String,
     },
-    /// A query to encode has its vector already.
+    /// A query to encode already has a vector.
     #[error("query {id:?} brings its vector: search with it as it is, or leave the vector out")]
     QueryHasVector {
-        /// The query.
+        /// The query's id.
         id: String,
     },
-    /// An unfinished file has more than the input gives.
+    /// An unfinished file has more vectors than the input has texts.
     #[error(
         "{}: cannot resume: it has {there} vectors, the input gives {given}", path.display()
     )]
     TooMany {
         /// The file.
         path: PathBuf,
-        /// Vectors of the file.
+        /// Vectors in the file.
         there: u64,
-        /// Those of the input.
+        /// Texts in the input.
         given: u64,
     },
-    /// A file is there.
+    /// The output file exists.
     #[error("{}: the file is there; --overwrite replaces it", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// A file of an unfinished encoding that is somebody else's.
+    /// The file of an unfinished encoding is not ours.
     #[error(
-        "{}: something else lies there, which `quarry encode` did not make and would write over; move it away, \
-         or choose another --out", path.display()
+        "{}: this file is not from `quarry encode`, which would overwrite it; move it away, or choose another \
+         --out", path.display()
     )]
     ForeignFile {
         /// The file.
         path: PathBuf,
     },
-    /// An unfinished file of another encoding.
+    /// The unfinished file belongs to another encoding.
     #[error("{}: cannot resume: it is of {was}, not of {wanted}", path.display())]
     OtherEncoding {
         /// The file.
         path: PathBuf,
-        /// What it is of.
+        /// The encoding that it belongs to.
         was: String,
-        /// What is wanted.
+        /// The encoding requested.
         wanted: String,
     },
     /// Another process writes the file.
@@ -442,23 +442,23 @@ pub enum WriteError {
         /// The term.
         term: u32,
     },
-    /// A folder, a pipe or a device stands where a file was expected.
+    /// A folder, a pipe or a device is given in place of a file.
     #[error("{}: it is a folder, a pipe or a device; a file was expected", path.display())]
     NotAFile {
         /// What was given.
         path: PathBuf,
     },
-    /// The system refuses.
+    /// Reading or writing a file failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// For `map_err` of writing: names the file.
+/// For `map_err` of writes: adds the file's path.
 pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
     move |source| WriteError::Io { path: path.to_path_buf(), source }.into()
 }

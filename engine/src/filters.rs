@@ -1,5 +1,5 @@
-//! Filters that were asked for lately: the next request with the same words need not read postings
-//! again. They belong to one generation, so what is kept never grows stale.
+//! Cache of recently used filters, so that a repeated filter need not read postings again. It belongs to one
+//! generation, so its entries never become stale.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use quarry_searcher::{Filter, SearchError, Searcher};
 
-/// Filters kept at most.
+/// Most filters in the cache.
 const MOST: usize = 64;
-/// Bytes that they may take together; a filter takes an eighth of a byte a row.
+/// Most bytes of all filters together; a filter takes one bit per row.
 const MOST_BYTES: usize = 64 << 20;
 
 /// The filters of one searcher.
@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 64 << 20;
 pub(crate) struct Filters(Lately<Filter>);
 
 impl Filters {
-    /// The filter for an expression, made if it is not kept.
+    /// The filter for an expression, from the cache or newly made.
     pub(crate) fn get(
         &self,
         searcher: &Searcher,
@@ -31,7 +31,7 @@ impl Filters {
     }
 }
 
-/// Values by name, those used last first.
+/// A cache of values by name, most recently used first.
 struct Lately<T>(Mutex<VecDeque<(String, Arc<T>)>>);
 
 impl<T> Default for Lately<T> {
@@ -56,7 +56,7 @@ impl<T> Lately<T> {
         if let Some(found) = self.find(name) {
             return Ok(found);
         }
-        // Made without the lock: two requests may make the same, but none waits for another's.
+        // Made without the lock: two requests may make the same value, but none waits for another.
         let made = Arc::new(make()?);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(known, _)| known != name);
@@ -82,7 +82,7 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn what_was_used_last_is_kept() {
+    fn the_most_recently_used_values_are_kept() {
         let (lately, made) = (Lately::default(), Cell::new(0));
         let get = |name: &str, most: usize| {
             let make = || {

@@ -45,7 +45,7 @@ pub use snapshot::{FirstStage, Retrieved, Snapshot};
 pub use warning::{Warning, WarningKind};
 pub use write::{WriteError, Writer};
 
-// What stands in the types above.
+// Types that appear in the API above.
 pub use quarry_encoders::{Device, Hub, HubEvent};
 pub use quarry_index::dense::DenseStorage;
 pub use quarry_index::doctable::PassageSpan;

@@ -1,15 +1,15 @@
-//! Which model is meant.
+//! Names of models.
 
 use std::convert::Infallible;
 use std::str::FromStr;
 
-/// Which model.
+/// The source of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ModelSource {
-    /// The one that comes with the program.
+    /// The bundled model.
     #[default]
     Bundled,
-    /// A folder, or a name on the hub as `org/name`.
+    /// A folder, or a name on the hub such as `org/name`.
     Named(String),
     /// Two published networks that were trained together.
     Pair {
@@ -23,7 +23,7 @@ pub enum ModelSource {
 impl FromStr for ModelSource {
     type Err = Infallible;
 
-    /// `doc=MODEL,query=MODEL` is a pair; everything else a folder or name.
+    /// `doc=MODEL,query=MODEL` is a pair; anything else is a folder or a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let pair = text.strip_prefix("doc=").and_then(|rest| rest.split_once(",query="));
         Ok(match pair {

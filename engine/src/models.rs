@@ -1,7 +1,7 @@
-//! Models: where they come from, and whether one goes with an index.
+//! Models: where they come from, and whether they match an index.
 //!
-//! A model is a folder, a name on a hub that is fetched once, or the bundled one. Which of these the caller may
-//! use is handed in as [`Models`]; nothing here reads the environment.
+//! A model is a folder, a name on a hub (downloaded once), or the bundled one. The caller provides the
+//! possible sources as [`Models`]; nothing here reads the environment.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,20 @@ use crate::EngineError;
 use crate::model_source::ModelSource;
 use crate::remembered::{self, Later};
 
-/// Most sessions of a query network at once: each holds the network's weights.
+/// Most sessions of a query network; each holds a copy of the network's weights.
 const QUERY_SESSIONS: usize = 8;
 
-/// Hears of fetches, from whatever thread fetches.
+/// Callback for download events; may be called from any thread.
 pub type OnFetch = Arc<dyn Fn(HubEvent<'_>) + Send + Sync>;
 
-/// Where models may be taken from.
+/// The sources of models.
 #[derive(Clone, Default)]
 pub struct Models {
     /// The bundled model's folder.
     pub bundled: Option<PathBuf>,
-    /// The hub that names are fetched from, with its cache.
+    /// The hub to download names from, with its cache.
     pub hub: Option<Hub>,
-    /// Hears of fetches.
+    /// Called with download events.
     pub progress: Option<OnFetch>,
 }
 
@@ -45,10 +45,10 @@ impl std::fmt::Debug for Models {
 }
 
 impl Models {
-    /// The folder of a model given by folder or name; a name is fetched when the cache lacks it.
+    /// The folder of a model given by folder or name. A name that is not in the cache is downloaded.
     ///
     /// # Errors
-    /// [`EngineError::NoSuchModel`], [`EngineError::NoHub`], or as [`Hub::get`].
+    /// [`EngineError::NoSuchModel`], [`EngineError::NoHub`], or the errors of [`Hub::get`].
     pub fn folder(&self, given: &str) -> Result<PathBuf, EngineError> {
         let path = Path::new(given);
         if path.is_dir() {
@@ -66,11 +66,11 @@ impl Models {
         Ok(hub.get(given, &hear)?)
     }
 
-    /// Opens a model, checking every small file against its manifest. Cost: reads the tokenizer and the
-    /// query table; graphs are read when an encoder is made.
+    /// Opens a model and checks its small files against its manifest. Cost: reads the tokenizer and the query
+    /// table; networks are only read when an encoder is created.
     ///
     /// # Errors
-    /// As [`Self::folder`] and [`Model::open`]; [`EngineError::NoBundledModel`].
+    /// The errors of [`Self::folder`] and [`Model::open`]; [`EngineError::NoBundledModel`].
     pub fn open(&self, source: &ModelSource) -> Result<Model, EngineError> {
         let open = |folder: PathBuf| {
             Model::open(&folder).map_err(|source| EngineError::Model { folder, source })
@@ -86,17 +86,17 @@ impl Models {
         }
     }
 
-    /// The query encoder of an index: of `given`, which must be the model that encoded its documents, else of
-    /// the copies that it keeps. `device` is where a network runs. `None` where the index's vectors came
-    /// without a model and none is given.
+    /// The query encoder of an index: that of `given`, which must be the model that encoded its documents, or
+    /// else one made from the copies in the index. `device` is where a network runs. `None` if the index's
+    /// vectors came without a model and none is given.
     ///
-    /// Where queries go through a network and no model is given, the one that the index remembers is opened for
-    /// the first text ([`Self::remembered`]); where that is gone, the encoder answers every text with
-    /// [`EngineError::NeedsModel`]: encoded queries can be searched all the same.
+    /// If queries need a network and no model is given, the model recorded in the index is opened for the
+    /// first text ([`Self::remembered`]). If that model is missing, the encoder fails on every text with
+    /// [`EngineError::NeedsModel`]; encoded queries still work.
     ///
     /// # Errors
-    /// [`EngineError::OtherModel`], [`EngineError::OtherVocabulary`], [`EngineError::NoNetwork`], or when the
-    /// model's or the index's files fail.
+    /// [`EngineError::OtherModel`], [`EngineError::OtherVocabulary`], [`EngineError::NoNetwork`], or if reading
+    /// the model or the index fails.
     pub fn query_encoder(
         &self,
         index: &Index,
@@ -127,14 +127,14 @@ impl Models {
         }
     }
 
-    /// The model that an index says it was built with, if it is still there: as folders of this machine. That
-    /// it is the same is for its checksums to tell, wherever it is used. Nothing is fetched.
+    /// The model recorded in the index, as folders, if it is still on this machine. Its checksums are compared
+    /// where it is used, not here. Nothing is downloaded.
     #[must_use]
     pub fn remembered(&self, index: &Index) -> Option<ModelSource> {
         remembered::find(&index.manifest().build, self.hub.as_ref())
     }
 
-    /// The query encoder of a model, which must be the one of `identity`, or have as many terms as the lexicon.
+    /// The query encoder of a model that must match `identity` or, without one, have `terms` terms.
     pub(crate) fn encoder_of(
         &self,
         given: &ModelSource,
@@ -157,20 +157,21 @@ impl Models {
         }
         let network = matches!(model.manifest().query, Some(QuerySide::Onnx(_)));
         if device == Device::Cuda && !network {
-            return Err(EngineError::NoNetwork { why: "queries of this model go by a table" });
+            return Err(EngineError::NoNetwork { why: "queries of this model use a table" });
         }
-        // A GPU needs one session.
+        // A GPU needs only one session.
         let most = if device == Device::Cuda { 1 } else { QUERY_SESSIONS };
         let sessions = NonZeroUsize::new(rayon::current_num_threads().min(most));
         let options = DocumentOptions { sessions, device, ..DocumentOptions::default() };
         Ok(model.question_encoder(&options)?.into())
     }
 
-    /// The token encoder for queries to an index with token embeddings: of `given`, which must be the model
-    /// that made those.
+    /// The token encoder for queries to an index with token embeddings: that of `given`, which must be the
+    /// model that made them.
     ///
     /// # Errors
-    /// [`EngineError::ImportedTokens`], [`EngineError::NoTokenModel`], [`EngineError::OtherTokenModel`], or when the model's files fail.
+    /// [`EngineError::ImportedTokens`], [`EngineError::NoTokenModel`], [`EngineError::OtherTokenModel`], or if
+    /// reading the model fails.
     pub fn query_tokens(
         &self,
         index: &Index,
@@ -180,11 +181,11 @@ impl Models {
         Ok(self.token_encoder(kept, given, Some(NonZeroUsize::MIN))?.encoder)
     }
 
-    /// The token encoder of a model for documents, with the identity that goes into an index: as the
-    /// embeddings `kept` were made, if there are some.
+    /// The token encoder of a model for documents, with the identity that the index stores. If the index has
+    /// token embeddings, `kept`, the encoder uses their dimensions and lengths.
     ///
     /// # Errors
-    /// As [`Self::query_tokens`].
+    /// The errors of [`Self::query_tokens`].
     pub fn token_encoder(
         &self,
         kept: Option<&TokensKept>,
@@ -207,7 +208,7 @@ impl Models {
         };
         let found = tokens.identity(&options);
         if let Some(source) = source {
-            // By folder and by name a model is called differently; its files and parameters count.
+            // A model's name depends on how it was given (folder or name), so compare files and parameters.
             let same = made.as_ref().is_some_and(|made| {
                 *made == TokenIdentity { model_name: made.model_name.clone(), ..found.clone() }
             });
@@ -281,11 +282,11 @@ impl std::fmt::Debug for MadeByDense {
     }
 }
 
-/// An encoder of token embeddings, and what an index keeps of it.
+/// An encoder of token embeddings, with its identity.
 pub struct MadeBy {
     /// The encoder.
     pub encoder: Arc<dyn EncodeTokens>,
-    /// Its identity, for the index.
+    /// Its identity, as the index stores it.
     pub identity: Value,
 }
 
@@ -295,7 +296,7 @@ impl std::fmt::Debug for MadeBy {
     }
 }
 
-/// Dimensions and lengths as embeddings that are there were made with.
+/// The dimensions and lengths that existing embeddings were made with; by default the model's own.
 #[must_use]
 pub fn token_options(made: Option<&TokenIdentity>) -> TokenOptions {
     let parameters = made.map(|identity| &identity.parameters);
@@ -307,7 +308,7 @@ pub fn token_options(made: Option<&TokenIdentity>) -> TokenOptions {
     }
 }
 
-/// The identity of the encoder that made an index's vectors, if one of ours did.
+/// The identity of the encoder that made an index's vectors; `None` if no model of ours did.
 ///
 /// # Errors
 /// [`EngineError::UnknownEncoder`].
@@ -318,10 +319,10 @@ pub fn identity(index: &Index) -> Result<Option<EncoderIdentity>, EngineError> {
     serde_json::from_value(value.clone()).map(Some).map_err(unknown)
 }
 
-/// Whether text queries to an index go through a network.
+/// Whether text queries to an index need a network.
 ///
 /// # Errors
-/// As [`identity`].
+/// The errors of [`identity`].
 pub fn needs_network(index: &Index) -> Result<bool, EngineError> {
     Ok(identity(index)?.is_some_and(|identity| identity.query_graph.is_some()))
 }
@@ -338,7 +339,7 @@ fn of_copies(
     Ok(copies.map(|encoder| Arc::new(encoder) as Arc<dyn EncodeQuery>))
 }
 
-/// In place of a network that was not given.
+/// Stands for a network that was not given: fails on every text.
 struct NeedsModel {
     name: String,
 }

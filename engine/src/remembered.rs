@@ -1,7 +1,8 @@
-//! Where an index's model came from: its manifest keeps folder or name, so that nobody has to name it again.
+//! The source of an index's model: the manifest records folder or name, so that users need not give it
+//! again.
 //!
-//! An index may come from anywhere, so what it names is never fetched, and decides nothing: a model is taken
-//! from a folder that is there or from the hub's cache, and its checksums have to be those of the index.
+//! An index may come from anywhere, so the recorded source is not trusted: nothing is downloaded. A model is
+//! only taken from an existing folder or the hub's cache, and its checksums must be those in the index.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -13,12 +14,12 @@ use serde_json::{Map, Value, json};
 use crate::EngineError;
 use crate::model_source::ModelSource;
 
-/// Key of the manifest's build description.
+/// Key in the manifest's build description.
 const KEY: &str = "model_from";
 
-/// Notes where a model is taken from; the bundled one is found without.
+/// Records the source of a model; the bundled one needs no record.
 pub(crate) fn record(source: &ModelSource, description: &mut Map<String, Value>) {
-    // From wherever a later command is called, a relative path would lead elsewhere.
+    // Absolute, since later commands may run in another folder.
     let absolute = |given: &String| match Path::new(given).canonicalize() {
         Ok(folder) if folder.is_dir() => folder.display().to_string(),
         _ => given.clone(),
@@ -33,7 +34,7 @@ pub(crate) fn record(source: &ModelSource, description: &mut Map<String, Value>)
     description.insert(KEY.into(), from);
 }
 
-/// The model that a build description names, if it is on this machine: as folders.
+/// The model named in a build description, as folders, if it is on this machine.
 pub(crate) fn find(description: &Map<String, Value>, hub: Option<&Hub>) -> Option<ModelSource> {
     let from = description.get(KEY)?;
     let there = |side: &str| {
@@ -53,7 +54,7 @@ pub(crate) fn find(description: &Map<String, Value>, hub: Option<&Hub>) -> Optio
 
 type Open = dyn Fn() -> Result<Arc<dyn EncodeQuery>, EngineError> + Send + Sync;
 
-/// A query encoder that is opened for the first text: searches with vectors or words do not wait for it.
+/// A query encoder that is only opened for the first text, so searches with vectors or words need not wait.
 pub(crate) struct Later {
     open: Box<Open>,
     opened: OnceLock<Arc<dyn EncodeQuery>>,

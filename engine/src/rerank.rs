@@ -1,4 +1,4 @@
-//! Token embeddings of an index: what scores them, and what turns queries into rows.
+//! The reranking stage: scores token embeddings, and encodes queries for it.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::{EngineError, ModelSource, Models, Query};
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum TokenModel {
-    /// Nothing: queries bring theirs.
+    /// None: queries bring their own.
     #[default]
     Brought,
-    /// A model, which must be the one that made those of the index.
+    /// A model, which must be the one that made the index's embeddings.
     Model(ModelSource),
-    /// An encoder.
+    /// The caller's encoder.
     Encoder(Arc<dyn EncodeTokens>),
 }
 
@@ -37,28 +37,28 @@ impl std::fmt::Debug for TokenModel {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TokensOptions {
-    /// What makes those of queries.
+    /// What makes the token embeddings of queries.
     pub model: TokenModel,
-    /// Open the collection also where the index has none, or the model is not the one that made them:
-    /// [`crate::Snapshot::tokens_lack`] says so, and queries must bring their own.
+    /// Open the collection even if the index has no token embeddings or the model did not make them.
+    /// [`crate::Snapshot::tokens_lack`] then says why, and queries must bring their own.
     pub optional: bool,
-    /// Where rows are scored.
+    /// Device that scores.
     pub device: ScoreDevice,
-    /// Bytes of a GPU's memory that rows may take; `None`: what is free, less a reserve.
+    /// Bytes of GPU memory for embeddings; `None`: the free memory, less a reserve.
     pub device_memory: Option<usize>,
-    /// Form of the rows that is scored, on the CPU; `None`: int8 where stored.
+    /// Storage form to score, on the CPU; `None`: int8 if stored.
     pub form: Option<Form>,
 }
 
 impl TokensOptions {
-    /// The defaults, with a model for the text of queries.
+    /// Default options, with a model for the text of queries.
     #[must_use]
     pub fn new(model: TokenModel) -> Self {
         Self { model, ..Self::default() }
     }
 }
 
-/// What scores an index's token embeddings, and makes those of queries.
+/// The reranking stage of an index: scores token embeddings, and makes those of queries.
 pub struct SecondStage {
     pub(crate) reranker: Arc<dyn Rerank>,
     pub(crate) encoder: Option<Arc<dyn EncodeTokens>>,
@@ -70,14 +70,14 @@ impl std::fmt::Debug for SecondStage {
     }
 }
 
-/// A second stage, where there can be one, and what it lacks.
+/// The reranking stage, if there can be one, and what it lacks.
 pub(crate) struct Opened {
     pub(crate) stage: Option<SecondStage>,
     pub(crate) lacks: Option<EngineError>,
 }
 
 impl SecondStage {
-    /// Opens the second stage of an index. `kept` is an encoder of an earlier generation with the same
+    /// Opens the reranking stage of an index. `kept` is the encoder of an earlier generation with the same
     /// embeddings.
     pub(crate) fn open(
         index: &Arc<Index>,
@@ -109,17 +109,17 @@ impl SecondStage {
         }
     }
 
-    /// What scores.
+    /// The reranker that scores.
     #[must_use]
     pub fn reranker(&self) -> &Arc<dyn Rerank> {
         &self.reranker
     }
 
-    /// Token embeddings of a query: those that it brings, else of its text.
+    /// Token embeddings of a query: those that it brings, or else those of its text.
     ///
     /// # Errors
-    /// [`EngineError::NoQuery`] without either, [`EngineError::NoTokenEncoder`] for a text without an encoder,
-    /// or as the encoder. Cost: one pass of the token model.
+    /// [`EngineError::NoQuery`] if it has neither, [`EngineError::NoTokenEncoder`] for a text without an
+    /// encoder, or the encoder's errors. Cost: one pass of the token model.
     pub fn rows(&self, query: &Query) -> Result<TokenEmbeddings, EngineError> {
         match (&query.tokens, &query.text, &self.encoder) {
             (Some(rows), _, _) => Ok(rows.clone()),
@@ -129,8 +129,8 @@ impl SecondStage {
         }
     }
 
-    /// Rescores the candidates of many queries, each with its own error: a batch that fails is run again
-    /// query by query.
+    /// Rescores the candidates of many queries; each query may have its own error. If the batch fails, the
+    /// queries are run one by one.
     pub fn rescore(
         &self,
         queries: &[RerankQuery<'_>],
@@ -140,7 +140,7 @@ impl SecondStage {
     }
 }
 
-/// Candidates of a query with its rows.
+/// A query's token embeddings and candidates.
 pub(crate) struct Candidates {
     pub(crate) rows: TokenEmbeddings,
     pub(crate) found: Vec<Found>,
@@ -152,7 +152,7 @@ impl Candidates {
     }
 }
 
-/// Runs `run` over all queries at once; where that fails, query by query.
+/// Calls `run` with all queries together; if that fails, with one query at a time.
 pub(crate) fn by_query<Q, T>(
     queries: &[Q],
     run: impl Fn(&[Q]) -> Result<Vec<T>, EngineError>,

@@ -1,15 +1,15 @@
-//! What made an answer poorer than it might have been.
+//! Problems with a request that did not prevent an answer.
 
 use std::fmt;
 
-/// Names in a message; the list itself is complete.
+/// Most names in a message; the list of names is complete.
 const NAMED: usize = 20;
 
-/// What a warning is about.
+/// Kinds of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// Terms that the encoder gave and the index does not have.
+    /// Terms from the encoder that the index does not have.
     UnknownTerms,
     /// Tokens or term numbers of a query vector that the index does not have.
     UnknownTokens,
@@ -19,24 +19,24 @@ pub enum WarningKind {
     EmptyText,
     /// No token of the vector is known and has a weight.
     EmptyVector,
-    /// No word of the text occurs in the index.
+    /// No word of the text is in the index.
     EmptyWords,
-    /// Fields that no hit has.
+    /// Requested fields that no hit has.
     UnknownFields,
-    /// Fields of an index that stores no documents.
+    /// Requested fields of an index that stores no documents.
     NothingStored,
-    /// Candidates without token embeddings, which the second stage left in their place.
+    /// Candidates without token embeddings, whose place reranking did not change.
     NoTokens,
 }
 
-/// Something that the caller should know although there is an answer. Its `Display` is a sentence with the
-/// first names.
+/// A problem with a request that did not prevent an answer. `Display` gives a sentence with the first
+/// names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// What it is about.
+    /// The kind.
     pub kind: WarningKind,
-    /// All names that it is about.
+    /// All names concerned.
     pub names: Vec<String>,
 }
 
@@ -45,12 +45,12 @@ impl Warning {
         Self { kind, names: Vec::new() }
     }
 
-    /// A warning of names, if there are any.
+    /// A warning about names; `None` if there are none.
     pub(crate) fn of(kind: WarningKind, names: Vec<String>) -> Option<Self> {
         (!names.is_empty()).then_some(Self { kind, names })
     }
 
-    /// The names that its sentence has.
+    /// The names in the message.
     #[must_use]
     pub fn first_names(&self) -> &[String] {
         self.names.get(..NAMED).unwrap_or(&self.names)

@@ -1,4 +1,4 @@
-//! Words of a text that no document has.
+//! Finds the words of a text that no document has.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use quarry_searcher::SearchError;
 use crate::EngineError;
 use crate::search::SearchOptions;
 
-/// What an index knows of a text's words.
+/// Which words of a text the index knows.
 pub(crate) struct Words {
-    /// Those that no document has, each once.
+    /// Words that no document has, each once.
     pub(crate) unknown: Vec<String>,
-    /// Whether there is another.
+    /// Whether some word is in the index.
     pub(crate) any_known: bool,
 }
 
-/// Looks the words of a text up. Cost: one dictionary lookup a word and segment.
+/// Looks up the words of a text. Cost: one dictionary lookup per word and segment.
 pub(crate) fn look_up(
     index: &Index,
     text: &str,

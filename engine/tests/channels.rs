@@ -1,5 +1,5 @@
-//! Several channels of an index, fused.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+//! Searches on several channels, fused.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use serde_json::json;
 const METHODS: [FusionMethod; 4] =
     [FusionMethod::Max, FusionMethod::MinMax, FusionMethod::Z, FusionMethod::Rrf];
 
-/// 60 documents: weights fall with the number, words go another way.
+/// 60 documents: weights fall with the document's number, word counts vary in another order.
 fn built(folder: &Path) {
     let of = |at: u32| -> Result<Document, Infallible> {
         let words = if at.is_multiple_of(3) {
@@ -82,7 +82,7 @@ fn channels_are_fused_and_each_hit_tells_its_scores() {
         let wanted = part(in_sparse, best(&sparse)) + 0.3 * part(in_bm25, best(&bm25));
         assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
     }
-    // Reciprocal ranks with the weights given.
+    // Reciprocal rank fusion with the weights given.
     let fusion = FusionOptions::default().by(FusionMethod::Rrf).weighted(Channel::Bm25, 2.0);
     for hit in &search(both(60, fusion)).hits {
         let part = |found: Option<(usize, f64)>| found.map_or(0.0, |f| 1.0 / (60.0 + f.0 as f64));

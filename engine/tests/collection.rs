@@ -1,5 +1,5 @@
-//! A collection over a small index of vectors and texts: searched, changed and searched again.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+//! A collection with a small index of vectors and texts: searched, changed and searched again.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -46,7 +46,7 @@ fn built(folder: &Path) {
     build_documents(documents(&ROWS), json!("rows"), &build, &Models::default(), &|_| {}).unwrap();
 }
 
-/// Words are tokens of weight 1, by the numbers that a list gives them.
+/// Encodes words as tokens of weight 1, with their positions in the list as numbers.
 struct Words(Vec<String>);
 
 impl EncodeQuery for Words {
@@ -86,7 +86,7 @@ fn ids(answer: &quarry_engine::Answer) -> Vec<&str> {
 }
 
 #[test]
-fn an_answer_has_what_was_asked_for() {
+fn an_answer_has_the_fields_requested() {
     let folder = tempfile::tempdir().unwrap();
     built(folder.path());
     let collection = opened(folder.path());
@@ -112,7 +112,7 @@ fn an_answer_has_what_was_asked_for() {
 }
 
 #[test]
-fn one_vector_by_token_number_term_and_text() {
+fn tokens_terms_and_text_give_the_same_vector() {
     let folder = tempfile::tempdir().unwrap();
     built(folder.path());
     let collection = opened(folder.path());
@@ -129,7 +129,7 @@ fn one_vector_by_token_number_term_and_text() {
     let by_term = collection.search(&by_term).unwrap();
     assert_eq!(by_term.hits, by_text.hits);
     assert_eq!(by_term.warnings[0].names, ["4000"]);
-    // The index's names stand in the order of its documents: a number says nothing.
+    // The index numbers its terms in order of occurrence, so a caller's term numbers mean nothing.
     let number = Search::new(Query::sparse(SparseQuery::Numbers(vec![(0, 1.0)])), k(10));
     let error = collection.search(&number).unwrap_err();
     let named = quarry_engine::IndexError::NamedTerms { path: folder.path().into(), number: 0 };
@@ -148,7 +148,7 @@ fn a_batch_has_an_error_for_the_query_at_fault_alone() {
     assert!(matches!(found[1], Err(EngineError::Encode(_))), "{found:?}");
     assert!(matches!(found[2], Err(EngineError::Weights { .. })), "{found:?}");
     assert!(matches!(found[3], Err(EngineError::NoQuery { channel: "sparse" })), "{found:?}");
-    // What concerns all is one error.
+    // An error that affects all queries is returned once.
     let bad = collection.search_batch(&queries, &k(10).filtered("colour:red"));
     assert!(matches!(bad, Err(EngineError::Search(SearchError::Filter { .. }))), "{bad:?}");
     let one_by_one = collection.search(&Search::new(Query::text("dog"), k(10))).unwrap();
@@ -207,7 +207,7 @@ fn what_cannot_be_done_is_an_error() {
     ));
     long.most_bytes = NonZeroUsize::new(4000);
     assert_eq!(collection.search(&Search::new(dog(), long)).unwrap().hits.len(), 2);
-    // Without an encoder a text is no query of vectors.
+    // Without an encoder, a text cannot be searched on the sparse channel.
     let bare = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
     let error = bare.search(&Search::text("dog", NonZeroUsize::MIN)).unwrap_err();
     assert!(matches!(error, EngineError::NoQueryEncoder), "{error}");
@@ -230,7 +230,7 @@ fn documents_by_id() {
 }
 
 #[test]
-fn a_newer_generation_is_seen_when_it_is_asked_for() {
+fn a_newer_generation_is_seen_after_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     built(folder.path());
     let collection = opened(folder.path());
@@ -248,12 +248,12 @@ fn a_newer_generation_is_seen_when_it_is_asked_for() {
     assert_eq!(ids(&answer), ["d4", "d3"], "the filter kept before is not used");
     assert_eq!(answer.version.generation, 3);
     assert!(!collection.reload_if_newer().unwrap());
-    // Who holds the generation before goes on seeing it.
+    // A holder of the old snapshot still sees the old generation.
     assert_eq!(ids(&before.search(&search).unwrap()), ["d1", "d3"]);
     assert_eq!(before.version().generation, 1);
 }
 
-/// With the bundled model, where the checkout has it: texts are encoded, and asked by the index's own copies.
+/// With the bundled model, if the checkout has it: encodes texts, and queries with the index's own copies.
 #[test]
 fn texts_by_the_bundled_model() {
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/quarry-mini");
@@ -275,7 +275,7 @@ fn texts_by_the_bundled_model() {
     let given = OpenOptions::default().with_model(ModelSource::Bundled, models);
     let by_model = Collection::open(folder.path(), &given).unwrap().search(&search).unwrap();
     assert_eq!(by_model.hits, by_copies.hits);
-    // Without a place to take it from, the model is asked for.
+    // Without a source for it, opening the model is an error.
     let nowhere = OpenOptions::default().with_model(ModelSource::Bundled, Models::default());
     let error = Collection::open(folder.path(), &nowhere).unwrap_err();
     assert!(matches!(error, EngineError::NoBundledModel), "{error}");

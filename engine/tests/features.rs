@@ -1,6 +1,6 @@
-//! What a build leaves out is an error that says so. `tools/platforms.sh` runs these tests without features; with
-//! a feature its test has nothing to check.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+//! A feature that is not compiled in gives an error that says so. `tools/platforms.sh` runs these tests without
+//! features; with a feature, its test checks nothing.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[cfg(not(feature = "download"))]
 #[test]

@@ -1,5 +1,5 @@
-//! The write side as another program uses it: documents that bring their vectors, so that no model is needed.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+//! The write API as another program uses it, with documents that bring vectors, so that no model is needed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn each_change_is_a_generation() {
     let lists = AddOptions { impact: true, seismic: None, clusters: None, memory: 0 };
     assert_eq!(writer.add_lists(&lists, &|_| {}).unwrap(), Some(5));
     assert_eq!(writer.add_lists(&lists, &|_| {}).unwrap(), None);
-    // So small a segment is searched exactly: nothing to measure, and no generation.
+    // Such a small segment is always searched exactly: nothing is calibrated, and no generation written.
     let measured = writer.calibrate(&Calibrate::default(), &|_| {}).unwrap();
     assert_eq!((measured.generation, measured.lacks_network), (None, false));
     assert_eq!(generation(), 5);
@@ -67,7 +67,7 @@ fn each_change_is_a_generation() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn incompatible_options_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |how: Build| {
         let built = build_documents(documents(0..3), json!(1), &how, &Models::default(), &|_| {});

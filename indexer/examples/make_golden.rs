@@ -1,5 +1,5 @@
 //! Writes the golden index of the format: `index/testdata/golden-v1`, or the folder given. Run once
-//! for each version of the format; what it wrote is committed and never written again.
+//! per version of the format; its output is committed and never written again.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..BuildOptions::default()
     };
     build(documents().into_iter().map(Ok::<_, Infallible>), None, &options, &|_| {})?;
-    // A second generation adds what a build with a model keeps of it.
+    // A second generation adds the files of a model that a build keeps.
     let mut folder = FolderWriter::create(&out, &|_| Mark::Nothing)?;
     let mut manifest = folder.current().cloned().ok_or("nothing was committed")?;
     manifest.encoders = object(json!({"sparse": {"name": "none", "purpose": "golden"}}));
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manifest = folder.commit(manifest)?.clone();
     folder.collect()?;
     drop(folder);
-    // A third what a measurement adds.
+    // A third generation adds a calibration table.
     let point = |postings, overlap, micros| Point {
         setting: Setting { postings: Some(postings), candidates: Some(100), ..Setting::default() },
         overlap,
@@ -99,7 +99,7 @@ fn document(id: &str, title: &str, text: &str, fields: Value, vector: &[(&str, f
     }
 }
 
-/// Weights are whole multiples of 0.25, so one byte a level keeps them exactly.
+/// Weights are whole multiples of 0.25, so one-byte levels are lossless.
 fn documents() -> Vec<Document> {
     let mut documents = vec![
         document(

@@ -1,5 +1,5 @@
-//! Writes the index with every kind of part, in one segment: `index/testdata/golden-all`, or the folder
-//! given. Run again when the version of a part changes; `index/tests/golden_all.rs` holds what it has.
+//! Writes an index with every kind of part, in one segment: `index/testdata/golden-all`, or the folder
+//! given. Run again when the version of a part changes; `index/tests/golden_all.rs` checks its content.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,8 +24,8 @@ use quarry_vectors::{
 };
 use serde_json::{Map, Value, json};
 
-/// The vocabulary, and what one occurrence of a token weighs; `[CLS]` stands in no text. One weight is far
-/// above the others, so that the vectors have scaled terms.
+/// The vocabulary, with the weight of one occurrence of each token; `[CLS]` is in no text. One weight is
+/// far above the others, so that the vectors have scaled terms.
 const TOKENS: [(&str, f32); 13] = [
     ("[CLS]", 0.25),
     ("granite", 2.5),
@@ -42,7 +42,7 @@ const TOKENS: [(&str, f32); 13] = [
     ("iridium", 60_000.0),
 ];
 
-/// Title and text, the other fields.
+/// Title, text and the other fields.
 type Source = (&'static str, &'static str, Value);
 
 fn sources() -> [Source; 14] {
@@ -78,7 +78,7 @@ fn documents() -> Vec<Document> {
         .collect()
 }
 
-/// A word of a passage, with its place.
+/// A word of a passage, with its position.
 struct Word<'a> {
     word: &'a str,
     field: Field,
@@ -97,8 +97,8 @@ fn words<'a>(passage: &Passage<'a>) -> Vec<Word<'a>> {
     out
 }
 
-/// A component for each token that stands in the passage: its weight times its occurrences, of which
-/// the first is the origin.
+/// A component for each token in the passage: its weight times its number of occurrences; the first
+/// occurrence is the origin.
 struct Words;
 
 impl Words {
@@ -134,7 +134,7 @@ impl EncodeDocument for Words {
     }
 }
 
-/// A row a word, of four dimensions: a half each, negative where that bit of the word's length is set.
+/// One row per word, of four dimensions: 0.5 each, negative where that bit of the word's length is set.
 struct Rows;
 
 impl EncodeTokens for Rows {
@@ -161,7 +161,7 @@ impl EncodeTokens for Rows {
     }
 }
 
-/// A passage a sentence.
+/// One passage per sentence.
 struct Sentences;
 
 impl SplitText for Sentences {

@@ -1,10 +1,10 @@
-//! The whole build: shards, segment, commit.
+//! A whole build: spooled shards, one segment, one commit.
 //!
-//! 1. take the folder for writing; refuse, resume or start afresh  2. ingest  3. seal
+//! 1. lock the folder for writing; refuse, resume or start afresh  2. ingest  3. seal
 //! 4. commit: from here on readers see the new generation  5. clean up
 //!
 //! A crash before the commit leaves the old generation (or none) and the finished shards; a crash
-//! after it leaves files that the next writer collects.
+//! after it leaves files that the next writer removes.
 
 use std::path::Path;
 
@@ -27,13 +27,13 @@ use crate::spool::{Shard, shard_path, shard_paths};
 use crate::terms::Known;
 use crate::workspace::{self, Found};
 
-/// Key of the manifest's build description under which the identity of the build stands.
+/// Key in the manifest's build description that holds the build's identity.
 pub(crate) const JOB: &str = "job";
 
 /// Builds an index of `documents` in `options.out`.
 ///
-/// With `encoder`, passages are encoded; without, documents bring their vectors or have none (then
-/// only BM25 searches them). Progress is reported from whatever thread works.
+/// With `encoder`, passages are encoded. Without it, documents bring their own vectors or have none
+/// (then only BM25 finds them). `progress` may be called from any thread.
 ///
 /// # Errors
 /// When the folder holds an index or an unfinished build and the options do not say what to do
@@ -57,7 +57,7 @@ where
     if let Some(report) = prepare(&folder, &job, options)? {
         return Ok(report);
     }
-    // Leftovers of crashed builds go first, so that they cannot pile up.
+    // Remove the leftovers of crashed builds first, so that they cannot pile up.
     folder.collect()?;
     let build = folder.storage().path(BUILD);
     workspace::begin(&build, &job)?;
@@ -72,7 +72,7 @@ where
         && is_of_input(error)
         && !workspace::has_shards(&build)
     {
-        // Nothing is lost with it, and the input that is mended is another one: the same command works.
+        // No work is lost: the corrected input is a different one, and the same command can be run again.
         workspace::clear(&build)?;
     }
     let ingested = ingested?;
@@ -115,16 +115,16 @@ pub(crate) struct EncoderFiles<'a> {
     pub(crate) query_table: Option<&'a [u8]>,
 }
 
-/// What the manifest says of a build.
+/// What the manifest records about a build.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Description<'a> {
-    /// The options as they were given.
+    /// The options as the user gave them.
     pub(crate) options: &'a Map<String, Value>,
     /// What identifies the build.
     pub(crate) facts: &'a Map<String, Value>,
 }
 
-/// Makes a sealed segment the whole of a new index, or of a new generation that replaces what is there.
+/// Commits a sealed segment as a new index, or as a new generation that replaces the current one.
 pub(crate) fn commit(
     folder: &mut FolderWriter,
     sealed: Sealed,
@@ -177,7 +177,7 @@ pub(crate) fn commit(
     Ok(report)
 }
 
-/// What a new index has: without documents and an encoder it is open which channels.
+/// The features of a new index. Without documents and an encoder the channels stay undecided.
 fn features(options: &SealOptions, totals: &Totals) -> Features {
     let (sparse, bm25) = (totals.has_vectors, totals.has_text);
     let decided = totals.rows > 0 || sparse || bm25;
@@ -191,14 +191,14 @@ fn features(options: &SealOptions, totals: &Totals) -> Features {
     features
 }
 
-/// The types of fields that hold from now on: those that were known, and those that were met.
+/// The field types that hold from now on: the known ones and those met in this build.
 pub(crate) fn fields_of(options: &SealOptions, totals: &Totals) -> FieldRules {
     let mut rules = options.fields.clone();
     rules.extend(totals.fields.iter().map(|(path, rule)| (path.clone(), *rule)));
     rules
 }
 
-/// Decides what to do with what lies in the folder. A report when there is nothing left to do.
+/// Decides what to do with what the folder holds. Returns a report when there is nothing left to do.
 fn prepare(
     folder: &FolderWriter,
     job: &Job,
@@ -207,7 +207,7 @@ fn prepare(
     let build = folder.storage().path(BUILD);
     let unfinished = match workspace::look(&build)? {
         Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
-        // Other work is begun again when it is wanted again.
+        // Interrupted work of another kind is discarded; its own command starts it again.
         Found::Ours(job) if job.work() == Work::Build => Some(job),
         Found::Ours(_) | Found::Nothing => None,
     };
@@ -240,7 +240,7 @@ fn prepare(
     Ok(None)
 }
 
-/// Whether an input is at fault, which goes on being so when the build is resumed.
+/// Whether the input is at fault, so that resuming the build would fail again.
 fn is_of_input(error: &BuildError) -> bool {
     matches!(
         error,

@@ -1,23 +1,23 @@
-//! Why a build stopped.
+//! Build errors.
 
 use std::path::PathBuf;
 
 use quarry_index::IndexError;
 use quarry_vectors::{EncodeError, VectorError, counted};
 
-/// Any failure of a build. What was sealed before stays on disk and can be resumed.
+/// Any failure of a build. Finished shards stay on disk and can be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The index's files.
+    /// Reading or writing the index's files failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The index is not the one that was measured.
-    #[error("{}: the index has changed since it was measured; measure it again", path.display())]
+    /// The index was changed between calibration and storing its result.
+    #[error("{}: the index has changed since it was calibrated; calibrate it again", path.display())]
     Changed {
         /// Its folder.
         path: PathBuf,
     },
-    /// Documents are added that another encoder encodes, or none.
+    /// Documents are added with another encoder than the index was built with, or without one.
     #[error(
         "{}: built with the encoder {built_with}, given {given}; add with the same model and options, \
          or build the index again", path.display()
@@ -25,12 +25,12 @@ pub enum BuildError {
     OtherEncoder {
         /// Its folder.
         path: PathBuf,
-        /// The index's encoder; `null` where documents brought their vectors, or had none.
+        /// The index's encoder; `null` if documents brought their vectors or had none.
         built_with: String,
         /// The encoder given.
         given: String,
     },
-    /// Documents are added that are split, or traced, in another way.
+    /// Documents are added with other passages or another provenance setting than the index has.
     #[error(
         "{}: built with {what}: {built}, given: {given}; add with the same, or build the index again",
         path.display()
@@ -40,25 +40,25 @@ pub enum BuildError {
         path: PathBuf,
         /// What differs.
         what: &'static str,
-        /// As the index has it.
+        /// The value in the index.
         built: String,
-        /// As it is given.
+        /// The value given.
         given: String,
     },
-    /// Documents are added with other lists than the index has.
+    /// Documents are added with other kinds of lists than the index has.
     #[error(
-        "{}: the lists of the index are: {built}; given: {given}; leave --lists out, and what is added gets those \
-         of the index; `quarry lists {} --add KINDS` adds kinds to all of it", path.display(), path.display()
+        "{}: the lists of the index are: {built}; given: {given}; leave --lists out to use those of the \
+         index; `quarry lists {} --add KINDS` adds kinds to all of it", path.display(), path.display()
     )]
     OtherLists {
         /// Its folder.
         path: PathBuf,
         /// Kinds that the index has, with their parameters.
         built: String,
-        /// As they are given.
+        /// Kinds given, with their parameters.
         given: String,
     },
-    /// Documents are added to an index with token embeddings, and nobody makes theirs.
+    /// Documents are added to an index with token embeddings, but no token encoder is given.
     #[error(
         "{}: the index has token embeddings, made by {made_by}: give that model, or add --without-tokens, and \
          fill the gap later with `quarry tokens add`", path.display()
@@ -69,7 +69,7 @@ pub enum BuildError {
         /// What made the index's.
         made_by: String,
     },
-    /// Token embeddings are made by another model, or stored otherwise, than those that are there.
+    /// The token embeddings given differ from those in the index in model or storage form.
     #[error(
         "{}: its token embeddings were made by {made_by}, those given are {given}; documents of both would not \
          compare", path.display()
@@ -77,18 +77,18 @@ pub enum BuildError {
     OtherTokens {
         /// Its folder.
         path: PathBuf,
-        /// What made the index's, or how they are stored.
+        /// The model, or the storage form, of the embeddings in the index.
         made_by: String,
         /// What is given.
         given: String,
     },
-    /// Token embeddings are added with documents, and the index has none.
-    #[error("{}: the index has no token embeddings; `quarry tokens add` adds them to all of it", path.display())]
+    /// Token embeddings are given with added documents, but the index has none.
+    #[error("{}: the index has no token embeddings; `quarry tokens add` adds them to all documents", path.display())]
     NoTokensThere {
         /// Its folder.
         path: PathBuf,
     },
-    /// Segments cannot be merged without losing token embeddings.
+    /// Merging these segments would lose token embeddings.
     #[error(
         "{}: token embeddings would be lost, since these segments have {}: {}; `quarry tokens add {}{}` {}",
         path.display(), if *none { "none" } else { "them stored otherwise" }, segments.join(", "),
@@ -148,30 +148,30 @@ pub enum BuildError {
         /// Whether they have none at all, or others.
         none: bool,
     },
-    /// A merge would lose a part that this build does not know.
+    /// A merge would lose a part of a kind that this version does not know.
     #[error(
-        "{}: segment {segment} has a part `{kind}`, which this build does not know and could not carry over; merge \
+        "{}: segment {segment} has a part `{kind}`, which this version does not know and could not carry over; merge \
          with the version of quarry that wrote it", path.display()
     )]
     UnknownKind {
         /// Its folder.
         path: PathBuf,
-        /// The segment.
+        /// The segment's id.
         segment: String,
-        /// The kind.
+        /// The unknown kind.
         kind: String,
     },
-    /// Documents were added, and the merge that follows failed.
+    /// Documents were added, but the merge afterwards failed.
     #[error(
         "the documents were added (generation {generation}), but segments could not be merged: {source}"
     )]
     NotMerged {
-        /// The generation that has them.
+        /// The generation that holds the added documents.
         generation: u64,
-        /// Why.
+        /// Why the merge failed.
         source: Box<BuildError>,
     },
-    /// Documents with vectors are added to an index without, or the other way round.
+    /// Documents with vectors are added to an index without vectors, or the other way round.
     #[error(
         "{}: its documents have {}vectors, those given have {}", path.display(),
         if *has_vectors { "" } else { "no " }, if *has_vectors { "none" } else { "some" }
@@ -182,21 +182,21 @@ pub enum BuildError {
         /// Whether the index has vectors.
         has_vectors: bool,
     },
-    /// Documents without ids are added to an index whose ids are names.
+    /// Documents without ids are added to an index whose ids are not numbers.
     #[error(
-        "{}: the documents given have no ids, and those of the index have names such as `{id}`, so that \
-         they cannot be counted on; give their ids, one a line (--doc-ids FILE)", path.display()
+        "{}: the documents given have no ids, and the index has ids such as `{id}`, from which numbering \
+         cannot continue; give ids, one per line (--doc-ids FILE)", path.display()
     )]
     NoIds {
         /// Its folder.
         path: PathBuf,
-        /// An id that is no number, or after which there is none.
+        /// An id of the index that is not a number, or the largest possible number.
         id: String,
     },
-    /// Origins of components are wanted of an encoder that does not tell them.
-    #[error("the encoder does not tell where components come from; build without provenance")]
+    /// Provenance is requested, but the encoder cannot report it.
+    #[error("this encoder cannot report provenance; build without --provenance")]
     NoProvenance,
-    /// An encoder told other than one origin for each component.
+    /// The encoder returned a number of origins that differs from the number of components.
     #[error("the encoder gave {found} origins for {expected} components")]
     Origins {
         /// Origins given.
@@ -204,23 +204,23 @@ pub enum BuildError {
         /// Components of the vector.
         expected: usize,
     },
-    /// The encoder.
+    /// The encoder failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The collection could not be read.
     #[error("{0}")]
     Input(Box<dyn std::error::Error + Send + Sync>),
-    /// Two records have one id.
+    /// Two records have the same id.
     #[error("line {line}: the id `{id}` was seen before, on line {first}; ids must be unique")]
     DuplicateId {
         /// The id.
         id: String,
-        /// Where it stood first.
+        /// Line of its first occurrence, from 1.
         first: u64,
-        /// Where it stands again.
+        /// Line of its second occurrence, from 1.
         line: u64,
     },
-    /// A record is no document.
+    /// A record is not a valid document.
     #[error("line {line}, document `{id}`: {what}")]
     Document {
         /// Its id.
@@ -230,7 +230,7 @@ pub enum BuildError {
         /// What is wrong.
         what: String,
     },
-    /// A vector of a record is none.
+    /// A record's vector is invalid.
     #[error("line {line}, document `{id}`: {source}")]
     Vector {
         /// Its id.
@@ -262,21 +262,21 @@ pub enum BuildError {
         /// Its folder.
         path: PathBuf,
     },
-    /// There are token embeddings already.
+    /// The index already has token embeddings.
     #[error("{path}: the index has token embeddings; --replace replaces them")]
     HasTokens {
         /// The index's folder.
         path: PathBuf,
     },
-    /// The encoder returned another number of vectors than passages.
+    /// The encoder returned a number of vectors that differs from the number of passages.
     #[error("the encoder gave {found} vectors for {expected} passages")]
     EncoderCount {
-        /// Vectors.
+        /// Vectors returned.
         found: usize,
-        /// Passages.
+        /// Passages given.
         expected: usize,
     },
-    /// There is an index already.
+    /// The folder already holds an index.
     #[error(
         "{path}: an index is there (generation {generation}, {}); --overwrite replaces it",
         counted(*documents, "document")
@@ -284,14 +284,14 @@ pub enum BuildError {
     Exists {
         /// The folder.
         path: PathBuf,
-        /// Its generation.
+        /// Its current generation.
         generation: u64,
         /// Its documents.
         documents: u64,
     },
-    /// An unfinished build lies there.
+    /// The folder holds an unfinished build.
     #[error(
-        "{path}: an interrupted build lies there ({} done); --resume continues it, --overwrite discards it",
+        "{path}: holds an interrupted build ({} done); --resume continues it, --overwrite discards it",
         counted(*documents, "document")
     )]
     Interrupted {
@@ -300,18 +300,18 @@ pub enum BuildError {
         /// Documents in finished shards.
         documents: u64,
     },
-    /// The folder of unfinished work holds something of somebody else's.
+    /// The folder for unfinished work holds files that are not ours.
     #[error(
-        "{}: holds `{name}` and no record of an unfinished build of ours; quarry works in a folder of this \
-         name, so move it away", path.display()
+        "{}: holds `{name}`, but no record of an unfinished build; quarry uses a folder of this name for its \
+         own work, so move this one away", path.display()
     )]
     ForeignBuild {
         /// The folder.
         path: PathBuf,
-        /// What lies there.
+        /// One of the foreign files.
         name: String,
     },
-    /// The unfinished build had other inputs.
+    /// The unfinished build had other inputs or options.
     #[error("{path}: cannot resume: `{what}` was {was}, now {now}; build with --overwrite instead")]
     ResumeMismatch {
         /// The folder.
@@ -323,13 +323,13 @@ pub enum BuildError {
         /// As given now.
         now: String,
     },
-    /// The shares of a build that are given are not all of one, each once.
+    /// The shares given are not all shares of one build, each exactly once.
     #[error("{what}")]
     Shards {
-        /// What is missing, given twice, or of another build.
+        /// Which share is missing, given twice, or from another build.
         what: String,
     },
-    /// Two shares are of different builds.
+    /// Two shares belong to different builds.
     #[error("{path}: shard {shard} is of another build than {first}: {difference}")]
     ShardMismatch {
         /// The share, as `2/3`.
@@ -338,18 +338,18 @@ pub enum BuildError {
         path: PathBuf,
         /// The folder of the first share.
         first: PathBuf,
-        /// What differs, as it is here and there.
+        /// What differs, with both values.
         difference: String,
     },
-    /// A folder holds no finished share of a build.
+    /// The folder holds no finished share of a build.
     #[error("{path}: {what}")]
     NotAShard {
         /// The folder.
         path: PathBuf,
-        /// What lies there, and what to do.
+        /// What it holds instead, and what to do.
         what: String,
     },
-    /// A share is there already.
+    /// The folder already holds a finished share.
     #[error("{path}: shard {shard} of a build is there, finished; --overwrite replaces it")]
     ShardExists {
         /// The folder.
@@ -359,7 +359,7 @@ pub enum BuildError {
     },
     /// The collection ended before the point where the finished shards end.
     #[error(
-        "{path}: cannot resume: the collection has {}, {done} were done; it has changed",
+        "{path}: cannot resume: the collection has {}, but {done} were already done; it has changed",
         counted(*found, "document")
     )]
     InputShrank {
@@ -370,12 +370,12 @@ pub enum BuildError {
         /// Documents in finished shards.
         done: u64,
     },
-    /// The memory bound is too small to work with.
+    /// The memory limit is too small.
     #[error("--memory {found} bytes: at least {least} are needed")]
     Memory {
         /// Bytes given.
         found: u64,
-        /// Least bytes.
+        /// Fewest bytes needed.
         least: u64,
     },
     /// A parameter is out of range.
@@ -388,7 +388,7 @@ pub enum BuildError {
         /// What is allowed.
         expected: &'static str,
     },
-    /// A worker thread ended without a result.
-    #[error("a worker of the build ended unexpectedly: {0}")]
+    /// A worker thread ended without returning a result.
+    #[error("a worker thread of the build ended unexpectedly: {0}")]
     Worker(&'static str),
 }

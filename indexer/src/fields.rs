@@ -1,8 +1,8 @@
-//! Documents' other fields are held to their types: given ones by conversion, others by the JSON kind
-//! that was seen first.
+//! Checks the types of documents' other fields. A field with a given type is converted to it; any other
+//! field must keep the JSON kind of its first value.
 //!
-//! 1. go through a document's values by path, lists value by value  2. a path with a given type:
-//!    convert, or refuse  3. a path that was seen: the kind must be the same  4. a new path: note it
+//! 1. visit a document's values by path, each element of a list by itself  2. path with a given type:
+//!    convert, or refuse  3. path seen before: the kind must be the same  4. new path: record its kind
 
 use std::collections::HashSet;
 
@@ -14,19 +14,19 @@ use tantivy::time::format_description::well_known::Rfc3339;
 
 use crate::BuildError;
 
-/// Paths that documents may have: each is a column that filters look at, and an object keyed by data
-/// would make one of every key.
+/// Most paths that documents may have. Each path becomes a column for filters, and an object whose keys
+/// are data would create one per key.
 pub(crate) const MOST_PATHS: usize = 1000;
 
-/// The rules so far, and those that the open shard brought.
+/// The rules so far, and those that the current shard added.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     rules: FieldRules,
-    /// Paths met first in the open shard, with what holds for them.
+    /// Paths first met in the current shard, with their rules.
     new: FieldRules,
-    /// Given paths that no document had so far.
+    /// Paths with a given type that no document has had so far.
     unmet: FieldRules,
-    /// Paths within fields of the type any, met by this process.
+    /// Paths inside fields of type `any`, as met by this process.
     within_any: HashSet<String>,
 }
 
@@ -42,7 +42,7 @@ impl Fields {
         }
     }
 
-    /// What a finished shard brought.
+    /// Adds the rules of a finished shard.
     pub(crate) fn take(&mut self, met: &FieldRules) {
         for (path, rule) in met {
             self.unmet.remove(path);
@@ -50,12 +50,12 @@ impl Fields {
         }
     }
 
-    /// What the open shard brought, for its record.
+    /// Takes the rules that the current shard added, for its metadata.
     pub(crate) fn of_shard(&mut self) -> FieldRules {
         std::mem::take(&mut self.new)
     }
 
-    /// Brings a document's fields to their types.
+    /// Converts a document's fields to their types, or says which one does not fit.
     pub(crate) fn apply(&mut self, document: &mut Document) -> Result<(), BuildError> {
         if document.fields.is_empty() {
             return Ok(());
@@ -97,12 +97,12 @@ impl Fields {
         match self.rules.get(path.as_str()) {
             Some(FieldRule::Given(FieldType::Stored)) => {
                 self.met(path);
-                // Nothing within it is looked at.
+                // Stored fields are not checked any deeper.
                 return Ok(());
             }
             Some(FieldRule::Given(FieldType::Any)) => {
                 self.met(path);
-                // Kinds within it do not matter, only how many columns it makes.
+                // Kinds inside it do not matter; only the number of columns does.
                 return self.count(value, path);
             }
             Some(FieldRule::Given(given)) => {
@@ -141,7 +141,7 @@ impl Fields {
         }
     }
 
-    /// Counts the paths within a value of any kind.
+    /// Counts the paths inside a value of type `any`.
     fn count(&mut self, value: &Value, path: &mut String) -> Result<(), String> {
         match value {
             Value::Array(values) => values.iter().try_for_each(|value| self.count(value, path)),
@@ -175,12 +175,12 @@ impl Fields {
 fn too_many(path: &str) -> String {
     let whole = path.split('.').next().unwrap_or(path);
     format!(
-        "field `{path}` is one more than the {MOST_PATHS} that documents may have, those within objects \
-         counted: each is a column to filter by. --field {whole}:stored keeps `{whole}` without"
+        "field `{path}` exceeds the limit of {MOST_PATHS} fields, counting those inside objects: each \
+         becomes a column to filter by. --field {whole}:stored keeps `{whole}` without columns"
     )
 }
 
-/// Rules of an index, with those given for what is added; a path keeps its type.
+/// The rules of an index joined with those given for added documents. A path keeps its type.
 pub(crate) fn joined(index: &FieldRules, given: &FieldRules) -> Result<FieldRules, BuildError> {
     let mut rules = index.clone();
     for (path, rule) in given {
@@ -189,7 +189,7 @@ pub(crate) fn joined(index: &FieldRules, given: &FieldRules) -> Result<FieldRule
                 return Err(BuildError::Param {
                     name: "field",
                     found: format!("{path}:{rule}; in the index it is {has}"),
-                    expected: "the type that the field has; another needs the index built again",
+                    expected: "the type that the field has; for another type, build the index again",
                 });
             }
             _ => {
@@ -200,7 +200,7 @@ pub(crate) fn joined(index: &FieldRules, given: &FieldRules) -> Result<FieldRule
     Ok(rules)
 }
 
-/// The value as one of the type, or none where it does not fit.
+/// The value converted to the type, or `None` if it does not fit.
 fn convert(value: &Value, given: FieldType) -> Option<Value> {
     match (given, value) {
         (FieldType::Any | FieldType::Stored, any) => Some(any.clone()),
@@ -236,12 +236,12 @@ fn float(number: f64) -> Option<Value> {
 fn date(text: &str) -> Option<Value> {
     let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     let parsed = OffsetDateTime::parse(&full, &Rfc3339).ok()?;
-    // Beyond its range tantivy would take the text for a word.
+    // Outside its range, tantivy would index the date as text.
     tantivy::DateTime::try_from_utc(parsed.to_offset(tantivy::time::UtcOffset::UTC))?;
     Some(Value::String(full))
 }
 
-/// At most 60 characters of a value.
+/// The value as JSON, cut after 60 characters.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_brought_to_their_type_or_refused() {
+    fn values_are_converted_to_their_type_or_refused() {
         use FieldType::{Any, Bool, Date, Float, Integer, Keyword};
         let no = Value::Null;
         for (given, value, want) in [
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_held_to_what_was_given_or_seen() {
+    fn fields_keep_the_type_given_or_first_seen() {
         let rules = given(&[("year", FieldType::Integer), ("place.zip", FieldType::Keyword)]);
         let mut fields = Fields::new(&rules);
         let mut first = document(json!({
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(new["place.open"], FieldRule::Seen(JsonKind::Boolean));
         assert_eq!(new.len(), 5, "{new:?}");
         assert!(fields.of_shard().is_empty());
-        // A build that goes on knows what finished shards brought.
+        // A resumed build knows the rules of the finished shards.
         let mut resumed = Fields::new(&rules);
         resumed.take(&new);
         for fields in [&mut fields, &mut resumed] {
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(joined(&all, &given(&[("year", FieldType::Integer)])).unwrap(), all);
     }
 
-    /// An object keyed by data must not make a column of every key.
+    /// An object whose keys are data must not create a column per key.
     #[test]
     fn columns_to_filter_by_are_bounded() {
         let keyed = |from: usize| {

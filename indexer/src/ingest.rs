@@ -1,15 +1,15 @@
-//! From a stream of documents to finished shards.
+//! Turns a stream of documents into finished shards.
 //!
-//! 1. a thread reads documents and groups them into shards, refusing repeated ids
-//! 2. this thread encodes a shard (the encoder uses all cores) or takes the vectors given
-//! 3. a thread writes it
+//! 1. one thread reads documents and groups them into shards, refusing repeated ids
+//! 2. the calling thread encodes a shard (the encoder uses all cores) or takes the vectors given
+//! 3. one thread writes the shard
 //!
-//! Of several machines each does its share of the shards (`shares/`): it reads all documents, and leaves
-//! the other machines' shards out.
+//! When several machines share a build (`shares/`), each reads all documents but skips the shards of
+//! the other machines.
 //!
-//! At most four shards are in memory. Shards are cut by count and size alone, so the same input
-//! gives the same shards, and an encoder that is a function of its batch gives the same vectors in
-//! a resumed run.
+//! At most four shards are in memory. Where shards are cut depends only on count and size, so the same
+//! input gives the same shards; an encoder whose output depends only on its batch gives the same vectors
+//! in a resumed run.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -29,39 +29,39 @@ use crate::shares::{Share, take_into};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path};
 use crate::terms::{Known, Terms};
 
-/// A shard ends when its texts and vectors take this much, however few documents it has.
+/// A shard ends when its texts and vectors reach this size, even if it has few documents.
 const SHARD_BYTES: usize = 16 << 20;
 
-/// What ingest leaves behind.
+/// The result of ingesting.
 #[derive(Debug, Default)]
 pub(crate) struct Ingested {
     pub(crate) shards: usize,
     pub(crate) documents: u64,
     pub(crate) resumed_documents: u64,
     pub(crate) truncated: u64,
-    /// Of a share: what all documents were, of all shards, by hash.
+    /// For a share: hash of all input documents, of every machine's shards.
     pub(crate) digest: u64,
 }
 
-/// How documents are read.
+/// How documents are read and checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'a> {
     pub(crate) ingest: &'a IngestOptions,
-    /// Types of their other fields.
+    /// Types of the documents' other fields.
     pub(crate) fields: &'a FieldRules,
-    /// The index folder, for messages.
+    /// The index folder, for error messages.
     pub(crate) out: &'a Path,
 }
 
 impl<'a> Reading<'a> {
-    /// Of a build.
+    /// The settings of a build.
     pub(crate) fn of(options: &'a BuildOptions) -> Self {
         Self { ingest: &options.ingest, fields: &options.seal.fields, out: &options.out }
     }
 }
 
-/// Reads all of `documents` into shards under `build`, after those that are there already; of a `share`
-/// only its own shards are made. The terms that an index has already are `known`.
+/// Reads `documents` into shards under `build`, after the ones already there; with `share`, only that
+/// share's shards are written. `known` are the terms that the index already has.
 pub(crate) fn ingest<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
@@ -106,7 +106,7 @@ where
         let result = encoding.run(&from_reader, &to_write, (&mut terms, &mut done));
         drop((from_reader, to_write));
         let written = writer.join().map_err(|_| BuildError::Worker("the shard writer"))?;
-        // A disk that refuses shows first as a closed channel; its own error says more.
+        // A failing disk first shows as a closed channel; the writer's own error says more.
         written?;
         result?;
         done.digest = reader.join().map_err(|_| BuildError::Worker("the reader"))?;
@@ -116,22 +116,22 @@ where
     Ok(done)
 }
 
-/// Documents of a shard.
+/// The documents of one shard.
 struct Batch {
     documents: Vec<Document>,
-    /// The paths of other fields that they were the first to have.
+    /// Paths of other fields first met in these documents.
     fields: FieldRules,
-    /// What they were when they were read, by hash.
+    /// Hash of the documents as they were read.
     digest: u64,
 }
 
-/// A shard of an earlier run.
+/// A shard written by an earlier run.
 struct Before {
     documents: u64,
     digest: u64,
 }
 
-/// Compares what is read again with the shards that were made of it.
+/// Checks, while the input is read again, that earlier shards were made from the same documents.
 struct Again {
     shards: std::vec::IntoIter<Before>,
     number: usize,
@@ -146,7 +146,7 @@ impl Again {
         Self { shards, number: 0, left: 0, digest: Xxh3::new(), expected: 0 }
     }
 
-    /// Takes the next document of earlier shards; an error where it is not what it was.
+    /// Takes the next document of an earlier shard; fails if the documents differ from those of that run.
     fn take(&mut self, document: &Document, out: &Path) -> Result<(), BuildError> {
         while self.left == 0 {
             let Some(next) = self.shards.next() else { return Ok(()) };
@@ -171,7 +171,7 @@ impl Again {
     }
 }
 
-/// Groups documents into shards; gives the hash of all that was read, where one is wanted.
+/// Groups documents into shards. Returns the hash of everything read, if it is wanted.
 fn read<E: std::error::Error + Send + Sync + 'static>(
     documents: impl Iterator<Item = Result<Document, E>>,
     (before, mut digest): (Vec<Before>, Option<Xxh3>),
@@ -197,7 +197,7 @@ fn read<E: std::error::Error + Send + Sync + 'static>(
             });
         match checked {
             Err(error) => {
-                // The receiver is gone only when it failed itself; its error counts then.
+                // The receiver is gone only if it failed itself, and then its error is reported.
                 let _ = out.send(Err(error));
                 return 0;
             }
@@ -242,10 +242,10 @@ fn size_of_document(document: &Document) -> usize {
     100 + document.id.len() + document.title.len() + document.text.len() + fields + vector
 }
 
-/// Turning shards of documents into shards of vectors.
+/// Turns shards of documents into shards of vectors.
 struct Encoding<'a> {
     encoder: Option<&'a EncoderSetup<'a>>,
-    /// The share of which shards are made, and where shards lie.
+    /// The share whose shards are made, and the folder of the shards.
     of: (Option<Share>, &'a Path),
     progress: &'a (dyn Fn(Event) + Sync),
 }
@@ -265,7 +265,7 @@ impl Encoding<'_> {
             done.shards += 1;
             done.documents += documents.len() as u64;
             if self.is_left_out(number, documents, done)? {
-                // Term ids count through all documents, whoever has them.
+                // Term ids are numbered over all documents, those of other machines too.
                 if self.encoder.is_none() {
                     terms.vectors(documents, &mut ShardMeta::default())?;
                 }
@@ -282,7 +282,7 @@ impl Encoding<'_> {
         Ok(())
     }
 
-    /// Whether a shard is another machine's, or was made by an earlier run.
+    /// Whether a shard belongs to another machine or was written by an earlier run.
     fn is_left_out(
         &self,
         number: usize,
@@ -304,7 +304,7 @@ impl Encoding<'_> {
             return Err(BuildError::ResumeMismatch {
                 path: build.to_path_buf(),
                 what: format!("documents of shard-{number:06}"),
-                was: format!("{} other ones", shard.meta.documents),
+                was: format!("{} other documents", shard.meta.documents),
                 now: documents.first().map_or(String::new(), |d| format!("`{}` and more", d.id)),
             });
         }
@@ -362,7 +362,7 @@ impl Encoding<'_> {
     }
 }
 
-/// Vectors, and with `trace` the records of their origins.
+/// The vectors and, with `trace`, the records of their origins.
 fn encoded(
     encoder: &dyn EncodeDocument,
     passages: &[Passage<'_>],
@@ -406,14 +406,14 @@ fn stored_json(document: Document) -> Result<String, BuildError> {
     })
 }
 
-/// Ids seen so far, by hash: 64 bits each. A hash met twice is looked up in full.
+/// Ids seen so far, as 64-bit hashes. On equal hashes the full ids are compared.
 #[derive(Debug)]
 struct Seen<'a> {
     build: &'a Path,
     hashes: HashSet<u64>,
     unique: bool,
     share: Option<Share>,
-    /// The number of the open shard.
+    /// Number of the current shard.
     shard: usize,
 }
 
@@ -441,7 +441,7 @@ impl<'a> Seen<'a> {
             return Ok(());
         }
         match self.first_line(&document.id, open_shard)? {
-            // Two ids with one hash, or a shard on its way: sealing decides.
+            // Either two ids share a hash, or the shard is still being written: sealing decides.
             None => Ok(()),
             Some(first) => {
                 Err(BuildError::DuplicateId { id: document.id.clone(), first, line: document.line })
@@ -449,8 +449,8 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Where an id stood before, in the open shard or in a finished one. What is on its way between
-    /// the two, or on another machine, is found when the document table is sealed.
+    /// The line where an id occurred before, in the current shard or a finished one. Repetitions in a shard
+    /// that is still being written, or on another machine, are found when the document table is sealed.
     fn first_line(&self, id: &str, open_shard: &[Document]) -> Result<Option<u64>, BuildError> {
         if let Some(found) = open_shard.iter().find(|d| d.id == id) {
             return Ok(Some(found.line));
@@ -458,7 +458,7 @@ impl<'a> Seen<'a> {
         for number in 0.. {
             let path = shard_path(self.build, number);
             match self.share {
-                // Shards of an earlier run may lie behind the open one.
+                // Shards of an earlier run may follow the current one.
                 Some(_) if number >= self.shard => break,
                 Some(share) if !share.owns(number) => continue,
                 _ if !path.exists() => break,

@@ -1,7 +1,7 @@
-//! The record of unfinished work, beside its shards: whose work it is, and for a build what has to be
-//! the same for it to be continued.
+//! The record of unfinished work, stored beside its shards: what kind of work it is and, for a build, what
+//! must be unchanged to resume it.
 //!
-//! The record is also the mark of a folder: what carries none was not made by us, and is not touched.
+//! The record also marks the folder as ours: a folder without one is never touched.
 
 use std::fs;
 use std::path::Path;
@@ -14,31 +14,31 @@ use crate::BuildError;
 use crate::options::{BuildOptions, EncoderSetup};
 
 pub(crate) use quarry_index::folder::JOB as FILE;
-/// Version of what shards and this record look like; another one cannot be resumed.
+/// Version of the formats of shards and of this record; work of another version cannot be resumed.
 const VERSION: u32 = 4;
 const MAGIC: &str = "quarry-build";
-/// How every record begins.
+/// The first bytes of every record.
 const HEAD: &[u8] = b"{\n  \"magic\": \"quarry-build\"";
-/// Facts that every build has; records without `magic` are known by them.
+/// Facts that every build has; they identify records that lack `magic`.
 const FACTS: [&str; 6] =
     ["version", "source", "encoder", "shard_documents", "vocabulary_terms", "provenance"];
 
-/// What is being done.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Work {
-    /// An index, or a share of one, is built: its shards are worth going on with.
+    /// Building an index or a share of one. Its shards are kept for resuming.
     #[default]
     Build,
-    /// Token embeddings are added: so are theirs.
+    /// Adding token embeddings. Its shards are kept for resuming.
     Tokens,
     /// Dense vectors are added: so are theirs.
     Dense,
-    /// Documents are added, segments merged, lists added, shares joined: begun again when interrupted.
+    /// Adding documents or lists, merging segments, joining shares: started over after an interruption.
     Change,
 }
 
-/// What identifies unfinished work.
+/// Identifies unfinished work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     #[serde(default)]
@@ -67,12 +67,12 @@ impl Job {
         Self::of(Work::Build, facts)
     }
 
-    /// The mark of work that is begun again when it is interrupted.
+    /// The record of work that is started over after an interruption.
     pub(crate) fn change() -> Self {
         Self::of(Work::Change, Map::new())
     }
 
-    /// Token embeddings of this source are added.
+    /// The record of adding token embeddings from this source.
     pub(crate) fn tokens(source: &Value) -> Self {
         Self::of(Work::Tokens, Map::from_iter([("source".to_owned(), source.clone())]))
     }
@@ -83,29 +83,29 @@ impl Job {
     }
 
     fn of(work: Work, facts: Map<String, Value>) -> Self {
-        // Through text, so that a record read back compares equal.
+        // Converted to text and back, so that a record read from disk compares equal.
         let facts =
             serde_json::to_string(&facts).and_then(|t| serde_json::from_str(&t)).unwrap_or(facts);
         Self { magic: MAGIC.to_owned(), work, facts }
     }
 
-    /// The same with one more fact.
+    /// Adds a fact.
     pub(crate) fn with(mut self, what: &str, value: Value) -> Self {
         self.facts.insert(what.to_owned(), value);
         self
     }
 
-    /// What is being done.
+    /// The kind of work.
     pub(crate) fn work(&self) -> Work {
         self.work
     }
 
-    /// For the manifest, so that a finished build is known again.
+    /// The facts, stored in the manifest so that a finished build is recognised.
     pub(crate) fn facts(&self) -> &Map<String, Value> {
         &self.facts
     }
 
-    /// The record in a folder; none where there is none, or one that is not ours.
+    /// Reads the record of a folder; `None` if there is none, or if it is not ours.
     pub(crate) fn read(build: &Path) -> Result<Option<Self>, BuildError> {
         let path = build.join(FILE);
         if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
@@ -126,13 +126,13 @@ impl Job {
         Ok(Storage::of(build).replace(FILE, &bytes)?)
     }
 
-    /// Whether a file is the beginning of a record: a crash came while it was written.
+    /// Whether a file is a record cut short by a crash.
     pub(crate) fn is_begun(path: &Path) -> bool {
         let file = fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() < 1 << 20);
         file && fs::read(path).is_ok_and(|b| b.starts_with(HEAD) || HEAD.starts_with(&b))
     }
 
-    /// Refuses to continue a build that was another one.
+    /// Fails if the unfinished build is a different one.
     pub(crate) fn check_same(&self, now: &Self, folder: &Path) -> Result<(), BuildError> {
         for what in now.facts.keys().chain(self.facts.keys()) {
             let [was, value] = [self, now].map(|job| job.facts.get(what).unwrap_or(&Value::Null));
@@ -150,12 +150,12 @@ impl Job {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_known_whole_and_begun() {
+    fn complete_and_partial_records_are_recognised() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert!(Job::read(folder.path()).unwrap().is_none());

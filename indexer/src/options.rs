@@ -1,4 +1,4 @@
-//! What a build is told, and what it tells.
+//! Options, progress events and reports of builds.
 
 use std::path::PathBuf;
 
@@ -13,44 +13,45 @@ use serde_json::{Map, Value};
 
 use crate::BuildError;
 
-/// Least memory bound: three shards in flight, lists of one term, tantivy's least arena.
+/// Smallest memory limit: enough for three shards in flight, the lists of one term and tantivy's smallest
+/// arena.
 pub const LEAST_MEMORY: u64 = 128 << 20;
 
-/// Rows beyond which clusters pay beside impact-ordered lists. Both took the same time at .4 million
-/// documents, clusters .8 of it at 1.6 million (docs/figures/search.md); below a million that is not
-/// worth a second kind of lists.
+/// Number of rows from which clusters are worth building beside impact-ordered lists. Both took the same
+/// time at 0.4 million documents; at 1.6 million, clusters took 0.8 of it (docs/figures/search.md). Below
+/// a million rows the gain does not justify a second kind of lists.
 pub const MANY_ROWS: u64 = 1_000_000;
 
-/// Which lists are built over the vectors.
+/// Which kinds of lists are built over the vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lists {
-    /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows, clusters besides for
+    /// Impact-ordered lists for segments of more than [`SMALL_SEGMENT`] rows, and clusters as well for
     /// more than [`MANY_ROWS`].
     #[default]
     Auto,
-    /// These, whatever the size; without any, searches scan.
+    /// Exactly these, at any size. With none of them, every search is a full scan.
     These {
         /// Impact-ordered lists.
         impact: bool,
-        /// Seismic's blocked lists with summaries.
+        /// Seismic's inverted lists, cut into blocks with summaries.
         seismic: bool,
-        /// Clusters of similar documents with summaries; documents are stored in their order.
+        /// Clusters of similar documents with summaries; documents are stored in cluster order.
         clusters: bool,
     },
 }
 
 impl Lists {
-    /// No lists: every search scans.
+    /// No lists: every search is a full scan.
     pub const NONE: Self = Self::These { impact: false, seismic: false, clusters: false };
-    /// Impact-ordered lists alone.
+    /// Impact-ordered lists only.
     pub const IMPACT: Self = Self::These { impact: true, seismic: false, clusters: false };
-    /// Blocked lists alone.
+    /// Blocked lists only.
     pub const SEISMIC: Self = Self::These { impact: false, seismic: true, clusters: false };
-    /// Clusters alone.
+    /// Clusters only.
     pub const CLUSTERS: Self = Self::These { impact: false, seismic: false, clusters: true };
 
-    /// The lists that an index has, and those that so many rows ask for.
+    /// The lists that the index has, plus those that `Auto` builds for this number of rows.
     pub(crate) fn of(features: &Features, rows: u64) -> Self {
         let (auto, fits) = (Self::Auto, rows <= MOST_DOCUMENTS);
         Self::These {
@@ -89,7 +90,7 @@ impl Lists {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Levels {
-    /// One byte where that loses nothing, else two.
+    /// One byte if that is lossless, otherwise two.
     #[default]
     Auto,
     /// One byte.
@@ -101,26 +102,26 @@ pub enum Levels {
 /// How vectors, lists and fields are stored.
 #[derive(Debug, Clone)]
 pub struct SealOptions {
-    /// Bytes that buffers and sorting may take together. Besides, the process needs the model (if
+    /// Bytes that buffers and sorting may take together. In addition the process needs the model (if
     /// any), about 40 bytes a document for ids, and mapped pages that the system can drop.
     pub memory: u64,
     /// Seed of every random choice.
     pub seed: u64,
-    /// Storage of weights.
+    /// How weights are stored.
     pub levels: Levels,
-    /// Which lists are built over the vectors.
+    /// Which kinds of lists are built over the vectors.
     pub lists: Lists,
     /// How blocked lists are built.
     pub seismic: SeismicParams,
     /// How clusters are built.
     pub clusters: ClusterParams,
-    /// Types of the documents' other fields, by path; other paths get the JSON kind of their first
-    /// value, up to 1,000 of them.
+    /// Types of the documents' other fields, by path. Any other path gets the JSON kind of its first
+    /// value; up to 1,000 paths.
     pub fields: FieldRules,
 }
 
 impl Default for SealOptions {
-    /// 1 GiB of memory, seed 42, lists and weights as the collection asks for.
+    /// 1 GiB of memory, seed 42, `Auto` lists and levels.
     fn default() -> Self {
         Self {
             memory: 1 << 30,
@@ -134,43 +135,43 @@ impl Default for SealOptions {
     }
 }
 
-/// How documents are read into shards.
+/// How documents are read and grouped into shards.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
-    /// Documents of a shard, the unit of resuming and of encoding.
+    /// Documents per shard (a spool file), the unit of encoding and resuming.
     pub shard_documents: usize,
-    /// Whether ids are known to be unique (ordinals of binary files), so that no check is needed.
+    /// Whether ids are known to be unique (row numbers of binary files), so that no check is needed.
     pub ids_are_unique: bool,
-    /// Names of terms by number, for vectors given by term number.
+    /// Names of terms by term number, for vectors that use numbers.
     pub vocabulary: Option<Vec<String>>,
 }
 
 impl Default for IngestOptions {
-    /// Shards of 65,536 documents; ids are checked, terms have no names of their own.
+    /// Shards of 65,536 documents; ids are checked; terms by number have no names.
     fn default() -> Self {
         Self { shard_documents: 1 << 16, ids_are_unique: false, vocabulary: None }
     }
 }
 
-/// Everything about a build but its documents.
+/// All options of a build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
     /// The index folder.
     pub out: PathBuf,
-    /// Replace an index that is there.
+    /// Replace an existing index.
     pub overwrite: bool,
     /// Continue an interrupted build.
     pub resume: bool,
-    /// For the manifest: the options as the user gave them.
+    /// The options as the user gave them, for the manifest.
     pub description: Map<String, Value>,
-    /// What identifies the input; a resumed build must have the same.
+    /// Identifies the input; a resumed build must have the same value.
     pub source: Value,
-    /// What the index has even without a document that brings it; otherwise what its documents bring, and
-    /// both with an encoder.
+    /// Channels that the index has even if no document brings them. `None`: the channels that its
+    /// documents bring, or both with an encoder.
     pub channels: Option<Channels>,
     /// How documents are read.
     pub ingest: IngestOptions,
-    /// How they are stored.
+    /// How documents are stored.
     pub seal: SealOptions,
 }
 
@@ -233,10 +234,10 @@ impl SealOptions {
     }
 }
 
-/// The defaults of Seismic's lists.
+/// The default parameters of Seismic's lists.
 ///
-/// Chosen on wiki396k, queries 1,001 to 6,980, for overlap@10 of at least .97 with both query sets
-/// at the searcher's defaults (docs/figures/search.md).
+/// Chosen on wiki396k, queries 1,001 to 6,980, for an overlap@10 of at least 0.97 on both query sets
+/// with the searcher's default parameters (docs/figures/search.md).
 #[must_use]
 pub fn default_seismic() -> SeismicParams {
     SeismicParams {
@@ -250,20 +251,20 @@ pub fn default_seismic() -> SeismicParams {
     }
 }
 
-/// The defaults of clusters (docs/decisions/0004-clusters.md).
+/// The default parameters of clusters (docs/decisions/0004-clusters.md).
 #[must_use]
 pub fn default_clusters() -> ClusterParams {
     ClusterParams { size: 4, components: 256 }
 }
 
-/// How texts are cut into passages; the numbers are kept, so that texts that are added are cut alike.
+/// How texts are split into passages. The numbers are stored, so that added texts are split alike.
 #[derive(Clone, Copy)]
 pub struct Passages<'a> {
-    /// Cuts.
+    /// Splits a text.
     pub splitter: &'a dyn SplitText,
-    /// Tokens of a passage.
+    /// Tokens per passage.
     pub tokens: u32,
-    /// Tokens that neighbours share, about.
+    /// Approximate number of tokens that neighbouring passages share.
     pub overlap: u32,
 }
 
@@ -273,27 +274,27 @@ impl std::fmt::Debug for Passages<'_> {
     }
 }
 
-/// An encoder and what the index keeps of it.
+/// An encoder, and the files of it that the index keeps.
 pub struct EncoderSetup<'a> {
     /// Turns passages into vectors.
     pub encoder: &'a dyn EncodeDocument,
-    /// Its identity, for the manifest and for resuming.
+    /// Its identity, for the manifest and for resuming a build.
     pub identity: Value,
-    /// Its vocabulary by term id.
+    /// Its vocabulary, by term id.
     pub tokens: Vec<String>,
     /// Its tokenizer file, and the name that the copy in the index ends with.
     pub tokenizer: Option<Vec<u8>>,
     /// Its table of query token weights.
     pub query_table: Option<Vec<u8>>,
-    /// Cuts long texts into passages, each a row of its own; without, what exceeds the model's
-    /// longest input is lost.
+    /// Splits long texts into passages, each a row of its own. Without it, text beyond the model's
+    /// longest input is cut off.
     pub passages: Option<Passages<'a>>,
-    /// Whether the origin of each component is kept; the encoder has to tell them.
+    /// Whether the origin of each component is stored; the encoder must be able to report it.
     pub provenance: bool,
 }
 
 impl EncoderSetup<'_> {
-    /// Refuses to keep what the encoder does not tell.
+    /// Fails if provenance is requested that the encoder cannot report.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         match self.provenance && self.encoder.traces().is_none() {
             true => Err(BuildError::NoProvenance),
@@ -308,33 +309,33 @@ impl std::fmt::Debug for EncoderSetup<'_> {
     }
 }
 
-/// What a build is doing, for progress bars.
+/// Progress of a build.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
-    /// Documents found in finished shards of an earlier run.
+    /// Documents found in the finished shards of an earlier run.
     Resumed {
-        /// How many.
+        /// Number of documents.
         documents: u64,
     },
-    /// Documents read, encoded and written so far (earlier runs included).
+    /// Documents read, encoded and written so far, earlier runs included.
     Documents {
-        /// How many.
+        /// Number of documents.
         documents: u64,
-        /// Components of their vectors in this run.
+        /// Components of the vectors of this run.
         components: u64,
         /// Documents of this run.
         this_run: u64,
     },
-    /// The next stage begins.
+    /// A new stage begins.
     Stage {
         /// Its name.
         name: &'static str,
-        /// Steps it has.
+        /// Its number of steps.
         total: u64,
     },
-    /// Steps of the stage done so far.
+    /// Progress within the stage.
     Step {
-        /// How many.
+        /// Steps done.
         done: u64,
     },
 }
@@ -346,26 +347,26 @@ pub struct BuildReport {
     pub generation: u64,
     /// The index's identity.
     pub uuid: String,
-    /// Documents.
+    /// Number of documents.
     pub documents: u64,
-    /// Rows: more than documents where texts were split into passages.
+    /// Number of rows: more than documents if texts were split into passages.
     pub rows: u64,
-    /// Documents taken from an interrupted run.
+    /// Documents taken over from an interrupted run.
     pub resumed_documents: u64,
-    /// Documents whose vector is empty: found by BM25 only.
+    /// Documents with an empty vector, which only BM25 finds.
     pub empty_vectors: u64,
-    /// Passages cut at the encoder's longest input, in this run.
+    /// Passages cut off at the encoder's longest input, in this run.
     pub truncated: u64,
-    /// Fields whose type was given and that no document has.
+    /// Fields with a given type that no document has.
     pub unmet_fields: Vec<String>,
-    /// Components a row on average.
+    /// Mean number of components per row.
     pub mean_components: f64,
-    /// Largest relative error of a stored weight; 0 where nothing is lost, none without vectors and where
-    /// the build had been done before.
+    /// Largest relative error of a stored weight; 0 if storage is lossless. `None` without vectors, or if
+    /// the build was already complete.
     pub max_relative_error: Option<f64>,
-    /// Bytes of all parts.
+    /// Total bytes of all parts.
     pub bytes: u64,
-    /// Whether everything had been done before and nothing was left to do.
+    /// Whether the build was already complete, so that nothing was done.
     pub already_complete: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Documents of all shards, in any order.
+//! Random access to the documents of all shards.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use crate::BuildError;
 use crate::spool::{Row, Shard, ShardMeta, ShardView};
 
-/// Rows read in any order between two releases of their pages: each may bring sixteen of them in.
+/// Rows read in random order before pages are released; each row may bring in sixteen pages.
 const HELD: usize = 1 << 14;
 
-/// All shards, open. Rows are numbered through them.
+/// All shards, opened. Rows are numbered across shards.
 #[derive(Debug)]
 pub(crate) struct Rows {
     shards: Vec<Shard>,
-    /// The first row of each shard, and one more.
+    /// The first row of each shard, then the total number of rows.
     starts: Vec<usize>,
-    /// Of each shard where each document's components begin; empty until documents are looked up.
+    /// For each shard, where each document's components begin; empty until `locate`.
     components: Vec<Vec<usize>>,
 }
 
@@ -25,7 +25,7 @@ impl Rows {
         for path in shards {
             let shard = Shard::open(path)?;
             starts.push(starts[starts.len() - 1] + shard.view()?.len());
-            // Opening has read all of it.
+            // Opening has read the whole file.
             shard.release();
             open.push(shard);
         }
@@ -33,7 +33,7 @@ impl Rows {
         Ok(Self { shards, starts, components: Vec::new() })
     }
 
-    /// What the shards say of themselves; taken once.
+    /// The shards' metadata; can be taken once.
     pub(crate) fn take_metas(&mut self) -> impl Iterator<Item = ShardMeta> {
         self.shards.iter_mut().map(|shard| std::mem::take(&mut shard.meta))
     }
@@ -42,7 +42,7 @@ impl Rows {
         self.starts[self.shards.len()]
     }
 
-    /// The shard that has a row, and the row's place in it.
+    /// The shard that holds a row, and the row's position in it.
     pub(crate) fn find(&self, row: usize) -> (usize, usize) {
         let shard = self.starts.partition_point(|start| *start <= row) - 1;
         (shard, row - self.starts[shard])
@@ -52,24 +52,24 @@ impl Rows {
         self.shards.len()
     }
 
-    /// A shard's documents.
+    /// The documents of a shard.
     pub(crate) fn shard(&self, number: usize) -> Result<ShardView<'_>, BuildError> {
         self.shards[number].view()
     }
 
-    /// A shard's stored documents and the row of its first.
+    /// The row of a shard's first document, and the shard's stored documents.
     pub(crate) fn stored(&self, number: usize) -> Result<(usize, Vec<String>), BuildError> {
         let stored = self.shards[number].stored()?;
         self.shards[number].release();
         Ok((self.starts[number], stored))
     }
 
-    /// Gives the pages of some shards back that were read: the shards together are larger than memory.
+    /// Releases the resident pages of some shards, since all shards together are larger than memory.
     pub(crate) fn release(&self, shards: impl IntoIterator<Item = usize>) {
         shards.into_iter().for_each(|number| self.shards[number].release());
     }
 
-    /// Makes documents ready to be looked up: eight bytes for each.
+    /// Prepares [`Self::in_order`]; takes eight bytes per document.
     pub(crate) fn locate(&mut self) -> Result<(), BuildError> {
         self.components = self
             .shards
@@ -79,7 +79,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Calls `each` with the rows in an order; they must have been located.
+    /// Calls `each` with the rows in the given order. Requires `locate`.
     pub(crate) fn in_order(
         &self,
         order: &[u32],
@@ -99,7 +99,7 @@ impl Rows {
     }
 }
 
-/// The order of a segment's documents, by clusters.
+/// The order of a segment's documents: cluster after cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Order {
     rows: Vec<u32>,
@@ -113,7 +113,7 @@ impl Order {
         self.ends.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
     }
 
-    /// The shards' rows, in order.
+    /// The rows, numbered as in the shards, in segment order.
     pub(crate) fn rows(&self) -> &[u32] {
         &self.rows
     }
@@ -123,7 +123,7 @@ impl Order {
         &self.ends
     }
 
-    /// Where each of the shards' rows stands.
+    /// The position in the segment of each row of the shards.
     pub(crate) fn places(&self) -> Vec<u32> {
         let mut places = vec![0; self.rows.len()];
         for (place, row) in (0u32..).zip(&self.rows) {
@@ -133,8 +133,8 @@ impl Order {
     }
 }
 
-/// Calls `add` with the stored documents in an order, within about `memory` bytes: the order is cut
-/// into ranges that fit, each of which takes a pass over the shards.
+/// Calls `add` with the stored documents in the given order, within about `memory` bytes: the order is
+/// cut into ranges that fit, and each range takes one pass over the shards.
 pub(crate) fn stored_in_order(
     rows: &Rows,
     order: &Order,

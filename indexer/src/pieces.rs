@@ -1,4 +1,4 @@
-//! Which rows a shard's documents become: one each, or one a passage where texts are split.
+//! The rows that a shard's documents become: one per document, or one per passage if texts are split.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use rayon::prelude::*;
 
 use crate::BuildError;
 
-/// What becomes a row: a document, or a passage of one.
+/// The source of a row: a document, or a passage of one.
 pub(crate) struct Piece {
-    /// Its place in the shard.
+    /// Position of the document in the shard.
     pub(crate) document: usize,
     pub(crate) span: Option<PassageSpan>,
     last: bool,
 }
 
-/// The rows of a shard's documents, those of a document together and in order.
+/// The rows of a shard's documents, in order; the passages of a document follow each other.
 pub(crate) fn pieces(
     documents: &[Document],
     splitter: Option<&dyn SplitText>,
@@ -54,14 +54,14 @@ impl Piece {
         self.bytes().and_then(|bytes| document.text.get(bytes)).unwrap_or(&document.text)
     }
 
-    /// What is encoded.
+    /// The text to encode.
     pub(crate) fn passage<'a>(&self, documents: &'a [Document]) -> Passage<'a> {
         let document = &documents[self.document];
         Passage { title: &document.title, text: self.text(document) }
     }
 
-    /// What is stored: each passage with the document's title and fields. The last one takes the
-    /// document.
+    /// The document to store for this row: each passage has its document's title and fields. The last
+    /// passage takes them out of the document.
     pub(crate) fn take(&self, document: &mut Document) -> Document {
         if self.span.is_none() {
             return std::mem::take(document);

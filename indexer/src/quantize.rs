@@ -1,53 +1,53 @@
-//! How weights become levels.
+//! Chooses how weights are quantised to levels.
 //!
 //! 1. if all weights are whole multiples of one step, that step is the scale and nothing is lost
 //!    (integer impacts; vectors that were quantised before)
-//! 2. otherwise the scale is the power of two with which most weights are one level of two bytes, none too
-//!    coarse and none beyond the largest (or the range of weights over one byte, if the user says so):
-//!    a few outliers do not decide of it
-//! 3. what a weight may be off by follows from the median: a thousandth of it
+//! 2. otherwise the scale is the power of two that gives most weights a single 16-bit level, neither too
+//!    coarse for the small ones nor too fine for the largest (or, if the user asks for one byte, the range
+//!    of weights over 255 levels); a few outliers do not affect it
+//! 3. the permitted error of a small weight is a thousandth of the median
 //!
-//! Powers of two, since a merge then brings weights of two segments to one step without rounding those of
-//! the finer one again.
+//! Scales are powers of two so that a merge can bring the weights of two segments to one step without
+//! rounding those of the finer segment again.
 
 use quarry_index::forward::{ForwardIndex, LevelWidth, Precision, Quantization};
 
 use crate::options::Levels;
 use crate::weights::WeightStats;
 
-/// Shares of the step that a float may lie off a whole multiple while guessing the step.
+/// While guessing the step: how far, in steps, a float may lie from a whole multiple.
 const TOLERANCE: f64 = 1e-3;
-/// Share of the median that small weights may be off by.
+/// Permitted error of small weights, as a fraction of the median.
 const OF_MEDIAN: f64 = 1e-3;
-/// Fewest steps that round a weight to a 2,048th.
+/// A weight of at least this many steps is rounded by at most 1/2,048 of itself.
 const FINE: f64 = 1024.0;
-/// What a weight with two levels costs, beside one whose level has a finer layer.
+/// Cost of a weight stored in two levels, relative to one stored in a finer layer.
 const HEAVY: u64 = 64;
-/// Whole weights below this are kept as they are by levels of two bytes, and of one.
+/// Whole weights below this are stored exactly with 16-bit levels; the next constant is for 8 bits.
 const WHOLE_U16: f32 = (1u32 << 28) as f32;
 const WHOLE_U8: u32 = 1 << 14;
-/// What f32 holds of 32-bit impacts: up to here a few heavy ones do not change the step of whole weights.
+/// Largest impact, 32 bits: up to here a few large ones do not change the step of whole weights.
 const IMPACTS: f32 = (1u64 << 32) as f32;
 /// The largest weight is an outlier when it exceeds the 99.9th percentile by this factor.
 const OUTLIER: f64 = 8.0;
 
-/// The form of stored weights.
+/// The storage form of weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) quantization: Quantization,
-    /// What small weights may be off by.
+    /// Permitted absolute error of small weights.
     pub(crate) tolerance: Option<f64>,
 }
 
 impl Stored {
-    /// That of a forward index.
+    /// The storage form of a forward index.
     pub(crate) fn of(forward: &ForwardIndex) -> Self {
         let meta = forward.meta();
         Self { quantization: meta.quantization, tolerance: meta.tolerance }
     }
 }
 
-/// Decides how weights are stored.
+/// Chooses how weights are stored.
 pub(crate) fn choose(stats: &WeightStats, levels: Levels) -> Stored {
     let quantization = quantization(stats, levels);
     let wide = quantization.levels == LevelWidth::U16 && stats.histogram().count() > 0;
@@ -71,7 +71,7 @@ fn quantization(stats: &WeightStats, levels: Levels) -> Quantization {
     }
     let tolerance = OF_MEDIAN * stats.histogram().quantile(0.5);
     let most = f64::from(u16::MAX) + 0.5;
-    // From the step that spans the range down to one that is fine enough for all.
+    // From the step that spans the whole range down to one fine enough for all weights.
     let widest = (largest / most).log2().ceil();
     let cost = |scale: f64| {
         let heavy = stats.histogram().between(2.0 * scale * 32_768.0, f64::INFINITY);
@@ -90,15 +90,15 @@ fn quantization(stats: &WeightStats, levels: Levels) -> Quantization {
     Quantization { levels: LevelWidth::U16, scale: best.1, lossless: false }
 }
 
-/// Whether weights are whole impacts of which those below 2^28 are kept as they are, though a few lie
-/// beyond, or are not whole: these become two levels, off by less than a millionth, or one of a finer layer.
+/// Whether to keep step 1 for whole impacts: those below 2^28 are then exact. The few that are larger take
+/// two levels (error below a millionth), and the few fractions a finer layer.
 fn keeps_whole(stats: &WeightStats) -> bool {
     let beyond = stats.histogram().between(f64::from(WHOLE_U16), f64::INFINITY);
     let few = |n: u64| n.saturating_mul(HEAVY) <= stats.histogram().count();
     few(stats.fractions) && stats.largest > 0.0 && (stats.largest <= IMPACTS || few(beyond))
 }
 
-/// How exactly weights are kept, and how many scaled terms that takes at most.
+/// How exactly weights are stored, and the largest number of scaled terms that takes.
 pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> Precision {
     let Stored { quantization, tolerance } = stored;
     let histogram = stats.histogram();
@@ -110,13 +110,13 @@ pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> 
     let heavy = if largest <= most { 0 } else { histogram.between(most, f64::INFINITY) };
     let light = tolerance.filter(|_| !quantization.lossless);
     let whole = keeps_whole(stats) && quantization.scale == 1.0;
-    // Whole weights of step 1 need no finer layer.
+    // Whole weights with step 1 need no finer layer.
     let fine = match light {
         Some(_) if whole => stats.fractions,
         Some(least) => histogram.between(least, FINE * quantization.scale),
         None => 0,
     };
-    // Layers are 64 apart.
+    // Layers are a factor of 64 apart.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -132,7 +132,7 @@ pub(crate) fn precision(stats: &WeightStats, stored: Stored, dimension: u32) -> 
     Precision { tolerance, scaled_terms: u32::try_from(scaled).unwrap_or(u32::MAX) }
 }
 
-/// The width of levels with which multiples of a step up to `most` lose nothing.
+/// The level width that is lossless for multiples of a step up to `most`.
 fn lossless_width(
     stats: &WeightStats,
     (scale, most): (f64, u32),
@@ -149,7 +149,7 @@ fn lossless_width(
     }
 }
 
-/// The step of which every weight is a whole multiple to the bit, and the largest multiple.
+/// The step that every weight is an exact multiple of, and the largest multiple.
 fn step(stats: &WeightStats) -> Option<(f64, u32)> {
     if stats.whole && stats.largest > 0.0 && stats.largest < WHOLE_U16 {
         #[expect(
@@ -160,8 +160,8 @@ fn step(stats: &WeightStats) -> Option<(f64, u32)> {
         return Some((1.0, stats.largest as u32));
     }
     let weights = stats.distinct().filter(|weights| !weights.is_empty())?;
-    // Euclid's algorithm on floats; then the f32 values around the guess, since a step is
-    // usually stored as one.
+    // Euclid's algorithm on floats, then the f32 values around the guess, since a step is
+    // usually stored as an f32.
     let largest = f64::from(*weights.last()?);
     let guess = weights.iter().map(|w| f64::from(*w)).reduce(|a, b| divisor(a, b, largest))?;
     let multiple = (largest / guess).round();
@@ -181,7 +181,7 @@ fn step(stats: &WeightStats) -> Option<(f64, u32)> {
         .find_map(|step| reproduces(&weights, step).map(|most| (step, most)))
 }
 
-/// The largest multiple, if every weight is a multiple of `step` to the bit.
+/// The largest multiple, if every weight is an exact multiple of `step`.
 fn reproduces(weights: &[f32], step: f64) -> Option<u32> {
     if !(step.is_finite() && step > 0.0) {
         return None;
@@ -207,7 +207,7 @@ fn reproduces(weights: &[f32], step: f64) -> Option<u32> {
     Some(most)
 }
 
-/// Greatest common divisor of two positive numbers, as far as f32 inputs allow.
+/// Greatest common divisor of two positive numbers, within the precision of f32 inputs.
 fn divisor(mut a: f64, mut b: f64, largest: f64) -> f64 {
     let floor = largest / 65_535.0 * 0.5;
     while b > floor {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_does_not_decide_of_the_step() {
+    fn an_outlier_does_not_decide_the_step() {
         let mut weights: Vec<f32> =
             (0..9000u16).map(|i| 0.01 + (f32::from(i) * 0.7).sin().abs() * 3.0).collect();
         let before = quantization(&stats(&weights), Levels::Auto);
@@ -288,7 +288,7 @@ mod tests {
                 Quantization { levels: LevelWidth::U16, scale: 1.0, lossless: true }
             );
         }
-        // One of 32 bits among them changes nothing of the others.
+        // One 32-bit weight among them does not affect the others.
         let mut impacts: Vec<f32> = (0..2000u16).map(|i| f32::from(i) * 8_000.0 + 3.0).collect();
         for spam in [0.5, 4_294_967_040.0f32, 1e15] {
             impacts.push(spam);

@@ -1,9 +1,9 @@
-//! From finished shards to a sealed segment.
+//! Seals finished shards into a segment.
 //!
-//! 1. read the shards' totals: dimension, quantisation, what the collection has
-//! 2. side by side: stored documents into tantivy; vectors into the forward index, ids into the
-//!    document table, origins beside them, then blocked lists from the forward index
-//! 3. hand over the entries for the manifest
+//! 1. read the shards' totals: dimension, statistics of weights, which parts there will be
+//! 2. in parallel: stored documents into tantivy; vectors into the forward index, ids into the
+//!    document table, origins beside them, then lists built from the forward index
+//! 3. return the entries for the manifest
 
 use std::path::{Path, PathBuf};
 
@@ -31,10 +31,10 @@ use crate::terms::{Grown, Known};
 use crate::weights::WeightStats;
 use crate::workspace::TEXT;
 
-/// Documents between two reports of progress.
+/// Documents between two progress reports.
 const STEP: usize = 1 << 16;
 
-/// Totals of all shards.
+/// Totals over all shards.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) documents: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Totals {
     pub(crate) has_vectors: bool,
     dimension: u32,
     weights: WeightStats,
-    /// Types of other fields that the shards met.
+    /// Types of other fields met in the shards.
     pub(crate) fields: FieldRules,
     new_tokens: Vec<String>,
     new_numbers: Vec<u32>,
@@ -69,42 +69,42 @@ impl Totals {
     }
 }
 
-/// A sealed segment with the index-wide lexicon; without documents a segment of no parts, which no
-/// manifest names.
+/// A sealed segment and the lexicon of the whole index. Without documents the segment has no parts, and
+/// no manifest lists it.
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) segment: SegmentEntry,
     pub(crate) lexicon: Option<PartEntry>,
     pub(crate) totals: Totals,
-    /// What the forward index says of itself.
+    /// The metadata of the forward index.
     pub(crate) weights: Option<ForwardMeta>,
-    /// The order of its rows, where it is another than the shards'.
+    /// The order of its rows, if it differs from that of the shards.
     pub(crate) order: Option<Order>,
 }
 
-/// What sealing needs to know.
+/// The input of sealing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SealJob<'a> {
     pub(crate) storage: &'a Storage,
     pub(crate) build: &'a Path,
-    /// The shards' files, in order.
+    /// Paths of the shards, in order.
     pub(crate) shards: &'a [PathBuf],
     pub(crate) options: &'a SealOptions,
-    /// Names of terms by term id: the encoder's vocabulary, or one that was given.
+    /// Names of terms by term id: the encoder's vocabulary, or the one given.
     pub(crate) tokens: Option<&'a Vec<String>>,
     /// Whether ids are known to be unique.
     pub(crate) ids_are_unique: bool,
-    /// For documents that come into an index that is there.
+    /// For documents that are added to an existing index.
     pub(crate) kept: Option<Kept>,
-    /// What the segment has even if none of its documents brings it.
+    /// Channels that the segment has even if none of its documents brings them.
     pub(crate) channels: Channels,
 }
 
-/// What documents keep that come into an index that is there; it has its lexicon.
+/// What added documents take over from the existing index, whose lexicon they share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     pub(crate) dimension: u32,
-    /// How their weights are stored; chosen anew without.
+    /// How weights are stored; `None` chooses anew.
     pub(crate) stored: Option<Stored>,
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn seal(
     Ok(Sealed { segment, lexicon, totals, weights, order })
 }
 
-/// The documents, and in which order the segment will have them; without one as they came.
+/// The documents, and the order they get in the segment; without one, the order of the shards.
 #[derive(Debug, Clone, Copy)]
 struct Input<'a> {
     rows: &'a Rows,
@@ -264,8 +264,8 @@ fn write_vectors(
     Ok((parts, weights))
 }
 
-/// Lists over the vectors. They only speed searches up: a reader that does not know a kind can do
-/// without.
+/// Writes lists over the vectors. They only speed searches up; a reader that does not know a kind of
+/// list can ignore it.
 pub(crate) fn write_lists(
     job: &SealJob<'_>,
     id: Uuid,
@@ -309,7 +309,7 @@ fn part_path(storage: &Storage, id: Uuid, kind: &str) -> (String, PathBuf) {
     (name, path)
 }
 
-/// The error that names both lines of a repeated id.
+/// The error for a repeated id, with both lines.
 fn duplicate(input: Input<'_>, first: usize, again: usize) -> Result<BuildError, BuildError> {
     let mut found = Vec::new();
     let mut at = 0;

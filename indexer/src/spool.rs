@@ -1,5 +1,5 @@
-//! Shards: documents read and encoded, waiting to be sealed. A shard is written whole or not at
-//! all; after a crash the finished ones are used again.
+//! Shards: spool files of documents that are read and encoded, and wait to be sealed. A shard is written
+//! completely or not at all; after a crash the finished shards are used again.
 
 use std::path::{Path, PathBuf};
 
@@ -17,67 +17,67 @@ const KIND: &str = "spool";
 const VERSION: u32 = 4;
 const ZSTD_LEVEL: i32 = 1;
 
-/// A document, or a passage of one, as a shard holds it.
+/// A row of a shard: a document, or a passage of one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SpoolDoc {
     pub(crate) id: String,
     pub(crate) line: u64,
-    /// Where a passage lies in its document.
+    /// For a passage: its position in the document.
     pub(crate) passage: Option<PassageSpan>,
-    /// The stored document as JSON; empty when there is nothing to store.
+    /// The stored document as JSON; empty if nothing is stored.
     pub(crate) stored: String,
     pub(crate) vector: SparseVector,
-    /// Where its components come from, as `quarry_index::provenance` stores it; empty where that is not
+    /// The origins of its components, encoded as in `quarry_index::provenance`; empty if they are not
     /// known.
     pub(crate) origins: Vec<u8>,
 }
 
 impl SpoolDoc {
-    /// Whether the document is counted by this row: it is whole, or its first passage.
+    /// Whether the document is counted at this row: it is not split, or this is its first passage.
     pub(crate) fn is_first(&self) -> bool {
         self.passage.as_ref().is_none_or(|p| p.ordinal == 0)
     }
 }
 
-/// Totals of a shard, kept so that a resumed build need not read the data again.
+/// Totals of a shard, stored so that a resumed build need not read the documents again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ShardMeta {
     pub(crate) documents: u64,
-    /// Documents that were not split, and passages of those that were.
+    /// Documents that were not split, plus passages of those that were.
     pub(crate) rows: u64,
     pub(crate) components: u64,
     pub(crate) empty_vectors: u64,
     pub(crate) has_text: bool,
     pub(crate) has_vectors: bool,
-    /// One more than the largest term id.
+    /// The largest term id plus one.
     pub(crate) dimension: u32,
     pub(crate) weights: WeightStats,
-    /// Paths of other fields that this shard met first, with their types.
+    /// Paths of other fields first met in this shard, with their types.
     #[serde(default)]
     pub(crate) fields: FieldRules,
-    /// Tokens that this shard saw first, in order of their term ids.
+    /// Tokens first met in this shard, in order of their term ids.
     pub(crate) new_tokens: Vec<String>,
-    /// Numbers of terms that are not their own term ids and that this shard saw first, in the same order.
+    /// Term numbers first met in this shard that differ from their term ids, in order of term id.
     #[serde(default)]
     pub(crate) new_numbers: Vec<u32>,
-    /// What its documents were when they were read, by hash.
+    /// Hash of its documents as they were read.
     #[serde(default)]
     pub(crate) digest: u64,
-    /// Where documents have origins: what these are.
+    /// If documents have origins: how the weights of their tokens were pooled.
     pub(crate) traced: Option<PooledBy>,
 }
 
-/// Where shard `number` lies.
+/// Path of shard `number`.
 pub(crate) fn shard_path(build: &Path, number: usize) -> PathBuf {
     build.join(format!("shard-{number:06}.qry"))
 }
 
-/// The paths of shards 0 to `count`.
+/// Paths of shards 0 to `count - 1`.
 pub(crate) fn shard_paths(build: &Path, count: usize) -> Vec<PathBuf> {
     (0..count).map(|number| shard_path(build, number)).collect()
 }
 
-/// Writes a shard; one that took no encoding is not waited for until it is on the disk.
+/// Writes a shard. It is only synced to disk if it took encoding, which is costly to repeat.
 pub(crate) fn write(
     path: &Path,
     docs: &[SpoolDoc],
@@ -139,19 +139,19 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Ordinal plus one, first byte, end; zeros for a whole document.
+/// Ordinal plus one, first byte, end byte; zeros for a whole document.
 fn placed(passage: Option<&PassageSpan>) -> [u64; 3] {
     passage.map_or([0; 3], |p| [u64::from(p.ordinal) + 1, p.bytes.start, p.bytes.end])
 }
 
-/// A finished shard, open for reading. Opening checks every byte.
+/// A finished shard, open for reading. Opening verifies the checksum of every byte.
 #[derive(Debug)]
 pub(crate) struct Shard {
     part: Part,
     pub(crate) meta: ShardMeta,
 }
 
-/// A document or a passage, without what is stored.
+/// A document or a passage, without the stored text.
 #[derive(Debug, Clone)]
 pub(crate) struct Row<'a> {
     pub(crate) id: &'a str,
@@ -168,12 +168,12 @@ pub(crate) struct ShardView<'a> {
     id_ends: &'a [u64],
     id_bytes: &'a [u8],
     lines: &'a [u64],
-    /// Three a row, or none at all.
+    /// Three values per row, or empty.
     passages: &'a [u64],
     counts: &'a [u64],
     terms: &'a [u32],
     weights: &'a [f32],
-    /// Both empty where no document has origins.
+    /// Both are empty if no document has origins.
     origin_ends: &'a [u64],
     origins: &'a [u8],
 }
@@ -185,13 +185,13 @@ impl Shard {
         Ok(Self { part, meta })
     }
 
-    /// The checksum of its file.
+    /// The checksum of the shard's file.
     pub(crate) fn checksum(&self) -> u64 {
         self.part.checksum()
     }
 
     pub(crate) fn view(&self) -> Result<ShardView<'_>, BuildError> {
-        // Totals may have been taken out of the shard; the sections tell as well.
+        // The metadata may have been taken out of the shard; the sections show it as well.
         let (origin_ends, origins) = match self.part.section_range("origin.ends") {
             Some(_) => (self.part.array("origin.ends")?, self.part.bytes("origins")?),
             None => Default::default(),
@@ -209,12 +209,12 @@ impl Shard {
         })
     }
 
-    /// Gives the pages read so far back.
+    /// Releases the shard's resident pages.
     pub(crate) fn release(&self) {
         self.part.file().release();
     }
 
-    /// Bytes of each stored document.
+    /// Length of each stored document in bytes.
     pub(crate) fn stored_lengths(&self) -> Result<Vec<u64>, BuildError> {
         let ends: &[u64] = self.part.array("stored.ends")?;
         let starts = std::iter::once(0).chain(ends.iter().copied());
@@ -264,7 +264,7 @@ impl<'a> ShardView<'a> {
 
     /// Row `i`, whose components begin at `start`.
     pub(crate) fn get(&self, i: usize, start: usize) -> Row<'a> {
-        // The shard's checksum was checked: what was written fits together.
+        // The shard's checksum was verified, so offsets are consistent.
         let place = |end: u64| usize::try_from(end).unwrap_or(usize::MAX);
         let id_start = i.checked_sub(1).map_or(0, |before| place(self.id_ends[before]));
         let id_bytes = &self.id_bytes[id_start..place(self.id_ends[i])];

@@ -1,10 +1,10 @@
-//! From vectors as documents bring them to vectors by term id.
+//! Maps vectors as documents bring them to vectors by term id.
 //!
-//! Tokens get term ids in the order in which they are met. Numbers below [`DIRECT`] are their own term
-//! ids, whatever there is between them; larger ones (hashes) are numbered from there on, in the order in
-//! which they are met, so that nothing that is sized by terms is sized by the largest number. A
-//! vocabulary names numbers: in a new index its places are the term ids, in one whose terms have names it
-//! leads to these.
+//! Tokens get term ids in order of first occurrence. Term numbers below [`DIRECT`] are their own term ids,
+//! whether or not all numbers in between occur. Larger ones (hashes) get ids from `DIRECT` on, in order of
+//! first occurrence, so that no array indexed by term has the size of the largest number. A vocabulary
+//! names numbers: in a new index, positions in it are the term ids; in an index whose terms have names, it
+//! maps numbers to these names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,22 +18,22 @@ use quarry_vectors::{Document, InputVector, SparseVector, TermId};
 use crate::BuildError;
 use crate::spool::ShardMeta;
 
-/// The terms that an index has before documents come.
+/// The terms that an index has before documents are added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// None: whatever comes first decides.
+    /// No terms: the first documents decide between names and numbers.
     #[default]
     Nothing,
-    /// Names; the first `places` stand in a list, so that numbers are known too.
+    /// Names. The first `places` come from a vocabulary, so these terms also have numbers.
     Names { tokens: Vec<String>, places: u32 },
-    /// Numbers: so many terms, of which those from `direct` on are `far`.
+    /// Numbers: `terms` of them. Term ids from `direct` on stand for the numbers in `far`.
     Numbers { terms: u32, direct: u32, far: Vec<u32> },
 }
 
 impl Known {
-    /// The terms of an index whose documents bring their vectors.
+    /// The terms of an index whose documents bring their own vectors.
     pub(crate) fn of(index: &Index) -> Self {
-        // One without a term has decided nothing yet.
+        // A lexicon without terms has decided nothing yet.
         let Some(lexicon) = index.lexicon().filter(|l| !l.is_empty()) else { return Self::Nothing };
         let terms = lexicon.len();
         if lexicon.is_named() {
@@ -49,25 +49,25 @@ impl Known {
     }
 }
 
-/// What vectors come by.
+/// How vectors name their terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Tokens,
     Numbers,
 }
 
-/// Term ids, given as documents come.
+/// Assigns term ids as documents arrive.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     known: &'a Known,
     vocabulary: Option<&'a [String]>,
     ids: HashMap<String, u32>,
-    /// Where numbers begin that are not their own term ids, and the term ids of those.
+    /// The first number that is not its own term id, and the term ids of the numbers from there on.
     direct: u32,
     far: HashMap<u32, u32>,
-    /// What vectors came by; none so far.
+    /// How the vectors so far named their terms; `None` before the first vector.
     by: Option<By>,
-    /// Whether the documents so far had vectors at all.
+    /// Whether the documents so far had vectors; `None` before the first document.
     any: Option<bool>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Terms<'a> {
         terms
     }
 
-    /// Goes on after a finished shard.
+    /// Continues after a finished shard.
     pub(crate) fn take_shard(&mut self, meta: &ShardMeta) {
         for token in &meta.new_tokens {
             self.add(token);
@@ -123,7 +123,7 @@ impl<'a> Terms<'a> {
         (id, true)
     }
 
-    /// The term id of a number, and whether it is new among those that are not their own.
+    /// The term id of a number, and whether it is a new number from `direct` on.
     fn number(&mut self, number: u32) -> (u32, bool) {
         if number < self.direct {
             return (number, false);
@@ -137,7 +137,7 @@ impl<'a> Terms<'a> {
         (id, true)
     }
 
-    /// The documents' own vectors by term id; empty ones for a collection without any.
+    /// The documents' own vectors by term id; empty vectors if the collection has none.
     pub(crate) fn vectors(
         &mut self,
         documents: &[Document],
@@ -192,13 +192,13 @@ impl<'a> Terms<'a> {
             }
             (Known::Names { places: 0, .. }, None) => {
                 return Err(Wrong::what(
-                    "its terms are numbers, and the index's terms have names, in the order in which \
+                    "its terms are numbers, but the index's terms are names, in the order in which \
                      documents brought them: give the names of the numbers (--vocab FILE)",
                 ));
             }
             (Known::Numbers { .. }, Some(_)) => {
                 return Err(Wrong::what(
-                    "a vocabulary names its terms, and the index's terms are numbers without names: \
+                    "a vocabulary is given, but the index's terms are numbers without names: \
                      leave the vocabulary out",
                 ));
             }
@@ -234,11 +234,11 @@ impl<'a> Terms<'a> {
                 tokens.iter().map(|(t, weight)| (self.token(t, meta), *weight)).collect();
             return Ok(SparseVector::from_pairs(pairs)?);
         }
-        // Among numbers a token is one in digits, as in queries.
+        // If terms are numbers, a token must be a number in digits, as in queries.
         let number = |token: &str| -> Result<u32, Wrong> {
             token.parse().map_err(|_| {
                 Wrong::what(format!(
-                    "the term {token:?} has a name, and the index's terms are numbers"
+                    "the term {token:?} is a name, but the index's terms are numbers"
                 ))
             })
         };
@@ -247,7 +247,7 @@ impl<'a> Terms<'a> {
         self.by_number(&vector, meta)
     }
 
-    /// The term id of a token; a new one is noted.
+    /// The term id of a token; a new token is recorded in `meta`.
     fn token(&mut self, token: &str, meta: &mut ShardMeta) -> u32 {
         let (id, new) = self.add(token);
         if new {
@@ -257,7 +257,7 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// Refuses terms beyond a vocabulary.
+/// Fails if a term lies beyond the vocabulary.
 fn within(vector: &SparseVector, places: usize) -> Result<(), Wrong> {
     match vector.terms().last() {
         Some(last) if *last as usize >= places => {
@@ -293,18 +293,18 @@ impl From<quarry_vectors::VectorError> for Wrong {
     }
 }
 
-/// The terms of an index after documents came.
+/// The terms of an index after documents were added.
 #[derive(Debug)]
 pub(crate) enum Grown<'a> {
-    /// Names in order of term id, and how many of them, the first, are a list.
+    /// Names in order of term id, and how many of the first come from a vocabulary.
     Names(Vec<&'a str>, u32),
-    /// Numbers, of which those from `direct` on are `far`.
+    /// Numbers: as in [`Known::Numbers`].
     Numbers { terms: u32, direct: u32, far: Vec<u32> },
 }
 
 impl<'a> Grown<'a> {
-    /// `known` with what shards met: `tokens`, `numbers`, or plain numbers below `dimension`. A list of
-    /// names (a vocabulary) stands for all of them in an index that had none.
+    /// `known` plus what the shards met: `tokens`, `numbers`, or plain numbers below `dimension`. If the
+    /// index had no terms, `list` (a vocabulary) gives all of them.
     pub(crate) fn of(
         known: &'a Known,
         list: Option<&'a [String]>,
@@ -349,7 +349,7 @@ impl<'a> Grown<'a> {
         }
     }
 
-    /// Writes them as a lexicon that is called `file`.
+    /// Writes them as a lexicon with the file name `file`.
     pub(crate) fn write(&self, storage: &Storage, file: &str) -> Result<PartEntry, BuildError> {
         let mut table = StringTableBuilder::default();
         let terms = match self {

@@ -4,7 +4,7 @@ use quarry_index::Verify;
 use quarry_index::forward::{ForwardIndex, ForwardWriter, LevelWidth, Quantization};
 use quarry_vectors::SparseVector;
 
-/// A forward index of `vectors` in a folder that lives as long as the first value.
+/// A forward index of `vectors`, in a folder that exists as long as the first value.
 pub(crate) fn forward_of(
     vectors: &[SparseVector],
     dimension: u32,

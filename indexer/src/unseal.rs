@@ -1,4 +1,4 @@
-//! A sealed segment's documents written back into shards, to be sealed again.
+//! Writes the documents of a sealed segment back into shards, so that they can be sealed again.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::BuildError;
 use crate::options::Event;
 use crate::spool::{self, ShardMeta, SpoolDoc, shard_path};
 
-/// A shard ends when it has so many documents or their vectors and texts so many bytes.
+/// A shard ends at this many documents, or at the size of the next constant in bytes.
 const SHARD_DOCUMENTS: usize = 1 << 16;
 const SHARD_BYTES: usize = 16 << 20;
 
-/// Writes the documents that are not deleted into shards from number `first` on; returns the number
-/// after the last.
+/// Writes the documents that are not deleted into shards, numbered from `first`; returns the number
+/// after the last shard.
 pub(crate) fn unseal(
     segment: &Segment,
     (build, first): (&Path, usize),
@@ -131,7 +131,7 @@ fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
     Ok(SpoolDoc { id, line: 0, passage, stored, vector, origins })
 }
 
-/// Where a row lies in its document; a whole document among split ones has the bytes 0..0.
+/// Position of a row in its document; a whole document among split ones has the bytes 0..0.
 fn span(documents: &DocTable, doc: DocId) -> Option<PassageSpan> {
     documents.passage(doc).filter(|p| !p.bytes.is_empty())
 }

@@ -1,9 +1,9 @@
-//! An index of before becomes one of this version, in another folder.
+//! Upgrades an index of an earlier version, into another folder.
 //!
-//! 1. look at the versions of its parts: where all are those that are written now, there is nothing to do
-//! 2. open what no other part can give (vectors, ids, texts, embeddings, origins), every byte checked;
-//!    lists and measured tables may be of any version
-//! 3. segment by segment: write the documents that are not deleted back into shards, seal them, with
+//! 1. look at the versions of its parts: if all are current, there is nothing to do
+//! 2. open the parts that cannot be rebuilt from others (vectors, ids, texts, embeddings, origins) and
+//!    verify every byte; lists and calibration tables may be of any version
+//! 3. for each segment: write the documents that are not deleted back into shards and seal them, with
 //!    weights as they were stored and the kinds of lists that the segment had
 //! 4. commit
 //!
@@ -36,30 +36,30 @@ use crate::terms::{Grown, Known};
 use crate::unseal::{carried_over, unseal};
 use crate::workspace::{self, Found};
 
-/// Key of the manifest's build description: which index it was made of.
+/// Key in the manifest's build description that names the index it was made from.
 const UPGRADED: &str = "upgraded_from";
 
-/// What an upgrade did.
+/// The result of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UpgradeReport {
-    /// Kinds of parts that were of another version than the one that is written now, or `format`;
-    /// nothing was written when there are none.
+    /// Kinds of parts whose version was not current, and `format` if the manifest's was not. If it is
+    /// empty, nothing was written.
     pub outdated: Vec<String>,
-    /// Documents of the new index.
+    /// Documents in the new index.
     pub documents: u64,
-    /// Its segments.
+    /// Segments in the new index.
     pub segments: usize,
-    /// Rows that deletions had left in the old one, and that are gone.
+    /// Deleted rows of the old index that were dropped.
     pub dropped: u64,
 }
 
-/// Writes the index of `from` to the folder `out` with all parts of the versions that this build writes.
-/// Where they are that already, nothing is written.
+/// Writes the index in `from` to the folder `out`, with all parts in their current versions. If they are
+/// current already, nothing is written.
 ///
 /// # Errors
-/// When there is no index in `from`, or a part that nothing else can give is damaged or of a version
-/// that is not read; when `out` holds an index and `overwrite` is not set, or something else; when
-/// another process writes there; when the disk refuses.
+/// If there is no index in `from`; if a part that cannot be rebuilt is damaged or of a version that cannot
+/// be read; if `out` holds an index and `overwrite` is not set, or files that are not ours; if another
+/// process writes there; if reading or writing fails.
 pub fn upgrade(
     from: &Path,
     (out, overwrite): (&Path, bool),
@@ -108,7 +108,7 @@ pub fn upgrade(
     for segment in index.segments() {
         let deleted = segment.deleted().map_or(0, roaring::RoaringBitmap::len);
         report.dropped += deleted;
-        // A segment without documents goes; the manifest says what the index is all the same.
+        // A segment without documents is dropped; the manifest still holds the features of the index.
         if deleted == segment.entry().rows {
             continue;
         }
@@ -130,7 +130,7 @@ pub fn upgrade(
     Ok(report)
 }
 
-/// What an index has of earlier versions than those that are written now.
+/// The kinds of parts whose version is older than the current one.
 fn outdated(manifest: &Manifest) -> Vec<String> {
     let mut found = Vec::new();
     if manifest.format != FORMAT {
@@ -150,7 +150,7 @@ fn same(from: &Path, out: &Path) -> bool {
     whole(from).is_some() && whole(from) == whole(out)
 }
 
-/// The documents of a segment that are not deleted, as a segment of the new index.
+/// Writes the documents of a segment that are not deleted as a segment of the new index.
 fn anew(
     index: &Index,
     segment: &Segment,
@@ -181,8 +181,8 @@ fn anew(
     Ok(entry)
 }
 
-/// The options of a build that leaves the kinds of lists that the segment has; built as they were where
-/// they can be read, else as by default.
+/// Build options that give the kinds of lists that the segment has, with the parameters they were built
+/// with where those can be read, else the defaults.
 fn options(index: &Index, segment: &Segment, memory: u64) -> SealOptions {
     let part = |kind: &str| {
         let found = segment.entry().parts.iter().find(|part| part.kind == kind);
@@ -206,7 +206,7 @@ fn options(index: &Index, segment: &Segment, memory: u64) -> SealOptions {
     }
 }
 
-/// The parameters that lists of any version were built with, where that can be read.
+/// The parameters that lists of any version were built with, if they can be read.
 fn built_with<T: DeserializeOwned>(path: &Path, kind: &str, section: &str) -> Option<T> {
     #[derive(Deserialize)]
     struct Meta<T> {
@@ -216,7 +216,7 @@ fn built_with<T: DeserializeOwned>(path: &Path, kind: &str, section: &str) -> Op
     part.json::<Meta<T>>(section).ok().map(|meta| meta.params)
 }
 
-/// The lexicon written again, and the encoder's own files as they are.
+/// Rewrites the lexicon and copies the encoder's files.
 fn assets(index: &Index, writer: &FolderWriter) -> Result<Vec<PartEntry>, BuildError> {
     let id = Uuid::new_v4();
     let mut assets = Vec::new();

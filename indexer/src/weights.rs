@@ -1,36 +1,36 @@
-//! What is known of a collection's weights once they were read: the largest, their histogram and, as
-//! long as they are few, the distinct ones.
+//! Statistics of a collection's weights: the largest, a histogram and, as long as there are few, the
+//! distinct values.
 
 use std::collections::HashSet;
 
 use quarry_index::forward::ErrorBefore;
 use serde::{Deserialize, Serialize};
 
-/// More distinct weights than levels of two bytes cannot be multiples of one step.
+/// A 16-bit grid has 65,536 levels at most; more distinct weights cannot all be multiples of one step.
 const MOST_DISTINCT: usize = 1 << 16;
-/// Entries of the cache before the set.
+/// Entries of the cache in front of the set.
 const RECENT: usize = 4096;
-/// Low bits of a weight that its bin does not tell: bins are an eighth of an octave wide.
+/// Low bits of a weight that do not affect its bin: bins are an eighth of an octave wide.
 const BIN_SHIFT: u32 = 20;
 const BINS: usize = 1 << (31 - BIN_SHIFT);
 
-/// What is known of a collection's weights.
+/// Statistics of a collection's weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WeightStats {
     pub(crate) largest: f32,
     /// Whether all are whole numbers.
     pub(crate) whole: bool,
-    /// How many are not.
+    /// Number of weights that are not whole.
     #[serde(default)]
     pub(crate) fractions: u64,
-    /// What these weights are off by already, where they were read from an index.
+    /// The error that these weights already have if they were read from an index.
     #[serde(default)]
     pub(crate) before: ErrorBefore,
-    /// Bits of the distinct weights; dropped when there are too many.
+    /// Bits of the distinct weights; emptied when there are too many.
     distinct: HashSet<u32>,
     many: bool,
     histogram: Histogram,
-    /// Weights seen lately, so that repeated ones cost no hashing.
+    /// Recently seen weights, so that repeated ones need no hashing.
     #[serde(skip)]
     recent: Vec<u32>,
 }
@@ -93,7 +93,7 @@ impl WeightStats {
         }
     }
 
-    /// The distinct weights, ascending; `None` where they are too many.
+    /// The distinct weights, ascending; `None` if there are too many.
     pub(crate) fn distinct(&self) -> Option<Vec<f32>> {
         let mut weights: Vec<f32> = self.distinct.iter().map(|b| f32::from_bits(*b)).collect();
         weights.sort_by(f32::total_cmp);
@@ -108,7 +108,7 @@ impl WeightStats {
 /// Whether a weight is a whole number.
 #[inline]
 fn is_whole(weight: f32) -> bool {
-    // From 2^24 on all are.
+    // From 2^24 on, every f32 is whole.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -146,7 +146,7 @@ impl From<Histogram> for Vec<(usize, u64)> {
     }
 }
 
-/// The lower edge of a bin; of [`BINS`] or beyond the largest, infinity.
+/// The lower edge of a bin; infinity for [`BINS`] and beyond the largest float.
 fn edge(bin: usize) -> f64 {
     let bits = u32::try_from(bin).unwrap_or(u32::MAX).saturating_mul(1 << BIN_SHIFT);
     f64::from(f32::from_bits(bits.min(f32::INFINITY.to_bits())))
@@ -167,12 +167,12 @@ impl Histogram {
         self.bins.iter_mut().zip(&other.bins).for_each(|(a, b)| *a += b);
     }
 
-    /// All weights.
+    /// Number of weights.
     pub(crate) fn count(&self) -> u64 {
         self.bins.iter().sum()
     }
 
-    /// A weight that this share of all do not reach, or at most an eighth of an octave below it.
+    /// The weight at quantile `share` (0 to 1), or a value at most an eighth of an octave below it.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
         let wanted = self.count() as f64 * share;
@@ -187,7 +187,7 @@ impl Histogram {
         0.0
     }
 
-    /// Weights that may lie above `low` and below `high`: those of all bins that the range touches.
+    /// Upper bound on the number of weights between `low` and `high`: counts every bin the range touches.
     pub(crate) fn between(&self, low: f64, high: f64) -> u64 {
         let touches = |bin: usize| edge(bin) < high && edge(bin + 1) > low;
         self.bins.iter().enumerate().filter(|bin| touches(bin.0)).map(|bin| bin.1).sum()

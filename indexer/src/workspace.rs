@@ -1,8 +1,8 @@
-//! The folder of unfinished work, `build/`: whose it is, and its removal, name by name.
+//! The folder for unfinished work, `build/`: whether it is ours, and its removal file by file.
 //!
-//! A folder is ours if it carries our record ([`Job`]); it is written before anything else and removed
-//! last. Of such a folder the names that we make are removed, and the folder when nothing is left in it;
-//! other names stay. Of any other folder nothing is touched.
+//! A folder is ours if it holds our record ([`Job`]), which is written first and removed last. In such a
+//! folder we remove only files with names that we use, and then the folder if it is empty. In any other
+//! folder nothing is touched.
 
 use std::fs;
 use std::path::Path;
@@ -14,18 +14,18 @@ use quarry_index::{IndexError, Storage};
 use crate::BuildError;
 use crate::job::{self, Job};
 
-/// What lies in a folder of unfinished work.
+/// Contents of the folder for unfinished work.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// There is no folder, or nothing in it.
+    /// No folder, or an empty one.
     Nothing,
     /// Work of ours.
     Ours(Job),
-    /// Something else, such as this name.
+    /// Something else; the name of one of the files.
     Foreign(String),
 }
 
-/// Looks what lies in `build`.
+/// Inspects `build`.
 pub(crate) fn look(build: &Path) -> Result<Found, BuildError> {
     if !fs::symlink_metadata(build).is_ok_and(|m| m.is_dir()) {
         return match build.symlink_metadata() {
@@ -36,13 +36,13 @@ pub(crate) fn look(build: &Path) -> Result<Found, BuildError> {
     if let Some(job) = Job::read(build)? {
         return Ok(Found::Ours(job));
     }
-    // A crash may have come before the record had its name.
+    // A crash may have left the record under its temporary name.
     let begun = |name: &String| is_temporary(name) && Job::is_begun(&build.join(name));
     let other = Storage::of(build).names()?.into_iter().find(|name| !begun(name));
     Ok(other.map_or(Found::Nothing, Found::Foreign))
 }
 
-/// The same in short, for who takes the folder around it.
+/// The same, for the code that manages the folder around `build`.
 pub(crate) fn mark(build: &Path) -> Mark {
     match look(build) {
         Ok(Found::Nothing) => Mark::Nothing,
@@ -51,7 +51,7 @@ pub(crate) fn mark(build: &Path) -> Mark {
     }
 }
 
-/// Begins work, or goes on with work: `build` carries its record from here on.
+/// Begins or continues work: from here on `build` holds its record.
 pub(crate) fn begin(build: &Path, job: &Job) -> Result<(), BuildError> {
     if let Found::Foreign(name) = look(build)? {
         return Err(foreign(build, name));
@@ -67,8 +67,8 @@ pub(crate) fn begin(build: &Path, job: &Job) -> Result<(), BuildError> {
     Ok(build.parent().map_or(Ok(()), |around| Storage::of(around).sync())?)
 }
 
-/// Refuses a folder of ours that holds names of others as well: what is left of it when it is cleared
-/// would be foreign.
+/// Refuses a folder of ours that also holds foreign files: after clearing, what is left would have no
+/// record and count as foreign.
 pub(crate) fn expect_only_ours(build: &Path) -> Result<(), BuildError> {
     if !build.is_dir() {
         return Ok(());
@@ -80,14 +80,14 @@ pub(crate) fn expect_only_ours(build: &Path) -> Result<(), BuildError> {
     }
 }
 
-/// Whether work left something that is worth going on with.
+/// Whether the folder holds finished shards to resume from.
 pub(crate) fn has_shards(build: &Path) -> bool {
     Storage::of(build)
         .names()
         .is_ok_and(|names| names.iter().any(|n| is_numbered(n, "shard-", ".qry")))
 }
 
-/// Removes what is ours; refuses a folder that is not.
+/// Removes our files; refuses a folder that is not ours.
 pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
     if let Found::Foreign(name) = look(build)? {
         return Err(foreign(build, name));
@@ -101,15 +101,15 @@ pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
     remove_if_empty(build)
 }
 
-/// The error for a folder that carries no record of ours.
+/// The error for a folder that holds no record of ours.
 pub(crate) fn foreign(build: &Path, name: String) -> BuildError {
     BuildError::ForeignBuild { path: build.to_path_buf(), name }
 }
 
-/// Where tantivy works.
+/// Subfolder in which tantivy works.
 pub(crate) const TEXT: &str = "text";
 
-/// Whether a name is one that work of ours leaves.
+/// Whether our work uses this file name.
 fn is_ours(name: &str) -> bool {
     let of_segment = name.split_once('-').is_some_and(|(id, rest)| {
         let spooled = |kind| is_numbered(rest, kind, ".qry");

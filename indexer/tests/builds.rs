@@ -1,5 +1,5 @@
 //! What a build makes of its documents, and which documents it refuses.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -158,7 +158,7 @@ fn collections_without_documents_vectors_or_texts() {
         assert_eq!(build_all(vec![], encoder.as_ref(), &options).unwrap().documents, 0);
         let index = open(out.path());
         assert!(index.segments().is_empty());
-        // With a model it is known what documents will be; without one the first of them decide.
+        // With a model the channels are known; without one the first documents decide.
         let known = encoder.is_some();
         assert_eq!((index.has_sparse(), index.has_text()), (known, known));
         assert_eq!(index.lexicon().is_some(), known);
@@ -183,7 +183,7 @@ fn a_document_of_100_000_components() {
         with_terms(document("heavy", 1), &heavy),
         with_terms(document("other", 2), &[(5, 1.0)]),
     ];
-    // Lists of such a document repeat it in every summary; they are tested with shorter ones.
+    // Lists of such a document repeat it in every summary; they are tested with shorter documents.
     let mut options = options(out.path());
     options.seal.lists = quarry_indexer::Lists::NONE;
     build_all(documents, None, &options).unwrap();
@@ -199,7 +199,7 @@ fn a_document_of_100_000_components() {
 
 #[test]
 fn repeated_ids_are_refused_with_both_lines() {
-    // In one shard; in a finished shard; in the shard on its way.
+    // Within a shard; in a finished shard; in a shard that is being written.
     for (shard_documents, first, again) in
         [(64, 3, 40), (4, 1, 60), (1, 1, 2), (1, 30, 31), (1, 10, 63), (2, 1, 3)]
     {
@@ -215,7 +215,7 @@ fn repeated_ids_are_refused_with_both_lines() {
             }
             error => panic!("{shard_documents}: {error:?}"),
         }
-        // What was finished is kept; without it nothing stands in the way of the next try.
+        // Finished shards are kept; without any, nothing blocks the next attempt.
         match quarry_index::Index::open(out.path(), Default::default()) {
             Err(IndexError::NoIndex { interrupted, .. }) => {
                 assert_eq!(interrupted, again > shard_documents);
@@ -299,7 +299,7 @@ fn other_fields_of_any_shape() {
     });
     odd.fields = fields.as_object().unwrap().clone();
     let mut options = options(out.path());
-    // Of several kinds in one list: refused unless values are taken as they come.
+    // Several kinds in one list are refused, unless the field has the type `any`.
     let error = build_all(vec![odd.clone()], None, &options).unwrap_err().to_string();
     assert!(error.contains("a.b.c.d") && error.contains("--field"), "{error}");
     options.seal.fields.insert("a.b.c.d".into(), FieldRule::Given(FieldType::Any));
@@ -311,7 +311,7 @@ fn other_fields_of_any_shape() {
 }
 
 #[test]
-fn lists_and_levels_as_asked() {
+fn lists_and_levels_as_requested() {
     let build_with = |lists, levels, documents| {
         let out = tempdir().unwrap();
         let mut options = options(out.path());
@@ -343,7 +343,7 @@ fn the_same_input_gives_the_same_bytes() {
     build_all(vectors(500), None, &options(a.path())).unwrap();
     build_all(vectors(500), None, &options(b.path())).unwrap();
     assert_same(a.path(), b.path());
-    // The cut into shards shows in no part, as long as no encoder sees it.
+    // How documents are cut into shards changes no part, as long as no encoder depends on it.
     let mut other = options(c.path());
     other.ingest.shard_documents = 77;
     build_all(vectors(500), None, &other).unwrap();
@@ -353,13 +353,13 @@ fn the_same_input_gives_the_same_bytes() {
 #[test]
 fn an_unreadable_record_stops_the_build() {
     let out = tempdir().unwrap();
-    let bad = std::iter::once(Err(io::Error::other("line 1 is no JSON")));
+    let bad = std::iter::once(Err(io::Error::other("line 1 is not JSON")));
     let error = build(bad, None, &options(out.path()), &|_| {}).unwrap_err();
-    assert_eq!(error.to_string(), "line 1 is no JSON");
+    assert_eq!(error.to_string(), "line 1 is not JSON");
 }
 
 #[test]
-fn progress_is_told() {
+fn progress_is_reported() {
     let out = tempdir().unwrap();
     let events = Mutex::new(Vec::new());
     let documents = vectors(40).into_iter().map(Ok::<_, io::Error>);
@@ -377,7 +377,7 @@ fn progress_is_told() {
 
 #[test]
 fn term_vectors_and_token_vectors_rank_alike() {
-    // The same vectors by number: the forward indexes hold the same levels.
+    // The same vectors by number: both forward indexes hold the same levels.
     let (a, b) = (tempdir().unwrap(), tempdir().unwrap());
     build_all(vectors(60), None, &options(a.path())).unwrap();
     let by_token = open(a.path());

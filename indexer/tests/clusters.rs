@@ -1,6 +1,6 @@
-//! What a build with clusters writes: every document once, in an order that is the same for any
-//! number of threads; summaries that bound their documents.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! A build with clusters: every document is stored once, in an order that does not depend on the
+//! number of threads, and summaries bound their documents.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -29,7 +29,7 @@ fn clustered(documents: Vec<Document>, lists: Lists, size: u32, components: u32)
     out
 }
 
-/// Documents of as many topics as asked, each with some terms of its topic.
+/// Documents of this many topics, each with some terms of its topic.
 fn topics(documents: u64, topics: u64) -> Vec<Document> {
     (0..documents)
         .map(|n| {
@@ -50,8 +50,8 @@ fn clusters_of(segment: &Segment) -> Vec<std::ops::Range<u32>> {
     (0..clusters.meta().clusters).map(|at| runs.rows(at)).collect()
 }
 
-/// Each list has each cluster that has the term once, in a band whose largest level is at least the
-/// largest of its documents; nothing is cut when there is room for all.
+/// A term's list has each cluster with the term once, in a band whose largest level is at least the
+/// largest of the cluster's documents; nothing is cut when there is room for all.
 #[test]
 fn summaries_bound_their_documents() {
     let out = clustered(topics(700, 30), Lists::CLUSTERS, 5, 10_000);
@@ -98,7 +98,7 @@ fn summaries_are_cut() {
     assert!(components.iter().all(|n| *n == 3), "{components:?}");
 }
 
-/// Similar documents come together: clusters of a topic's documents hold no other.
+/// Similar documents end up together: a cluster with documents of a topic has no others.
 #[test]
 fn topics_are_kept_apart() {
     let out = clustered(topics(2000, 25), Lists::CLUSTERS, 8, 256);
@@ -115,7 +115,7 @@ fn topics_are_kept_apart() {
     assert!(runs.len() < 600, "{} clusters", runs.len());
 }
 
-/// Whatever the order, ids, vectors and stored documents stay together, and none is lost.
+/// In any order, ids, vectors and stored documents stay together, and none is lost.
 #[test]
 fn every_part_follows_the_order() {
     let input = vectors(700);
@@ -141,7 +141,7 @@ fn every_part_follows_the_order() {
 
 #[test]
 fn the_same_bytes_for_any_number_of_threads_and_shards() {
-    // More documents than a group has, so that groups are cut.
+    // More documents than fit a group, so that groups are split.
     let input = topics(34_000, 400);
     let build_with = |threads: usize, shard_documents: usize| {
         let out = tempdir().unwrap();
@@ -166,7 +166,7 @@ fn few_and_empty_documents() {
         (vec![one(1)], 1),
         ((1..4).map(none).collect(), 1),
         (vec![none(1), one(2), none(3)], 2),
-        // All alike, more than a cluster's.
+        // All alike, and more than fit a cluster.
         ((0..100).map(one).collect(), 12),
         ((0..30).map(none).collect(), 4),
     ];
@@ -184,7 +184,7 @@ fn few_and_empty_documents() {
             (0..u32::try_from(count).unwrap()).map(|r| lengths(r) == 0).collect();
         assert!(empty.is_sorted());
     }
-    // Without vectors there is nothing to cluster; without documents neither.
+    // Without vectors or without documents there is nothing to cluster.
     let out = clustered(texts(20), ALL, 8, 256);
     assert!(open(out.path()).segments()[0].clusters().is_none());
     let out = clustered(Vec::new(), ALL, 8, 256);
@@ -210,7 +210,7 @@ fn bad_parameters_and_repeated_ids_are_refused() {
         let error = build_all(topics(3, 1), None, &options).unwrap_err();
         assert!(matches!(error, BuildError::Param { .. }), "{error}");
     }
-    // Lines are those of the input, whatever the order.
+    // Lines are those of the input, in any order of documents.
     let mut documents = topics(60, 6);
     documents[50].id = documents[7].id.clone();
     let out = tempdir().unwrap();
@@ -224,7 +224,7 @@ fn bad_parameters_and_repeated_ids_are_refused() {
     }
 }
 
-/// What is added later is what a build would have made; the old files go.
+/// Adding lists later gives what a build would have made; the old files are removed.
 #[test]
 fn lists_are_added_to_a_sealed_index() {
     let add = |impact, seismic: bool, clusters: bool| AddOptions {
@@ -243,7 +243,7 @@ fn lists_are_added_to_a_sealed_index() {
     let before = segments(path);
     assert_same(path, whole.path());
     assert_eq!(add_lists(path, &add(true, true, false), &nothing).unwrap(), None);
-    // A reader of the generation before goes on.
+    // A reader of the previous generation is not affected.
     let reader = open(path);
     assert_eq!(add_lists(path, &add(false, false, true), &nothing).unwrap(), Some(3));
     assert_ne!(segments(path), before);

@@ -1,6 +1,6 @@
-//! Whatever copies data checks it first: one byte that changed, in any kind of part, stops every change that
+//! Data is verified before it is copied: one changed byte, in any kind of part, stops every change that
 //! would give it a valid checksum elsewhere, and nothing is changed.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 mod whole;
@@ -20,10 +20,10 @@ use whole::{Rows, add_more, all_lists, bytes, copied, more, read, setup, token_o
 
 type Change = fn(&Path) -> Result<(), BuildError>;
 
-/// Everything that copies what an index holds.
+/// All changes that copy data of an index.
 const CHANGES: [(&str, Change); 5] = [
     ("merge", |folder| merge(folder, Merge::All, LEAST_MEMORY, &|_| {}).map(drop)),
-    // The ninth segment makes the smallest merge: that is checked before the documents are added.
+    // The ninth segment triggers a merge, whose input is checked before the documents are added.
     ("add", |folder| add_more(folder, more(900, 2)).map(drop)),
     ("lists", |folder| {
         let (seismic, clusters) = (Some(default_seismic()), Some(default_clusters()));
@@ -56,7 +56,7 @@ fn is_damage(error: &BuildError) -> bool {
 fn one_byte_in_any_part_stops_every_change() {
     let base = tempfile::tempdir().unwrap();
     whole(base.path(), &[Form::Int8, Form::Fp16, Form::Residual, Form::Sign]);
-    // As many segments as there are before a merge.
+    // The most segments that trigger no merge.
     for batch in 1..MOST_SEGMENTS as u64 {
         add_more(base.path(), more(100 * batch, 2)).unwrap();
     }
@@ -83,7 +83,7 @@ fn one_byte_in_any_part_stops_every_change() {
                 fs::write(&path, content).unwrap();
                 let before = bytes(folder.path());
                 match change(folder.path()) {
-                    // A policy that finds nothing to merge copies nothing.
+                    // The policy copies nothing if there is nothing to merge.
                     Ok(()) if name == "policy" => {}
                     Err(error) if is_damage(&error) => {}
                     other => panic!("{name}, byte {at} of {kind}: {other:?}"),
@@ -92,7 +92,7 @@ fn one_byte_in_any_part_stops_every_change() {
             }
         }
     }
-    // What a deletion reads and writes anew is checked; the rest stays as it is.
+    // The parts that a deletion rewrites are checked; the others stay as they are.
     for (kind, file) in &files {
         let folder = copied(base.path());
         let path = folder.path().join(file);
@@ -107,16 +107,16 @@ fn one_byte_in_any_part_stops_every_change() {
             assert!(is_damage(&deleted.unwrap_err()), "{kind}");
             assert!(bytes(folder.path()) == before, "{kind}");
         } else {
-            // Offsets that make no sense are seen all the same.
+            // Inconsistent offsets are detected all the same.
             assert!(deleted.as_ref().err().is_none_or(is_damage), "{kind}: {deleted:?}");
             assert!(fs::read(&path).unwrap() == content, "{kind}");
         }
     }
 }
 
-/// A record that is not a vector, in a part whose checksum fits, is an error and not an empty document.
+/// An invalid record in a part with a valid checksum is an error, not an empty document.
 #[test]
-fn a_record_that_is_no_vector_is_an_error() {
+fn a_record_that_is_not_a_vector_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     whole(folder.path(), &[Form::Int8]);
     let index = Index::open(folder.path(), Verify::Full).unwrap();
@@ -124,7 +124,7 @@ fn a_record_that_is_no_vector_is_an_error() {
     drop(index);
     let path = folder.path().join(&part.file);
     let mut content = fs::read(&path).unwrap();
-    // The first record begins with the section: its first two terms become equal.
+    // The first record is at the start of the section: make its first two terms equal.
     let (first, second) = content.split_at_mut(66);
     second[..2].copy_from_slice(&first[64..66]);
     let end = content.len() - 8;
@@ -150,12 +150,12 @@ fn a_record_that_is_no_vector_is_an_error() {
     let before = bytes(folder.path());
     let error = merge(folder.path(), Merge::All, LEAST_MEMORY, &|_| {}).unwrap_err();
     assert!(error.to_string().contains("is not a vector"), "{error}");
-    // What was begun is collected by the next writer; what is committed stays.
+    // Files of the failed change are removed by the next writer; committed files stay.
     let after = bytes(folder.path());
     assert!(before.iter().all(|(name, content)| after.get(name) == Some(content)));
 }
 
-/// Shares of a build are checked before they are joined.
+/// Shares of a build are verified before they are joined.
 #[test]
 fn one_byte_in_any_file_of_a_share_stops_the_merge() {
     let base = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! Disks that are full, files that may not grow, folders that may not be written.
+//! Full disks, limited file sizes and read-only folders.
 //!
-//! The limits bind a whole process, so each build runs in one of its own: this test binary again,
-//! with the test `child` and what it shall do in the environment.
+//! The limits apply to a whole process, so each build runs in its own: this test binary again, with the
+//! test `child` and its task in the environment.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -18,15 +18,15 @@ use quarry_indexer::{BuildError, BuildOptions};
 use serde_json::json;
 use tempfile::tempdir;
 
-/// What the child does: `replace` or `replace-and-compare`.
+/// The child's task: `replace` or `replace-and-compare`.
 const TASK: &str = "QUARRY_TEST_TASK";
 const FOLDER: &str = "QUARRY_TEST_FOLDER";
-/// Documents of the old index and of the new one.
+/// Documents of the old index; the next constant is those of the new one.
 const OLD: u64 = 60;
 const NEW: u64 = 3_000;
 
 fn note(text: &str) {
-    // Past the harness, which hides what a passing test prints.
+    // Directly to stderr, since the test harness hides the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -64,8 +64,8 @@ fn child() {
     }
 }
 
-/// Runs the child through `sh -c SCRIPT`, which ends with `exec "$@"`; `namespace` gives it mounts
-/// of its own.
+/// Runs the child through `sh -c SCRIPT`, which ends with `exec "$@"`; `namespace` gives it its own mount
+/// namespace.
 fn run_child(task: &str, folder: &Path, script: &str, namespace: bool) -> Output {
     let mut command = Command::new(if namespace { "unshare" } else { "sh" });
     if namespace {
@@ -77,7 +77,7 @@ fn run_child(task: &str, folder: &Path, script: &str, namespace: bool) -> Output
     command.output().unwrap()
 }
 
-/// What the child printed; fails when it ended in another way than by a result or an error.
+/// The child's output; fails if the child ended other than with a result or an error.
 #[track_caller]
 fn told(output: &Output, what: &str) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -86,15 +86,15 @@ fn told(output: &Output, what: &str) -> String {
     text
 }
 
-/// Whether this system lets us mount in a namespace of our own.
+/// Whether this system allows mounting in a new namespace.
 fn may_mount(folder: &Path) -> bool {
     let script = "mount -t tmpfs -o size=64k tmpfs \"$0\"";
     let made = Command::new("unshare").args(["-rm", "sh", "-c", script]).arg(folder).output();
     made.is_ok_and(|o| o.status.success())
 }
 
-/// No file may exceed a size: the write that would is refused. Whichever file it is, the build ends
-/// with the path and the system's words, the old index is whole, and the build can be continued.
+/// Files may not exceed a size, so a write is refused. Whichever file it is, the build fails with the
+/// path and the system's message, the old index is intact, and the build can be resumed.
 #[test]
 fn files_that_may_not_grow() {
     let whole = tempdir().unwrap();
@@ -125,7 +125,7 @@ fn files_that_may_not_grow() {
     assert!(files.len() > 2, "the limit met few files: {files:?}");
 }
 
-/// A file system that fills up, at many sizes.
+/// A file system that becomes full, at many sizes.
 #[test]
 fn a_disk_that_fills_up() {
     let folder = tempdir().unwrap();
@@ -151,7 +151,7 @@ fn a_disk_that_fills_up() {
     assert!(refused > 5, "{refused} builds were refused");
 }
 
-/// A folder that may be read and not written: it is searched, and a build says why it cannot.
+/// In a folder that can be read but not written, an index is searched and a build says why it fails.
 #[test]
 fn a_read_only_folder() {
     use std::os::unix::fs::PermissionsExt;
@@ -172,7 +172,7 @@ fn a_read_only_folder() {
     if binds {
         return;
     }
-    // Permissions do not bind root; a file system mounted read-only does.
+    // Root ignores permissions, but not a file system mounted read-only.
     let script = format!(
         "mount --bind \"${FOLDER}\" \"${FOLDER}\" && mount -o remount,ro,bind \"${FOLDER}\" && exec \"$@\""
     );
@@ -185,7 +185,7 @@ fn a_read_only_folder() {
     assert!(text.contains("the old index is whole"), "{text}");
 }
 
-/// Paths that no folder can be made at.
+/// Paths at which no folder can be created.
 #[test]
 fn folders_that_cannot_be_made() {
     let folder = tempdir().unwrap();

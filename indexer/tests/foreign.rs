@@ -1,5 +1,5 @@
-//! Names that we did not make stay what they are, whatever a command does to the folder around them.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! No command removes or changes files that are not ours.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -54,16 +54,16 @@ const COMMANDS: [Command; 12] = [
     Command::Join,
 ];
 
-/// What lies in the folder when the foreign names come.
+/// Contents of the folder before the foreign files are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     /// Nothing.
     Empty,
     /// An index of two segments, with a deleted document.
     Index,
-    /// The same, and an unfinished build of another.
+    /// The same, and an unfinished build of another index.
     Unfinished,
-    /// An unfinished build alone.
+    /// Only an unfinished build.
     Begun,
     /// A finished share of a build.
     Shared,
@@ -95,7 +95,7 @@ fn prepare(folder: &Path, before: Before) {
     }
 }
 
-/// Runs a command; whether it is done or refused is not the matter here.
+/// Runs a command; whether it succeeds does not matter here.
 fn run(
     command: Command,
     folder: &Path,
@@ -149,7 +149,7 @@ fn run(
     }
 }
 
-/// Names close to ours.
+/// Names similar to ours.
 fn close() -> Vec<String> {
     let mut names: Vec<String> = [
         "left.qry",
@@ -190,13 +190,13 @@ fn close() -> Vec<String> {
     );
     names.push(format!("{}-forward.qry", ID.to_uppercase()));
     names.push(format!("{}-forward.qry", &ID[1..]));
-    // A folder of our very name, with something in it.
+    // A folder with one of our names, and a file in it.
     names.push(format!("{ID}-forward.qry/deep"));
     names.push("build/shard-000077.qry/deep".to_owned());
     names
 }
 
-/// Names of files that were thrown in, relative to the folder.
+/// Names of foreign files, relative to the folder.
 fn foreign() -> impl Strategy<Value = Vec<String>> {
     let close = prop::sample::select(close());
     let any = "[a-zA-Z0-9._-]{1,24}".prop_filter("a name that we make, or none", |name| {
@@ -209,7 +209,7 @@ fn foreign() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(one, 1..4)
 }
 
-/// Throws the names in; gives what each file says.
+/// Adds files with these names; returns their contents.
 fn throw(folder: &Path, names: &[String]) -> BTreeMap<PathBuf, String> {
     let mut thrown = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
@@ -253,7 +253,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Each name close to ours, before each command, one by one.
+/// Files with names similar to ours stay, for each name and each command.
 #[test]
 fn names_close_to_ours_stay() {
     for command in COMMANDS {
@@ -279,7 +279,7 @@ proptest! {
     }
 }
 
-/// A whole build's leftovers alone are taken up again, and nothing of them is left.
+/// Leftovers of a build alone are resumed or removed completely.
 #[test]
 fn our_own_leftovers_go() {
     for before in [Before::Begun, Before::Unfinished] {
@@ -292,7 +292,7 @@ fn our_own_leftovers_go() {
     }
 }
 
-/// A crash may come while the record is written, and before.
+/// A crash may come before or while the record is written.
 #[test]
 fn a_crash_before_the_record_blocks_nothing() {
     for begun in ["", "{\n  \"ma", "{\n  \"magic\": \"quarry-build\",\n  \"wo"] {

@@ -1,5 +1,5 @@
-//! Builds that stop half-way and are continued, and builds that must not be.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! Builds that are interrupted and resumed, and builds that must not be resumed.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -40,7 +40,7 @@ fn resume(
     build_all(documents.to_vec(), encoder, &options)
 }
 
-/// Everything but `CURRENT`, manifests, `LOCK` and the names is the same, at every place of a cut.
+/// Wherever a build is cut, the result is the same but for `CURRENT`, manifests, `LOCK` and file names.
 #[test]
 fn resumed_builds_equal_uninterrupted_ones() {
     let documents = vectors(200);
@@ -68,7 +68,7 @@ fn finished_shards_are_not_encoded_again() {
     let out = tempdir().unwrap();
     let options = options(out.path());
     interrupt(&documents, 40, Some(&setup(&FakeEncoder::default(), "fake")), &options);
-    // A second interruption, further on.
+    // A second interruption, later on.
     let again = BuildOptions { resume: true, ..options.clone() };
     interrupt(&documents, 101, Some(&setup(&FakeEncoder::default(), "fake")), &again);
     let encoder = FakeEncoder::default();
@@ -78,7 +78,7 @@ fn finished_shards_are_not_encoded_again() {
     assert_same(whole.path(), out.path());
 }
 
-/// Of the same length and in the same place, but not the documents that the shards were made of.
+/// The input has the same length and path, but other documents than the shards were made of.
 #[test]
 fn a_build_is_not_resumed_with_other_documents() {
     let documents = vectors(100);
@@ -108,7 +108,7 @@ fn an_interrupted_build_is_not_lost_by_mistake() {
         Err(BuildError::Interrupted { documents: 64, path }) => assert_eq!(path, out.path()),
         other => panic!("{other:?}"),
     }
-    // It is still there; --overwrite discards it.
+    // It is still there; `overwrite` discards it.
     assert_eq!(resume(&documents, None, &options).unwrap().resumed_documents, 64);
     let out = tempdir().unwrap();
     let options = collection::options(out.path());
@@ -147,7 +147,7 @@ fn another_build_is_not_continued() {
     }
     let error = resume(&documents, None, &good).unwrap_err();
     assert!(matches!(&error, BuildError::ResumeMismatch { what, .. } if what == "encoder"));
-    // None of these spoilt it.
+    // None of these attempts damaged it.
     let report = resume(&documents, Some(&setup(&encoder, "fake")), &good).unwrap();
     assert_eq!(report.resumed_documents, 32);
 }
@@ -164,11 +164,11 @@ fn an_input_that_shrank() {
 }
 
 #[test]
-fn a_finished_build_is_known_again() {
+fn a_finished_build_is_recognised() {
     let documents = vectors(50);
     let out = tempdir().unwrap();
     let options = options(out.path());
-    // Resuming what was never begun is building.
+    // Resuming without an unfinished build is an ordinary build.
     assert!(!resume(&documents, None, &options).unwrap().already_complete);
     let before = names(out.path());
     let report = resume(&documents, None, &options).unwrap();
@@ -197,7 +197,7 @@ fn a_damaged_shard_is_refused() {
     }
 }
 
-/// What a crash leaves of a shard on its way, and of parts on theirs, is neither used nor kept.
+/// Files that were incomplete at a crash, shards or parts, are neither used nor kept.
 #[test]
 fn leftovers_of_a_crash_are_collected() {
     let documents = vectors(100);
@@ -217,7 +217,7 @@ fn leftovers_of_a_crash_are_collected() {
     assert_eq!(names(out.path()), expected_names(out.path()));
 }
 
-/// The old index is there, whole, until the new one is committed.
+/// The old index is there and intact until the new one is committed.
 #[test]
 fn the_old_index_stays_until_the_commit() {
     let out = tempdir().unwrap();
@@ -259,7 +259,7 @@ fn a_second_writer_is_refused() {
     assert_eq!(Index::open(out.path(), Verify::Full).unwrap().manifest().documents(), 40);
 }
 
-/// Two builds at once: one commits, the other is told, whichever comes first.
+/// Two builds at once: one commits, the other gets an error, in either order.
 #[test]
 fn two_builds_at_once() {
     let out = tempdir().unwrap();

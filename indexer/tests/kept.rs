@@ -1,6 +1,6 @@
-//! What an index has is kept by what is added to it and by merges, and never lost in silence; an index
-//! without documents is still what it was built as.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! Additions and merges keep all features of an index, or are refused; an index without documents keeps
+//! the features it was built with.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 mod whole;
@@ -29,7 +29,7 @@ fn merged(folder: &Path) -> Result<usize, BuildError> {
     merge(folder, Merge::All, LEAST_MEMORY, &|_| {}).map(|report| report.map_or(0, |r| r.merged))
 }
 
-/// The embeddings of each live document, by id, as fp16 has them.
+/// The embeddings of each live document, by id, decoded from fp16.
 fn embeddings(index: &Index) -> Vec<(String, Vec<f32>)> {
     let mut all: Vec<(String, Vec<f32>)> = Vec::new();
     for segment in index.segments() {
@@ -71,7 +71,7 @@ fn added_documents_get_all_that_the_index_has() {
         let before = embeddings(&index);
         assert_eq!(before.len(), 44);
         drop(index);
-        // And a merge carries all of it over.
+        // A merge carries all of it over.
         assert_eq!(merged(folder.path()).unwrap(), 2);
         let index = open(folder.path());
         assert!(has(&index.segments()[0]) && index.has_tokens());
@@ -113,7 +113,7 @@ fn token_embeddings_are_made_or_refused_and_gaps_filled() {
     let lacks: Vec<String> = index.without_tokens().map(|s| s.entry().id.to_string()).collect();
     assert_eq!(lacks.len(), 1);
     drop(index);
-    // A merge would lose the others' embeddings: it names who has none, and changes nothing.
+    // A merge would lose the others' embeddings: it names the segments without, and changes nothing.
     let before = bytes(path);
     match merged(path) {
         Err(BuildError::TokensMissing { segments, none: true, .. }) => {
@@ -122,7 +122,7 @@ fn token_embeddings_are_made_or_refused_and_gaps_filled() {
         other => panic!("{other:?}"),
     }
     assert!(bytes(path) == before);
-    // Only what lacks embeddings is encoded, and stored as the others are.
+    // Only documents without embeddings are encoded, and stored as the others are.
     let fill =
         |options: &TokenOptions| add_tokens(path, options, TokenInput::Encoder(&Rows), &|_| {});
     for wrong in [
@@ -149,9 +149,9 @@ fn token_embeddings_are_made_or_refused_and_gaps_filled() {
     assert!(open(path).has_tokens());
 }
 
-/// Rows that came from files cannot be made: the way on is named, and files can fill the gap.
+/// Imported rows cannot be made by a model: the error names the way to add them, which fills the gap.
 #[test]
-fn imported_rows_are_refused_with_the_way_on() {
+fn imported_rows_are_continued_by_further_imports() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     build_all(texts(20), Some(&setup()), &options(path)).unwrap();
@@ -178,7 +178,7 @@ fn imported_rows_are_refused_with_the_way_on() {
     assert_eq!(merged(path).unwrap(), 2);
 }
 
-/// Segments that a policy merges lose nothing either: those without embeddings go together.
+/// The merge policy loses nothing either: it merges segments without embeddings with each other.
 #[test]
 fn a_policy_merges_what_fits_together() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ impl SplitText for TwoWords {
     }
 }
 
-/// Passages are the index's, whoever adds.
+/// Added texts are split into passages as the index has them.
 #[test]
 fn passages_are_cut_as_the_index_has_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -238,9 +238,9 @@ fn passages_are_cut_as_the_index_has_them() {
     assert_eq!((built.passages, built.provenance), (Some([8, 2]), true));
 }
 
-/// All documents go, and others come: the index is what it was.
+/// After all documents are deleted and others added, the index has the same features.
 #[test]
-fn an_emptied_index_goes_on() {
+fn an_emptied_index_keeps_its_features() {
     for lists in [Lists::NONE, whole::ALL] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
@@ -261,7 +261,7 @@ fn an_emptied_index_goes_on() {
         assert_eq!(*index.features(), had);
         assert_eq!(collection::names(path), collection::expected_names(path));
         drop(index);
-        // Changes of nothing are changes all the same.
+        // Changes that affect no document are valid.
         assert_eq!(merged(path).unwrap(), 0);
         assert_eq!(delete(path, ["doc-1"]).unwrap().deleted, 0);
         if lists == Lists::NONE {
@@ -283,9 +283,9 @@ fn an_emptied_index_goes_on() {
     }
 }
 
-/// An index that was built of nothing takes what it was built for.
+/// An index built without documents takes those that it was built for.
 #[test]
-fn an_index_of_nothing_takes_documents() {
+fn an_index_without_documents_takes_documents() {
     let words = Some(Channels { sparse: false, bm25: true });
     for (encoded, channels) in [(true, None), (false, words), (false, None)] {
         let folder = tempfile::tempdir().unwrap();
@@ -300,7 +300,7 @@ fn an_index_of_nothing_takes_documents() {
         drop(index);
         let adding = Adding::new(&given);
         if encoded {
-            // Of another model, or of none, is refused: the model of the command is recorded.
+            // Another model or none is refused, since the command's model is recorded.
             let error = add(read(vectors(3)), None, &adding, &|_| {}).unwrap_err();
             assert!(matches!(error, BuildError::OtherEncoder { .. }), "{error}");
         }
@@ -313,7 +313,7 @@ fn an_index_of_nothing_takes_documents() {
         assert_eq!((index.manifest().documents(), index.has_text()), (5, true));
         assert_eq!(index.has_sparse(), encoded);
     }
-    // Where nothing was said the first documents decide: here vectors by token, without texts.
+    // If nothing was specified the first documents decide: here vectors by token, without texts.
     let folder = tempfile::tempdir().unwrap();
     let given = options(folder.path());
     build_all(vec![], None, &given).unwrap();
@@ -324,7 +324,7 @@ fn an_index_of_nothing_takes_documents() {
     assert_eq!(index.lexicon().unwrap().term("sea").map(|t| t.0), Some(1));
 }
 
-/// Lists that are added to an index without documents come to those that are added.
+/// Lists added to an index without documents are built for documents added later.
 #[test]
 fn lists_of_an_empty_index() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,8 +356,7 @@ fn lists_of_an_empty_index() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever is done in whatever order: the index keeps its features, and every live document its
-    /// embeddings.
+    /// After any sequence of changes the index has its features, and every live document its embeddings.
     #[test]
     fn features_outlive_every_change(steps in prop::collection::vec(0u8..5, 1..8)) {
         let folder = tempfile::tempdir().unwrap();

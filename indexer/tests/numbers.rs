@@ -1,5 +1,5 @@
-//! Numbers in place of names: documents that have only their place in a file, and terms given by number.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+//! Numbers in place of names: documents that only have a position in a file, and terms given by number.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -16,7 +16,7 @@ use quarry_indexer::{
 use quarry_vectors::{DocId, Document, TermId};
 use tempfile::tempdir;
 
-/// Documents of a file that names none.
+/// Documents of a file without ids.
 fn numbered(count: u64) -> Vec<Document> {
     let of = |n: u64| {
         let vector = [(1, f32::from(u8::try_from(n).unwrap()) + 1.0)];
@@ -49,20 +49,20 @@ fn documents_without_ids_replace_none() {
     let report = added(numbered(3), &options).unwrap();
     assert_eq!((report.added, report.replaced, report.numbered_from), (3, 0, Some(5)));
     assert_eq!(ids(out.path()), ["0", "1", "2", "3", "4", "5", "6", "7"]);
-    // A number that was deleted is not given again while its row is there, nor is the highest.
+    // A deleted number is not assigned again while its row exists, nor is the highest one.
     delete(out.path(), ["7", "2"]).unwrap();
     assert_eq!(added(numbered(1), &options).unwrap().numbered_from, Some(8));
     merge(out.path(), Merge::All, options.seal.memory, &|_| {}).unwrap().unwrap();
     assert_eq!(added(numbered(2), &options).unwrap().numbered_from, Some(9));
     assert_eq!(ids(out.path()).len(), 9);
-    // A number that is given as an id is one, and replaces.
+    // A number given as an id is an id, and replaces.
     let named = vec![with_terms(document("0", 1), &[(1, 9.0)])];
     let report = added(named, &options).unwrap();
     assert_eq!((report.replaced, report.numbered_from), (1, None));
 }
 
 #[test]
-fn documents_without_ids_do_not_go_among_names() {
+fn documents_without_ids_are_refused_if_ids_are_names() {
     for id in ["a", "007", "-1", "18446744073709551616", "18446744073709551615"] {
         let out = tempdir().unwrap();
         let options = options(out.path());
@@ -74,7 +74,7 @@ fn documents_without_ids_do_not_go_among_names() {
 }
 
 #[test]
-fn numbers_do_not_go_among_names_without_a_vocabulary() {
+fn numbers_are_refused_among_names_without_a_vocabulary() {
     let out = tempdir().unwrap();
     let plain = options(out.path());
     let named = vec![with_tokens(document("a", 1), &[("sea", 1.0), ("rock", 2.0)])];
@@ -103,7 +103,7 @@ fn numbers_do_not_go_among_names_without_a_vocabulary() {
 }
 
 #[test]
-fn a_vocabulary_that_was_given_says_what_numbers_are() {
+fn the_vocabulary_of_the_index_names_numbers() {
     let out = tempdir().unwrap();
     let plain = options(out.path());
     let vocabulary = Some(["x", "y", "z"].map(str::to_owned).to_vec());
@@ -116,7 +116,7 @@ fn a_vocabulary_that_was_given_says_what_numbers_are() {
     let index = open(out.path());
     assert_eq!(vector(&index, 1, 0), vector(&index, 2, 0));
     drop(index);
-    // A name that the vocabulary lacks gets a term, and no number.
+    // A name that is not in the vocabulary gets a term, but no number.
     added(vec![with_tokens(document("d", 1), &[("late", 1.0)])], &plain).unwrap();
     let index = open(out.path());
     assert_eq!((index.places(), index.lexicon().unwrap().len()), (3, 4));
@@ -128,14 +128,14 @@ fn a_vocabulary_that_was_given_says_what_numbers_are() {
 }
 
 #[test]
-fn names_do_not_go_among_numbers() {
+fn names_are_refused_among_numbers() {
     let out = tempdir().unwrap();
     let plain = options(out.path());
     build_all(vec![with_terms(document("a", 1), &[(7, 1.0)])], None, &plain).unwrap();
     let names = vec![with_tokens(document("b", 1), &[("sea", 1.0)])];
     let error = added(names, &plain).unwrap_err().to_string();
     assert!(error.contains("\"sea\"") && error.contains("numbers"), "{error}");
-    // Numbers in digits are numbers, as in queries.
+    // Numbers written in digits are numbers, as in queries.
     added(vec![with_tokens(document("b", 1), &[("7", 1.0)])], &plain).unwrap();
     assert_eq!(vector(&open(out.path()), 1, 0), [(7, 1.0)]);
     let mut with = plain;
@@ -144,7 +144,7 @@ fn names_do_not_go_among_numbers() {
     assert!(error.to_string().contains("leave the vocabulary out"), "{error}");
 }
 
-/// Components of a row by number of the term, as the collection gave them.
+/// Components of a row by term number, as the collection gave them.
 fn given(index: &Index, segment: usize, row: u32) -> Vec<(u32, f32)> {
     let lexicon = index.lexicon().unwrap();
     let mut pairs: Vec<(u32, f32)> = vector(index, segment, row)
@@ -159,7 +159,7 @@ fn vector(index: &Index, segment: usize, row: u32) -> Vec<(u32, f32)> {
     index.segments()[segment].forward().unwrap().vector(DocId(row)).unwrap().iter().collect()
 }
 
-/// Term numbers that are hashes, up to the largest there is.
+/// Term numbers that are hashes, up to the largest possible one.
 fn hashed(count: u32) -> Vec<Document> {
     let of = |n: u32| {
         let far = [(u32::MAX - n % 40, 1.0), (n.wrapping_mul(0x9e37_79b9) | 1 << 31, 2.0)];
@@ -170,7 +170,7 @@ fn hashed(count: u32) -> Vec<Document> {
 }
 
 #[test]
-fn large_numbers_take_room_for_those_that_there_are() {
+fn large_numbers_take_room_only_for_those_in_use() {
     let out = tempdir().unwrap();
     let plain = options(out.path());
     build_all(hashed(60), None, &plain).unwrap();
@@ -218,7 +218,7 @@ fn large_numbers_join_plain_ones_later() {
     assert_eq!(given(&index, 1, 0), [(70_001, 1.0), (1 << 30, 2.0)]);
 }
 
-/// Machines that share a build, and a build that goes on, number alike.
+/// Machines that share a build, and a resumed build, assign the same term ids.
 #[test]
 fn shares_number_large_terms_as_one_machine_does() {
     let dir = tempdir().unwrap();
@@ -244,7 +244,7 @@ fn shares_number_large_terms_as_one_machine_does() {
     }
 }
 
-/// What weights were off by before a merge, they are off by after it.
+/// A merge keeps the largest error that the weights had before it.
 #[test]
 fn a_merge_keeps_the_largest_error() {
     let out = tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Origins of components: kept through resuming, adding, deleting, merging, clusters and passages.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! Origins of components are kept by resuming, adding, deleting, merging, clusters and passages.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -23,11 +23,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const VOCABULARY: u32 = 300;
 
-/// A term for each word and one for its first letter; each comes from the first word that gives it.
-/// A vector does not depend on the batch, so that it can be made again.
+/// A term for each word and one for its first letter; the origin of each is the first word that gives it.
+/// A vector does not depend on the batch, so that the test can compute it again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tracing {
-    /// Whether an origin is left out.
+    /// Whether one origin is left out.
     forgets: bool,
 }
 
@@ -103,7 +103,7 @@ fn setup<'a>(encoder: &'a dyn EncodeDocument, provenance: bool) -> EncoderSetup<
     }
 }
 
-/// Every row has the origins that its stored text gives again; `unknown` rows have none.
+/// Every row has the origins computed from its stored text; rows for which `unknown` holds have none.
 fn assert_origins(index: &Index, unknown: impl Fn(&str) -> bool) -> usize {
     let mut rows = 0;
     for segment in index.segments() {
@@ -148,7 +148,7 @@ fn resumed_builds_have_the_same_bytes() {
             let options = with(out.path());
             interrupted(&documents, cut, &options);
             let resume = BuildOptions { resume: true, ..options.clone() };
-            // The other way of building does not go on with it.
+            // A build with another provenance setting does not resume it.
             match build_all(documents.clone(), Some(&setup(&encoder, false)), &resume) {
                 Err(BuildError::ResumeMismatch { what, .. }) => assert_eq!(what, "provenance"),
                 other => panic!("{other:?}"),
@@ -156,7 +156,7 @@ fn resumed_builds_have_the_same_bytes() {
             build_all(documents.clone(), Some(&setup(&encoder, true)), &resume).unwrap();
             assert_same(whole.path(), out.path());
         }
-        // Nothing else differs from a build without.
+        // Everything else is as in a build without provenance.
         let without = tempdir().unwrap();
         build_all(documents.clone(), Some(&setup(&encoder, false)), &with(without.path())).unwrap();
         let (mut a, b) = (collection::contents(whole.path()), collection::contents(without.path()));
@@ -175,7 +175,7 @@ fn passages_have_origins_in_their_own_text() {
     };
     build_all(texts(60), Some(&setup), &options(out.path())).unwrap();
     assert!(assert_origins(&open(out.path()), |_| false) > 120);
-    // Merged, without those that are deleted.
+    // Merged, without the deleted documents.
     delete(out.path(), ["doc-3", "doc-40"]).unwrap();
     merge(out.path(), Merge::All, LEAST_MEMORY, &|_| {}).unwrap().unwrap();
     let index = open(out.path());
@@ -183,8 +183,8 @@ fn passages_have_origins_in_their_own_text() {
     assert!(assert_origins(&index, |_| false) > 120);
 }
 
-/// Batches are added, repeated ids and replaced documents among them, some without origins; merged,
-/// what was known is known.
+/// Batches are added with repeated ids and replaced documents, some without origins; after a merge, known
+/// origins are still known.
 #[test]
 fn changes_keep_origins() {
     let out = tempdir().unwrap();
@@ -206,7 +206,7 @@ fn changes_keep_origins() {
         add(documents, Some(&setup(&encoder, provenance)), &Adding::new(&options), &|_| {})
     };
     assert_eq!(batch(70, 1, true).unwrap().repeated, 1);
-    // What the index keeps of its documents is kept of all.
+    // The setting of the index applies to all added documents.
     match batch(1000, 3, false) {
         Err(BuildError::OtherRules { what: "provenance", .. }) => {}
         other => panic!("{other:?}"),
@@ -228,7 +228,7 @@ fn changes_keep_origins() {
     assert_eq!(meta.pooled_by, PooledBy::Sum);
     assert!(meta.rows <= rows as u64);
     drop(index);
-    // Clusters put documents into another order.
+    // Clusters change the order of documents.
     let clusters = Some(default_clusters());
     let lists = AddOptions { impact: false, seismic: None, clusters, memory: LEAST_MEMORY };
     add_lists(out.path(), &lists, &|_| {}).unwrap().unwrap();
@@ -238,7 +238,7 @@ fn changes_keep_origins() {
 }
 
 #[test]
-fn what_is_not_told_is_refused() {
+fn provenance_that_is_not_reported_is_refused() {
     let out = tempdir().unwrap();
     let options = options(out.path());
     let fake = collection::FakeEncoder::default();
@@ -250,7 +250,7 @@ fn what_is_not_told_is_refused() {
     assert!(matches!(error, BuildError::Origins { .. }), "{error}");
 }
 
-/// A part of other rows, or of records that are none, is refused: when it is opened, or when it is read.
+/// A part with other rows, or with invalid records, is refused when it is opened or read.
 #[test]
 fn foreign_parts_are_refused() {
     let out = tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! A build that is shared out among machines gives, joined, the bytes that one machine gives; shares that
-//! do not belong together are refused.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+//! A build divided among machines gives, after joining, the bytes of a build on one machine; shares that do
+//! not belong together are refused.
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 mod collection;
 
@@ -81,7 +81,7 @@ impl SplitText for FiveWords {
     }
 }
 
-/// A build as one machine or several make it.
+/// A build, to be made on one machine or on several.
 struct Case {
     documents: Vec<Document>,
     with_encoder: bool,
@@ -111,7 +111,7 @@ impl Case {
         run(self.with_encoder.then_some(&setup))
     }
 
-    /// What one machine makes.
+    /// The index that one machine makes.
     fn one(&self) -> PathBuf {
         let out = self.at("one");
         self.with_setup(|setup| build_all(self.documents.clone(), setup, &self.options)).unwrap();
@@ -144,7 +144,7 @@ impl Case {
         self.with_setup(|setup| build_share(documents, setup, (options, share), tokens, &|_| {}))
     }
 
-    /// All shares of `of`.
+    /// All shares of a build divided by `of`.
     fn shares(&self, of: usize) -> Vec<PathBuf> {
         let made = |number| {
             let out = self.at(&format!("share-{number}-{of}"));
@@ -166,7 +166,7 @@ impl Case {
     }
 }
 
-/// Kind, length and checksum of every part; what a manifest says besides of the build.
+/// Kind, length and checksum of every part, and what the manifest records about the build.
 fn parts(folder: &Path) -> (BTreeMap<String, (u64, String)>, String) {
     let index = Index::open(folder, Verify::Full).unwrap();
     let manifest = index.manifest();
@@ -190,7 +190,7 @@ fn parts(folder: &Path) -> (BTreeMap<String, (u64, String)>, String) {
 #[track_caller]
 fn assert_equal(case: &Case, one: &Path, of: usize) {
     let mut shares = case.shares(of);
-    // In whichever order they are given.
+    // In any order.
     shares.rotate_left(of / 2);
     let joined = case.join(&shares, &format!("joined-{of}")).unwrap();
     let (one, other) = (parts(one), parts(&joined));
@@ -201,7 +201,7 @@ fn assert_equal(case: &Case, one: &Path, of: usize) {
 
 #[test]
 fn shares_of_every_kind_of_input_join_to_what_one_machine_makes() {
-    // Weights that only together show that they are no whole multiples of one step.
+    // Only all weights together show that they are not whole multiples of one step.
     let numbers: Vec<Document> = (0u16..150)
         .map(|n| {
             let weight = if n < 140 { f32::from(1 + n % 9) } else { 0.123 * f32::from(n) };
@@ -277,23 +277,23 @@ fn an_empty_input_and_more_shares_than_documents_are_joined() {
 #[test]
 fn a_repeated_id_is_named_wherever_it_stands() {
     let mut documents = vectors(200);
-    // Line 3 is of the first run, line 190 of the twelfth.
+    // Line 3 is in the first batch, line 190 in the twelfth.
     documents[189].id = documents[2].id.clone();
     let case = Case::new(documents, false);
-    // Whoever has the first says it at once.
+    // The share that has the first line reports it at once.
     let error = case.share(1, 2, &case.at("a")).unwrap_err();
     assert!(
         matches!(&error, BuildError::DuplicateId { id, first: 3, line: 190 } if id == "doc-2"),
         "{error}"
     );
     case.share(2, 2, &case.at("b")).unwrap();
-    // A share that was made all the same is found out when it is joined.
+    // A share that was made without the check is detected by the join.
     let mut unchecked = case.share_options(&case.at("c"));
     unchecked.ingest.ids_are_unique = true;
     case.share_of(&case.documents, 1, 2, &unchecked).unwrap();
     let record = |share: &str| case.at(share).join("shard-of-build.json");
     let text = fs::read_to_string(record("c")).unwrap();
-    // Its checksum is that of the record without one, as compact JSON.
+    // The record's checksum covers the record as compact JSON, with an empty checksum.
     let mut edited: serde_json::Value = serde_json::from_str(&text).unwrap();
     edited["sealing"]["ids_are_unique"] = false.into();
     fs::write(record("c"), serde_json::to_vec(&edited).unwrap()).unwrap();
@@ -347,7 +347,7 @@ fn shares_that_do_not_belong_together_are_refused() {
     refused(&case, &[a, &lists], &["lists: shard 2/2", "options"]);
     let source = other("source", &|o| o.source = json!({"input": "elsewhere", "scale": 2}));
     refused(&case, &[a, &source], &["source: shard 2/2", "source", "scale"]);
-    // The same input may lie elsewhere.
+    // The same input may have another path.
     let moved = other("moved", &|o| o.source = json!({"input": "/mnt/elsewhere"}));
     case.join(&[a.to_path_buf(), moved], "joined-moved").unwrap();
 
@@ -366,7 +366,7 @@ fn shares_that_do_not_belong_together_are_refused() {
     case.share_of(&changed, 2, 2, &case.share_options(&out)).unwrap();
     refused(&case, &[a, &out], &["changed: shard 2/2", "`input`", "digest"]);
 
-    // A file that is damaged, lacks, or is another share's.
+    // A file that is damaged, missing, or another share's.
     let copy_of = |from: &Path, name: &str| {
         let to = case.at(name);
         fs::create_dir(&to).unwrap();
@@ -397,7 +397,7 @@ fn shares_that_do_not_belong_together_are_refused() {
 }
 
 #[test]
-fn a_share_that_was_stopped_goes_on() {
+fn an_interrupted_share_is_resumed() {
     for encoder in [true, false] {
         let documents = if encoder { texts(200) } else { vectors(200) };
         let case = Case::new(documents, encoder);
@@ -426,7 +426,7 @@ fn a_share_that_was_stopped_goes_on() {
             let joined = case.join(&[case.shares(2)[0].clone(), out], &name).unwrap();
             assert_eq!(parts(&one), parts(&joined));
         }
-        // Another input: its documents are not those of the shards that are there.
+        // Another input: its documents differ from those of the existing shards.
         let out = case.at("other-input");
         let options = case.share_options(&out);
         let input =
@@ -441,7 +441,7 @@ fn a_share_that_was_stopped_goes_on() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_left_alone() {
+fn a_folder_of_other_files_is_left_alone() {
     let case = Case::new(vectors(20), false);
     let one = case.one();
     let error = case.share(1, 1, &one).unwrap_err();
@@ -453,7 +453,7 @@ fn a_folder_of_something_else_is_left_alone() {
     let overwrite = BuildOptions { overwrite: true, ..case.share_options(&own) };
     let error = case.share_of(&case.documents, 1, 1, &overwrite).unwrap_err().to_string();
     assert!(error.contains("thesis.txt"), "{error}");
-    // An index is not replaced unless that is wanted, and not made of it by mistake either.
+    // An index is only replaced on request, and cannot be given in place of a share.
     let shares = case.shares(1);
     let error = case.join(std::slice::from_ref(&one), "x").unwrap_err();
     assert!(matches!(error, BuildError::NotAShard { .. }), "{error}");
@@ -468,10 +468,10 @@ fn a_folder_of_something_else_is_left_alone() {
     assert!(join(&shares, &again, &|_| {}).unwrap().already_complete);
 }
 
-/// The merge ends at every place where it reports progress; a reader sees nothing of it, and the next
-/// one makes the whole.
+/// A merge that stops, at any place where it reports progress, leaves nothing visible to readers, and the
+/// next one makes the whole index.
 #[test]
-fn a_merge_that_was_stopped_leaves_nothing_visible_and_is_done_again() {
+fn an_interrupted_join_leaves_nothing_visible_and_starts_over() {
     let mut case = Case::new(texts(100), true);
     case.tokens = Some(vec![Form::Int8]);
     let one = case.one();

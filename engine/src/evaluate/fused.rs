@@ -1,4 +1,4 @@
-//! Runs of several systems become one.
+//! Fuses the runs of several systems into one.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use quarry_vectors::{ScoredDoc, printed};
 use crate::EngineError;
 use crate::fusion::{DEFAULT_RRF_K, DEFAULT_WINDOW, FusionMethod, List, Scored, fuse, is_weight};
 
-/// A run, and what it counts.
+/// A run and its weight.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightedRun<'a> {
     /// The run.
@@ -18,16 +18,16 @@ pub struct WeightedRun<'a> {
     pub weight: f64,
 }
 
-/// How runs are fused.
+/// Options of fusing runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FuseOptions {
-    /// How scores come to one scale.
+    /// How scores are brought to one scale.
     pub method: FusionMethod,
-    /// Hits of each ranking that are fused.
+    /// Number of best hits of each ranking that are fused.
     pub window: NonZeroUsize,
-    /// Of [`FusionMethod::Rrf`]: what is added to a rank; finite, at least 0.
+    /// For [`FusionMethod::Rrf`]: the constant that is added to ranks; finite, at least 0.
     pub rrf_k: f64,
-    /// Hits kept of each fused ranking.
+    /// Number of hits kept in each fused ranking.
     pub depth: NonZeroUsize,
 }
 
@@ -38,11 +38,13 @@ impl Default for FuseOptions {
     }
 }
 
-/// Fuses the rankings of each query that any of the runs has; queries stand in the order in which they come.
-/// Documents of one fused score keep their order in the run: each has a score the least step below the one before.
+/// Fuses the rankings of every query in any of the runs; queries keep their order of first occurrence. Among
+/// documents with equal fused scores, each written score is one float below the last, so that the order is
+/// kept.
 ///
 /// # Errors
-/// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] where a weight is below 0, too large or no number, or all are 0.
+/// [`EngineError::NotAboveZero`]; [`EngineError::NoWeight`] if a weight is below 0, too large or not a number,
+/// or all are 0.
 pub fn fuse_runs(
     tag: &str,
     runs: &[WeightedRun<'_>],
@@ -82,14 +84,14 @@ pub fn fuse_runs(
     Ok(fused)
 }
 
-/// The best of a query's ranking.
+/// The `window` best hits of a query's ranking.
 fn cut<'a>(run: &'a Run, query: &str, window: NonZeroUsize) -> Vec<Scored<&'a str>> {
     let ranking = run.ranking(query).unwrap_or_default().iter().take(window.get());
     ranking.map(|hit| Scored { key: hit.id.as_str(), score: hit.score }).collect()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 
@@ -112,7 +114,7 @@ mod tests {
         let ids = |query| -> Vec<&str> {
             fused.ranking(query).unwrap().iter().map(|hit| hit.id.as_str()).collect()
         };
-        // x and a have 1; the heavier run has x first. z follows.
+        // x and a both score 1; x is first, since the heavier run has it.
         assert_eq!((ids("1"), ids("2"), ids("3")), (vec!["x", "a", "z"], vec!["y"], vec!["w"]));
         let scores: Vec<f64> = fused.ranking("1").unwrap().iter().map(|hit| hit.score).collect();
         assert!(scores[0] == 1.0 && scores[1] < 1.0 && scores[1] > 0.999_999, "{scores:?}");

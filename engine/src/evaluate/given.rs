@@ -1,8 +1,8 @@
-//! The exact ranking by the weights that were given, in 64 bits: what an index's own exact search is judged
-//! by, where the file of vectors that the index was made of is still there.
+//! The exact ranking by the original weights, in 64 bits. If the file of vectors that the index was built from
+//! is still there, searches are judged by it, instead of by the exact search over stored weights.
 //!
-//! 1. the queries' weights by term  2. each document of the file that the index has is scored for all
-//!    queries at once  3. of each query the k best scores are kept, and those of what was found
+//! 1. invert the queries' weights by term  2. score each document of the file that the index has for all
+//!    queries  3. keep the k best scores per query, and the scores of the hits that were found
 //!
 //! Cost: one pass over the file, and O(postings of the queries' terms).
 
@@ -15,8 +15,8 @@ use quarry_index::Index;
 use quarry_searcher::{Outcome, Searcher};
 use quarry_vectors::{DocId, InputVector, SparseVector, TermId, counted};
 
-/// The share of the exact top k that was found, by the given weights, and the file that holds them; or why it
-/// cannot judge.
+/// Overlap of the hits `found` with the exact top k by the original weights, and the file that holds these;
+/// or the reason why the file cannot be used.
 pub(super) fn judge(
     searcher: &Searcher,
     (queries, found): (&[SparseVector], &[Outcome]),
@@ -27,7 +27,7 @@ pub(super) fn judge(
     Ok((path, judge.overlap()))
 }
 
-/// The file of vectors that an index was made of, and how it was read; or why it cannot be used.
+/// The file of vectors that an index was built from, and how it was read; or why it cannot be used.
 fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), String> {
     let fact = |name: &str| index.manifest().build.get("job")?.pointer(&format!("/source/{name}"));
     let path = fact("input").and_then(|v| v.as_str()).map(PathBuf::from);
@@ -37,7 +37,7 @@ fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), String> {
     }
     let bytes = path.metadata().map_err(|e| format!("{}: {e}", path.display()))?.len();
     if path.is_file() && fact("bytes").and_then(serde_json::Value::as_u64) != Some(bytes) {
-        return Err(format!("{} is another file than the index was made of", path.display()));
+        return Err(format!("{} is not the file that the index was built from", path.display()));
     }
     let ids = fact("doc_ids").and_then(|v| v.as_str()).map(PathBuf::from);
     #[expect(clippy::cast_possible_truncation, reason = "it was given as f32")]
@@ -45,22 +45,22 @@ fn source(index: &Index) -> Result<(PathBuf, CollectionOptions), String> {
     Ok((path, CollectionOptions { ids, scale, ..CollectionOptions::default() }))
 }
 
-/// A place among the rows of an index.
+/// A row of an index: segment and row.
 type Place = (usize, DocId);
 
-/// What queries find, by the given weights.
+/// Scores by the original weights.
 #[derive(Debug)]
 struct Judge {
-    /// Of each query the best scores, at most k, smallest on top.
+    /// Per query: the best scores, at most k, smallest on top.
     best: Vec<BinaryHeap<Reverse<Score>>>,
-    /// Of each query the scores of what was found.
+    /// Per query: the scores of the hits that were found.
     found: Vec<HashMap<Place, f64>>,
 }
 
-/// Relative error of a sum in 64 bits that is added up in another order.
+/// Relative error of a 64-bit sum whose terms are added in another order.
 const ROUNDING: f64 = 1e-12;
 
-/// A score that is a number.
+/// A score that can be ordered; never NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Score(f64);
 
@@ -79,8 +79,8 @@ impl Ord for Score {
 }
 
 impl Judge {
-    /// Scores the documents of `path` for all queries, of which `found` was found. Fails where the file
-    /// lacks a vector or a document of the index: then it cannot judge.
+    /// Scores the documents of `path` for all queries; `found` are the hits to judge. Fails if the file lacks a
+    /// document of the index, or the vector of one.
     fn read(
         searcher: &Searcher,
         (path, options): (&Path, &CollectionOptions),
@@ -137,12 +137,12 @@ impl Judge {
         if seen != live {
             let path = path.display();
             let live = counted(live, "document");
-            return Err(format!("{path}: has {seen} of the index's {live}"));
+            return Err(format!("{path}: has only {seen} of the index's {live}"));
         }
         Ok(judge)
     }
 
-    /// A document's score for a query.
+    /// Records a document's score for a query.
     fn take(&mut self, query: usize, (place, score): (Place, f64), k: usize) {
         if let Some(known) = self.found[query].get_mut(&place) {
             *known = score;
@@ -156,8 +156,8 @@ impl Judge {
         }
     }
 
-    /// The share of the exact k best that were found, on average over queries that have any. Scores that
-    /// differ from the k-th by no more than the rounding of a sum count as it.
+    /// Mean share of the exact k best that were found, over queries with any hits. Scores that equal the k-th
+    /// but for rounding count as found.
     fn overlap(&self) -> f64 {
         let (mut sum, mut queries) = (0.0, 0u32);
         for (best, found) in self.best.iter().zip(&self.found) {
@@ -202,7 +202,7 @@ fn live(segment: &quarry_index::Segment) -> u64 {
     segment.entry().rows - segment.deleted().map_or(0, |deleted| deleted.len())
 }
 
-/// Where a document that is not deleted stands; split ones are not judged.
+/// The row of a document that is not deleted; `None` if it was split into passages.
 fn place(index: &Index, id: &str) -> Option<(usize, DocId)> {
     index.segments().iter().enumerate().find_map(|(number, segment)| {
         let gone = |doc: &DocId| segment.deleted().is_some_and(|d| d.contains(doc.0));

@@ -1,26 +1,26 @@
-//! What judgements have in common with an index, or with a run: documents that no search can find, queries
-//! that cannot count.
+//! Compares judgements with an index or a run: finds judged documents that no search can return, and queries
+//! without relevant documents.
 
 use std::collections::BTreeSet;
 
 use quarry_datasets::{Qrels, Run};
 use quarry_searcher::Searcher;
 
-/// Judgements beside an index.
+/// Judgements compared with an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexJudgements {
-    /// Documents that are judged, each once.
+    /// Number of distinct judged documents.
     pub documents: usize,
-    /// Those of them that the index lacks: no search finds them.
+    /// How many of them are not in the index, so that no search finds them.
     pub missing: usize,
-    /// One of those.
+    /// An example of a missing document.
     pub example: Option<String>,
-    /// Queries without a relevant document: they count as zero, whatever is found.
+    /// Queries without a relevant document, which score zero in any case.
     pub hopeless: usize,
 }
 
 impl IndexJudgements {
-    /// Looks every judged document up in the index.
+    /// Looks up every judged document in the index.
     #[must_use]
     pub fn of(searcher: &Searcher, qrels: &Qrels) -> Self {
         Self::by(qrels, |id| searcher.find(id).is_some())
@@ -39,16 +39,16 @@ impl IndexJudgements {
     }
 }
 
-/// Judgements beside a run.
+/// Judgements compared with a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunJudgements {
-    /// Documents that are judged, each once.
+    /// Number of distinct judged documents.
     pub documents: usize,
-    /// Queries without a relevant document: they count as zero, whatever is found.
+    /// Queries without a relevant document, which score zero in any case.
     pub hopeless: usize,
     /// Judged queries with a ranking.
     pub rankings: usize,
-    /// Whether any judged document is in the ranking of its query. Where none is, the judgements may be of
+    /// Whether any judged document is in the ranking of its query. If none is, the judgements may belong to
     /// another collection.
     pub met: bool,
 }
@@ -71,13 +71,13 @@ impl RunJudgements {
     }
 }
 
-/// The judged documents, each once.
+/// The distinct judged documents.
 fn documents(qrels: &Qrels) -> BTreeSet<&str> {
     let judged = qrels.queries().iter().filter_map(|query| qrels.judged(query));
     judged.flat_map(|judged| judged.keys().map(String::as_str)).collect()
 }
 
-/// Queries without a document of grade 1 or more.
+/// Number of queries without a document of grade 1 or more.
 fn hopeless(qrels: &Qrels) -> usize {
     let relevant = |query: &&String| {
         qrels.judged(query).is_some_and(|judged| judged.values().any(|grade| *grade >= 1))
@@ -86,7 +86,7 @@ fn hopeless(qrels: &Qrels) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use quarry_vectors::ScoredDoc;
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_another_collection_is_known() {
+    fn a_run_of_another_collection_is_recognised() {
         let of = |id: &str| {
             let mut run = Run::new("x");
             run.insert("q1", vec![ScoredDoc { id: id.to_owned(), score: 1.0 }]).unwrap();

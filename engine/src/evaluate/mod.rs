@@ -1,7 +1,7 @@
-//! How good rankings are: measures by judgements, and overlap with the exact search.
+//! Measures of rankings by judgements, and overlap with the exact search.
 //!
-//! Means are over all judged queries; one without a ranking counts as zero. What judgements and an index, or
-//! a run, have to do with each other is counted: judgements of another collection would be a silent zero.
+//! Means are over all judged queries; a query without a ranking counts as zero. How well the judgements match
+//! the index or the run is counted too, since judgements of another collection would silently give zeros.
 
 mod fused;
 mod given;
@@ -22,24 +22,24 @@ use crate::EngineError;
 
 pub use fused::{FuseOptions, WeightedRun, fuse_runs};
 pub use judged::{IndexJudgements, RunJudgements};
-// What a caller needs for them.
+// Types that callers need for these.
 pub use quarry_datasets::measures::{EvaluateOptions, Evaluation, Measure};
 pub use quarry_datasets::{Ignored, Qrels, QueryOptions, Run, open_qrels, open_queries};
 pub use quarry_vectors::ScoredDoc;
 pub use runs::{followed, run_of};
 pub use tuned::{TunedWeights, tune_weights};
 
-/// Least hits retrieved for a query.
+/// Fewest hits retrieved per query.
 const LEAST_DEPTH: usize = 100;
-/// Hits retrieved when a measure has no cut-off.
+/// Hits retrieved per query for a measure without a cutoff.
 const FULL_DEPTH: usize = 1000;
 
-/// A run by judgements.
+/// A run evaluated with judgements.
 #[derive(Debug, Clone)]
 pub struct Evaluated {
-    /// The measures, their means, and how many queries were not answered.
+    /// The measures, their means, and the number of queries without a ranking.
     pub evaluation: Evaluation,
-    /// What run and judgements have in common.
+    /// How well the judgements match the run.
     pub judged: RunJudgements,
 }
 
@@ -57,8 +57,8 @@ pub fn evaluate_run(
     }
 }
 
-/// Hits that have to be retrieved for these measures: as many as the deepest looks at, at least 100, and
-/// 1,000 for one without a cut-off.
+/// Number of hits to retrieve per query for these measures: the largest cutoff, but at least 100; 1,000 if
+/// a measure has no cutoff.
 #[must_use]
 pub fn depth(measures: &[Measure]) -> NonZeroUsize {
     let of = |measure: &Measure| {
@@ -68,40 +68,40 @@ pub fn depth(measures: &[Measure]) -> NonZeroUsize {
     NonZeroUsize::new(deepest).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How much of the exact search a search finds.
+/// How many of the exact hits a search finds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overlap {
-    /// Share of the exact top k that is found, on average over queries that have any. A hit whose score
-    /// equals the k-th exact one counts as found, whichever of the ties it is.
+    /// Mean share of the exact top k that was found, over queries with any hits (0 to 1). A hit whose score
+    /// equals the k-th exact score counts as found, even if another document of this score is in the top k.
     pub share: f64,
-    /// What the exact ranking is that of.
+    /// The weights of the exact ranking.
     pub judged_by: JudgedBy,
 }
 
-/// The weights that an exact ranking is made of.
+/// The weights that an exact ranking uses.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JudgedBy {
-    /// Those that were given, in 64 bits: the file of vectors that the index was made of.
+    /// The original ones, in 64 bits, from the file of vectors that the index was built from.
     Given {
         /// The file.
         path: PathBuf,
     },
     /// The stored ones.
     Stored {
-        /// Their relative error is at most this.
+        /// Bound on their relative error.
         max_relative_error: f64,
-        /// Why it is not the given ones; `None` with a filter, under which they are not looked for.
+        /// Why the original ones were not used; `None` with a filter, with which they are never used.
         why: Option<String>,
     },
 }
 
-/// Searches vectors with `options`, and exactly, and compares. `options.k` is the depth that is compared.
+/// Searches with `options` and exactly, and compares the results. `options.k` is the depth compared.
 ///
-/// Cost: both searches; where the file of vectors that the index was made of is still there, one pass over it
-/// in place of the exact search.
+/// Cost: both searches; if the file of vectors that the index was built from is still there, one pass over
+/// it in place of the exact search.
 ///
 /// # Errors
-/// When a search fails. A file of vectors that cannot judge is no error: the result says why.
+/// If a search fails. A file of vectors that cannot be used is not an error; the result says why.
 pub fn overlap(
     searcher: &Searcher,
     vectors: &[SparseVector],
@@ -126,7 +126,7 @@ pub fn overlap(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Rankings of rows as a run, and those of two stages as one ranking.
+//! Makes runs from rankings of rows, and one ranking from those of two stages.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use quarry_vectors::Query;
 
 use crate::EngineError;
 
-/// The second stage's hits, then what it left out in the first stage's order, with scores below.
+/// The hits of reranking, followed by the remaining hits of the first stage in their order, with lower scores.
 #[must_use]
 pub fn followed(best: &[Hit], first: &[Hit]) -> Vec<Hit> {
     let mut all = best.to_vec();
@@ -22,10 +22,10 @@ pub fn followed(best: &[Hit], first: &[Hit]) -> Vec<Hit> {
     all
 }
 
-/// The run of rankings, one for each query in order, cut at `depth`.
+/// Makes a run from rankings, one per query in the same order, cut at `depth`.
 ///
 /// # Errors
-/// When two queries have one id, or a document stands twice in a ranking.
+/// If two queries have the same id, or a document occurs twice in a ranking.
 pub fn run_of<'a>(
     searcher: &Searcher,
     tag: &str,
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_second_stage_left_out_follows() {
+    fn hits_that_reranking_left_out_follow() {
         let hit = |doc, score| Hit { segment: 0, doc: DocId(doc), score };
         let all = followed(
             &[hit(3, 0.9), hit(1, 0.4)],

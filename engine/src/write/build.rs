@@ -1,10 +1,10 @@
-//! From documents to an index: a collection on disk, or whatever an iterator gives.
+//! Builds an index from a collection on disk or from an iterator of documents.
 //!
-//! 1. open the collection and look at its first document  2. refuse what does not go together (`rules.rs`)
-//! 3. open the model and its encoder, where texts are encoded  4. build  5. token embeddings, then
-//!    calibration, where they are wanted
+//! 1. open the collection and look at its first document  2. refuse contradictory options (`rules.rs`)
+//! 3. open the model and its encoder, if texts are encoded  4. build  5. add token embeddings, then calibrate,
+//!    if requested
 //!
-//! The index is committed after 4, and once more for each part of 5.
+//! The index is committed after step 4, and again after each part of step 5.
 
 use std::path::PathBuf;
 
@@ -20,16 +20,16 @@ use super::{
 };
 use crate::{EngineError, ModelSource, Models};
 
-/// Everything about a build but its documents.
+/// All options of a build.
 #[derive(Debug, Clone, Default)]
 pub struct Build {
-    /// Folder of the index; made if it is not there.
+    /// Folder of the index; created if missing.
     pub out: PathBuf,
-    /// Replace the index that is there, or discard an unfinished build.
+    /// Replace an existing index, or discard an unfinished build.
     pub overwrite: bool,
     /// Continue an interrupted build; finished shards are not encoded again.
     pub resume: bool,
-    /// What is built of texts.
+    /// What is built from texts.
     pub texts_as: TextsAs,
     /// How texts are encoded.
     pub encoding: Encoding,
@@ -39,25 +39,25 @@ pub struct Build {
     pub tokens: Option<ModelSource>,
     /// Also store dense vectors of the texts, by this model.
     pub dense: Option<ModelSource>,
-    /// Also measure the search methods.
+    /// Also calibrate the search methods.
     pub calibrate: bool,
 }
 
-/// What a build left.
+/// The result of a build.
 #[derive(Debug)]
 pub struct Built {
-    /// The index; its generation is that after the last step.
+    /// The built index; its generation is the one after the last step.
     pub report: BuildReport,
-    /// What was noticed of the input; empty for an iterator.
+    /// Observations about the input; empty for an iterator.
     pub input: InputReport,
-    /// How measuring went.
+    /// The result of calibration.
     pub calibration: Calibration,
 }
 
-/// How measuring after a build went. The index is whole without: searches then take default settings.
+/// The result of calibration after a build. If it failed, searches use default parameters.
 #[derive(Debug)]
 pub enum Calibration {
-    /// It was not asked for, or the index was complete before.
+    /// Not requested, or the index was already complete.
     Skipped,
     /// The tables.
     Done(Calibrated),
@@ -65,7 +65,7 @@ pub enum Calibration {
     Failed(EngineError),
 }
 
-/// Builds an index of a collection on disk.
+/// Builds an index from a collection on disk.
 ///
 /// # Errors
 /// When settings do not go together ([`WriteError`]); when the collection, the model or the disk fails, or
@@ -87,12 +87,12 @@ pub fn build(
     finish(options, (report, input), models, &|event| progress(event, &read))
 }
 
-/// Builds an index of documents that an iterator gives. Their ids have to be unique, which is checked.
+/// Builds an index from an iterator of documents. Their ids must be unique, which is checked.
 ///
-/// `source` tells these documents from others: an interrupted build can be resumed where it is the same.
+/// `source` identifies these documents: an interrupted build can be resumed if it is the same.
 ///
 /// # Errors
-/// As [`build`].
+/// The errors of [`build`].
 pub fn build_documents<I, E>(
     documents: I,
     source: Value,
@@ -114,7 +114,7 @@ where
     finish(options, (report, InputReport::default()), models, progress)
 }
 
-/// Before hours of work, not after.
+/// Checks the token model before hours of work, not after.
 fn check_models(options: &Build, models: &Models) -> Result<(), EngineError> {
     if let Some(source) = &options.dense {
         let model = models.open(source)?;
@@ -134,7 +134,7 @@ fn check_models(options: &Build, models: &Models) -> Result<(), EngineError> {
     }
 }
 
-/// What follows a build.
+/// The steps after the index is built.
 fn finish(
     options: &Build,
     (mut report, input): (BuildReport, InputReport),
@@ -160,7 +160,7 @@ fn finish(
     }
     let mut calibration = Calibration::Skipped;
     if options.calibrate && !report.already_complete {
-        // Its parts were written a moment ago, of what was checked then.
+        // The parts have just been written, from verified data.
         let how = Calibrate { model: options.encoding.model.clone(), ..Calibrate::default() };
         calibration = match writer.calibrate(&how, progress) {
             Ok(done) => {

@@ -1,4 +1,4 @@
-//! An index measures its search methods and keeps the tables.
+//! Calibrates the search methods of an index and stores the tables in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,42 +13,42 @@ use quarry_vectors::{EncodeQuery, SparseVector};
 
 use crate::{EngineError, ModelSource, Models, needs_network};
 
-/// How an index is measured.
+/// Options of calibration.
 #[derive(Debug, Clone)]
 pub struct Calibrate {
-    /// Queries like those that will be asked; made of the index's documents unless given.
+    /// Queries similar to the expected ones; without them, synthetic queries from the index's documents.
     pub queries: Option<GivenQueries>,
-    /// The model for made queries; the index's own copies unless given. Where queries go through a network
-    /// and no model is given, they are made of the documents' vectors.
+    /// The model that encodes synthetic queries; by default the copies in the index. If queries need a network
+    /// and no model is given, synthetic queries are made from the documents' vectors.
     pub model: Option<ModelSource>,
-    /// Which bytes are checked before: what a damaged part says is not worth measuring.
+    /// How much to verify before calibrating; calibrating damaged parts is worthless.
     pub verify: Verify,
 }
 
 impl Default for Calibrate {
-    /// Made queries; files are taken to be whole, as those that were written a moment ago.
+    /// Synthetic queries; the files are not verified, as just after a build.
     fn default() -> Self {
         Self { queries: None, model: None, verify: Verify::Envelope }
     }
 }
 
-/// Queries to measure with.
+/// Queries to calibrate with.
 #[derive(Debug, Clone)]
 pub struct GivenQueries {
-    /// Where they come from, for the record.
+    /// Their source, for the record.
     pub source: String,
     /// Their vectors, none of them empty.
     pub vectors: Vec<SparseVector>,
 }
 
-/// What was measured.
+/// The result of calibration.
 #[derive(Debug, Clone)]
 pub struct Calibrated {
-    /// Of each segment its table; `None` where there is nothing to choose.
+    /// A table per segment; `None` if the segment leaves no choice of method.
     pub tables: Vec<Option<Calibration>>,
-    /// The generation that keeps them, where there are any.
+    /// The generation that holds the tables, if there are any.
     pub generation: Option<u64>,
-    /// Whether queries go through a network that was not given: made ones were made of vectors.
+    /// Whether queries need a network that was not given, so that synthetic queries were made from vectors.
     pub lacks_network: bool,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn run(
     let tables = calibrate(&searcher, queries, index.manifest().seed, &heard)?;
     let stored = tables.iter().any(Option::is_some);
     let measured = index.manifest().clone();
-    // A generation that is open is kept: let go of it, so that its files can be collected.
+    // Drop the reader first: the files of an open generation are not removed.
     drop((searcher, index));
     let store = || store_calibration(folder, &measured, &tables);
     let generation = stored.then(store).transpose()?;

@@ -1,8 +1,8 @@
-//! Texts become vectors in a file: one line of JSON a text, `{"id": ..., "vector": {token: weight}}`.
+//! Encodes texts into a file of vectors: one line of JSON per text, `{"id": ..., "vector": {token: weight}}`.
 //!
-//! 1. open the model, and take the unfinished file (`unfinished.rs`)  2. encode runs of 1,024 documents; of
-//!    several machines each does every N-th run  3. a shard's record (`encoded_file.rs`)  4. the file gets its
-//!    name
+//! 1. open the model, and lock the unfinished file (`unfinished.rs`)  2. encode batches of 1,024 documents; of
+//!    N machines, each encodes every N-th batch  3. write a shard's record (`encoded_file.rs`)  4. rename the
+//!    file to its final name
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -25,71 +25,71 @@ use super::{Encoding, WriteError};
 use crate::error::io;
 use crate::{EngineError, ModelSource, Models};
 
-/// What is encoded, and where the vectors go.
+/// Options of encoding texts into a file.
 #[derive(Debug, Clone)]
 pub struct Encode {
-    /// The file of vectors. Unfinished it is `FILE.part`, beside its record `FILE.part.json`.
+    /// The output file. Until it is finished it is `FILE.part`, with its record `FILE.part.json`.
     pub out: PathBuf,
     /// Replace the file if it is there.
     pub overwrite: bool,
-    /// Continue an interrupted run; without, it is begun again.
+    /// Continue an interrupted run; without it, the run starts over.
     pub resume: bool,
-    /// Whether the input holds queries: the model's query side encodes them, longest passage and components
-    /// are its own.
+    /// Whether the input holds queries. They are encoded with the model's query side and its own bounds of
+    /// tokens and components.
     pub queries: bool,
-    /// What becomes of documents of one id that are not the same. Of queries these are refused.
+    /// What to do with documents that share an id but differ. Such queries are always refused.
     pub duplicates: Duplicates,
-    /// Of several machines, which one's share; of documents only.
+    /// This machine's shard, if several machines share the work; for documents only.
     pub share: Option<Share>,
-    /// The model; the bundled one unless given.
+    /// The model; by default the bundled one.
     pub model: Option<ModelSource>,
-    /// Where its network runs.
+    /// Device for the model's network.
     pub device: Device,
-    /// Bytes that a batch's products with the vocabulary may take in each session.
+    /// Bytes that the vocabulary products of a batch may take in each session.
     pub memory: Option<u64>,
-    /// Sessions; the machine's cores unless given.
+    /// Number of sessions; by default the number of cores.
     pub sessions: Option<NonZeroUsize>,
-    /// Longest passage in tokens, the rest is cut; the model's own unless given.
+    /// Most tokens of a passage; the rest is cut off. By default the model's own limit.
     pub max_tokens: Option<u32>,
-    /// Components kept of a vector, the heaviest, 0 for all; the model's own unless given.
+    /// Most components of a vector, keeping the heaviest; 0 for all. By default the model's own limit.
     pub top_k: Option<u32>,
 }
 
-/// What an encoding is doing.
+/// Progress of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EncodeEvent<'a> {
-    /// An interrupted run's file is begun again, though it could be resumed.
+    /// The file of an interrupted run is started over, although it could be resumed.
     BegunAgain {
         /// The file.
         path: &'a Path,
     },
     /// Encoding begins; the vectors of an interrupted run are kept.
     Begun {
-        /// Vectors that are there.
+        /// Number of vectors already there.
         done: u64,
     },
-    /// Documents done so far, those of an interrupted run included; of a share, documents read.
+    /// Documents done so far, including those of an interrupted run; for a shard, documents read.
     Documents {
-        /// How many.
+        /// Number of documents.
         done: u64,
-        /// How many there are, where the format says it.
+        /// Number of documents in the input, if its format tells.
         total: Option<u64>,
     },
 }
 
-/// What an encoding did.
+/// The result of an encoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Vectors of the file.
+    /// Vectors in the file.
     pub vectors: u64,
-    /// Passages cut at the model's longest input, in this run.
+    /// Passages cut off at the model's longest input, in this run.
     pub truncated: u64,
-    /// What the reader noticed.
+    /// Notices of the reader.
     pub notices: Vec<Notice>,
 }
 
 impl Default for Encode {
-    /// Documents, by the bundled model.
+    /// Documents, with the bundled model.
     fn default() -> Self {
         Self {
             out: PathBuf::new(),
@@ -125,9 +125,9 @@ impl Encode {
 /// Encodes a collection, or queries, into a file of vectors.
 ///
 /// # Errors
-/// When the file is there and not to be replaced, the input brings vectors or an id twice, an unfinished file
-/// is of another run, or the input, the model or the disk fails. What can be resumed of the unfinished file
-/// stays: whole runs of 1,024 vectors.
+/// If the file exists and is not to be replaced; if the input has vectors or repeats an id; if an unfinished
+/// file belongs to another run; if reading the input, the model or writing fails. Complete batches of 1,024
+/// vectors in the unfinished file stay and can be resumed.
 pub fn encode(
     input: &Path,
     options: &Encode,
@@ -212,7 +212,7 @@ fn write_vectors(
     Ok(encoded)
 }
 
-/// The file that is written.
+/// The file being written.
 struct Lines<'a> {
     out: BufWriter<&'a File>,
     path: &'a Path,
@@ -226,7 +226,7 @@ impl Lines<'_> {
         for (term, weight) in vector.iter() {
             let token = self.tokens.get(term as usize);
             let token = token.ok_or(WriteError::BeyondVocabulary { term })?;
-            // Through text: the shortest digits that give the same f32 back.
+            // Through text: the fewest digits that parse to the same f32.
             let number: Value = serde_json::from_str(&weight.to_string()).map_err(json)?;
             weights.insert(token.clone(), number);
         }
@@ -240,12 +240,12 @@ impl Lines<'_> {
     }
 }
 
-/// A collection on its way into a file.
+/// The documents of a collection, on their way into a file.
 struct Documents<'a> {
     reader: CollectionReader,
     encoder: &'a dyn EncodeDocument,
     share: Option<Share>,
-    /// Vectors of an earlier run.
+    /// Number of vectors from an earlier run.
     skip: u64,
     read: u64,
     done: u64,
@@ -277,7 +277,7 @@ impl Documents<'_> {
                     continue;
                 }
             }
-            // What an earlier run has done.
+            // Done by an earlier run.
             if self.done < self.skip {
                 self.done += chunk.len() as u64;
                 continue;
@@ -301,7 +301,7 @@ impl Documents<'_> {
     }
 }
 
-/// Adds what is encoded of a document to a hash.
+/// Adds the encoded text of a document to a hash.
 fn take_text(hash: &mut Xxh3, document: &Document) {
     for text in [&document.id, &document.title, &document.text] {
         hash.update(&(text.len() as u64).to_le_bytes());

@@ -1,6 +1,6 @@
-//! Encoded files of several machines: shard I/N has the runs of 1,024 documents I - 1, I - 1 + N, ... of the
-//! input. Beside a file lies its record, `FILE.shard.json`: which shard it is, of which model and input, and
-//! its checksum. Merging takes a run of lines from each file in turn.
+//! Files encoded on several machines: shard I/N holds the batches I - 1, I - 1 + N, ... of 1,024 documents of
+//! the input. Each file has a record, `FILE.shard.json`, with its shard, model, input and checksum. Merging
+//! copies the lines of one batch from each file in turn.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,13 +24,13 @@ const MAGIC: &str = "quarry-shard-of-encoding";
 const VERSION: u32 = 1;
 const BUFFER: usize = 1 << 18;
 
-/// What lies beside a file of encoded documents.
+/// The record of a file of encoded documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ShardRecord {
     magic: String,
     version: u32,
     shard: String,
-    /// Documents of a run.
+    /// Documents per batch.
     run: usize,
     /// The model and how it was run.
     encoder: Value,
@@ -38,7 +38,7 @@ pub(super) struct ShardRecord {
     input: Value,
     /// Lines of the file.
     lines: u64,
-    /// XXH3-64 of the file.
+    /// XXH3-64 of the file's bytes.
     checksum: String,
 }
 
@@ -48,7 +48,7 @@ fn record_path(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Refuses to write over the record of another file.
+/// Fails if writing would replace the record of another file.
 pub(super) fn check_record(out: &Path, overwrite: bool) -> Result<(), WriteError> {
     let path = record_path(out);
     match path.exists() && !overwrite {
@@ -58,7 +58,7 @@ pub(super) fn check_record(out: &Path, overwrite: bool) -> Result<(), WriteError
 }
 
 impl ShardRecord {
-    /// Of a shard whose lines are in `part` still.
+    /// The record of a shard whose lines are still in `part`.
     pub(super) fn of(
         part: &Path,
         share: Share,
@@ -77,14 +77,14 @@ impl ShardRecord {
         })
     }
 
-    /// Writes it beside `out`, which gets its name last.
+    /// Writes it next to `out`, which is renamed to its final name later.
     pub(super) fn write(&self, out: &Path) -> Result<(), EngineError> {
         let json = |source| EngineError::Json { what: "the record of a shard", source };
         let bytes = serde_json::to_vec_pretty(self).map_err(json)?;
         Ok(replace_file(&record_path(out), &bytes)?)
     }
 
-    /// The record of a file, which must be the file that was written.
+    /// Reads the record of a file, and checks that the file is the one it describes.
     fn read(file: &Path) -> Result<(Share, Self), EngineError> {
         let path = record_path(file);
         let mut bytes = Vec::new();
@@ -92,11 +92,11 @@ impl ShardRecord {
             files::open(&path).and_then(|mut from| from.read_to_end(&mut bytes).map_err(io(&path)));
         if let Err(error) = read {
             return Err(refused(format!(
-                "{error}; it is written by `quarry encode --shard`, beside the file, when that is whole"
+                "{error}; `quarry encode --shard` writes it beside the file when the file is complete"
             )));
         }
         let record: Self = serde_json::from_slice(&bytes)
-            .map_err(|e| refused(format!("{}: no record of a shard: {e}", path.display())))?;
+            .map_err(|e| refused(format!("{}: not a record of a shard: {e}", path.display())))?;
         if record.magic != MAGIC || record.version != VERSION || record.run != CHUNK {
             return Err(refused(format!(
                 "{}: expected a record of version {VERSION} with runs of {CHUNK}",
@@ -117,7 +117,7 @@ impl ShardRecord {
         self.shard.parse().map_err(refused)
     }
 
-    /// Refuses a record of another run.
+    /// Fails if a record belongs to another encoding.
     fn check_same(&self, file: &Path, first: (&Path, &Self)) -> Result<(), EngineError> {
         let (first_file, first) = first;
         let (shard, of_first) = (&self.shard, first_file.display());
@@ -151,11 +151,11 @@ fn refused(what: String) -> EngineError {
     BuildError::Shards { what }.into()
 }
 
-/// Puts all shards of an encoding, in any order, together into the file that one machine would have made;
-/// says how many vectors it has.
+/// Merges all shards of an encoding, given in any order, into the file that a single machine would have
+/// written; returns its number of vectors.
 ///
 /// # Errors
-/// When a shard is missing, given twice, damaged or of another run; when `out` is there and not to be
+/// If a shard is missing, given twice, damaged or of another encoding; if `out` exists and is not to be
 /// replaced. Nothing is written then.
 pub fn merge_encoded(shards: &[PathBuf], out: &Path, overwrite: bool) -> Result<u64, EngineError> {
     let mut to = OutputFile::create(out, overwrite)?;
@@ -174,7 +174,7 @@ pub fn merge_encoded(shards: &[PathBuf], out: &Path, overwrite: bool) -> Result<
     Ok(lines)
 }
 
-/// The files by the number of their shard, and how many documents the input had.
+/// The files in order of their shards, and the number of documents in the input.
 fn in_order(files: &[PathBuf]) -> Result<(Vec<&Path>, Option<u64>), EngineError> {
     let mut given: Vec<Option<&Path>> = Vec::new();
     let mut first: Option<(&Path, ShardRecord)> = None;
@@ -207,7 +207,7 @@ fn in_order(files: &[PathBuf]) -> Result<(Vec<&Path>, Option<u64>), EngineError>
     Ok((all.collect::<Result<_, _>>()?, documents))
 }
 
-/// Copies a run of lines from each in turn; says how many lines there were.
+/// Copies one batch of lines from each file in turn; returns the number of lines.
 fn take_turns(
     readers: &mut [(&Path, BufReader<File>)],
     to: &mut OutputFile,
@@ -223,7 +223,7 @@ fn take_turns(
         for _ in 0..CHUNK {
             buffer.clear();
             if reader.read_until(b'\n', &mut buffer).map_err(io(file))? == 0 {
-                // The last run ends here, or the one after it.
+                // The last batch ends here, or the previous one was the last.
                 break 'runs;
             }
             to.write_all(&buffer).map_err(io(out))?;
@@ -231,7 +231,7 @@ fn take_turns(
         }
     }
     for (file, reader) in readers {
-        // Checksums and inputs are right, so this cannot be; were it, lines would be lost.
+        // Impossible, since checksums and inputs were compared; but if it happened, lines would be lost.
         if !reader.fill_buf().map_err(io(file))?.is_empty() {
             return Err(refused(format!("{}: it has more lines than its turn", file.display())));
         }

@@ -1,4 +1,4 @@
-//! How texts become vectors: the model, its bounds, and how long texts are cut.
+//! How texts become vectors: the model, its limits, and how long texts are split.
 
 use std::num::NonZeroUsize;
 
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{EngineError, ModelSource};
 
-/// What is built of texts.
+/// What is built from texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TextsAs {
-    /// Learned sparse vectors, and words for BM25 too.
+    /// Learned sparse vectors, and words for BM25.
     #[default]
     Sparse,
-    /// Words alone; no model is needed.
+    /// Words for BM25 only; no model is needed.
     Bm25,
 }
 
@@ -30,53 +30,53 @@ impl TextsAs {
     }
 }
 
-/// How long texts are cut into passages, each a row of its own.
+/// The size of the passages that long texts are split into. Each passage is a row of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassageSize {
-    /// Tokens of a passage, title included.
+    /// Tokens per passage, including the title.
     pub tokens: u32,
-    /// Tokens that neighbours share, about.
+    /// Approximate number of tokens that neighbouring passages share.
     pub overlap: u32,
 }
 
 /// How texts are encoded.
 #[derive(Debug, Clone, Default)]
 pub struct Encoding {
-    /// The model; the bundled one unless given.
+    /// The model; by default the bundled one.
     pub model: Option<ModelSource>,
-    /// Where its network runs.
+    /// Device for the model's network.
     pub device: Device,
-    /// Bytes that a batch's products with the vocabulary may take in each session.
+    /// Bytes that the vocabulary products of a batch may take in each session.
     pub memory: Option<u64>,
-    /// Sessions, each of one thread; the machine's cores unless given. Does not change vectors.
+    /// Number of sessions, each with one thread; by default the number of cores. Does not change vectors.
     pub sessions: Option<NonZeroUsize>,
-    /// Longest passage in tokens, the rest is cut; the model's own unless given.
+    /// Most tokens of a passage; the rest is cut off. By default the model's own limit.
     pub max_tokens: Option<u32>,
-    /// Components kept of a vector, the heaviest, 0 for all; the model's own unless given.
+    /// Most components of a vector, keeping the heaviest; 0 for all. By default the model's own limit.
     pub top_k: Option<u32>,
-    /// How long texts are cut; without, what exceeds the longest passage is lost.
+    /// How long texts are split; `None`: text beyond the longest passage is lost.
     pub passages: Option<PassageSize>,
-    /// Whether it is kept which word each component comes from.
+    /// Whether to store which word each component comes from.
     pub provenance: bool,
 }
 
 impl Encoding {
-    /// The model given, else the one that the index was built with, else the bundled one.
+    /// The model given, or the one that the index was built with, or the bundled one.
     pub(super) fn source(&self, remembered: Option<&ModelSource>) -> ModelSource {
         self.model.as_ref().or(remembered).cloned().unwrap_or_default()
     }
 
-    /// Whether device or memory are others than by default.
+    /// Whether device or memory differ from the defaults.
     pub(super) fn is_run_elsewhere(&self) -> bool {
         self.device != Device::Cpu || self.memory.is_some()
     }
 
-    /// What of device and memory may change a vector's last digits.
+    /// The settings of device and memory that may change the last digits of a vector.
     pub(super) fn run_on(&self) -> Value {
         json!([format!("{:?}", self.device), self.memory])
     }
 
-    /// The options of an encoder.
+    /// The encoder options.
     pub(super) fn options(&self) -> DocumentOptions {
         DocumentOptions {
             sessions: self.sessions,
@@ -89,7 +89,7 @@ impl Encoding {
         }
     }
 
-    /// The same, with what an index was built with in place of what is not given.
+    /// These options, with unset ones taken from how an index was built.
     pub(super) fn as_built(&self, built: &AsBuilt) -> Self {
         let document = built.encoder.as_ref().and_then(|e| e.get("document"));
         let of_document = |name: &str| {
@@ -107,7 +107,7 @@ impl Encoding {
     }
 }
 
-/// An encoder with what an index keeps of its model.
+/// An encoder with the files of its model that an index keeps.
 pub(super) fn setup<'a>(
     model: &Model,
     encoder: &'a dyn EncodeDocument,
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_as_the_index_has_it() {
+    fn defaults_are_those_of_the_index() {
         let built = AsBuilt {
             encoder: Some(json!({"document": {"max_tokens": 128, "top_k": 64}})),
             passages: Some([32, 4]),

@@ -1,4 +1,4 @@
-//! Files that are given: a folder, a pipe or a device in place of one is refused, which might never end.
+//! Opens input files; refuses folders, pipes and devices, since reading from them might never end.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::WriteError;
 use crate::EngineError;
 use crate::error::io;
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 pub(super) fn open(path: &Path) -> Result<File, EngineError> {
     if !std::fs::metadata(path).map_err(io(path))?.is_file() {
         return Err(WriteError::NotAFile { path: path.to_path_buf() }.into());

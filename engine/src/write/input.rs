@@ -1,4 +1,4 @@
-//! A collection on disk, watched while it is read.
+//! A collection on disk, with progress while it is read.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,31 +16,31 @@ use super::{Encoding, TextsAs};
 use crate::EngineError;
 use crate::error::io;
 
-/// A collection on disk, and how it is read.
+/// A collection on disk, and how to read it.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// A file or a folder.
     pub path: PathBuf,
-    /// Its format; found by looking where it is not given.
+    /// Its format; detected if not given.
     pub format: Option<CollectionFormat>,
-    /// Given weights are divided by this.
+    /// A number that weights are divided by.
     pub scale: Option<f32>,
-    /// Ids, texts and fields of vectors: a collection of the same documents in the same order.
+    /// Ids, texts and fields for vectors: a collection of the same documents in the same order.
     pub texts: Option<PathBuf>,
-    /// Field of JSON lines that holds a document's vector; `vector` unless given.
+    /// Field of JSON lines that holds the vector; by default `vector`.
     pub vector_field: Option<String>,
-    /// What becomes of documents that have one id and are not the same.
+    /// What to do with documents that share an id but differ.
     pub duplicates: Duplicates,
-    /// File of the names of term numbers, one token a line.
+    /// File with the names of term numbers, one token per line.
     pub vocabulary: Option<PathBuf>,
-    /// File of the ids of vectors that have none, one a line; their ordinals unless given.
+    /// File with the ids of vectors that have none, one per line; by default their row numbers.
     pub ids: Option<PathBuf>,
-    /// Whether UTF-8 that was encoded twice is repaired in MS MARCO's tables.
+    /// Whether to repair UTF-8 that was encoded twice, in MS MARCO's tables.
     pub repair_encoding: bool,
 }
 
 impl Input {
-    /// A collection that is read as by default: its format is found, repeated ids are refused.
+    /// A collection with default options: its format is detected, repeated ids are refused.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Input {
         }
     }
 
-    /// For the manifest: how the input was given. Names and order are those of every index before.
+    /// For the manifest: how the input was given. Names and order must stay the same in all versions.
     pub(super) fn description(&self, found: CollectionFormat, memory: u64) -> Map<String, Value> {
         let mut out = Map::new();
         out.insert("input".into(), json!(self.path.display().to_string()));
@@ -82,8 +82,8 @@ impl Input {
         out
     }
 
-    /// What tells this input from another, for resuming: where it is, how large, and how it is read. A build
-    /// can only be resumed where this is the same to the byte.
+    /// Identifies the input for resuming: its path, its size, and how it is read. A build can only be resumed
+    /// if this is the same to the byte.
     pub(super) fn source(
         &self,
         encoding: &Encoding,
@@ -110,7 +110,7 @@ impl Input {
     }
 }
 
-/// What a format has always been called in the record of a build.
+/// The name of a format in the record of a build; must never change.
 fn format_name(format: CollectionFormat) -> &'static str {
     match format {
         CollectionFormat::Beir => "Beir",
@@ -122,7 +122,7 @@ fn format_name(format: CollectionFormat) -> &'static str {
     }
 }
 
-/// How much of an input was read, across threads.
+/// How much of an input has been read; can be shared between threads.
 #[derive(Debug, Default)]
 pub struct Reading {
     bytes_total: u64,
@@ -135,26 +135,26 @@ pub struct Reading {
     rest: Mutex<Rest>,
 }
 
-/// What is known at the end.
+/// What is only known at the end.
 #[derive(Debug, Default)]
 struct Rest {
     notices: Vec<Notice>,
     spaced: u64,
     first_spaced: Option<String>,
-    /// The file that is read.
+    /// The file being read.
     path: PathBuf,
 }
 
-/// What a caller should know of an input that was read.
+/// Observations about an input after reading it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputReport {
-    /// What the reader noticed.
+    /// Notices of the reader.
     pub notices: Vec<Notice>,
     /// Documents whose doubly encoded UTF-8 was repaired.
     pub repairs: u64,
-    /// Documents left out, since their ids repeat.
+    /// Documents left out because their ids repeat.
     pub repeated: u64,
-    /// Ids that contain white space, which a run in TREC's form cannot hold.
+    /// Ids that contain white space, which a TREC run file cannot represent.
     pub spaced: u64,
     /// The first of them.
     pub first_spaced: Option<String>,
@@ -169,7 +169,7 @@ impl Reading {
         }
     }
 
-    /// Bytes of the input.
+    /// Size of the input in bytes.
     #[must_use]
     pub fn bytes_total(&self) -> u64 {
         self.bytes_total
@@ -185,8 +185,8 @@ impl Reading {
         self.encodes.store(encodes, Ordering::Relaxed);
     }
 
-    /// Documents of the input: as its format says, else as the bytes read so far let expect. `None` as long
-    /// as nothing is known.
+    /// Number of documents in the input: as stated by its format, or extrapolated from the bytes read so far.
+    /// `None` as long as nothing is known.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -203,7 +203,7 @@ impl Reading {
         Some((documents as f64 * self.bytes_total as f64 / bytes as f64).round() as u64)
     }
 
-    /// The file that is read.
+    /// The file being read.
     pub(super) fn path(&self) -> PathBuf {
         self.rest().path.clone()
     }
@@ -262,14 +262,14 @@ impl Iterator for Watched {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
     use crate::write::PassageSize;
 
-    /// The record of an interrupted build of before has to be met to the byte.
+    /// The record of an interrupted build from an earlier version must match to the byte.
     #[test]
-    fn the_record_of_a_build_is_as_it_was() {
+    fn the_record_of_a_build_is_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("corpus.jsonl");
         std::fs::write(&path, "{}\n").unwrap();

@@ -1,7 +1,7 @@
-//! Writing: an index is built of documents, changed, or its vectors are written to a file.
+//! Writing: builds an index, changes it, or writes vectors to a file.
 //!
-//! A build is [`build`] (a collection on disk) or [`build_documents`] (an iterator). What changes an index is
-//! a method of [`Writer`]. Neither prints; what happened is in the result, how far it is goes to a callback.
+//! To build, call [`build`] (a collection on disk) or [`build_documents`] (an iterator). To change an index,
+//! use [`Writer`]. Nothing is printed: results are returned, and progress goes to a callback.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -50,5 +50,5 @@ pub use shards::{BuiltShard, build_shard, merge_shards};
 pub use tokens::{StoreTokens, TokensFrom};
 pub use writer::{Add, Added, NewDense, NewTokens, Writer};
 
-/// Hears how far a collection is read and an index built, from whatever thread works.
+/// Callback for the progress of reading a collection and building an index; may be called from any thread.
 pub type OnProgress<'a> = &'a (dyn Fn(quarry_indexer::Event, &Reading) + Sync);

@@ -1,17 +1,17 @@
-//! What goes with what: settings that would do nothing for the input given are refused, since a setting
-//! that is dropped in silence is taken for one that worked.
+//! Checks which options go together. An option without effect on the input is refused, since users would
+//! believe that it worked.
 
 use quarry_datasets::CollectionFormat;
 use quarry_vectors::{Document, InputVector};
 
 use super::{Encoding, Input, Setting, TextsAs, WriteError};
 
-/// What documents come into an index, and how.
+/// The documents of an index, and how they are built.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Content<'a> {
     pub(super) encoding: &'a Encoding,
     pub(super) texts_as: TextsAs,
-    /// Whether settings that were not given are those that the index was built with.
+    /// Whether options that were not given are taken from how the index was built.
     pub(super) filled_in: bool,
     /// Whether the documents bring vectors.
     pub(super) has_vectors: bool,
@@ -24,7 +24,7 @@ impl Content<'_> {
         !self.has_vectors && self.texts_as == TextsAs::Sparse
     }
 
-    /// Refuses settings that would do nothing for this collection.
+    /// Refuses options without effect on this collection.
     pub(super) fn check_input(
         &self,
         input: &Input,
@@ -39,7 +39,7 @@ impl Content<'_> {
             refuse(input.vocabulary.is_some(), Setting::Vocabulary, &texts)?;
             refuse(input.vector_field.is_some(), Setting::VectorField, &texts)?;
         }
-        // Words are not encoded; whoever builds them alone is told elsewhere.
+        // Words are not encoded; options about that are refused elsewhere.
         let encodes = self.encodes() || self.texts_as == TextsAs::Bm25;
         if self.first.is_some() && !encodes {
             self.check_encoding(&vectors)?;
@@ -57,7 +57,7 @@ impl Content<'_> {
         refuse(brings && bm25 && !self.filled_in, Setting::Bm25, &vectors)
     }
 
-    /// Refuses what is about encoding, where nothing is encoded.
+    /// Refuses options about encoding if nothing is encoded.
     pub(super) fn check_encoding(&self, why: &str) -> Result<(), WriteError> {
         let (given, encoding) = (!self.filled_in, self.encoding);
         refuse(given && encoding.max_tokens.is_some(), Setting::MaxTokens, why)?;
@@ -65,7 +65,7 @@ impl Content<'_> {
         refuse(encoding.is_run_elsewhere(), Setting::Device, why)
     }
 
-    /// Refuses token embeddings of documents that have no text.
+    /// Refuses token embeddings for documents that have no text.
     pub(super) fn check_tokens(&self, tokens: bool) -> Result<(), WriteError> {
         let textless = |d: &Document| d.vector.is_some() && d.text.is_empty() && d.title.is_empty();
         match tokens && self.first.is_some_and(textless) {
@@ -74,7 +74,7 @@ impl Content<'_> {
         }
     }
 
-    /// Refuses a model, or what only a model does, where none encodes.
+    /// Refuses a model, or an option that needs one, if no model encodes the documents.
     pub(super) fn check_model(&self, input: Option<&Input>) -> Result<(), WriteError> {
         let kept = self.encoding.provenance || self.encoding.passages.is_some();
         if self.filled_in && self.has_vectors && kept {
@@ -107,7 +107,7 @@ fn refuse(given: bool, setting: Setting, why: &str) -> Result<(), WriteError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use quarry_vectors::SparseVector;
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_do_nothing_are_refused() {
+    fn options_without_effect_are_refused() {
         let text = document(None);
         let vector = SparseVector::new(vec![1], vec![1.0]).unwrap();
         let vector = document(Some(InputVector::Terms(vector)));
@@ -146,7 +146,7 @@ mod tests {
         let short = Encoding { max_tokens: Some(9), ..Encoding::default() };
         let content = Content { encoding: &short, ..of(&vector, true) };
         assert_eq!(refused(content.check_input(&input, jsonl)), Some(Setting::MaxTokens));
-        // What stands in for what was not given was not given.
+        // Options taken from the index were not given by the user.
         let content = Content { filled_in: true, ..content };
         assert_eq!(refused(content.check_input(&input, jsonl)), None);
         let raw = Input { repair_encoding: false, ..input.clone() };

@@ -1,8 +1,8 @@
-//! Settings of a build, by name: an error says which one does nothing.
+//! Names of build options, for errors about options without effect.
 
 use std::fmt;
 
-/// A setting that an error is about. A command line has its own name for it.
+/// An option that an error is about. A command line has its own name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Setting {

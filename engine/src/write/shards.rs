@@ -1,4 +1,4 @@
-//! A build shared out by hand among machines: each makes a shard, and they are merged into an index.
+//! A build divided by hand among machines: each makes a shard, and the shards are merged into an index.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use quarry_vectors::EncodeTokens;
 use super::{Build, Input, InputReport, OnProgress, StoreTokens};
 use crate::{EngineError, Models};
 
-/// What making a shard did.
+/// The result of making a shard.
 #[derive(Debug, Clone)]
 pub struct BuiltShard {
     /// The shard.
     pub report: ShareReport,
-    /// What was noticed of the input.
+    /// Observations about the input.
     pub input: InputReport,
 }
 
-/// Makes one machine's shard of the index that [`build`](super::build) would make of the same collection, in
-/// the folder `options.out`. A shard is never measured: `options.calibrate` is not looked at.
+/// Makes one machine's shard of the index that [`build`](super::build) would make from the same collection,
+/// in the folder `options.out`. A shard is never calibrated: `options.calibrate` is ignored.
 ///
 /// # Errors
-/// As [`build`](super::build); when the folder holds a shard, or something else.
+/// The errors of [`build`](super::build); also if the folder already holds a shard or other files.
 pub fn build_shard(
     input: &Input,
     options: &Build,
@@ -49,11 +49,11 @@ pub fn build_shard(
     Ok(BuiltShard { report, input })
 }
 
-/// Merges all shards of a build, in any order, into the index that one machine would have made.
+/// Merges all shards of a build, given in any order, into the index that a single machine would have made.
 ///
 /// # Errors
-/// When a shard is missing, given twice, unfinished, damaged or of another build; when an index is there and
-/// not to be replaced, or the disk refuses. Nothing is visible then.
+/// If a shard is missing, given twice, unfinished, damaged or of another build; if an index exists and is not
+/// to be replaced; if writing fails. Nothing is visible then.
 pub fn merge_shards(
     shards: &[PathBuf],
     options: &JoinOptions,

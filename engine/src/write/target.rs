@@ -1,4 +1,4 @@
-//! From a collection, or what an iterator gives, to documents with an encoder, ready to be stored.
+//! Turns a collection or an iterator into documents with an encoder, ready to be stored.
 
 use std::iter::Peekable;
 use std::path::Path;
@@ -20,12 +20,12 @@ use super::{OnProgress, WriteError};
 use crate::remembered::record;
 use crate::{EngineError, ModelSource, Models};
 
-/// Documents of a shard when a model encodes them: what a kill can cost.
+/// Documents per shard if a model encodes them: the most work that an interruption can lose.
 const ENCODED_SHARD: usize = 1024;
-/// Documents of a shard when vectors are given.
+/// Documents per shard if vectors are given.
 const GIVEN_SHARD: usize = 1 << 16;
 
-/// Where documents go, and what becomes of them there.
+/// Where documents are stored, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) out: &'a Path,
@@ -34,23 +34,23 @@ pub(super) struct Target<'a> {
     pub(super) texts_as: TextsAs,
     pub(super) encoding: &'a Encoding,
     pub(super) seal: &'a SealOptions,
-    /// Whether token embeddings of the texts are wanted, too.
+    /// Whether token embeddings of the texts are also wanted.
     pub(super) tokens: bool,
-    /// Whether what the index was built with stands in for what was not given.
+    /// Whether options that were not given are taken from how the index was built.
     pub(super) filled_in: bool,
-    /// The model that an index says it was built with, where documents are added to it.
+    /// When adding to an index: the model that it records as its own.
     pub(super) remembered: Option<&'a ModelSource>,
-    /// The encoder of that index.
+    /// When adding to an index: the identity of its encoder.
     pub(super) indexed: Option<&'a EncoderIdentity>,
 }
 
-/// What a build, a share of one, or an addition is started with.
+/// The input of a build, of a share of one, or of an addition.
 pub(super) struct Ready<'a> {
     pub(super) encoder: Option<&'a EncoderSetup<'a>>,
     pub(super) options: &'a BuildOptions,
 }
 
-/// What is known of documents before the first is encoded.
+/// What is known about the documents before the first is encoded.
 struct Facts {
     encode: bool,
     has_vectors: bool,
@@ -62,7 +62,7 @@ struct Facts {
 }
 
 impl Target<'_> {
-    /// Opens a collection and its encoder, and hands both to `run`.
+    /// Opens a collection and its encoder, and calls `run` with both.
     pub(super) fn with_collection<T>(
         &self,
         input: &Input,
@@ -75,7 +75,7 @@ impl Target<'_> {
         let reading = Arc::new(Reading::of(&reader));
         let mut documents = Watched { reader, reading: Arc::clone(&reading) }.peekable();
         let has_vectors = look(&mut documents)?.unwrap_or(
-            // No document shows it; a format of vectors does, a file's name, or that their field was named.
+            // Without a document, go by a vector format, the file's name or a given vector field.
             input.vector_field.is_some()
                 || is_named_for_vectors(&input.path)
                 || matches!(
@@ -97,7 +97,7 @@ impl Target<'_> {
             description: self.described(&content, input.description(format, self.seal.memory)),
             source: input.source(self.encoding, self.texts_as, reading.bytes_total())?,
             vocabulary: input.vocabulary.as_deref().map(read_vocabulary).transpose()?,
-            // The reader sees to it.
+            // The reader ensures it.
             ids_are_unique: true,
         };
         reading.set_encodes(facts.encode);
@@ -150,7 +150,7 @@ impl Target<'_> {
         self.with_encoder(facts, models, |ready| run(documents, ready))
     }
 
-    /// A build's description, with where its model comes from.
+    /// The description of a build, with the source of its model.
     fn described(
         &self,
         content: &Content<'_>,
@@ -172,7 +172,7 @@ impl Target<'_> {
         }
     }
 
-    /// Opens the encoder, where one is needed.
+    /// Opens the encoder, if one is needed.
     fn with_encoder<T>(
         &self,
         facts: Facts,
@@ -210,7 +210,7 @@ impl Target<'_> {
         Ok(run(Ready { encoder: setup.as_ref(), options: &options })?)
     }
 
-    /// What an index names has to be its model before any network of it is opened.
+    /// Checks that the model recorded in an index is really its model, before its network is opened.
     fn check_remembered(
         &self,
         model: &Model,
@@ -244,15 +244,15 @@ impl Target<'_> {
     }
 }
 
-/// Whether a file's name ends as those of vectors do.
+/// Whether a file's name ends like those of vector files.
 fn is_named_for_vectors(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
     [".bin", ".csr", ".ciff"].iter().any(|end| name.ends_with(end))
 }
 
-/// Whether the first document brings a vector; `None` without a document. Fails where the first one does:
-/// before an unfinished build lies in the folder that the next try would be refused for.
+/// Whether the first document has a vector; `None` if there are no documents. Fails if reading the first one
+/// fails, before an unfinished build is left that would block the next attempt.
 fn look(documents: &mut Peekable<Watched>) -> Result<Option<bool>, DatasetError> {
     if matches!(documents.peek(), Some(Err(_)))
         && let Some(Err(error)) = documents.next()
@@ -262,7 +262,7 @@ fn look(documents: &mut Peekable<Watched>) -> Result<Option<bool>, DatasetError>
     Ok(documents.peek().and_then(|d| d.as_ref().ok()).map(|document| document.vector.is_some()))
 }
 
-/// What an index without documents is one of.
+/// The channels of an index without documents; `None` if its documents decide.
 fn channels(texts_as: TextsAs, facts: &Facts) -> Option<Channels> {
     let bm25 = texts_as == TextsAs::Bm25;
     match (facts.empty, facts.encode) {

@@ -1,4 +1,4 @@
-//! Token embeddings for an index: by a model over its own texts, or from files that another program wrote.
+//! Token embeddings for an index: made by a model from its stored texts, or imported from files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,45 +16,45 @@ use super::WriteError;
 use crate::models::MadeBy;
 use crate::{EngineError, ModelSource, Models};
 
-/// Examples that a message gives.
+/// Most examples in a message.
 const EXAMPLES: usize = 3;
 
-/// Where token embeddings come from.
+/// Source of token embeddings.
 #[derive(Debug, Clone)]
 pub enum TokensFrom {
-    /// A model, over the index's own texts.
+    /// A model, applied to the index's stored texts.
     Model {
-        /// Which.
+        /// The model.
         model: ModelSource,
-        /// Dimensions of a row, the model's first ones; as the index has them, else the model's own.
+        /// Dimensions of a row, the model's first ones; by default those of the index, else the model's own.
         dims: Option<u32>,
     },
-    /// Files of rows.
+    /// Files with embeddings.
     Files {
         /// Rows of all documents, tokens x dimensions (.npy).
         rows: PathBuf,
-        /// How many rows each document has (.npy).
+        /// Number of rows of each document (.npy).
         lengths: PathBuf,
-        /// The documents' ids, one a line, in the order of the rows.
+        /// Document ids, one per line, in the order of the rows.
         ids: PathBuf,
     },
 }
 
-/// How token embeddings are stored. What is not given is as the index has them.
+/// How token embeddings are stored. Unset options are taken from the index's embeddings.
 #[derive(Debug, Clone, Default)]
 pub struct StoreTokens {
-    /// Forms of rows; int8 where neither they are given nor the index has some.
+    /// Storage forms; if empty those of the index, or int8.
     pub forms: Vec<Form>,
     /// Keeps one row for every this many similar rows of a document; 1 keeps all rows.
     pub pool: Option<usize>,
-    /// Centroids of the form 4bit; else 256.
+    /// Number of centroids of the form 4bit; by default 256.
     pub centroids: Option<usize>,
-    /// Whether embeddings that are there already are replaced.
+    /// Whether to replace existing embeddings.
     pub replace: bool,
 }
 
 impl StoreTokens {
-    /// What is given, else as the index `has` them.
+    /// The options given, with unset ones as the index `has` them.
     pub(super) fn options(&self, source: Value, has: Option<&TokensKept>) -> TokenOptions {
         let forms = match (self.forms.is_empty(), has) {
             (false, _) => self.forms.clone(),
@@ -86,7 +86,7 @@ pub(super) fn add(
     match from {
         TokensFrom::Model { model, dims } => {
             let made = match dims {
-                // Dimensions and lengths as the other segments have them.
+                // Dimensions and lengths of the other segments.
                 None => models.token_encoder(has.as_ref(), model, None)?,
                 Some(dims) => with_dims(models, model, *dims)?,
             };
@@ -111,7 +111,7 @@ pub(super) fn add(
     }
 }
 
-/// The encoder of a model for rows of other dimensions than its own.
+/// The encoder of a model for rows with other dimensions than its own.
 fn with_dims(models: &Models, model: &ModelSource, dims: u32) -> Result<MadeBy, EngineError> {
     let options = EncoderOptions { dims: Some(dims), ..EncoderOptions::default() };
     let model = models.open(model)?;
@@ -128,7 +128,7 @@ fn wrong(what: String) -> BuildError {
     BuildError::Input(what.into())
 }
 
-/// The files must be about documents of the index alone, and about all that get embeddings.
+/// Checks that the files cover all documents that get embeddings, and no others.
 fn check_documents(
     index: &Index,
     rows: &TokenRows,
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_stored_as_the_index_has_it() {
+    fn storage_defaults_are_those_of_the_index() {
         let has = TokensKept {
             dims: 8,
             forms: vec![Form::Fp16],

@@ -1,5 +1,5 @@
-//! `FILE.part`, the unfinished file of `quarry encode`, and `FILE.part.json`, the record that says whose it
-//! is: a file without our record is somebody else's, and stays.
+//! `FILE.part`, the unfinished file of `quarry encode`, and its record `FILE.part.json`, which marks it as
+//! ours: a file without our record is never touched.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader};
@@ -17,13 +17,13 @@ use crate::error::io;
 
 const MAGIC: &str = "quarry-unfinished-encoding";
 
-/// What has to be the same for a file to be continued.
+/// What must be the same for a file to be resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     magic: String,
-    /// Which share of the work, as `2/3`.
+    /// The shard, as `2/3`.
     shard: Option<String>,
-    /// The model and how it is run; what is read of the input (documents or queries).
+    /// The model and how it is run, and what the input is read as (documents or queries).
     encoder: Value,
 }
 
@@ -33,7 +33,7 @@ impl Record {
         Self { magic: MAGIC.to_owned(), shard, encoder: encoder.clone() }
     }
 
-    /// The record at `path`, if one of ours is there.
+    /// Reads the record at `path`; `None` if there is none of ours.
     fn read(path: &Path) -> Option<Self> {
         let record: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         (record.magic == MAGIC).then_some(record)
@@ -52,16 +52,16 @@ pub(super) struct Unfinished {
     part: PathBuf,
     record: PathBuf,
     pub(super) file: File,
-    /// Lines that an earlier run left, if it is continued.
+    /// Lines kept from an earlier run, if it is resumed.
     pub(super) done: u64,
-    /// Whether this run made the file.
+    /// Whether this run created the file.
     made: bool,
-    /// Whether an earlier run's file was begun again.
+    /// Whether the file of an earlier run was started over.
     pub(super) begun_again: bool,
 }
 
 impl Unfinished {
-    /// Begins the file that will be called `target`, or with `resume` goes on with it.
+    /// Creates the unfinished file of `target`, or resumes it with `resume`.
     pub(super) fn take(target: &Path, wanted: &Record, resume: bool) -> Result<Self, EngineError> {
         let part = with_end(target, ".part");
         let record = with_end(&part, ".json");
@@ -98,24 +98,24 @@ impl Unfinished {
         Ok(Self { target, part, record, file, done, made, begun_again })
     }
 
-    /// Where it lies.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.part
     }
 
-    /// Removes the file of a run that failed, if this run made it and there is nothing to resume.
+    /// After a failed run: removes the file if this run created it and there is nothing to resume.
     pub(super) fn give_up(self) {
         let nothing = || {
             let file = File::open(&self.part)?;
             complete_lines(&file).map(|(bytes, _)| bytes == 0)
         };
         if self.made && nothing().unwrap_or(false) {
-            // Why the run failed counts more than a file that cannot be removed.
+            // The error of the run matters more than a file that cannot be removed.
             let _ = fs::remove_file(&self.part).and_then(|()| fs::remove_file(&self.record));
         }
     }
 
-    /// Gives the whole file its name.
+    /// Renames the complete file to its final name.
     pub(super) fn finish(self) -> Result<(), EngineError> {
         self.file.sync_all().map_err(io(&self.part))?;
         fs::rename(&self.part, &self.target).map_err(io(&self.target))?;
@@ -131,8 +131,8 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Bytes and lines of the unfinished file up to its last whole chunk. Texts that share a batch can change
-/// each other's last digits, so a chunk is done whole or again.
+/// Length in bytes and lines of the unfinished file, up to its last complete chunk. Texts in a batch can
+/// change each other's last digits, so a chunk is always encoded as a whole.
 fn complete_lines(file: &File) -> std::io::Result<(u64, u64)> {
     let mut reader = BufReader::new(file);
     let (mut lines, mut at, mut keep) = (0u64, 0u64, (0u64, 0u64));

@@ -1,4 +1,4 @@
-//! Changes of an index that is there.
+//! Changes of an existing index.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,42 +22,42 @@ use super::{
 use crate::models::{MadeBy, MadeByDense, identity};
 use crate::{EngineError, ModelSource, Models};
 
-/// Bytes that a merge may take unless told otherwise.
+/// Default memory limit of a merge, in bytes.
 const MERGE_MEMORY: u64 = 1 << 30;
 
-/// An index that is changed.
+/// Changes an index.
 ///
-/// Each method that changes something commits a new generation before it returns: a commit a call. Readers
-/// go on with the generation that they opened. The lock of the folder is taken for the time of a call, so
-/// that several writers take turns; a call that finds it taken fails.
+/// Each method that changes something commits a new generation before it returns. Readers keep the generation
+/// that they opened. The folder is locked only during a call, so several writers can take turns; a call fails
+/// if another process holds the lock.
 #[derive(Debug, Clone)]
 pub struct Writer {
     folder: PathBuf,
     models: Models,
 }
 
-/// How documents are added.
+/// Options of adding documents.
 #[derive(Debug, Clone)]
 pub struct Add {
-    /// How texts are encoded. Longest passage, components, passages and provenance are those that the index
-    /// was built with unless given; the model has to be the index's, which a checksum decides.
+    /// How texts are encoded. Token and component limits, passages and provenance default to those that the
+    /// index was built with. The model must be that of the index, which its checksum decides.
     pub encoding: Encoding,
-    /// What is built of texts, where the index does not say it.
+    /// What is built from texts, if the index does not say.
     pub texts_as: TextsAs,
-    /// How vectors, lists and fields are stored. [`Lists::Auto`](quarry_indexer::Lists::Auto) stands for
-    /// those that the index has.
+    /// How vectors, lists and fields are stored. [`Lists::Auto`](quarry_indexer::Lists::Auto) means the lists
+    /// that the index has.
     pub seal: SealOptions,
-    /// The new documents' token embeddings.
+    /// Token embeddings of the new documents.
     pub tokens: NewTokens,
     /// Their dense vectors.
     pub dense: NewDense,
-    /// Whether the smallest segments are merged afterwards, where there are more than
+    /// Whether to merge the smallest segments afterwards if there are more than
     /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS).
     pub merge: bool,
 }
 
 impl Default for Add {
-    /// As the index was built, by the bundled model; small segments are merged.
+    /// As the index was built, with the bundled model; small segments are merged.
     fn default() -> Self {
         Self {
             encoding: Encoding::default(),
@@ -70,16 +70,16 @@ impl Default for Add {
     }
 }
 
-/// Token embeddings of documents that are added.
+/// Token embeddings of added documents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NewTokens {
-    /// Made where the index has them, by the model that encodes the texts.
+    /// If the index has token embeddings: made by the model that encodes the texts.
     #[default]
     AsIndexed,
-    /// Made by this model; refused for an index without token embeddings.
+    /// Made by this model; an error for an index without token embeddings.
     By(ModelSource),
-    /// Not made though the index has them: reranking leaves the new documents where the first stage puts
-    /// them, until [`Writer::add_tokens`] fills the gap. Refused for an index without token embeddings.
+    /// None, although the index has them: reranking leaves the new documents where the first stage put them,
+    /// until [`Writer::add_tokens`] fills the gap. An error for an index without token embeddings.
     Without,
 }
 
@@ -96,20 +96,20 @@ pub enum NewDense {
     Without,
 }
 
-/// What an addition did.
+/// The result of adding documents.
 #[derive(Debug, Clone)]
 pub struct Added {
-    /// The index.
+    /// What was added to the index.
     pub report: AddReport,
-    /// What was noticed of the input; empty for an iterator.
+    /// Observations about the input; empty for an iterator.
     pub input: InputReport,
 }
 
 impl Writer {
-    /// The index in a folder. Models that are needed are taken from `models`.
+    /// Opens the index in a folder for changes. Models are taken from `models` when they are needed.
     ///
     /// # Errors
-    /// [`WriteError::IsShard`], or when there is no index.
+    /// [`WriteError::IsShard`], or if there is no index.
     pub fn open(folder: &Path, models: Models) -> Result<Self, EngineError> {
         if is_share(folder) {
             return Err(WriteError::IsShard { path: folder.to_path_buf() }.into());
@@ -118,18 +118,18 @@ impl Writer {
         Ok(Self { folder: folder.to_path_buf(), models })
     }
 
-    /// The folder.
+    /// The folder of the index.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Adds the documents of a collection on disk; those whose id is there replace the old ones. Vectors
-    /// without ids are numbered on after the index's highest number.
+    /// Adds the documents of a collection on disk; a document whose id exists replaces the old one. Vectors
+    /// without ids are numbered after the index's highest number.
     ///
     /// # Errors
-    /// When settings do not go together ([`WriteError`]); when the collection, a model or the disk fails;
-    /// when the model is not the index's. Nothing is added then.
+    /// If options contradict each other or the input ([`WriteError`]); if reading the collection or a model, or
+    /// writing fails; if the model is not that of the index. Nothing is added then.
     pub fn add(
         &self,
         input: &Input,
@@ -149,10 +149,10 @@ impl Writer {
         Ok(Added { report, input })
     }
 
-    /// Adds documents that an iterator gives.
+    /// Adds documents from an iterator.
     ///
     /// # Errors
-    /// As [`Self::add`].
+    /// The errors of [`Self::add`].
     pub fn add_documents<I, E>(
         &self,
         documents: I,
@@ -176,11 +176,11 @@ impl Writer {
         )
     }
 
-    /// Deletes the documents with these ids. Ids that no document has are reported, and change nothing.
-    /// What is deleted takes space until its segment is merged.
+    /// Deletes the documents with these ids. Unknown ids are reported and have no other effect. Deleted
+    /// documents take space until their segment is merged.
     ///
     /// # Errors
-    /// [`WriteError::NoIds`] without an id; when another process writes there or the disk refuses.
+    /// [`WriteError::NoIds`] if no id is given; if another process writes to the index, or writing fails.
     pub fn delete<'a>(
         &self,
         ids: impl IntoIterator<Item = &'a str>,
@@ -192,12 +192,12 @@ impl Writer {
         Ok(delete(&self.folder, ids)?)
     }
 
-    /// Merges all segments into one, without what was deleted; `None` when there is nothing to merge.
-    /// `memory`: bytes that buffers and sorting may take, 1 GiB unless given.
+    /// Merges all segments into one without the deleted documents; `None` if there is nothing to merge.
+    /// `memory`: bytes that buffers and sorting may take; by default 1 GiB.
     ///
     /// # Errors
-    /// When a file is damaged, token embeddings would be lost, another process writes there or the disk
-    /// refuses; the old generation then stays.
+    /// If a file is damaged, token embeddings would be lost, another process writes to the index, or writing
+    /// fails; the old generation then stays.
     pub fn merge(
         &self,
         memory: Option<u64>,
@@ -207,11 +207,12 @@ impl Writer {
         Ok(merge(&self.folder, Merge::All, memory, progress)?)
     }
 
-    /// Adds lists to every segment that lacks them; the new generation, or `None` when nothing was lacking.
+    /// Adds lists to every segment that lacks them. Returns the new generation, or `None` if nothing was
+    /// missing.
     ///
     /// # Errors
-    /// When the index has no vectors, a parameter is out of range, another process writes there or the disk
-    /// refuses; the old generation then stays.
+    /// If the index has no vectors, a parameter is out of range, another process writes to the index, or
+    /// writing fails; the old generation then stays.
     pub fn add_lists(
         &self,
         lists: &AddOptions,
@@ -220,12 +221,12 @@ impl Writer {
         Ok(add_lists(&self.folder, lists, progress)?)
     }
 
-    /// Adds token embeddings to every segment that lacks them, or to all where they are replaced; the new
-    /// generation. A run over texts that was interrupted goes on where it ended.
+    /// Adds token embeddings to every segment that lacks them, or to all segments if they are replaced. Returns
+    /// the new generation. An interrupted run over texts is resumed.
     ///
     /// # Errors
-    /// When every segment has them and they are not to be replaced; when the model is not that of the other
-    /// segments; when files are about other documents; when there are no texts, or the disk refuses. The old
+    /// If every segment has them and they are not to be replaced; if the model is not that of the other
+    /// segments; if the files do not match the documents; if there are no texts, or writing fails. The old
     /// generation then stays.
     pub fn add_tokens(
         &self,
@@ -250,11 +251,11 @@ impl Writer {
         dense::add(&self.folder, &self.models, from, store, progress)
     }
 
-    /// Measures the search methods on this machine and keeps the tables.
+    /// Calibrates the search methods on this machine and stores the tables.
     ///
     /// # Errors
-    /// When a file is damaged, the model is not the index's, the index changed meanwhile, or the disk
-    /// refuses.
+    /// If a file is damaged, the model is not that of the index, the index was changed meanwhile, or writing
+    /// fails.
     pub fn calibrate(
         &self,
         how: &Calibrate,
@@ -263,7 +264,7 @@ impl Writer {
         calibrate::run(&self.folder, &self.models, how, progress)
     }
 
-    /// What the index was built with in place of what is not given, and the encoder of token embeddings.
+    /// The options with unset ones as the index was built, and the encoder of token embeddings.
     fn ready(&self, options: &Add) -> Result<ReadyToAdd, EngineError> {
         let index = Index::open(&self.folder, Verify::Envelope)?;
         let built = AsBuilt::of(&index);
@@ -309,13 +310,13 @@ impl Writer {
     }
 }
 
-/// What an addition is made with.
+/// The prepared options of an addition.
 struct ReadyToAdd {
     encoding: Encoding,
     texts_as: TextsAs,
     tokens: Option<MadeBy>,
     dense: Option<MadeByDense>,
-    /// The model that the index was built with.
+    /// The model that the index records as its own.
     remembered: Option<ModelSource>,
     indexed: Option<EncoderIdentity>,
 }

@@ -1,17 +1,17 @@
-//! Centroids, and which of them a document is nearest to.
+//! Centroids, and the nearest centroid of a document.
 //!
-//! A centroid is the mean of its documents' heads, cut to its largest components and brought to unit
-//! length; the nearest is the one with the largest dot product. Centroids stand in lists by term, so
-//! a document looks only at those that share a term with it.
+//! A centroid is the mean of its documents' heads, cut to its largest components and scaled to unit
+//! length; the nearest is the one with the largest dot product. Centroids are stored as posting lists by
+//! term, so a document only visits those that share a term with it.
 
 use rayon::prelude::*;
 
 use super::heads::{FOLDED, Head, term, weight};
 
-/// Documents of a job.
+/// Documents per job.
 const JOB: usize = 1024;
 
-/// Centroids in lists by term.
+/// Centroids as posting lists by term.
 #[derive(Debug)]
 pub(super) struct Centroids {
     starts: Vec<u32>,
@@ -19,7 +19,7 @@ pub(super) struct Centroids {
     count: usize,
 }
 
-/// A centroid while it is made: term and weight.
+/// A centroid under construction: terms and weights.
 pub(super) type Vector = Vec<(u32, f32)>;
 
 impl Centroids {
@@ -43,8 +43,8 @@ impl Centroids {
         Self { starts, entries, count: vectors.len() }
     }
 
-    /// The documents of each centroid, in the order given; one more takes those that are near none.
-    /// Uses all cores.
+    /// The documents of each centroid, in the order given; one more group takes those that share no term
+    /// with any centroid. Uses all cores.
     pub(super) fn assign(&self, heads: &[Head], rows: &[u32]) -> Vec<Vec<u32>> {
         let nearest: Vec<Vec<usize>> = rows
             .par_chunks(JOB)
@@ -60,7 +60,7 @@ impl Centroids {
         members
     }
 
-    /// The nearest centroid; none when no centroid shares a term. `sums` is reused.
+    /// The nearest centroid; `None` if no centroid shares a term. `sums` is a reused buffer.
     /// Cost: O(centroids + lists of the document's terms).
     fn nearest(&self, head: &Head, sums: &mut Vec<f32>) -> Option<usize> {
         sums.clear();
@@ -72,7 +72,7 @@ impl Centroids {
                 sums[*number as usize] += weight * share;
             }
         }
-        // The largest first, then where it stands: two loops that compilers make wide.
+        // First the largest value, then its position: two loops that compilers vectorise.
         let most = sums.iter().fold(0.0f32, |a, b| if *b > a { *b } else { a });
         if most <= 0.0 {
             return None;
@@ -81,7 +81,7 @@ impl Centroids {
     }
 }
 
-/// Adds heads up.
+/// Sums heads.
 #[derive(Debug)]
 pub(super) struct Mean {
     sums: Vec<f32>,
@@ -95,7 +95,7 @@ impl Default for Mean {
 }
 
 impl Mean {
-    /// The centroid of some heads, cut to its `keep` largest components.
+    /// The mean of some heads, cut to its `keep` largest components.
     pub(super) fn of<'a>(&mut self, heads: impl Iterator<Item = &'a Head>, keep: usize) -> Vector {
         for component in heads.flatten().filter(|c| **c != 0) {
             let sum = &mut self.sums[term(*component)];

@@ -1,6 +1,6 @@
-//! Coarse groups of documents, so that what follows costs the same for each document however many
-//! there are: k-means over a sample, then every document to its nearest centroid; a group that is
-//! still too large is cut again.
+//! Coarse groups of documents, so that later steps cost the same for each document at any collection size:
+//! k-means over a sample, then every document joins its nearest centroid; a group that is still too large
+//! is split again.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -10,18 +10,18 @@ use rayon::prelude::*;
 use super::centroids::{Centroids, Mean, Vector};
 use super::heads::Head;
 
-/// Documents of a group, about, and at most.
+/// Target number of documents per group; the next constant is the largest number.
 const DOCUMENTS: usize = 16_384;
 const MOST: usize = 2 * DOCUMENTS;
-/// Groups that are cut off at once.
+/// Most parts of one split.
 const PARTS: usize = 64;
-/// Documents of the sample for each part, rounds over it, components of a centroid.
+/// k-means: sampled documents per part, then rounds, then components of a centroid.
 const SAMPLE: usize = 256;
 const ROUNDS: usize = 4;
 const COMPONENTS: usize = 256;
 
-/// Cuts `rows` into groups of at most [`MOST`], none empty. The same for the same heads
-/// and seed, whatever the number of threads. `cut_off` hears of every group's size.
+/// Splits `rows` into groups of at most [`MOST`] documents, none empty. The result depends only on the
+/// heads and the seed, not on the number of threads. `cut_off` is called with the size of every group.
 pub(super) fn groups(
     heads: &[Head],
     rows: Vec<u32>,
@@ -39,7 +39,7 @@ pub(super) fn groups(
     let mut out = Vec::new();
     for (number, part) in (1u64..).zip(cut(heads, &rows, parts, seed)) {
         if part.len() == rows.len() {
-            // All alike: any cut is as good as another.
+            // All documents are alike: split anywhere.
             cut_off(part.len());
             out.extend(part.chunks(DOCUMENTS).map(<[u32]>::to_vec));
         } else {
@@ -50,7 +50,7 @@ pub(super) fn groups(
     out
 }
 
-/// One cut into `parts`, some of which may be empty; the last takes documents that are near none.
+/// One split into `parts` and one more for documents that are near none; some may be empty.
 fn cut(heads: &[Head], rows: &[u32], parts: usize, seed: u64) -> Vec<Vec<u32>> {
     let mut random = SmallRng::seed_from_u64(seed);
     let size = (parts * SAMPLE).min(rows.len());

@@ -1,8 +1,8 @@
-//! The heaviest components of every document, for clustering: a small file of equal records, so that
-//! clustering reads little and keeps nothing of it in memory.
+//! Heads for clustering: the heaviest components of every document, in a small file of fixed-size records,
+//! so that clustering reads little and holds none of it in memory.
 //!
-//! Terms are folded to two bytes and weights are rounded to one, relative to the document's
-//! heaviest: a clustering needs no more, and no result depends on it.
+//! Terms are folded to 16 bits and weights rounded to 8 bits, relative to the document's heaviest weight.
+//! That is precise enough to cluster by, and no score is computed from it.
 
 use std::path::Path;
 
@@ -17,12 +17,12 @@ use crate::order::Rows;
 const KIND: &str = "heads";
 const VERSION: u32 = 1;
 
-/// Components of a head.
+/// Components per head.
 pub(crate) const HEAD: usize = 24;
 /// Folded terms are below this.
 pub(crate) const FOLDED: usize = 1 << 16;
 
-/// A component: folded term << 8 | weight; 0 is none.
+/// A component: folded term << 8 | weight; 0 means none.
 pub(crate) type Component = u32;
 
 #[inline]
@@ -39,14 +39,14 @@ pub(crate) fn weight(component: Component) -> f32 {
 /// A document's heaviest components, heaviest first, then zeros.
 pub(crate) type Head = [Component; HEAD];
 
-/// All heads, by row as the shards have them.
+/// All heads, by row as in the shards.
 #[derive(Debug)]
 pub(crate) struct Heads {
     part: Part,
 }
 
 impl Heads {
-    /// Writes the file at `path`, a shard a job, and opens it. `progress` hears how many are written.
+    /// Writes the file at `path`, one job per shard, and opens it. Reports the heads written to `progress`.
     pub(crate) fn write(
         rows: &Rows,
         path: &Path,
@@ -77,7 +77,7 @@ impl Heads {
         Ok(Self { part: Part::open(path, KIND, VERSION..VERSION + 1, Verify::Envelope)? })
     }
 
-    /// The heads, borrowed once for many.
+    /// All heads.
     pub(crate) fn view(&self) -> Result<&[Head], BuildError> {
         let components: &[Component] = self.part.array("heads")?;
         Ok(components.as_chunks::<HEAD>().0)
@@ -87,7 +87,7 @@ impl Heads {
 fn head(terms: &[u32], weights: &[f32], scratch: &mut Vec<(f32, u32)>) -> Head {
     scratch.clear();
     scratch.extend(weights.iter().copied().zip(terms.iter().copied()));
-    // Equal weights by term: the choice depends on the vector alone.
+    // Ties are broken by term, so that the choice depends on the vector alone.
     let heavier = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
     if scratch.len() > HEAD {
         scratch.select_nth_unstable_by(HEAD - 1, heavier);

@@ -1,7 +1,7 @@
 //! Micro-clusters inside a group.
 //!
-//! 1. random documents are the first centroids, one for each cluster wanted  2. some rounds of
-//!    k-means  3. clusters that grew too large are cut into nearest neighbours
+//! 1. random documents are the first centroids, one per cluster wanted  2. a few rounds of k-means
+//! 3. clusters that are too large are split into groups of nearest neighbours
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -10,18 +10,18 @@ use rand::seq::index::sample;
 use super::centroids::{Centroids, Mean, Vector};
 use super::heads::{FOLDED, Head, term, weight};
 
-/// Rounds of k-means, and components of a centroid.
+/// Rounds of k-means; the next constant is the components of a centroid.
 const ROUNDS: usize = 3;
 const COMPONENTS: usize = 40;
-/// Clusters of more than so many times the documents wanted are cut.
+/// Clusters larger than this multiple of the wanted size are split.
 const MOST: usize = 2;
-/// Of a cluster that is cut, so many times the documents wanted are looked at together.
+/// A cluster is split in portions of this multiple of the wanted size.
 const TOGETHER: usize = 64;
-/// Clusters of about `size` documents, at most [`MOST`] times that. The same for the same heads and
-/// seed, whatever the number of threads. Cost: a document looks at the centroids of its group.
+/// Clusters of about `size` documents, at most [`MOST`] times that. The result depends only on the heads
+/// and the seed, not on the number of threads. Cost: each document visits the centroids of its group.
 pub(super) fn clusters(heads: &[Head], rows: &[u32], size: usize, seed: u64) -> Vec<Vec<u32>> {
     let count = rows.len().div_ceil(size);
-    // Groups differ in their first document.
+    // The seed is mixed with the group's first document, so that groups differ.
     let mut random = SmallRng::seed_from_u64(seed ^ u64::from(rows.first().copied().unwrap_or(0)));
     let mut first = sample(&mut random, rows.len(), count).into_vec();
     first.sort_unstable();
@@ -48,7 +48,7 @@ pub(super) fn clusters(heads: &[Head], rows: &[u32], size: usize, seed: u64) -> 
     out
 }
 
-/// Takes the first document and those nearest to it, again and again.
+/// Repeatedly takes the first document and those nearest to it as a cluster.
 fn neighbours(
     heads: &[Head],
     mut rows: Vec<u32>,

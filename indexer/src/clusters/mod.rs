@@ -1,12 +1,13 @@
-//! Micro-clusters: the order in which a segment's documents stand, and the lists over the clusters'
-//! summaries.
+//! Micro-clusters: they set the order of a segment's documents, and impact-ordered lists are built over
+//! their summaries.
 //!
 //! 1. `heads`: the heaviest components of every document  2. `groups`: coarse groups of some ten
-//!    thousand documents  3. `micro`: clusters of a few similar documents inside each group; their
-//!    order is the segment's  4. once the forward index stands in it, `summaries`: the largest
-//!    levels of each cluster, and impact-ordered lists over them
+//!    thousand documents  3. `micro`: clusters of a few similar documents inside each group; the segment
+//!    stores documents in cluster order  4. after the forward index is written in this order, `summaries`:
+//!    the largest level of each term in each cluster, and impact-ordered lists over these
 //!
-//! Cost of 1 to 3: O(components) for the heads, then about O(documents), a group's share each.
+//! Cost: O(components) for step 1; about O(documents) for steps 2 and 3, since each document is compared
+//! with centroids of its own group only.
 
 mod centroids;
 mod groups;
@@ -25,7 +26,7 @@ use crate::order::{Order, Rows};
 use heads::Heads;
 pub(crate) use summaries::build;
 
-/// Clusters all documents; `work` is a folder for a temporary file. Three stages of progress.
+/// Clusters all documents; `work` is a folder for a temporary file. Reports three stages of progress.
 pub(crate) fn order(
     rows: &Rows,
     (size, seed): (u32, u64),
@@ -36,7 +37,7 @@ pub(crate) fn order(
     let path = work.join("heads.qry");
     stage("cluster heads", rows.len());
     let heads = Heads::write(rows, &path, progress)?;
-    // The mapping stays; a crash leaves no file that a later run would meet.
+    // The mapping stays valid, and a crash leaves no file for a later run to find.
     std::fs::remove_file(&path).map_err(quarry_index::IndexError::io(&path))?;
     let heads = heads.view()?;
     let all = 0..u32::try_from(heads.len()).unwrap_or(u32::MAX);
@@ -59,7 +60,7 @@ pub(crate) fn order(
     };
     let clusters: Vec<Vec<Vec<u32>>> = groups.par_iter().map(cluster).collect();
     let mut order = Order::default();
-    // Documents that no search by vector finds come last.
+    // Documents with empty vectors come last.
     let empty = empty.chunks(size);
     for cluster in clusters.iter().flatten().map(Vec::as_slice).chain(empty) {
         order.push(cluster);

@@ -1,7 +1,7 @@
 //! The clusters' summaries, and impact-ordered lists over them.
 //!
-//! 1. of each cluster the largest level of each term, cut to the largest components: a temporary
-//!    forward index with a record a cluster  2. its lists, as `impact` makes them
+//! 1. the largest level of each term in each cluster, cut to the largest components: a temporary forward
+//!    index with one record per cluster  2. impact-ordered lists over it, as `impact` builds them
 
 use std::ops::Range;
 use std::path::Path;
@@ -17,12 +17,12 @@ use crate::BuildError;
 use crate::impact;
 use crate::options::Event;
 
-/// Clusters whose summaries are in memory at once.
+/// Clusters whose summaries are in memory at the same time.
 const BATCH: usize = 1 << 15;
-/// Clusters of a job.
+/// Clusters per job.
 const JOB: usize = 256;
 
-/// Builds the part at `path` for clusters that end at `ends`.
+/// Builds the part at `path`; `ends` are the rows where the clusters end.
 pub(crate) fn build(
     forward: &ForwardIndex,
     (params, seed): (ClusterParams, u64),
@@ -53,7 +53,7 @@ pub(crate) fn build(
             let levels: Vec<_> = terms.iter().copied().zip(levels.iter().copied()).collect();
             summaries.push_levels(&levels)?;
         }
-        // Nothing below reads the documents again.
+        // The documents are not read again below.
         forward.release();
     }
     summaries.finish()?;
@@ -67,10 +67,10 @@ pub(crate) fn build(
     Ok(writer.finish()?)
 }
 
-/// Terms ascending, and their levels.
+/// Terms, ascending, and their levels.
 type Summary = (Vec<u32>, Vec<u16>);
 
-/// The largest level of each term.
+/// Computes the largest level of each term.
 #[derive(Debug)]
 struct Largest<'a> {
     scaled: &'a ScaledTerms,
@@ -97,7 +97,7 @@ impl<'a> Largest<'a> {
             });
         }
         if touched.len() > keep {
-            // Levels of different layers are worth different weights.
+            // Levels of different layers stand for different weights.
             let worth = |term: u32| f64::from(levels[term as usize]) * scaled.factor(term);
             let heavier = |a: &u32, b: &u32| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b));
             touched.select_nth_unstable_by(keep, heavier);

@@ -1,25 +1,25 @@
-//! A list's levels are cut into bands.
+//! Cuts the levels of a posting list into bands.
 //!
 //! 1. count postings by level (large levels in bins of 1/128 of their size)
 //! 2. give each bin a share of the bands that grows with the cube root of its density
 //! 3. cut where the shares add up to whole bands
 //!
-//! For many bands this is the quantiser of least mean square error: Panter and Dite, "Quantization
-//! distortion in pulse-count modulation with nonuniform spacing of levels", 1951. Unlike bands of
-//! equal width it does not care about a few very large weights.
+//! With many bands this is the quantiser of least mean square error (Panter and Dite, "Quantization
+//! distortion in pulse-count modulation with nonuniform spacing of levels", 1951). Unlike bands of
+//! equal width, it is not affected by a few very large weights.
 
 use quarry_index::impact::{BANDS, BandData};
 
-/// Levels below this have a bin each.
+/// Levels below this have a bin of their own.
 const PLAIN: u16 = 256;
-/// Bins of larger levels for each power of two.
+/// Bins per octave of larger levels.
 const PER_OCTAVE: usize = 128;
-/// Bins of all u16 levels.
+/// Number of bins for 16-bit levels.
 const BINS: usize = 256 + 8 * PER_OCTAVE;
-/// Postings for which a list gets one more band, as long as it has fewer than [`BANDS`].
+/// A list gets one more band for this many postings, up to [`BANDS`].
 const POSTINGS_PER_BAND: usize = 2;
 
-/// Cuts lists; keeps its counters from list to list.
+/// Cuts lists into bands; reuses its counters.
 #[derive(Debug)]
 pub(crate) struct Banding {
     counts: Vec<u32>,
@@ -31,7 +31,7 @@ impl Banding {
         Self { counts: vec![0; BINS], band_of: vec![0; BINS] }
     }
 
-    /// The bands of a list, largest levels first, none empty. `docs` ascend; `levels` go with them.
+    /// The bands of a list, largest levels first, none empty. `docs` ascend; `levels` are parallel to them.
     /// Cost: O(postings + bins).
     pub(crate) fn cut(&mut self, docs: &[u32], levels: &[u16]) -> Vec<BandData> {
         self.counts.fill(0);
@@ -55,7 +55,7 @@ impl Banding {
         out
     }
 
-    /// Numbers the bins by band, from the largest level down; says how many bands there are.
+    /// Assigns bins to bands, from the largest level down; returns the number of bands.
     fn assign(&mut self, bands: usize) -> usize {
         let used = || (0..BINS).rev().filter(|b| self.counts[*b] > 0);
         let distinct = used().count();
@@ -70,7 +70,7 @@ impl Banding {
             let wanted = if distinct <= bands {
                 numbers.len()
             } else {
-                // The band in which the middle of the bin's share lies.
+                // The band that contains the middle of the bin's share.
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
@@ -102,7 +102,7 @@ fn bin(level: u16) -> usize {
     256 + (exponent - 8) * PER_OCTAVE + (usize::from(level) >> (exponent - 7)) % PER_OCTAVE
 }
 
-/// Levels that share a bin.
+/// Number of levels in a bin.
 fn width(bin: usize) -> f64 {
     match bin.checked_sub(usize::from(PLAIN)) {
         None => 1.0,

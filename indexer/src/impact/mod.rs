@@ -1,11 +1,11 @@
-//! Impact-ordered lists from a sealed forward index, within a memory bound.
+//! Impact-ordered lists, built from a sealed forward index within a memory limit.
 //!
-//! 1. count each term's postings  2. cut the terms into ranges whose postings fit the memory, each
-//!    range into one job a thread  3. a job gathers its terms' postings by one pass over the
-//!    forward index, `bands` cuts each list, the layout is encoded  4. lists are written in order
+//! 1. count each term's postings  2. cut the terms into ranges whose postings fit the memory, and each
+//!    range into one job per thread  3. a job gathers its terms' postings in one pass over the forward
+//!    index, cuts each list into bands (`bands`) and encodes it  4. lists are written in order of term
 //!
-//! Nothing is pruned: with the forward index's levels bounded from above by each band, a search
-//! over these lists can be exact. Cost: O(components), a pass over the forward index for each job.
+//! Nothing is pruned, and each band bounds the levels of its postings from above, so a search over these
+//! lists can be exact. Cost: O(components), and one pass over the forward index per job.
 
 mod bands;
 
@@ -23,7 +23,7 @@ use crate::BuildError;
 use crate::options::Event;
 use bands::Banding;
 
-/// Bytes of a posting while it is gathered, banded and encoded.
+/// Bytes per posting while it is gathered, cut into bands and encoded.
 const POSTING_BYTES: u64 = 6 + 4 + 3;
 
 /// Builds the part at `path`.
@@ -39,7 +39,7 @@ pub(crate) fn build(
     Ok(writer.finish()?)
 }
 
-/// Calls `push` with every term's list over the rows of `forward`, in order of term.
+/// Calls `push` with each term's list over the rows of `forward`, in order of term.
 pub(crate) fn lists(
     forward: &ForwardIndex,
     (layout, stage): (ImpactMeta, &'static str),
@@ -68,7 +68,7 @@ pub(crate) fn lists(
     Ok(())
 }
 
-/// Postings of every term. Documents are counted by as many jobs as there are threads.
+/// Number of postings per term. The documents are divided among one job per thread.
 fn count(forward: &ForwardIndex) -> Vec<u32> {
     let dimension = forward.meta().dimension as usize;
     let documents = u32::try_from(forward.len()).unwrap_or(u32::MAX);
@@ -98,7 +98,7 @@ fn sum(counts: &[u32], range: &Range<u32>) -> u64 {
     counts[range.start as usize..range.end as usize].iter().map(|c| u64::from(*c)).sum()
 }
 
-/// Cuts a range of terms into consecutive ones of at most `most` postings (or one term) each.
+/// Cuts a range of terms into consecutive ranges of at most `most` postings (or one term) each.
 fn ranges(counts: &[u32], terms: Range<u32>, most: u64) -> Vec<Range<u32>> {
     let mut out = Vec::new();
     let (mut start, mut sum) = (terms.start, 0u64);
@@ -116,7 +116,7 @@ fn ranges(counts: &[u32], terms: Range<u32>, most: u64) -> Vec<Range<u32>> {
     out
 }
 
-/// The postings of a range of terms: by term, documents ascending.
+/// The postings of a range of terms, by term; documents ascending.
 #[derive(Debug)]
 struct Gathered {
     starts: Vec<usize>,

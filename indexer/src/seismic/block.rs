@@ -1,9 +1,9 @@
 //! Geometric blocking of one list: a single pass of k-means with random documents as centroids.
 //!
 //! 1. draw `centroid_fraction` of the list's documents as centroids (seeded by term)
-//! 2. give each document to the centroid with the largest dot product, counting only the document's
-//!    `document_cut` heaviest terms (and the list's own, which all share)
-//! 3. dissolve blocks of at most `min_cluster_size` documents and give theirs to the rest
+//! 2. assign each document to the centroid with the largest dot product over the document's
+//!    `document_cut` heaviest terms (and the list's term, which all of them share)
+//! 3. dissolve blocks of at most `min_cluster_size` documents and assign theirs to the other blocks
 //!
 //! Cost: O(list length x `document_cut` x centroids that share a term).
 
@@ -16,10 +16,10 @@ use rand::seq::index::sample;
 
 use super::prune::Posting;
 
-/// Blocks one list after another; holds the memory that all of them use.
+/// Cuts lists into blocks; reuses its memory from list to list.
 #[derive(Debug)]
 pub(crate) struct Blocker {
-    /// Per term: where its centroids begin in `entries`; valid for the terms in `used` only.
+    /// Per term: where its centroids begin in `entries`; valid only for the terms in `used`.
     starts: Vec<u32>,
     counts: Vec<u32>,
     used: Vec<u32>,
@@ -40,7 +40,7 @@ impl Blocker {
         }
     }
 
-    /// Cuts a list into blocks; together they hold every document once, ascending in each.
+    /// Cuts a list into blocks. Every document is in exactly one block; documents ascend in each.
     pub(crate) fn cut(
         &mut self,
         forward: &ForwardIndex,
@@ -92,7 +92,7 @@ impl Blocker {
         blocks
     }
 
-    /// Inverts the centroids: a counting sort by term.
+    /// Inverts the centroids with a counting sort by term.
     fn load(&mut self, forward: &ForwardIndex, centroids: &[u32]) {
         for term in self.used.drain(..) {
             self.counts[term as usize] = 0;
@@ -125,7 +125,7 @@ impl Blocker {
         self.scores.resize(centroids.len(), 0);
     }
 
-    /// The centroid with the largest dot product; of equal ones the first.
+    /// The centroid with the largest dot product; the first one on ties.
     fn nearest(&mut self, forward: &ForwardIndex, doc: u32, list_term: u32, cut: usize) -> usize {
         self.heavy.clear();
         let mut own = 0;

@@ -1,12 +1,12 @@
-//! Blocked inverted lists from a sealed forward index, within a memory bound.
+//! Seismic's blocked inverted lists, built from a sealed forward index within a memory limit.
 //!
-//! 1. `prune`: a level that every kept posting reaches, and the postings each list keeps
-//! 2. lists are gathered in ranges of terms, as many as fit the memory, each by one scan
+//! 1. `prune`: a level that every kept posting reaches, and how many postings each list keeps
+//! 2. postings are gathered for ranges of terms that fit the memory, one scan per range
 //! 3. `block`: each list is cut into geometrically cohesive blocks
-//! 4. `summary`: each block gets its summary, each list's are packed by term
+//! 4. `summary`: each block gets a summary; the summaries of a list are stored by term
 //!
-//! Source: arXiv:2404.18812. Unlike there, every document keeps its heaviest postings whatever the
-//! pruning says, so that none becomes unreachable.
+//! Source: arXiv:2404.18812. Unlike there, every document keeps its heaviest postings in spite of
+//! pruning, so that no document becomes unreachable.
 
 mod block;
 mod prune;
@@ -28,12 +28,12 @@ use block::Blocker;
 use prune::{Posting, Pruning};
 use summary::Summarizer;
 
-/// Bytes of a gathered posting.
+/// Bytes per gathered posting.
 const POSTING_BYTES: u64 = std::mem::size_of::<Posting>() as u64;
-/// Gathered postings that are blocked between two writes: bounds what finished blocks take.
+/// Gathered postings that are blocked between two writes; bounds the memory of finished blocks.
 const GROUP_POSTINGS: usize = 1 << 21;
 
-/// What lists are built from and how.
+/// The input of building lists.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListsJob<'a> {
     pub(crate) forward: &'a ForwardIndex,

@@ -1,8 +1,8 @@
-//! Static pruning: which postings the lists keep.
+//! Static pruning: chooses the postings that the lists keep.
 //!
 //! 1. a global level: the highest one that at least `n_postings` x dimension postings reach
-//! 2. besides, each document's `min_per_document` heaviest postings
-//! 3. no list keeps more than `n_postings` x `max_fraction`: its heaviest
+//! 2. in addition, each document's `min_per_document` heaviest postings
+//! 3. each list keeps at most `n_postings` x `max_fraction` postings: the heaviest
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use quarry_index::seismic::SeismicParams;
 
 use crate::BuildError;
 
-/// A posting while lists are built.
+/// A posting during the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Posting {
     pub(crate) doc: u32,
     pub(crate) level: u16,
 }
 
-/// The decision, and how many postings each list will gather.
+/// The pruning threshold, and how many postings each list will gather.
 #[derive(Debug)]
 pub(crate) struct Pruning {
     level: u16,
@@ -28,7 +28,7 @@ pub(crate) struct Pruning {
 }
 
 impl Pruning {
-    /// Looks at every weight twice (two scans).
+    /// Chooses the threshold. Cost: two scans over all weights.
     pub(crate) fn choose(
         forward: &ForwardIndex,
         params: &SeismicParams,
@@ -70,12 +70,12 @@ impl Pruning {
         Ok(Self { level, heaviest, counts, cap: cap.max(1) })
     }
 
-    /// Postings that will be gathered, before lists are capped.
+    /// Number of postings that will be gathered, before lists are capped.
     pub(crate) fn kept(&self) -> u64 {
         self.counts.iter().map(|c| u64::from(*c)).sum()
     }
 
-    /// Consecutive ranges of terms that gather at most `most` postings each (or are one term).
+    /// Consecutive ranges of terms that gather at most `most` postings each (or one term).
     pub(crate) fn ranges(&self, most: u64) -> Vec<Range<u32>> {
         let mut out = Vec::new();
         let (mut start, mut sum) = (0u32, 0u64);
@@ -125,8 +125,8 @@ impl Pruning {
     }
 }
 
-/// The level that a posting of this document must reach: the global one, or that of its n-th
-/// heaviest posting if that is lower. Level 0 does not occur, so an empty document keeps none.
+/// The level that a posting of this document must reach: the global level, or the document's
+/// `heaviest`-th largest level if that is lower. Level 0 does not occur, so an empty document keeps none.
 fn floor_of(record: &Record<'_>, global: u16, heaviest: usize) -> u16 {
     if heaviest == 0 {
         return global;

@@ -1,14 +1,14 @@
 //! The summary of a block.
 //!
 //! 1. coordinate-wise maximum of the documents' levels
-//! 2. keep the largest until they hold `summary_energy` of the sum
-//! 3. one byte each, rounded up, so that a kept component is never underestimated
+//! 2. keep the largest until their sum is `summary_energy` of the total
+//! 3. quantise to one byte, rounded up, so that a kept component is never underestimated
 
 use quarry_index::forward::ForwardIndex;
 use quarry_index::seismic::{BlockData, SeismicParams};
 use quarry_vectors::DocId;
 
-/// Summarises one block after another; holds the memory that all of them use.
+/// Summarises blocks; reuses its memory from block to block.
 #[derive(Debug)]
 pub(crate) struct Summarizer {
     maxima: Vec<u16>,
@@ -62,7 +62,7 @@ impl Summarizer {
     }
 }
 
-/// The least byte whose worth is at least `level`.
+/// The smallest byte whose value is at least `level`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1..=255")]
 fn up(level: u16, scale: f32) -> u8 {
     (f32::from(level) / scale).ceil().clamp(1.0, 255.0) as u8

@@ -1,4 +1,4 @@
-//! What lists promise, against plain twins.
+//! Properties of the lists, checked against plain implementations.
 
 use std::collections::BTreeSet;
 
@@ -45,9 +45,9 @@ fn list_of(lists: &Lists<'_>, term: u32) -> Vec<u32> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// However little memory: one range of terms after another gives the bytes of all at once.
+    /// The bytes do not depend on the memory limit, that is, on how terms are divided into ranges.
     #[test]
-    fn ranges_of_terms_do_not_show(
+    fn ranges_of_terms_do_not_change_the_bytes(
         vectors in collection(),
         memory in prop::sample::select(&[0u64, 8, 80, 400, 2_000][..]),
         n_postings in 1u32..20,
@@ -66,8 +66,8 @@ proptest! {
         prop_assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
     }
 
-    /// A document stands in the lists of its heaviest terms, no list is longer than the bound, and
-    /// none holds a document that lacks its term.
+    /// A document is in the lists of its heaviest terms, no list is longer than the cap, and no list
+    /// holds a document that lacks its term.
     #[test]
     fn pruning_keeps_what_it_promises(
         vectors in collection(),
@@ -99,8 +99,8 @@ proptest! {
         });
     }
 
-    /// A summary's kept components are never below its documents'; they are the largest, and hold
-    /// at least the share of the mass that was asked for.
+    /// A summary's kept components are never below its documents'; they are the largest, and hold at least
+    /// the requested share of the mass.
     #[test]
     fn summaries_bound_their_documents(vectors in collection(), energy in 0.05f32..=1.0) {
         let (_folder, forward) = forward_of(&vectors, DIMENSION);
@@ -120,7 +120,7 @@ proptest! {
                 for (term, level) in summary {
                     let most = f32::from(maxima[term as usize]);
                     let bound = f32::from(level) * lists.scale(block);
-                    // f32's own rounding; search allows for it.
+                    // Allow for f32 rounding, as the search does.
                     assert!(bound * (1.0 + 2f32.powi(-22)) >= most, "{bound} bounds {most}");
                     assert!(bound <= most + lists.scale(block) * 1.001);
                     mass += f64::from(most);

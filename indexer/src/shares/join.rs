@@ -1,11 +1,11 @@
-//! The shares of all machines become an index.
+//! Joins the shares of all machines into an index.
 //!
-//! 1. read the records: all shares of one build, each once, of the same input, model and options
-//! 2. take the index's folder  3. check every shard against its record; seal them in the order of the
-//!    input  4. token embeddings in the order of the segment  5. commit
+//! 1. read the records: all shares of one build, each exactly once, with the same input, model and options
+//! 2. lock the index's folder  3. check every shard against its record; seal the shards in the order of
+//!    the input  4. token embeddings in the order of the segment  5. commit
 //!
-//! The shares are only read. A merge that was stopped before the commit leaves nothing that a reader sees,
-//! and is done again as a whole.
+//! The shares are only read. A merge that stops before the commit leaves nothing visible to readers, and
+//! starts over when run again.
 
 use std::path::{Path, PathBuf};
 
@@ -28,31 +28,31 @@ use crate::seal::{SealJob, Sealed, seal};
 use crate::spool::shard_path;
 use crate::workspace::{self, Found};
 
-/// Where shares are joined.
+/// Options of joining shares.
 #[derive(Debug, Clone)]
 pub struct JoinOptions {
     /// The index folder.
     pub out: PathBuf,
-    /// Replace an index that is there.
+    /// Replace an existing index.
     pub overwrite: bool,
-    /// Bytes that buffers and sorting may take together, in place of what the shares were made with.
-    /// tantivy's files depend on it in their bytes, not in what they say.
+    /// Bytes that buffers and sorting may take together; `None`: as when the shares were made. The bytes of
+    /// tantivy's files depend on it, their content does not.
     pub memory: Option<u64>,
 }
 
-/// A finished share in its folder.
+/// A finished share and its folder.
 struct Given<'a> {
     folder: &'a Path,
     record: Record,
 }
 
-/// Joins the shares in `folders`, in any order, to the index that `build` would have made in one go.
+/// Joins the shares in `folders`, given in any order, to the index that `build` would have made in one run.
 ///
 /// # Errors
-/// When a folder holds no finished share; a share is missing, given twice, or of another number of shares
-/// ([`BuildError::Shards`]); shares are of different models, options or inputs
-/// ([`BuildError::ShardMismatch`]); an id stands twice, in whichever shares; a file is damaged; when an
-/// index or an unfinished build lies in `options.out`, or the disk refuses. Nothing is visible then.
+/// If a folder holds no finished share; if a share is missing, given twice, or of a build with another
+/// number of shares ([`BuildError::Shards`]); if shares are of different models, options or inputs
+/// ([`BuildError::ShardMismatch`]); if an id occurs twice, in one share or in two; if a file is damaged; if
+/// an index or an unfinished build is in `options.out`, or writing fails. Nothing is visible then.
 pub fn join(
     folders: &[PathBuf],
     options: &JoinOptions,
@@ -121,7 +121,7 @@ pub fn join(
     Ok(BuildReport { truncated, ..report })
 }
 
-/// Reads and compares the records; gives the shares in order.
+/// Reads and compares the records; returns the shares in order.
 fn read_all(folders: &[PathBuf]) -> Result<Vec<Given<'_>>, BuildError> {
     let mut given: Vec<Option<Given<'_>>> = Vec::new();
     let mut first: Option<(&Path, usize)> = None;
@@ -131,9 +131,9 @@ fn read_all(folders: &[PathBuf]) -> Result<Vec<Given<'_>>, BuildError> {
         let Some(record) = Record::read(folder)? else {
             let unfinished = folder.join(crate::job::FILE).is_file();
             let what = if unfinished {
-                "its shard of a build is not finished; `quarry index --shard` with --resume goes on"
+                "its shard of a build is not finished; `quarry index --shard` with --resume continues it"
             } else {
-                "it holds no shard of a build, as `quarry index --shard I/N` makes one"
+                "it holds no shard of a build; `quarry index --shard I/N` makes one"
             };
             return Err(BuildError::NotAShard {
                 path: folder.to_path_buf(),
@@ -144,7 +144,7 @@ fn read_all(folders: &[PathBuf]) -> Result<Vec<Given<'_>>, BuildError> {
         let (of_first, of) = *first.get_or_insert((folder, share.of()));
         if share.of() != of {
             return wrong(format!(
-                "{} is shard {share}, {} one of {of}: they are not of one build",
+                "{} is shard {share}, {} one of {of}: they belong to different builds",
                 folder.display(),
                 of_first.display()
             ));
@@ -175,13 +175,13 @@ fn read_all(folders: &[PathBuf]) -> Result<Vec<Given<'_>>, BuildError> {
     Ok(given)
 }
 
-/// Refuses shares of different builds.
+/// Fails if two shares are of different builds.
 fn compare(first: &Given<'_>, other: &Given<'_>) -> Result<(), BuildError> {
     let sides = [first, other].map(|given| {
         let record = &given.record;
         let mut facts = record.facts.clone();
         if let Some(source) = facts.get_mut("source").and_then(Value::as_object_mut) {
-            // Where the same files lie on each machine is its own affair.
+            // The same files may have different paths on each machine.
             for path in ["input", "vocab", "texts", "doc_ids"] {
                 source.remove(path);
             }
@@ -212,7 +212,7 @@ fn compare(first: &Given<'_>, other: &Given<'_>) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// The files of all shards, in the order of the input; each must be the one that its record names.
+/// The paths of all shards in the order of the input; each must be the file named in its record.
 fn shards(given: &[Given<'_>]) -> Result<Vec<PathBuf>, BuildError> {
     let whole = given.first().map_or(0, |first| first.record.input.shards);
     let mut paths = Vec::new();
@@ -240,7 +240,7 @@ fn vocabulary(first: &Given<'_>) -> Result<Option<Vec<String>>, BuildError> {
     Ok(parsed.map_err(|e| IndexError::corrupt(&path, e.to_string()))?)
 }
 
-/// The token embeddings of a sealed segment, of those that the shares have by shard.
+/// Writes the token embeddings of a sealed segment from those that the shares hold per shard.
 fn write_tokens(
     storage: &Storage,
     sealed: &Sealed,

@@ -1,10 +1,10 @@
-//! One machine's share of a build.
+//! Makes one machine's share of a build.
 //!
-//! 1. take the folder; refuse, resume or start afresh  2. read all documents, make the shards that are its
-//!    own (`ingest.rs`)  3. token embeddings of their texts, if wanted  4. the files that the encoder leaves in
-//!    an index  5. the record, last
+//! 1. lock the folder; refuse, resume or start afresh  2. read all documents and make the shards that
+//!    belong to this share (`ingest.rs`)  3. token embeddings of their texts, if wanted  4. the encoder's
+//!    files that an index keeps  5. the record, last
 //!
-//! A share that was stopped goes on after its last whole shard.
+//! An interrupted run can be resumed after its last complete shard.
 
 use std::fs;
 use std::path::Path;
@@ -34,34 +34,34 @@ pub(super) const VOCABULARY: &str = "vocabulary.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const QUERY_TABLE: &str = "query-table.json";
 
-/// What making a share did.
+/// The result of making a share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShareReport {
     /// Which share, as `2/3`.
     pub shard: String,
-    /// Documents of the whole input.
+    /// Documents in the whole input.
     pub input_documents: u64,
-    /// Documents of this share.
+    /// Documents in this share.
     pub documents: u64,
-    /// Its rows: more than documents where texts were split into passages.
+    /// Rows in this share: more than documents if texts were split into passages.
     pub rows: u64,
-    /// Documents taken from an interrupted run.
+    /// Documents taken over from an interrupted run.
     pub resumed_documents: u64,
-    /// Passages cut at the encoder's longest input, in this run.
+    /// Passages cut off at the encoder's longest input, in this run.
     pub truncated: u64,
-    /// Whether everything had been done before and nothing was left to do.
+    /// Whether the share was already complete, so that nothing was done.
     pub already_complete: bool,
 }
 
-/// Makes a share of the index that `build` would make of the same arguments, in the folder `options.out`.
-/// With `tokens`, the token embeddings that `add_tokens` would add are made too.
+/// Makes one share of the index that `build` would make from the same arguments, in the folder
+/// `options.out`. With `tokens`, it also makes the token embeddings that `add_tokens` would add.
 ///
-/// All documents are read, and their ids checked for repetition as far as this machine sees it; only the
-/// share's own are encoded. Cost: reading all, encoding one of `share.of()` parts. Bytes on disk: the vectors
-/// in four bytes a weight, texts compressed.
+/// All documents are read, and their ids checked for repetition as far as this machine can see; only the
+/// share's own documents are encoded. Cost: reading everything, encoding one of `share.of()` parts. Disk:
+/// vectors with four bytes per weight, texts compressed.
 ///
 /// # Errors
-/// As `build`'s; when the folder holds a share, or something else.
+/// The errors of `build`; also if the folder already holds a share or foreign files.
 pub fn build_share<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
@@ -149,8 +149,8 @@ fn report_of(record: &Record) -> ShareReport {
     }
 }
 
-/// Refuses a folder that was not made by an earlier run: one that carries neither a share's record nor
-/// that of an unfinished one has to be empty, and beside them only files of a share may lie.
+/// Refuses a folder that no earlier run made: without the record of a finished or unfinished share it
+/// must be empty, and with one it may only hold files of a share.
 fn check_folder(folder: &Path) -> Result<(), BuildError> {
     let marked = Record::read(folder)?.is_some() || Job::read(folder)?.is_some();
     let is_nothing = |name: &str| {
@@ -166,12 +166,12 @@ fn check_folder(folder: &Path) -> Result<(), BuildError> {
         None => Ok(()),
         Some(other) => Err(BuildError::NotAShard {
             path: folder.to_path_buf(),
-            what: format!("something else lies there, such as `{other}`; choose another --out"),
+            what: format!("the folder holds other files, such as `{other}`; choose another --out"),
         }),
     }
 }
 
-/// Decides what to do with what lies in the folder. A report when there is nothing left to do.
+/// Decides what to do with what the folder holds. Returns a report when there is nothing left to do.
 fn prepare(
     job: &Job,
     record: &Record,
@@ -205,8 +205,8 @@ fn prepare(
             return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
         }
     }
-    // All of them are ours (`check_folder`). The marks go last, so that what is left after a crash is
-    // known as ours.
+    // All files are ours (`check_folder`). The records go last, so that the folder is still recognised as
+    // ours after a crash.
     let is_mark = |name: &str| [RECORD, crate::job::FILE].contains(&name);
     let names = Storage::of(folder).names()?;
     let (marks, files): (Vec<_>, Vec<_>) =
@@ -218,7 +218,7 @@ fn prepare(
     Ok(None)
 }
 
-/// Whether a file is one that making a share leaves.
+/// Whether making a share uses this file name.
 fn is_ours(name: &str) -> bool {
     [LOCK, RECORD, crate::job::FILE, VOCABULARY, TOKENIZER, QUERY_TABLE].contains(&name)
         || is_numbered(name, "shard-", ".qry")
@@ -226,7 +226,7 @@ fn is_ours(name: &str) -> bool {
         || is_temporary(name)
 }
 
-/// Encodes the texts of a shard's rows into token embeddings, unless an earlier run did.
+/// Encodes the texts of a shard into token embeddings, unless an earlier run did.
 fn encode_tokens(
     shard: &Shard,
     (folder, number): (&Path, usize),

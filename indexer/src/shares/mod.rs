@@ -1,11 +1,11 @@
-//! A build shared out by hand among machines.
+//! A build divided by hand among machines.
 //!
-//! Each machine reads the whole input, which is cheap, and cuts it into the shards that one machine would
-//! cut it into; it encodes and keeps every n-th of them, which is what costs. What it leaves is a folder of
-//! such shards with their floats, and a record (`record.rs`, written last). Joining (`join.rs`) seals the
-//! shards of all folders, in the order of the input, as a build seals its own: so the index is the one that
-//! one machine would have made, and everything that is decided over the whole (term ids, quantisation,
-//! clusters, repeated ids) is decided over the whole.
+//! Each machine reads the whole input, which is cheap, and cuts it into the same shards (spool files) as a
+//! build on one machine. It encodes and keeps only every n-th of them, since encoding is the expensive
+//! step. The result, a share, is a folder of these shards with unquantised weights and a record
+//! (`record.rs`, written last). Joining (`join.rs`) seals the shards of all folders in the order of the
+//! input, as a build does. The index is therefore the one that a single machine would make: term ids,
+//! quantisation, clusters and repeated ids are decided over the whole collection.
 
 mod join;
 mod make;
@@ -21,21 +21,21 @@ pub use join::{JoinOptions, join};
 pub use make::{ShareReport, build_share};
 pub use record::is_share;
 
-/// Which of several machines' shares of a build: written `2/3`, counted from 1.
+/// One of several machines' shares of a build: written `2/3`, counted from 1.
 ///
-/// The input's runs of documents, those that a build makes a shard of, are dealt out in turn: run r,
-/// counted from 0, belongs to share r mod n + 1.
+/// The batches of documents that the input is cut into belong to the shares in turn: batch r, counted
+/// from 0, belongs to share r mod n + 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     number: usize,
     of: usize,
 }
 
-/// The most shares of a build.
+/// Most shares of a build.
 const MOST: usize = 10_000;
 
 impl Share {
-    /// The share `number` of `of`; none unless 1 <= `number` <= `of` <= 10,000.
+    /// Share `number` of `of`; `None` unless 1 <= `number` <= `of` <= 10,000.
     #[must_use]
     pub fn new(number: usize, of: usize) -> Option<Self> {
         ((1..=of).contains(&number) && of <= MOST).then_some(Self { number, of })
@@ -47,13 +47,13 @@ impl Share {
         self.number
     }
 
-    /// How many there are.
+    /// The number of shares.
     #[must_use]
     pub fn of(self) -> usize {
         self.of
     }
 
-    /// Whether a run of the input, counted from 0, belongs to it.
+    /// Whether batch `run` of the input, counted from 0, belongs to it.
     #[must_use]
     pub fn owns(self, run: usize) -> bool {
         run % self.of == self.number - 1
@@ -74,7 +74,7 @@ impl FromStr for Share {
             Self::new(number.trim().parse().ok()?, of.trim().parse().ok()?)
         });
         parsed.ok_or_else(|| {
-            format!("`{text}` is no shard such as 2/3: from 1/N to N/N, N at most {MOST}")
+            format!("`{text}` is not a shard such as 2/3: expected 1/N to N/N, N at most {MOST}")
         })
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn take_into(digest: &mut Xxh3, document: &Document) {
     for part in [&document.id, &document.title, &document.text] {
         text(part);
     }
-    // A map of JSON values can always be written; were it not, sealing would say so.
+    // A map of JSON values can always be serialised; if it could not, sealing would report it.
     text(&serde_json::to_string(&document.fields).unwrap_or_default());
     match &document.vector {
         None => text("none"),
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_read_and_deal_out_everything_once() {
+    fn shares_are_parsed_and_own_every_batch_once() {
         for text in ["1/1", "2/3", "3/3"] {
             assert_eq!(text.parse::<Share>().unwrap().to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! The record of a finished share: which one of which build, of which input, and its files.
+//! The record of a finished share: its number, its build, its input and its files.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use crate::BuildError;
 use crate::options::{BuildOptions, Levels, Lists, SealOptions};
 use crate::update::tokens::TokenOptions;
 
-/// The record's file: written last, so its presence says that the share is finished.
+/// File name of the record. It is written last, so its presence means that the share is finished.
 pub(super) const RECORD: &str = "shard-of-build.json";
 const MAGIC: &str = "quarry-shard-of-build";
 const VERSION: u32 = 2;
@@ -27,28 +27,28 @@ const VERSION: u32 = 2;
 pub(super) struct Record {
     magic: String,
     version: u32,
-    /// `2/3`.
+    /// The share, as `2/3`.
     pub(super) shard: String,
-    /// What identifies the build.
+    /// Identifies the build.
     pub(super) facts: Map<String, Value>,
     pub(super) input: Input,
     pub(super) sealing: Sealing,
-    /// For the manifest.
+    /// The user's options, for the manifest.
     pub(super) description: Map<String, Value>,
-    /// Bytes that sealing may take.
+    /// Memory limit for sealing, in bytes.
     pub(super) memory: u64,
-    /// Passages cut at the encoder's longest input, in the run that finished the share.
+    /// Passages cut off at the encoder's longest input, in the run that finished the share.
     pub(super) truncated: u64,
-    /// The shards that it has, by number.
+    /// Its shards, by number.
     pub(super) shards: BTreeMap<usize, Spooled>,
-    /// Vocabulary, tokenizer, query table: checksums by name of the file.
+    /// Checksums of vocabulary, tokenizer and query table, by file name.
     pub(super) files: BTreeMap<String, String>,
     pub(super) tokens: Option<Tokens>,
-    /// XXH3-64 of the record with this empty.
+    /// XXH3-64 of the record with this field empty.
     checksum: String,
 }
 
-/// The whole input, as each machine read it.
+/// The whole input, as each machine has read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Input {
     pub(super) documents: u64,
@@ -56,7 +56,7 @@ pub(super) struct Input {
     pub(super) digest: String,
 }
 
-/// How the whole is sealed.
+/// The options of sealing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sealing {
     seed: u64,
@@ -68,7 +68,7 @@ pub(super) struct Sealing {
     fields: FieldRules,
 }
 
-/// One shard.
+/// A shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spooled {
     pub(super) documents: u64,
@@ -76,7 +76,7 @@ pub(super) struct Spooled {
     pub(super) checksum: String,
 }
 
-/// Token embeddings: a file a shard.
+/// Token embeddings, one file per shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tokens {
     pub(super) dims: usize,
@@ -97,7 +97,7 @@ impl Sealing {
         }
     }
 
-    /// The same for sealing.
+    /// The options as `SealOptions`.
     pub(super) fn options(&self, memory: u64) -> SealOptions {
         SealOptions {
             memory,
@@ -135,7 +135,7 @@ impl Record {
         self.shard.parse().map_err(corrupt)
     }
 
-    /// The record in a folder; none where the share is not finished, or none lies there.
+    /// Reads the record of a folder; `None` if the share is not finished or there is none.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, BuildError> {
         let path = folder.join(RECORD);
         let bytes = match Storage::of(folder).read(RECORD) {
@@ -180,7 +180,7 @@ impl Record {
         Ok(Storage::of(folder).replace(RECORD, &bytes)?)
     }
 
-    /// A file beside the record, which must be the one that was written.
+    /// Reads a file beside the record and checks it against the recorded checksum.
     pub(super) fn file(&self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BuildError> {
         let Some(checksum) = self.files.get(name) else { return Ok(None) };
         let bytes = Storage::of(folder).read(name)?;
@@ -191,7 +191,7 @@ impl Record {
         Ok(Some(bytes))
     }
 
-    /// Writes a file beside the record and notes its checksum.
+    /// Writes a file beside the record and records its checksum.
     pub(super) fn add_file(
         &mut self,
         folder: &Path,
@@ -210,7 +210,7 @@ pub fn is_share(folder: &Path) -> bool {
     folder.join(RECORD).is_file() || folder.join(crate::job::FILE).is_file()
 }
 
-/// Where the token embeddings of a shard lie.
+/// Path of the token embeddings of a shard.
 pub(super) fn tokens_path(folder: &Path, shard: usize) -> PathBuf {
     folder.join(format!("tokens-{shard:06}.qry"))
 }

@@ -1,4 +1,4 @@
-//! Documents are added: a new segment; documents of the same ids in older segments are deleted.
+//! Adds documents: they become a new segment, and documents with the same ids in older segments are deleted.
 //!
 //! 1. take the index; encoder, passages and origins must be those that it was built with (`rules.rs`)
 //! 2. shards, as in a build; documents that have only their place in a file are numbered on (`numbers.rs`)
@@ -35,37 +35,37 @@ use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 use crate::terms::{Grown, Known};
 
-/// What was added.
+/// The result of adding documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AddReport {
-    /// The generation that is current now; the one before when nothing was added.
+    /// The current generation afterwards; unchanged if nothing was added.
     pub generation: u64,
-    /// Documents added, those that replaced others among them.
+    /// Documents added, including those that replaced others.
     pub added: u64,
-    /// Documents that were replaced.
+    /// Documents replaced.
     pub replaced: u64,
-    /// Documents of the batch that a later one of the same id took the place of.
+    /// Given documents that a later one with the same id replaced.
     pub repeated: u64,
-    /// Documents whose vector is empty.
+    /// Added documents with an empty vector.
     pub empty_vectors: u64,
-    /// Passages cut at the encoder's longest input.
+    /// Passages cut off at the encoder's longest input.
     pub truncated: u64,
-    /// Where the documents' file names none: the number that became the first one's id.
+    /// For documents without ids: the number that became the id of the first.
     pub numbered_from: Option<u64>,
-    /// The merge that followed, where there was one.
+    /// The merge that followed, if there was one.
     pub merged: Option<MergeReport>,
 }
 
-/// Adds `documents` to the index in `adding.folder`; those whose id is there replace the old ones.
-/// Those whose file names none ([`Document::numbered`]) never do: they go on after the highest number.
-/// They get what the index has: passages, origins, lists, token embeddings.
+/// Adds `documents` to the index in `adding.folder`; a document whose id exists replaces the old one.
+/// Documents without ids of their own ([`Document::numbered`]) never replace any: they are numbered after
+/// the highest number. Added documents get what the index has: passages, origins, lists, token embeddings.
 ///
 /// # Errors
-/// When there is no index, another process writes there or an unfinished build lies there; when the
-/// encoder, its passages, origins or lists are not those that the index was built with, or what makes the
-/// token embeddings; when documents have no ids and the index's ids are names, or terms by number and its terms
-/// names; when an input is bad; when a file that is read is damaged; when the encoder or the disk
-/// fails. Nothing is added then. [`BuildError::NotMerged`] when only the merge failed.
+/// If there is no index, another process writes to it or it holds an unfinished build; if the encoder,
+/// passages, provenance, lists or token encoder differ from what the index was built with; if documents
+/// have no ids but the index's ids are names, or have terms by number but its terms have names; if an input
+/// is invalid; if a file that is read is damaged; if the encoder or writing fails. Nothing is added then.
+/// [`BuildError::NotMerged`] if the documents were added and only the merge failed.
 pub fn add<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
@@ -80,7 +80,7 @@ where
     let folder = adding.folder;
     adding.ingest.check()?;
     encoder.map_or(Ok(()), EncoderSetup::check)?;
-    // What a merge would copy is checked before anything is added.
+    // Check what a merge would copy before anything is added.
     let merges = adding.merge && read_current(folder)?.0.segments.len() >= MOST_SEGMENTS;
     let mut report = commit(documents, encoder, (adding, merges), progress)?;
     if adding.merge && report.added > 0 {
@@ -93,7 +93,7 @@ where
     Ok(report)
 }
 
-/// Adds the documents as a segment.
+/// Commits the documents as a segment.
 fn commit<I, E>(
     documents: I,
     encoder: Option<&EncoderSetup<'_>>,
@@ -115,7 +115,7 @@ where
     let dense = adding.dense_of(index)?;
     writer.begin(&Job::change())?;
     let known = Known::of(index);
-    // Repeated ids are sorted out below: the last of a batch stays.
+    // Repeated ids are resolved below: the last document stays.
     let ingest_options = IngestOptions { ids_are_unique: true, ..adding.ingest.clone() };
     let fields = joined(&index.manifest().fields, &adding.seal.fields)?;
     let mut options = SealOptions { fields, ..adding.seal.clone() };
@@ -198,8 +198,8 @@ where
     Ok(report)
 }
 
-/// Refuses lists that are named and not those of the index: its segments would be searched by different
-/// methods.
+/// Refuses lists that are named but differ from those of the index, whose segments would then be searched
+/// by different methods.
 fn check_lists(
     options: &SealOptions,
     features: &Features,
@@ -227,7 +227,7 @@ fn check_lists(
     Err(BuildError::OtherLists { path: folder.to_path_buf(), built, given })
 }
 
-/// Lists that are not named are those that the index has, made as it has them.
+/// If no lists are named, uses those of the index with its parameters.
 fn as_the_index_has_them(options: &mut SealOptions, features: &Features, rows: u64) {
     if options.lists == Lists::Auto {
         options.lists = Lists::of(features, rows);
@@ -236,7 +236,7 @@ fn as_the_index_has_them(options: &mut SealOptions, features: &Features, rows: u
     }
 }
 
-/// What the shards of a batch met.
+/// Totals of the shards given.
 #[derive(Debug, Default)]
 struct Met {
     tokens: Vec<String>,
@@ -260,8 +260,8 @@ impl Met {
         Ok(met)
     }
 
-    /// What the new segment has: the index's channels, or what is decided now for one that never had a
-    /// document. Documents with vectors go to an index of vectors, others to one of words.
+    /// The channels of the new segment: those of the index or, if it never had a document, those decided
+    /// now. Fails if only the documents or only the index have vectors.
     fn channels(
         &self,
         index: &Index,
@@ -278,10 +278,10 @@ impl Met {
     }
 }
 
-/// Leaves the last document of each id in the shards; says how many went. Shards that change are
-/// written anew.
+/// Keeps only the last document of each id in the shards; returns how many were dropped. Shards that
+/// change are rewritten.
 fn drop_repeated(build: &Path, shards: usize) -> Result<u64, BuildError> {
-    // Of each id the number of its last document; rows of a document follow each other.
+    // For each id, the number of its last document; the rows of a document are adjacent.
     let mut last: HashMap<String, u64> = HashMap::new();
     let mut documents = 0;
     for number in 0..shards {
@@ -323,7 +323,7 @@ fn drop_repeated(build: &Path, shards: usize) -> Result<u64, BuildError> {
             }
         }
         if kept.len() < shard.view()?.len() {
-            // Counts are of what is kept; the rest holds for more than is.
+            // Counts are those of the kept documents; the other totals stay as upper bounds.
             let meta = ShardMeta {
                 documents: kept.iter().filter(|d| d.is_first()).count() as u64,
                 rows: kept.len() as u64,

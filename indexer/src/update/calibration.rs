@@ -1,4 +1,4 @@
-//! A measured table becomes part of an index: a new generation with the same segments.
+//! Stores a calibration table in an index: a new generation with the same segments.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use quarry_index::names;
 use super::IndexWriter;
 use crate::BuildError;
 
-/// Puts `tables` (one for each segment, `None` leaves a segment without) into the index in
-/// `folder` and returns the new generation's number. `measured` is the manifest of the generation
-/// that was measured.
+/// Stores `tables`, one per segment (`None`: that segment gets none), in the index in `folder` and returns
+/// the new generation's number. `measured` is the manifest of the generation that was calibrated.
 ///
 /// # Errors
-/// When the index has changed since, another process writes there, or the disk refuses.
+/// If the index has changed since ([`BuildError::Changed`]), another process writes to it, or writing
+/// fails.
 pub fn store_calibration(
     folder: &Path,
     measured: &Manifest,
@@ -28,7 +28,7 @@ pub fn store_calibration(
     for (segment, table) in manifest.segments.iter_mut().zip(tables) {
         segment.parts.retain(|p| p.kind != calibration::KIND);
         if let Some(table) = table {
-            // A segment may be measured again: the name has to be a new one.
+            // A segment may be calibrated again, so the file needs a new name.
             let file = names::next_part(segment.id, calibration::KIND);
             let written = table.write(&writer.storage().path(&file), segment.rows)?;
             let (kind, version) = (calibration::KIND, calibration::VERSION);

@@ -1,14 +1,14 @@
-//! Documents are deleted: their rows are marked, nothing is rewritten.
+//! Deletes documents: their rows are marked, nothing is rewritten.
 
 use std::path::Path;
 
 use super::{Checked, Deletions, IndexWriter};
 use crate::BuildError;
 
-/// What a deletion did.
+/// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct DeleteReport {
-    /// The generation that is current now; the one before when nothing was deleted.
+    /// The current generation afterwards; unchanged if nothing was deleted.
     pub generation: u64,
     /// Documents deleted.
     pub deleted: u64,
@@ -16,12 +16,12 @@ pub struct DeleteReport {
     pub unknown: Vec<String>,
 }
 
-/// Deletes the documents with these ids. Ids that no document has are reported, and change nothing.
-/// Cost: O(ids x segments x log documents), and a bitmap a segment.
+/// Deletes the documents with these ids. Unknown ids are reported and have no other effect.
+/// Cost: O(ids x segments x log documents), plus writing one bitmap per segment.
 ///
 /// # Errors
-/// When there is no index, another process writes there, an unfinished build lies there, or the disk
-/// refuses; then nothing is deleted.
+/// If there is no index, another process writes to it, it holds an unfinished build, or writing fails;
+/// nothing is deleted then.
 pub fn delete<'a>(
     folder: &Path,
     ids: impl IntoIterator<Item = &'a str>,

@@ -1,12 +1,11 @@
-//! Kinds of lists are added to a sealed index: a new generation.
+//! Adds kinds of lists to a sealed index, as a new generation.
 //!
-//! 1. take the folder for writing  2. segment by segment: impact-ordered and blocked lists are built
-//!    from the forward index and become further parts of the same segment; clusters need another
-//!    order of documents, so the segment is written back into shards and sealed anew, with all its
-//!    lists  3. commit  4. collect what no generation in use names
+//! 1. lock the folder for writing  2. for each segment: impact-ordered and blocked lists are built from
+//!    the forward index and become further parts of the segment; clusters need another order of
+//!    documents, so the segment is written back into shards and sealed again with all its lists
+//! 3. commit  4. remove files that no generation in use names
 //!
-//! A crash before the commit leaves the old generation; what was written is collected by the next
-//! writer.
+//! A crash before the commit leaves the old generation; the next writer removes what was written.
 
 use std::fs;
 use std::path::Path;
@@ -26,25 +25,25 @@ use crate::seal::{Kept, SealJob, seal, write_lists};
 use crate::spool::shard_paths;
 use crate::unseal::{carried_over, unseal};
 
-/// Which lists are added, and how they are built.
+/// The lists to add, and how to build them.
 #[derive(Debug, Clone)]
 pub struct AddOptions {
     /// Impact-ordered lists.
     pub impact: bool,
     /// Seismic's blocked lists.
     pub seismic: Option<SeismicParams>,
-    /// Clusters.
+    /// Clusters of similar documents.
     pub clusters: Option<ClusterParams>,
     /// Bytes that buffers and sorting may take together.
     pub memory: u64,
 }
 
-/// Adds lists to every segment of the index in `folder` that lacks them. Returns the new
-/// generation, or none when nothing was lacking.
+/// Adds lists to every segment of the index in `folder` that lacks them. Returns the new generation, or
+/// `None` if nothing was missing.
 ///
 /// # Errors
-/// When there is no index or it has no vectors, an unfinished build lies there, another process
-/// writes there, a parameter is out of range, or the disk refuses; the old generation then stays.
+/// If there is no index or it has no vectors, it holds an unfinished build, another process writes to it,
+/// a parameter is out of range, or writing fails; the old generation then stays.
 pub fn add_lists(
     folder: &Path,
     add: &AddOptions,
@@ -97,7 +96,7 @@ pub fn add_lists(
             entry.parts.extend(write_lists(&job, entry.id, (forward, None), progress)?);
         }
     }
-    // Nothing is left of a segment whose documents were all deleted, when it is sealed anew.
+    // A segment whose documents are all deleted has no parts after it is sealed again.
     manifest.segments.retain(|segment| !segment.parts.is_empty());
     match changed {
         true => Ok(Some(writer.commit(manifest)?)),
@@ -105,7 +104,7 @@ pub fn add_lists(
     }
 }
 
-/// What the index has with these lists.
+/// The features of the index with these lists.
 fn features(index: &Index, add: &AddOptions) -> Features {
     let had = index.features();
     Features {
@@ -116,8 +115,8 @@ fn features(index: &Index, add: &AddOptions) -> Features {
     }
 }
 
-/// How a segment is sealed so that it has what is wanted. One that is sealed anew gets all lists that it had,
-/// as they were made.
+/// The options for sealing a segment with the lists it lacks. If it has to be sealed again, it also gets
+/// the lists that it had, with their parameters.
 fn options(add: &AddOptions, segment: &Segment, lacks: Lists) -> SealOptions {
     let had = segment.seismic().map(|lists| lists.meta().params);
     let lists = match lacks {
@@ -137,7 +136,7 @@ fn options(add: &AddOptions, segment: &Segment, lacks: Lists) -> SealOptions {
     }
 }
 
-/// The same documents as a new segment.
+/// Writes the same documents as a new segment.
 fn sealed_anew(
     segment: &Segment,
     (storage, build): (&Storage, &Path),

@@ -1,12 +1,12 @@
-//! Segments are merged: what is not deleted is sealed again as one segment.
+//! Merges segments: their documents that are not deleted are sealed again as one segment.
 //!
 //! 1. choose segments  2. write their documents back into shards  3. seal, with the kinds of lists
-//!    that the index has, or that the size asks for  4. commit
+//!    that the index has or that the size calls for  4. commit
 //!
-//! Merging goes through the complete forward index and the stored documents, so the new segment is
-//! the one that a build of these documents would make. Weights keep their stored form where all
-//! segments share one; else one is chosen anew, as in a build. Every byte that is read is checked first,
-//! and what could not be carried over is refused before anything is written.
+//! A merge reads the complete forward index and the stored documents, so the new segment is the one that a
+//! build of these documents would make. Weights keep their storage form if all segments share one;
+//! otherwise one is chosen as in a build. Every byte is verified when it is read, and a merge that would
+//! lose anything is refused before anything is written.
 
 use std::path::Path;
 
@@ -23,34 +23,34 @@ use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{carried_over, unseal};
 
-/// Segments that an index has at most before a change merges the smallest of them.
+/// Most segments of an index before an addition merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
 
-/// Which segments become one.
+/// Which segments are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
     /// All of them.
     All,
-    /// Where there are more than [`MOST_SEGMENTS`], the smallest, so that half as many are left: a
+    /// If there are more than [`MOST_SEGMENTS`], merge the smallest, so that half as many are left. A
     /// document is then rewritten about as often as the logarithm of the collection's growth.
     Policy,
 }
 
-/// What a merge did.
+/// The result of a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MergeReport {
-    /// The generation that is current now.
+    /// The current generation afterwards.
     pub generation: u64,
-    /// Segments that became one.
+    /// Number of segments that were merged into one.
     pub merged: usize,
-    /// Segments that there are now.
+    /// Number of segments afterwards.
     pub segments: usize,
-    /// Rows that deletions had left and that are gone.
+    /// Deleted rows that were dropped.
     pub dropped: u64,
 }
 
-/// Merges segments of the index in `folder`; `None` when there is nothing to merge. Cost: that of
-/// building the documents merged, without encoding.
+/// Merges segments of the index in `folder`; `None` if there is nothing to merge. Cost: that of building
+/// the merged documents, without encoding.
 ///
 /// # Errors
 /// When there is no index, another process writes there, an unfinished build lies there, a file is
@@ -69,7 +69,7 @@ pub fn merge(
     if chosen.len() < 2 && dropped == 0 {
         return Ok(None);
     }
-    // What has no document left has nothing to carry over.
+    // Segments whose documents are all deleted have nothing to carry over.
     let merged: Vec<&Segment> =
         chosen.iter().map(|at| &segments[*at]).filter(|s| live(s) > 0).collect();
     check_kinds(folder, &merged)?;
@@ -117,7 +117,7 @@ pub fn merge(
     Ok(Some(MergeReport { generation, merged: chosen.len(), segments: left, dropped }))
 }
 
-/// Refuses to leave out parts of kinds that are not known here.
+/// Fails if a segment has parts of unknown kinds, which the merge could not carry over.
 fn check_kinds(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     for entry in segments.iter().map(|s| s.entry()) {
         if let Some(part) = entry.parts.iter().find(|p| kinds::find(&p.kind).is_none()) {
@@ -150,7 +150,7 @@ fn check_dense(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     }
 }
 
-/// Refuses to leave out token embeddings that some segments have.
+/// Fails if only some segments have token embeddings, or if they are stored differently.
 fn check_tokens(folder: &Path, segments: &[&Segment]) -> Result<(), BuildError> {
     let Some(first) = segments.iter().find_map(|s| s.tokens()) else { return Ok(()) };
     let lacking = named(segments, |s| s.tokens().is_none());
@@ -211,7 +211,7 @@ fn merge_well(first: &Segment, second: &Segment) -> bool {
     tokens && dense
 }
 
-/// The one form of weights that all segments have.
+/// The storage form of weights, if all segments share one.
 fn shared_form(segments: &[&Segment]) -> Option<Stored> {
     let of = |s: &&Segment| s.forward().map(|f| f.meta().quantization);
     let quantization = segments.first().and_then(of)?;

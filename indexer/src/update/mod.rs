@@ -2,9 +2,9 @@
 //! embeddings, dense vectors and measurements become further parts. Each change takes the index for writing (`writer.rs`) and
 //! is one commit of a new generation; readers keep theirs.
 //!
-//! Segments are never written to. A deletion is a bitmap of rows, a new part of the old segment; an
-//! added batch is a new segment; a merge writes the documents of several segments that are not
-//! deleted into one, as if they had been built at once.
+//! The files of a segment are never changed. A deletion is a bitmap of rows, stored as a new part of the
+//! segment; added documents are a new segment; a merge writes the documents of several segments that are
+//! not deleted into one, as if they had been built together.
 
 mod add;
 mod calibration;
@@ -34,12 +34,12 @@ pub use rules::{AddDense, AddTokens, Adding, AsBuilt};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
 pub(crate) use writer::{Checked, IndexWriter};
 
-/// Deletions on top of those that segments have.
+/// Deletions in addition to those that the segments have.
 struct Deletions<'a> {
     segments: &'a [Segment],
-    /// Of each segment all deleted rows, old and new.
+    /// Per segment: all deleted rows, old and new.
     rows: Vec<RoaringBitmap>,
-    /// Of each segment the documents newly deleted.
+    /// Per segment: the number of newly deleted documents.
     documents: Vec<u64>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Deletions<'a> {
         Self { segments, rows, documents: vec![0; segments.len()] }
     }
 
-    /// Deletes a document; says whether there was one.
+    /// Deletes a document; returns whether there was one.
     fn delete(&mut self, id: &str) -> bool {
         let mut any = false;
         for (at, segment) in self.segments.iter().enumerate() {
@@ -63,12 +63,12 @@ impl<'a> Deletions<'a> {
         any
     }
 
-    /// Documents newly deleted.
+    /// Number of newly deleted documents.
     fn count(&self) -> u64 {
         self.documents.iter().sum()
     }
 
-    /// Writes what changed, and enters it into the manifest's segments.
+    /// Writes the changed bitmaps, and enters them into the manifest's segments.
     fn write(&self, storage: &Storage, entries: &mut [SegmentEntry]) -> Result<(), BuildError> {
         for ((entry, rows), documents) in entries.iter_mut().zip(&self.rows).zip(&self.documents) {
             if *documents == 0 {

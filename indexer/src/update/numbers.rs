@@ -1,5 +1,5 @@
-//! Ids for documents that have only their place in a file: they go on after the index's highest number, so
-//! that none takes another's place. Deleted documents count, as long as their rows are there.
+//! Ids for documents that only have a position in a file: they are numbered after the index's highest
+//! number, so that none replaces another. Deleted documents count as long as their rows exist.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use quarry_vectors::{DocId, Document};
 
 use crate::BuildError;
 
-/// Numbers as they are given.
+/// Assigns numbers.
 pub(super) struct Numbers<'a> {
     index: &'a Index,
     first: OnceLock<u64>,
@@ -21,12 +21,12 @@ impl<'a> Numbers<'a> {
         Self { index, first: OnceLock::new(), given: AtomicU64::new(0) }
     }
 
-    /// The first number that was given, if any was.
+    /// The first number assigned, if there is one.
     pub(super) fn first(&self) -> Option<u64> {
         self.first.get().copied()
     }
 
-    /// Names a document that has no name of its own.
+    /// Gives a document without an id of its own the next number.
     pub(super) fn name(&self, document: &mut Document) -> Result<(), BuildError> {
         if !document.numbered {
             return Ok(());
@@ -45,7 +45,7 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// The number after the highest of an index whose ids are numbers. Cost: one pass over its ids.
+/// The highest id plus one, in an index whose ids are numbers. Cost: one pass over the ids.
 fn after_highest(index: &Index) -> Result<u64, BuildError> {
     let mut next = 0;
     for segment in index.segments() {

@@ -1,4 +1,4 @@
-//! What an index was built with, and what documents that are added have to be made like.
+//! How an index was built, and the rules that added documents must follow.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use crate::build::JOB;
 use crate::options::{BuildOptions, EncoderSetup, IngestOptions, SealOptions};
 use crate::update::tokens::TokenOptions;
 
-/// How an index was built, for who adds to it.
+/// How an index was built, for code that adds to it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AsBuilt {
-    /// The identity of the encoder of its vectors.
+    /// Identity of the encoder of its vectors.
     pub encoder: Option<Value>,
-    /// Tokens of a passage and of what neighbours share, where texts were split.
+    /// Tokens per passage, and tokens that neighbours share, if texts were split.
     pub passages: Option<[u32; 2]>,
-    /// Whether the origin of each component is kept.
+    /// Whether the origin of each component is stored.
     pub provenance: bool,
-    /// The channel that was named when it was built.
+    /// The channel named when it was built.
     pub channel: Option<String>,
     /// Its token embeddings.
     pub tokens: Option<TokensKept>,
@@ -32,7 +32,7 @@ pub struct AsBuilt {
 }
 
 impl AsBuilt {
-    /// Of an open index.
+    /// Reads them from an open index.
     #[must_use]
     pub fn of(index: &Index) -> Self {
         let (tokens, dense) = (index.features().tokens.clone(), index.features().dense.clone());
@@ -42,7 +42,7 @@ impl AsBuilt {
     fn of_manifest(manifest: &Manifest) -> Self {
         let job = manifest.build.get(JOB);
         let at = |path: &str| job.and_then(|job| job.pointer(path)).filter(|v| !v.is_null());
-        // Before, who built the index wrote the passages down among what tells its input.
+        // Earlier versions recorded the passages in the description of the input.
         let passages = at("/passages").or_else(|| at("/source/passages"));
         let number = |at: usize| {
             let number = passages.and_then(|p| p.get(at)).and_then(Value::as_u64)?;
@@ -58,7 +58,7 @@ impl AsBuilt {
         }
     }
 
-    /// Refuses an encoder, or none, that would make other vectors, passages or origins.
+    /// Refuses an encoder (or the lack of one) that would give other vectors, passages or origins.
     pub(super) fn check(
         &self,
         encoder: Option<&EncoderSetup<'_>>,
@@ -93,36 +93,35 @@ impl AsBuilt {
     }
 }
 
-/// How documents are added.
+/// Options for adding documents.
 #[derive(Debug, Clone, Copy)]
 pub struct Adding<'a> {
     /// The index folder.
     pub folder: &'a Path,
-    /// Memory, seed, types of fields, how weights are stored. Lists `auto` are those that the index has,
-    /// and what the size asks for.
+    /// Memory, seed, types of fields, how weights are stored. Lists `Auto`: those that the index has and
+    /// those that the size calls for.
     pub seal: &'a SealOptions,
-    /// Shards and the vocabulary. Whether ids are unique is not looked at: of documents with one id the last
-    /// stays.
+    /// Shards and vocabulary. `ids_are_unique` is ignored: of documents with the same id the last stays.
     pub ingest: &'a IngestOptions,
-    /// Who makes the token embeddings of the new documents.
+    /// Source of the token embeddings of the new documents.
     pub tokens: AddTokens<'a>,
     /// Who makes their dense vectors.
     pub dense: AddDense<'a>,
-    /// Whether the smallest segments are merged afterwards where there are more than
+    /// Whether to merge the smallest segments afterwards if there are more than
     /// [`super::MOST_SEGMENTS`].
     pub merge: bool,
 }
 
-/// Who makes the token embeddings of documents that are added.
+/// Source of the token embeddings of added documents.
 #[derive(Clone, Copy, Default)]
 pub enum AddTokens<'a> {
-    /// Nobody: right for an index without any, refused for another.
+    /// None: for an index without token embeddings; an error for one that has them.
     #[default]
     None,
-    /// An encoder, with its identity, which must be the one that the index has them of.
+    /// An encoder and its identity, which must be that of the index's embeddings.
     Encoder(&'a dyn EncodeTokens, &'a Value),
-    /// Nobody, though the index has them: the second stage then leaves the new documents where the
-    /// first put them, until `add_tokens` fills the gap.
+    /// None, although the index has them: until `add_tokens` fills the gap, reranking leaves the new
+    /// documents where the first stage put them.
     Without,
 }
 
@@ -194,7 +193,7 @@ impl<'a> Adding<'a> {
         }
     }
 
-    /// The encoder of token embeddings and how they are stored, where the index has them.
+    /// The encoder of token embeddings and their storage options, if the index has them.
     pub(super) fn tokens_of(
         &self,
         index: &Index,

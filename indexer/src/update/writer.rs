@@ -1,4 +1,4 @@
-//! An index taken for writing, and its next generation.
+//! An index locked for writing, and its next generation.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,14 @@ use crate::build::count_done;
 use crate::job::{Job, Work};
 use crate::workspace::{self, Found};
 
-/// Which bytes are compared with their checksums before they are copied into something new.
+/// Which parts are compared with their checksums before they are copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// Those of every part: what a damaged one says would get a valid checksum elsewhere.
+    /// All parts: otherwise a copy of damaged data would get a valid checksum.
     All,
-    /// Those of the parts that a deletion or an addition reads and writes anew; it leaves the others as
-    /// they are.
+    /// Only the parts that a deletion or an addition rewrites; it leaves the others as they are.
     Rewritten,
-    /// None: no part is read.
+    /// None: no part is copied.
     None,
 }
 
@@ -34,18 +33,18 @@ impl Checked {
     }
 }
 
-/// An index that nobody else writes to as long as this lives.
+/// An index locked for writing: no other process writes to it while this value exists.
 pub(crate) struct IndexWriter {
     folder: FolderWriter,
     index: Index,
     build: PathBuf,
-    /// Whether unfinished work in the folder is this writer's.
+    /// Whether the unfinished work in the folder is this writer's.
     works: bool,
 }
 
 impl IndexWriter {
-    /// Takes the index in `folder`; another writer there, or an unfinished build, is an error. What other
-    /// unfinished work left is removed, unless `keep` wants it.
+    /// Locks the index in `folder`; fails if another process writes to it or it holds an unfinished build.
+    /// Leftovers of other work are removed unless `keep` accepts them.
     pub(crate) fn take(
         folder: &Path,
         checked: Checked,
@@ -66,8 +65,8 @@ impl IndexWriter {
         Self::open(writer, checked, true)
     }
 
-    /// Takes the index in `folder` for a change that only names further files: unfinished work there stays,
-    /// and can be resumed.
+    /// Locks the index in `folder` for a change that only adds files; unfinished work there stays and can
+    /// be resumed.
     pub(crate) fn take_beside_work(folder: &Path) -> Result<Self, BuildError> {
         Self::open(FolderWriter::open(folder)?, Checked::None, false)
     }
@@ -88,27 +87,27 @@ impl IndexWriter {
         self.folder.storage()
     }
 
-    /// The folder of unfinished work, once it is begun.
+    /// The folder for unfinished work, after [`Self::begin`].
     pub(crate) fn build(&self) -> &Path {
         &self.build
     }
 
-    /// Begins work that leaves files in [`Self::build`].
+    /// Begins work that writes files to [`Self::build`].
     pub(crate) fn begin(&self, job: &Job) -> Result<(), BuildError> {
         workspace::begin(&self.build, job)
     }
 
-    /// Makes `manifest` the current generation and removes what no generation in use names; its number.
+    /// Commits `manifest` and removes files that no generation in use names; returns its number.
     pub(crate) fn commit(self, manifest: Manifest) -> Result<u64, BuildError> {
         let Self { mut folder, index, build, works } = self;
-        // A generation that is open is kept: let go of it, so that its files can be collected.
+        // Drop the reader first: the files of an open generation are not removed.
         drop(index);
         let generation = folder.commit(manifest)?.generation;
         finish(&folder, &build, works)?;
         Ok(generation)
     }
 
-    /// Leaves the index as it is, and removes what the work left.
+    /// Leaves the index unchanged and removes the files of this work.
     pub(crate) fn leave(self) -> Result<(), BuildError> {
         finish(&self.folder, &self.build, self.works)
     }

@@ -1,5 +1,5 @@
 //! Synthetic collections, a fake encoder, and the comparison of two indexes.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by it")]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a panic fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ use quarry_vectors::{Document, EncodeDocument, EncodeError, InputVector, Passage
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Options that the tests begin with: lists always, shards of 16 documents.
+/// Default options of the tests: lists at any size, shards of 16 documents.
 pub(crate) fn options(out: &Path) -> BuildOptions {
     BuildOptions {
         out: out.to_path_buf(),
@@ -62,13 +62,13 @@ pub(crate) fn with_terms(mut document: Document, terms: &[(u32, f32)]) -> Docume
     document
 }
 
-/// A number that depends on both arguments only.
+/// A number that depends only on the arguments.
 pub(crate) fn mix(a: u64, b: u64) -> u64 {
     xxh3_64(&[a.to_le_bytes(), b.to_le_bytes()].concat())
 }
 
 /// `count` documents with words drawn from a skewed vocabulary; every eleventh has no text, every
-/// seventh a title, every fifth another field.
+/// seventh has a title, every fifth has another field.
 pub(crate) fn texts(count: u64) -> Vec<Document> {
     (0..count)
         .map(|number| {
@@ -90,7 +90,7 @@ pub(crate) fn texts(count: u64) -> Vec<Document> {
         .collect()
 }
 
-/// The same with vectors by token: each word with a weight.
+/// The same documents with vectors by token: a weight for each word.
 pub(crate) fn vectors(count: u64) -> Vec<Document> {
     let mut documents = texts(count);
     for document in &mut documents {
@@ -103,12 +103,12 @@ pub(crate) fn vectors(count: u64) -> Vec<Document> {
     documents
 }
 
-/// An encoder whose weights depend on the passage and on the batch, as a quantised graph's do.
+/// An encoder whose weights depend on the passage and on the batch, like those of a quantised model.
 #[derive(Debug, Default)]
 pub(crate) struct FakeEncoder {
-    /// Lengths of the slices it was given.
+    /// Sizes of the batches it was given.
     pub(crate) batches: Mutex<Vec<usize>>,
-    /// Vectors that it leaves out.
+    /// Number of vectors that it leaves out.
     pub(crate) short_by: usize,
     /// Whether it fails.
     pub(crate) fails: bool,
@@ -155,8 +155,8 @@ pub(crate) fn setup<'a>(encoder: &'a FakeEncoder, name: &str) -> EncoderSetup<'a
     }
 }
 
-/// All bytes of an index by kind of part. The text part is taken apart, since tantivy names its
-/// files at random: its files by ending, without the list of them.
+/// All bytes of an index by kind of part. The text part is split into its files, by file extension and
+/// without the list of files, since tantivy names its files at random.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let index = open(folder);
     let mut out = BTreeMap::new();
@@ -200,7 +200,7 @@ pub(crate) fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The names that the current generation explains.
+/// The file names that belong to the current generation.
 pub(crate) fn expected_names(folder: &Path) -> BTreeSet<String> {
     let index = open(folder);
     let mut names: BTreeSet<String> = index.manifest().parts().map(|p| p.file.clone()).collect();

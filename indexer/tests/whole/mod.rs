@@ -1,6 +1,6 @@
 //! An index with every kind of part: vectors with their origins, texts, all lists, token embeddings, a
-//! measured table, a deleted document, the encoder's files.
-#![allow(clippy::unwrap_used, dead_code, reason = "a test fails by it")]
+//! calibration table, a deleted document, the encoder's files.
+#![allow(clippy::unwrap_used, dead_code, reason = "a panic fails the test")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ use super::collection::{mix, options, texts};
 const VOCABULARY: u32 = 200;
 pub(crate) const ALL: Lists = Lists::These { impact: true, seismic: true, clusters: true };
 
-/// A term for each word, which comes from nowhere in particular.
+/// A term for each word, with default origins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words;
 
@@ -58,7 +58,7 @@ impl EncodeDocument for Words {
     }
 }
 
-/// A row a word, which depends on the word alone.
+/// One row per word, which depends only on the word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows;
 
@@ -123,7 +123,7 @@ pub(crate) fn all_lists(folder: &Path) -> BuildOptions {
     }
 }
 
-/// Documents of ids that `texts` does not have.
+/// Documents with ids that `texts` does not use.
 pub(crate) fn more(from: u64, count: u64) -> Vec<Document> {
     let mut documents = texts(from + count);
     let mut documents = documents.split_off(usize::try_from(from).unwrap());
@@ -131,7 +131,7 @@ pub(crate) fn more(from: u64, count: u64) -> Vec<Document> {
     documents
 }
 
-/// Adds documents with what the index has.
+/// Adds documents with all that the index has.
 pub(crate) fn add_more(folder: &Path, documents: Vec<Document>) -> Result<u64, BuildError> {
     let (mut options, source) = (options(folder), source());
     options.seal.lists = Lists::Auto;
@@ -140,7 +140,7 @@ pub(crate) fn add_more(folder: &Path, documents: Vec<Document>) -> Result<u64, B
     add(read(documents), Some(&setup()), &adding, &|_| {}).map(|report| report.generation)
 }
 
-/// An index of one segment with all kinds.
+/// An index of one segment with all kinds of parts.
 pub(crate) fn whole(folder: &Path, forms: &[Form]) {
     build(read(texts(40)), Some(&setup()), &all_lists(folder), &|_| {}).unwrap();
     add_tokens(folder, &token_options(forms), TokenInput::Encoder(&Rows), &|_| {}).unwrap();
@@ -156,7 +156,7 @@ pub(crate) fn whole(folder: &Path, forms: &[Form]) {
     store_calibration(folder, &measured, &[Some(table)]).unwrap();
 }
 
-/// All files of a folder with their bytes.
+/// All files of a folder with their contents.
 pub(crate) fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder)
         .unwrap()

@@ -1,4 +1,4 @@
-//! Errors as callers see them: a code for programs, a message for people, the parameter at fault.
+//! Errors of the API: a code for programs, a message for people, the parameter at fault.
 
 use std::error::Error;
 use std::fmt;
@@ -8,14 +8,14 @@ use quarry_engine::{EngineError, IndexError, SearchError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What went wrong, for programs. Codes are never renamed; new ones may be added.
+/// The kind of an error, for programs. Codes are never renamed; new ones may be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// 400: the body is no JSON.
+    /// 400: the body is not valid JSON.
     InvalidJson,
-    /// 400: a field or parameter that is not known; `param` names it.
+    /// 400: an unknown field or parameter; `param` names it.
     UnknownField,
     /// 400: a value is missing or out of range; `param` names it.
     InvalidValue,
@@ -27,7 +27,7 @@ pub enum ErrorCode {
     CollectionNotFound,
     /// 404: no such document.
     DocumentNotFound,
-    /// 405: the route exists, not with this method.
+    /// 405: the route does not support this method.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     BodyTimeout,
@@ -35,9 +35,9 @@ pub enum ErrorCode {
     BodyTooLarge,
     /// 415: the body is not declared as JSON.
     UnsupportedMediaType,
-    /// 422: understood, but this index has not what it takes.
+    /// 422: a valid request, but this index does not support it.
     NotSupported,
-    /// 422: the answer would have more bytes than the server gives; `param` names what to lower.
+    /// 422: the answer would exceed the server's limit in bytes; `param` names what to lower.
     AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
     Overloaded,
@@ -50,7 +50,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The HTTP status that goes with it.
+    /// The HTTP status of this code.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -70,32 +70,32 @@ impl ErrorCode {
     }
 }
 
-/// The body of every error.
+/// The JSON body of every error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// What went wrong.
+    /// The error.
     pub error: ErrorDetail,
     /// The request's id, as in the header `X-Request-Id` and in the log.
     pub request_id: String,
 }
 
-/// What went wrong.
+/// The details of an error.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ErrorDetail {
-    /// For programs.
+    /// The kind, for programs.
     pub code: ErrorCode,
-    /// For people.
+    /// A message for people.
     pub message: String,
     /// The parameter at fault, as a path: `query.sparse.weights[2]`.
     pub param: Option<String>,
-    /// What to do about it.
+    /// How to fix the request.
     pub hint: Option<String>,
 }
 
-/// The fault behind an [`ErrorCode::Internal`].
+/// The cause of an [`ErrorCode::Internal`].
 type Failure = Arc<dyn Error + Send + Sync>;
 
-/// Why there is no answer. Its source, if any, is for the log and never sent.
+/// Why a request failed. The source, if there is one, goes to the log and is never sent.
 #[derive(Clone)]
 pub struct ApiError {
     detail: Box<ErrorDetail>,
@@ -116,13 +116,13 @@ impl ApiError {
         Self::new(ErrorCode::InvalidValue, message).param(param)
     }
 
-    /// Understood, but this index has not what it takes.
+    /// A valid request that this index does not support.
     #[must_use]
     pub fn not_supported(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotSupported, message).param(param)
     }
 
-    /// A fault of ours.
+    /// A fault of the server.
     #[must_use]
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
         let mut error = Self::new(ErrorCode::Internal, "the search failed");
@@ -135,39 +135,39 @@ impl ApiError {
     pub fn answer_too_large(most: usize) -> Self {
         let message = format!("the answer would have more than {most} bytes");
         Self::new(ErrorCode::AnswerTooLarge, message).param("fields").hint(
-            "lower `k`, or ask for fewer `fields`; the server's --answer-bytes sets the limit",
+            "lower `k`, or request fewer `fields`; the server's --answer-bytes sets the limit",
         )
     }
 
-    /// The time given has passed.
+    /// The time limit has passed.
     #[must_use]
     pub fn timeout() -> Self {
-        Self::new(ErrorCode::Timeout, "the search did not end in the time given")
+        Self::new(ErrorCode::Timeout, "the search did not finish within its time limit")
             .param("timeout_ms")
             .hint("raise timeout_ms or search with a smaller k")
     }
 
-    /// Names the parameter at fault.
+    /// Sets the parameter at fault.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
         self.detail.param = Some(param.into());
         self
     }
 
-    /// Says what to do.
+    /// Sets the hint on how to fix the request.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.detail.hint = Some(hint.into());
         self
     }
 
-    /// Its code.
+    /// The error's code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.detail.code
     }
 
-    /// All that is sent of it.
+    /// Everything that is sent to the caller.
     #[must_use]
     pub fn detail(&self) -> &ErrorDetail {
         &self.detail
@@ -206,8 +206,8 @@ impl From<EngineError> for ApiError {
             EngineError::Weights { source } => Self::invalid("query.sparse", source.to_string()),
             EngineError::Index(IndexError::NamedTerms { .. }) => Self::not_supported(
                 "query.sparse.term_ids",
-                "this index's terms have names, in the order in which its documents brought \
-                 them: a number says nothing there",
+                "this index's terms are names, numbered in the order in which its documents \
+                 brought them: term numbers mean nothing here",
             )
             .hint("give `query.sparse.tokens`"),
             EngineError::NoQueryEncoder | EngineError::NeedsModel { .. } => {
@@ -220,7 +220,7 @@ impl From<EngineError> for ApiError {
             }
             EngineError::NoQuery { channel: "bm25" } => Self::invalid(
                 "query.text",
-                "the channel `bm25` searches words: give them beside the vector",
+                "the channel `bm25` searches words: give `query.text` as well as the vector",
             ),
             EngineError::NoQuery { channel: "dense" } => Self::invalid(
                 "query.dense",
@@ -232,7 +232,7 @@ impl From<EngineError> for ApiError {
             ),
             EngineError::NoDenseEncoder { .. } => Self::not_supported("query.text", message)
                 .hint("give `query.dense`, or search other channels"),
-            // That there is a query was checked: token embeddings are what it lacks.
+            // A request without any query was refused before, so it is token embeddings that are missing.
             EngineError::NoQuery { .. } => {
                 Self::invalid("rerank.vectors", "give `rerank.vectors`, or a query as `query.text`")
             }

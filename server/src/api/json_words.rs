@@ -1,4 +1,4 @@
-//! What serde says of a body, in JSON's words: it names the types of Rust.
+//! Rewrites serde's messages about a body, which name Rust types, in terms of JSON.
 
 /// `invalid type: string "x", expected u32 at line 1 column 9` becomes
 /// `expected a whole number from 0 to 4294967295, found the string "x" at line 1 column 9`.
@@ -7,11 +7,11 @@ pub(super) fn in_json_words(message: &str) -> String {
     if let Some(rest) = what.strip_prefix("unknown variant ") {
         return format!("unknown value {rest}{at}");
     }
-    // Of a value that can be none of a few names; the body is JSON.
+    // serde says this of a value that must be one of some names; the body is valid JSON.
     if what == "expected value" {
         return format!("expected a string{at}");
     }
-    // A list is taken for the fields of an object in their order, and is too short for that.
+    // serde reads a list as the fields of an object in order, and finds it too short.
     if what.starts_with("invalid length ") && what.contains(", expected struct ") {
         return format!("expected an object, found a list{at}");
     }
@@ -24,7 +24,7 @@ pub(super) fn in_json_words(message: &str) -> String {
     }
 }
 
-/// What was expected.
+/// The expected type, in terms of JSON.
 fn kind(wanted: &str) -> String {
     let whole = |most: u64| format!("a whole number from 0 to {most}");
     match wanted {
@@ -43,7 +43,7 @@ fn kind(wanted: &str) -> String {
     }
 }
 
-/// What stood there.
+/// The value found, in terms of JSON.
 fn value(found: &str) -> String {
     let plain = |kind| found.strip_prefix(kind).map(|rest: &str| rest.trim_matches('`'));
     if found.starts_with("string ") {

@@ -1,5 +1,5 @@
-//! The contract: what is asked, what is answered, and every error, each with its schema. The
-//! command line's `--json` prints the same types.
+//! The contract of the API: requests, responses and errors, each with its schema. `--json` on the command
+//! line prints the same types.
 
 mod error;
 mod json_words;
@@ -29,11 +29,11 @@ pub const MAX_DENSE_VALUES: usize = 4096;
 pub const MAX_TOKENS: usize = 1024;
 /// Most documents that a request keeps from feeding back.
 pub const MAX_EXCLUDED: usize = 100;
-/// Most stored fields asked for at once.
+/// Most stored fields in one request.
 pub const MAX_FIELDS: usize = 64;
-/// Most bytes of a request's body.
+/// Most bytes of a request body.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
-/// Time a search may take when the request does not say, in milliseconds.
+/// Time limit of a search that sets no `timeout_ms`, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u64 = 1000;
-/// Longest time that a request may give a search, in milliseconds.
+/// Largest `timeout_ms`, in milliseconds.
 pub const MAX_TIMEOUT_MS: u64 = 60_000;

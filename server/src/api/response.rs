@@ -1,47 +1,47 @@
-//! What is answered. Fields may be added, never renamed or removed.
+//! Responses. Fields may be added, never renamed or removed.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Channel, Method};
 
-/// Which state of which index an answer is about.
+/// The index and generation that a response is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IndexVersion {
-    /// The index's own id (a UUID), kept over its generations.
+    /// The index's id (a UUID), the same for all its generations.
     pub id: String,
     /// The generation searched.
     pub generation: u64,
 }
 
-/// The answer to a search.
+/// The response to a search.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SearchResponse {
     /// What was searched.
     pub index: IndexVersion,
-    /// How it was searched: never `auto`.
+    /// The method that was used; never `auto`.
     #[schema(inline)]
     pub method: Method,
-    /// Whether some part of the index gave no answer. Always false for now.
+    /// Whether some part of the index gave no answer. Always false at present.
     pub partial: bool,
-    /// Where the time went.
+    /// Time of each stage.
     pub timings_us: Timings,
     /// With `feedback` and `explain`: what was searched the second time, by channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Vec<ExpandedQuery>>,
-    /// With `rerank`: what the second stage did.
+    /// With `rerank`: statistics of reranking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank: Option<RerankReport>,
-    /// What the caller should know although there is an answer.
+    /// Problems with the request that did not prevent an answer.
     pub warnings: Vec<Warning>,
     /// Hits, best first.
     pub hits: Vec<Hit>,
 }
 
-/// Microseconds a stage took.
+/// Microseconds per stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Timings {
-    /// Query to vector; 0 for a query that is a vector.
+    /// Encoding the query; 0 for a query that is a vector.
     pub encode: u64,
     /// Search, without stored fields and explanations; with `feedback` the first one.
     pub search: u64,
@@ -49,11 +49,11 @@ pub struct Timings {
     pub feedback: u64,
     /// The search with these; 0 without `feedback`.
     pub second_search: u64,
-    /// Several channels' rankings to one; 0 with one channel.
+    /// Fusing the rankings of several channels; 0 with one channel.
     pub fuse: u64,
-    /// Query to token embeddings; 0 without `rerank`.
+    /// Encoding the query's token embeddings; 0 without `rerank`.
     pub tokens: u64,
-    /// The second stage; 0 without `rerank`.
+    /// Reranking; 0 without `rerank`.
     pub rerank: u64,
 }
 
@@ -79,71 +79,71 @@ pub struct ExpandedTerm {
     pub added: bool,
 }
 
-/// What a second stage did.
+/// Statistics of reranking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RerankReport {
-    /// What it ran on.
+    /// The device that scored.
     pub device: String,
-    /// Documents that the search handed on.
+    /// Candidates found by the first stage.
     pub candidates: u64,
-    /// Left out by `alpha`.
+    /// Candidates pruned by `alpha`.
     pub pruned: u64,
-    /// Left out by `beta`.
+    /// Candidates skipped by `beta`.
     pub skipped: u64,
-    /// Scored.
+    /// Candidates scored.
     pub scored: u64,
-    /// Scored again over fp16 rows.
+    /// Candidates scored again with fp16 embeddings.
     pub rescored: u64,
-    /// Left where the search put them, since they have no token embeddings.
+    /// Candidates without token embeddings, which keep their place.
     pub without_tokens: u64,
 }
 
-/// Something that made the answer poorer than it might have been.
+/// A problem that may have made the answer worse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Warning {
-    /// For programs.
+    /// The kind, for programs.
     pub code: WarningCode,
-    /// For people.
+    /// A message for people.
     pub message: String,
-    /// How many names it is about.
+    /// Number of names concerned.
     pub count: usize,
-    /// The first of them.
+    /// The first of these names.
     pub names: Vec<String>,
 }
 
-/// What a warning is about.
+/// Kinds of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarningCode {
-    /// Tokens, term numbers or words of the query that the index does not know.
+    /// Tokens, term numbers or words of the query that are not in the index.
     UnknownTokens,
-    /// Nothing of the query is known to the index, so there are no hits.
+    /// Nothing in the query is known to the index, so there are no hits.
     EmptyQuery,
-    /// Fields asked for that no hit has.
+    /// Requested fields that no hit has.
     UnknownFields,
     /// With `rerank`: candidates without token embeddings, which were not rescored.
     NoTokens,
 }
 
-/// A document found.
+/// A document that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Hit {
-    /// Its place, from 1.
+    /// Its rank, from 1.
     pub rank: usize,
-    /// The collection's own name of the document.
+    /// The document's id in the collection.
     pub id: String,
-    /// What it is ranked by; larger is better.
+    /// The score that it is ranked by; larger is better.
     pub score: f64,
-    /// Its score on each channel searched, as far as the channel found it.
+    /// Its score on each channel that found it.
     pub scores: Scores,
-    /// With several channels: its place in each channel's ranking, from 1, as far as the channel found it.
+    /// With several channels: its rank on each channel that found it, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<Ranks>,
-    /// The passage that the hit is, where the document was split; `text` then is the passage's.
+    /// If the document was split: the passage that was found; `text` is then that of the passage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passage: Option<Passage>,
-    /// The stored fields asked for, as far as the document has them.
+    /// The requested stored fields that the document has.
     #[schema(value_type = Object)]
     pub fields: serde_json::Map<String, serde_json::Value>,
     /// With `explain`: matched tokens, largest contribution first.
@@ -151,24 +151,24 @@ pub struct Hit {
     pub matched: Option<Vec<MatchedToken>>,
 }
 
-/// Where a passage lies in its document.
+/// Position of a passage in its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Passage {
-    /// Its place among the document's passages, from 0.
+    /// Its number among the document's passages, from 0.
     pub ordinal: u32,
-    /// Its first byte in the document's text.
+    /// Offset of its first byte in the document's text.
     pub start: u64,
-    /// The byte behind its last.
+    /// Offset after its last byte.
     pub end: u64,
 }
 
-/// Places by channel.
+/// Ranks by channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Ranks {
-    /// By the vectors' dot product.
+    /// On the sparse channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparse: Option<usize>,
-    /// By BM25.
+    /// On the channel `bm25`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bm25: Option<usize>,
     /// By the dense vectors' dot product.
@@ -188,7 +188,7 @@ pub struct Scores {
     /// Dot product of the dense vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<f64>,
-    /// With `rerank`: the second stage's, which hits are ranked by.
+    /// With `rerank`: the final score, which hits are ranked by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerank: Option<f64>,
 }
@@ -202,9 +202,9 @@ pub struct MatchedToken {
     pub query_weight: f32,
     /// Its weight in the document, as stored.
     pub document_weight: f32,
-    /// Its share of the score; all shares sum to the score.
+    /// Its part of the score; the contributions of all tokens sum to the score.
     pub contribution: f64,
-    /// The token of the document that gave it its weight there, where the index keeps that.
+    /// The document's token that gave this weight, if the index stores provenance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
@@ -213,20 +213,20 @@ pub struct MatchedToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = TokenOrigin)]
 pub struct Origin {
-    /// Its position in the model's input, from 0; tokens that the tokenizer adds are counted.
+    /// Its position in the model's input, from 0, counting special tokens.
     pub position: u32,
-    /// `max`: it gave the whole weight; `sum`: the largest share.
+    /// `max`: it gave the whole weight; `sum`: the largest part of it.
     pub pooled_by: &'static str,
-    /// `title` or `text`; absent, as what follows, for a token of the model's own.
+    /// `title` or `text`; absent, like the fields below, for a special token of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<&'static str>,
-    /// Its first byte in the field; of a passage in the passage's own text.
+    /// Offset of its first byte in the field; for a passage, in the passage's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<usize>,
-    /// The byte behind its last.
+    /// Offset after its last byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<usize>,
-    /// The word that it is part of.
+    /// The word that contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub word: Option<String>,
 }
@@ -234,39 +234,39 @@ pub struct Origin {
 /// A stored document.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DocumentResponse {
-    /// Where it was read.
+    /// The index and generation that it was read from.
     pub index: IndexVersion,
-    /// The collection's own name of the document.
+    /// The document's id in the collection.
     pub id: String,
-    /// `title`, `text` and its other fields; empty ones are left out.
+    /// `title`, `text` and the document's other fields; empty ones are omitted.
     #[schema(value_type = Object)]
     pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Every collection served.
+/// All collections served.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CollectionsResponse {
-    /// One for now.
+    /// The collections; at present exactly one.
     pub collections: Vec<CollectionResponse>,
 }
 
-/// A collection and what can be asked of it.
+/// A collection and its capabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CollectionResponse {
     /// Its name in routes.
     pub name: String,
-    /// What is served.
+    /// The index and generation being served.
     pub index: IndexVersion,
     /// Number of documents.
     pub documents: u64,
-    /// The encoder's identity by channel, as the index recorded it.
+    /// Identity of the encoder of each channel, as recorded in the index.
     #[schema(value_type = Object)]
     pub encoders: serde_json::Map<String, serde_json::Value>,
-    /// What can be asked.
+    /// What searches can use.
     pub capabilities: Capabilities,
 }
 
-/// What can be asked of a collection.
+/// What searches of a collection can use.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Capabilities {
     /// Channels that can be searched.
@@ -285,24 +285,24 @@ pub struct Capabilities {
     pub limits: Limits,
 }
 
-/// Bounds of a request.
+/// Limits of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Limits {
-    /// Results.
+    /// Largest `k`.
     pub k: u32,
-    /// Bytes of a query's text.
+    /// Most bytes of a query's text.
     pub query_bytes: usize,
-    /// Terms of a query vector.
+    /// Most terms of a query vector.
     pub query_terms: usize,
-    /// Stored fields asked for.
+    /// Most stored fields in one request.
     pub fields: usize,
-    /// Bytes of a body.
+    /// Most bytes of a request body.
     pub body_bytes: usize,
-    /// Bytes of an answer.
+    /// Most bytes of a response; absent if not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_bytes: Option<usize>,
-    /// Milliseconds of a search when the request does not say.
+    /// Time limit of a search that sets no `timeout_ms`, in milliseconds.
     pub default_timeout_ms: u64,
-    /// Most milliseconds of a search.
+    /// Largest `timeout_ms`, in milliseconds.
     pub max_timeout_ms: u64,
 }

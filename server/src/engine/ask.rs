@@ -1,4 +1,4 @@
-//! A checked request as a search.
+//! Converts a checked request into a search.
 
 use quarry_engine::{Query, Search, SearchOptions, Snapshot, SparseQuery};
 use quarry_vectors::TokenEmbeddings;
@@ -37,7 +37,7 @@ pub(crate) fn search(
     Ok(Search::new(query, options))
 }
 
-/// One of the two is given: that was checked.
+/// The vector of a query; checks have ensured that exactly one form is given.
 fn vector(sparse: &SparseInput) -> SparseQuery {
     if let Some(tokens) = &sparse.tokens {
         return SparseQuery::Tokens(tokens.0.clone());
@@ -46,7 +46,7 @@ fn vector(sparse: &SparseInput) -> SparseQuery {
     SparseQuery::Numbers(numbers.zip(sparse.weights.iter().flatten().copied()).collect())
 }
 
-/// Token embeddings that a request brings; none where nothing could score them, which the search says.
+/// The request's token embeddings; `None` if nothing can score them, which the search then reports.
 fn rows_of(rows: &[Vec<f32>], snapshot: &Snapshot) -> Result<Option<TokenEmbeddings>, ApiError> {
     let Some(second) = snapshot.second_stage() else { return Ok(None) };
     let refuse = |message: String| Err(ApiError::invalid("rerank.vectors", message));

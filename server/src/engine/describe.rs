@@ -1,4 +1,4 @@
-//! What can be asked of an index.
+//! Describes an index and its capabilities.
 
 use std::num::NonZeroUsize;
 
@@ -10,7 +10,7 @@ use crate::api::{
 };
 
 impl Engine {
-    /// The collection under the name that it is served by.
+    /// Describes the collection under the name it is served as.
     #[must_use]
     pub fn describe(&self, name: &str) -> CollectionResponse {
         let found = self.collection.describe();
@@ -41,7 +41,7 @@ impl Engine {
     }
 }
 
-/// Those that requests can name.
+/// The channels that requests can name.
 fn channels(found: &[quarry_engine::Channel]) -> Vec<Channel> {
     found.iter().filter_map(|channel| Channel::of(*channel)).collect()
 }

@@ -1,9 +1,9 @@
-//! Requests as searches of a collection, and answers as responses: what HTTP and the command line's `--json`
-//! both call, so that their answers are the same.
+//! Answers requests with searches of a collection. HTTP and `--json` on the command line both use it, so
+//! that their answers are the same.
 //!
-//! 1. check the request by itself (`request`)
-//! 2. say it as the engine takes it (`ask`), and search
-//! 3. say the answer as the contract has it (`respond`)
+//! 1. check the request (`request`)
+//! 2. convert it to the engine's types (`ask`), and search
+//! 3. convert the answer to the API's types (`respond`)
 //!
 //! Everything here is synchronous and may block on the disk or the encoder.
 
@@ -22,7 +22,7 @@ use quarry_engine::Collection;
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 use version::version;
 
-/// A collection that answers requests. Shared between threads in an `Arc`.
+/// A collection that answers requests. Share it between threads in an `Arc`.
 #[derive(Debug)]
 pub struct Engine {
     collection: Collection,
@@ -31,31 +31,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over an open collection. What its models cannot encode, requests must bring.
+    /// Wraps an open collection. Requests must bring encoded queries if it has no model to encode them.
     #[must_use]
     pub fn new(collection: Collection) -> Self {
         Self { collection, answer_bytes: None }
     }
 
-    /// The same with a limit on the bytes of an answer, as JSON. What stored fields take is counted
-    /// while they are fetched, so that memory has the limit too.
+    /// Sets a limit on the bytes of an answer as JSON. Stored fields are counted while they are fetched, so
+    /// the limit bounds memory too.
     #[must_use]
     pub fn with_answer_bytes(self, most: NonZeroUsize) -> Self {
         Self { answer_bytes: Some(most), ..self }
     }
 
-    /// The collection, for callers who want more than requests can say.
+    /// The collection, for callers that need more than requests offer.
     #[must_use]
     pub fn collection(&self) -> &Collection {
         &self.collection
     }
 
-    /// Answers a search. `deadline` is when to give up; without one the search runs to its end
-    /// (`timeout_ms` is checked, but counted by whoever sets the deadline).
+    /// Answers a search. It gives up at `deadline`; without one it runs to the end (`timeout_ms` is checked,
+    /// but it is the caller who must turn it into a deadline).
     ///
     /// # Errors
-    /// When the request is out of bounds, asks what this index cannot do, or takes too long; when
-    /// the encoder or the index's files fail.
+    /// If the request is out of bounds, is not supported by this index, or takes too long; if the encoder or
+    /// reading the index fails.
     pub fn search(
         &self,
         request: &SearchRequest,
@@ -69,11 +69,11 @@ impl Engine {
         respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
     }
 
-    /// A stored document by the collection's own name of it.
+    /// The stored document with this id.
     ///
     /// # Errors
-    /// [`crate::api::ErrorCode::DocumentNotFound`]; [`crate::api::ErrorCode::NotSupported`] when the index stores
-    /// no documents; or when its files cannot be read.
+    /// [`crate::api::ErrorCode::DocumentNotFound`]; [`crate::api::ErrorCode::NotSupported`] if the index stores
+    /// no documents; [`crate::api::ErrorCode::Internal`] if its files cannot be read.
     pub fn document(&self, id: &str) -> Result<DocumentResponse, ApiError> {
         let found = self.collection.document(id)?;
         Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })

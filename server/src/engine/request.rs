@@ -1,4 +1,4 @@
-//! Checks of a request that need no index: reserved names, bounds, and options that contradict.
+//! Checks of a request that need no index: reserved names, limits, and contradictory options.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::api::{
     MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
 };
 
-/// What checking found out.
+/// A checked request.
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) fusion: FusionOptions,
@@ -28,10 +28,10 @@ pub(crate) struct Checked {
 }
 
 impl SearchRequest {
-    /// The time that the search may take, waiting included.
+    /// The time limit of the search, including waiting.
     ///
     /// # Errors
-    /// When `timeout_ms` is 0 or more than 60,000.
+    /// If `timeout_ms` is 0 or more than 60,000.
     pub fn timeout(&self) -> Result<Duration, ApiError> {
         let millis = self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
         bounded("timeout_ms", millis, MAX_TIMEOUT_MS)?;
@@ -101,7 +101,7 @@ fn share(name: &'static str, given: Option<f32>) -> Result<(), ApiError> {
     }
 }
 
-/// The channels, and how they are fused.
+/// The channels, and how to fuse them.
 fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, ApiError> {
     let mut options = FusionOptions::default();
     let several = match request.channels.as_slice() {
@@ -116,7 +116,7 @@ fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, Api
     };
     let given = request.fusion.clone().unwrap_or_default();
     if request.fusion.is_some() && !several {
-        let message = "`fusion` says nothing of one channel";
+        let message = "`fusion` has no effect with one channel";
         return Err(ApiError::not_supported("fusion", message)
             .hint("name several in `channels`, or leave it out"));
     }
@@ -126,7 +126,7 @@ fn fusion(request: &SearchRequest, k: NonZeroUsize) -> Result<FusionOptions, Api
     }
     if let Some(constant) = given.k {
         if options.method != FusionMethod::Rrf {
-            let message = "`k` is of the method `rrf`";
+            let message = "`k` belongs to the method `rrf`";
             return Err(ApiError::not_supported("fusion.k", message).hint("leave it out"));
         }
         options.rrf_k = constant;
@@ -253,7 +253,7 @@ fn without_sparse(request: &SearchRequest) -> Result<(), ApiError> {
     }
 }
 
-/// Options of other methods are refused, too.
+/// Refuses options of other methods as well.
 fn of_method(request: &SearchRequest) -> Result<(), ApiError> {
     let lists =
         [("postings", request.postings.is_some()), ("candidates", request.candidates.is_some())];
@@ -263,14 +263,14 @@ fn of_method(request: &SearchRequest) -> Result<(), ApiError> {
     ];
     let overlap = [("overlap", request.overlap.is_some())];
     let (unfit, what): (Vec<_>, _) = match request.method {
-        // They say how, whatever is chosen.
+        // Options that are given apply if their method is chosen.
         Method::Auto => return Ok(()),
         Method::Exact | Method::Scan => (
             [&lists[..], &blocks, &overlap].concat(),
-            "says nothing here: `exact` and `scan` find the k best by proof",
+            "has no effect: `exact` and `scan` always find the exact k best",
         ),
-        Method::Impact | Method::Clusters => (blocks.to_vec(), "is of the method `seismic`"),
-        Method::Seismic => (lists.to_vec(), "is of the methods `impact` and `clusters`"),
+        Method::Impact | Method::Clusters => (blocks.to_vec(), "belongs to the method `seismic`"),
+        Method::Seismic => (lists.to_vec(), "belongs to the methods `impact` and `clusters`"),
     };
     match unfit.iter().find(|option| option.1) {
         Some((param, _)) => {

@@ -1,4 +1,4 @@
-//! An answer as the contract has it.
+//! Converts an answer to the API's response.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::api::{
     RerankReport, Scores, SearchResponse, Timings, Warning, WarningCode,
 };
 
-/// `fused`: whether several channels gave the hits.
+/// `fused`: whether several channels were searched.
 pub(crate) fn response(answer: Answer, fused: bool) -> Result<SearchResponse, ApiError> {
     let timings = answer.timings;
     let shown = !answer.expanded.is_empty();
@@ -71,7 +71,7 @@ fn warning(warning: &quarry_engine::Warning) -> Warning {
 }
 
 fn hit(found: Found, fused: bool) -> Result<Hit, ApiError> {
-    // Clients read scores as f32, too.
+    // Clients may read scores as f32.
     if found.score > f64::from(f32::MAX) {
         return Err(ApiError::invalid("query.sparse", "weights so large overflow scores"));
     }

@@ -1,4 +1,4 @@
-//! An index and its generation, as responses name them.
+//! Converts an index and its generation to the API's type.
 
 use quarry_engine::Version;
 

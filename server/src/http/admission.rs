@@ -1,6 +1,6 @@
-//! What may run and what may wait. A search first takes a seat (none left: refused at once), then
-//! waits its turn for a slot (first come, first served). Both are given back when the search ends,
-//! not when its caller has given up: an abandoned search still counts.
+//! Limits on running and waiting searches. A search first takes a seat (if none is left it is refused at
+//! once), then waits for a slot (first come, first served). Both are released when the search ends, not
+//! when its caller gives up, so an abandoned search still counts.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Admission {
     slot_count: usize,
 }
 
-/// The right to run; dropping it makes room.
+/// The permission to run; dropping it releases seat and slot.
 #[derive(Debug)]
 pub(crate) struct Pass {
     _slot: OwnedSemaphorePermit,
@@ -38,7 +38,7 @@ impl Admission {
         }
     }
 
-    /// Waits until a search may run.
+    /// Waits until the search may run.
     pub(crate) async fn enter(&self, deadline: Instant) -> Result<Pass, ApiError> {
         let seat = self.seats.clone().try_acquire_owned().map_err(|_| {
             ApiError::new(ErrorCode::Overloaded, "too many searches are waiting")
@@ -51,18 +51,18 @@ impl Admission {
         }
     }
 
-    /// Waits until nothing runs and nothing waits.
+    /// Waits until no search runs or waits.
     pub(crate) async fn idle(&self) {
-        // Closing never happens, so there is no error to report.
+        // The semaphore is never closed, so there is no error to report.
         drop(self.seats.acquire_many(self.seat_count).await);
     }
 
-    /// Searches that run.
+    /// Number of running searches.
     pub(crate) fn in_flight(&self) -> usize {
         self.slot_count.saturating_sub(self.slots.available_permits())
     }
 
-    /// Searches that wait.
+    /// Number of waiting searches.
     pub(crate) fn queued(&self) -> usize {
         let seats = usize::try_from(self.seat_count).unwrap_or(usize::MAX);
         let taken = seats.saturating_sub(self.seats.available_permits());

@@ -1,5 +1,5 @@
-//! Answers whose length hangs on documents: each within a limit, and all of them together, also those
-//! that callers are slow to read.
+//! Limits on answers whose length depends on documents: on each, and on all of them together, including
+//! those that clients are slow to read.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -13,19 +13,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::{ApiError, ErrorCode};
 
-/// Answers of the largest size that may be held at once.
+/// Number of answers of the largest size that may be held at the same time.
 const AT_ONCE: usize = 8;
-/// Bytes that are counted as one.
+/// Bytes per unit of the limit.
 const UNIT: usize = 1 << 10;
 
-/// What answers may take.
+/// The limits on answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Answers {
     most: usize,
     room: Arc<Semaphore>,
 }
 
-/// An answer, written; its room is given back when its last byte is with the system.
+/// A serialised answer. It counts towards the limit until its last byte is handed to the system.
 #[derive(Debug)]
 pub(crate) struct Answer(Held);
 
@@ -48,7 +48,7 @@ impl Answers {
         Self { most: most.get(), room: Arc::new(Semaphore::new(room)) }
     }
 
-    /// Writes an answer as JSON.
+    /// Serialises an answer as JSON.
     pub(crate) fn write(&self, answer: &impl Serialize) -> Result<Answer, ApiError> {
         let mut bytes = Bounded { bytes: Vec::new(), most: self.most, over: false };
         if let Err(error) = serde_json::to_writer(&mut bytes, answer) {
@@ -73,7 +73,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Takes bytes up to a limit.
+/// Collects bytes up to a limit.
 struct Bounded {
     bytes: Vec<u8>,
     most: usize,
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_answer_and_all_together_have_a_limit() {
+    fn single_answers_and_all_together_have_a_limit() {
         let answers = Answers::new(NonZeroUsize::new(1 << 20).unwrap());
         let text = |bytes: usize| "x".repeat(bytes - 2);
         let error = answers.write(&text((1 << 20) + 1)).unwrap_err();
@@ -111,7 +111,7 @@ mod tests {
             .collect();
         assert_eq!(held[0].len(), 1 << 20);
         assert_eq!(answers.write(&1).unwrap_err().code(), ErrorCode::Overloaded);
-        // A part of an answer that is kept keeps its room.
+        // A part of an answer that is still held keeps all its room.
         let part = held.pop().unwrap().slice(..1);
         assert!(answers.write(&1).is_err());
         drop(part);

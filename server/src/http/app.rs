@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State shared by all requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,7 +19,7 @@ pub(crate) struct App {
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
     pub(crate) answers: Answers,
-    /// Replaced as a whole when another generation is to be served.
+    /// Replaced as a whole to serve another generation.
     engine: RwLock<Option<Arc<Engine>>>,
     draining: AtomicBool,
 }
@@ -32,19 +32,19 @@ impl App {
         Self { config, admission, metrics, answers, engine, draining }
     }
 
-    /// Serves `engine` from the next request on.
+    /// Serves `engine` from now on.
     pub(crate) fn install(&self, engine: Engine) {
         let engine = Some(Arc::new(engine.with_answer_bytes(self.config.answer_bytes)));
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
-    /// Refuses searches from now on.
+    /// Refuses new searches from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// The engine, as long as searches are taken. One request calls this once, so that it sees
-    /// one generation.
+    /// The engine; an error while searches are not accepted. A request calls this only once, so that it
+    /// sees a single generation.
     pub(crate) fn engine(&self) -> Result<Arc<Engine>, ApiError> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(ApiError::new(ErrorCode::NotReady, "the server is shutting down"));
@@ -55,7 +55,7 @@ impl App {
         })
     }
 
-    /// The engine whether or not searches are taken, for metrics.
+    /// The engine for metrics, even while searches are not accepted.
     pub(crate) fn loaded(&self) -> Option<Arc<Engine>> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -70,8 +70,8 @@ impl App {
             .hint("GET /v1/collections lists them"))
     }
 
-    /// Runs `job` over `engine` on a blocking thread when its turn comes. Whatever happens, the caller has an
-    /// answer at the deadline; the job keeps its place among the running until it really ends.
+    /// Runs `job` with `engine` on a blocking thread, after waiting for a slot. The caller gets an answer by
+    /// the deadline in any case; the job keeps its slot until it really ends.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         engine: Arc<Engine>,

@@ -1,4 +1,4 @@
-//! Reading a body: of the right type, within its bounds of size and time.
+//! Reads request bodies, with checks of type, size and time.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use crate::api::{ApiError, ErrorCode, MAX_BODY_BYTES};
 
-/// A body that is too large is still read up to this size, so that a caller who writes all of it
-/// before reading sees the answer.
+/// A body that is too large is still read up to this size, so that a client that writes all of it before
+/// reading sees the error.
 const MAX_DISCARDED: usize = 8 * MAX_BODY_BYTES;
 
-/// The whole body, declared as JSON.
+/// Reads the whole body, which must be declared as JSON.
 pub(crate) async fn json_body(
     headers: &HeaderMap,
     body: Body,
@@ -59,7 +59,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    // JSON is UTF-8; a charset may say so.
+    // JSON is UTF-8; a charset parameter that says so is accepted.
     let charset = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let value = value.trim_matches('"');

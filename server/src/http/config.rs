@@ -1,25 +1,25 @@
-//! How the server is set up, and what it refuses to be set up as.
+//! The server's configuration and its validation.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Searches that may wait for each one that runs.
+/// Waiting searches allowed per running search.
 const QUEUE_FACTOR: usize = 4;
 
-/// A secret that callers send with each request. Never shown.
+/// A secret that clients send with each request. It is never displayed.
 #[derive(Clone)]
 pub struct Key(String);
 
 impl Key {
-    /// A key. It is checked by [`ServerConfig::validate`].
+    /// Creates a key. [`ServerConfig::validate`] checks it.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
         Self(key.into())
     }
 
-    /// Whether `given` is the key; takes the same time wherever the two differ.
+    /// Whether `given` is the key, in constant time.
     #[must_use]
     pub fn matches(&self, given: &[u8]) -> bool {
         let key = self.0.as_bytes();
@@ -36,42 +36,42 @@ impl fmt::Debug for Key {
     }
 }
 
-/// How the server is set up.
+/// The server's configuration.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 picks a free port.
     pub address: SocketAddr,
-    /// Name of the collection in routes: letters, digits, `-`, `_`, `.`.
+    /// Name of the collection in routes: letters, digits, `-`, `_`, `.`; not starting with `.`.
     pub collection: String,
-    /// What callers must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+    /// The key that clients must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
     pub key: Option<Key>,
-    /// Serve an address that others can reach without a key.
+    /// Allow serving without a key on an address that other machines can reach.
     pub no_auth: bool,
-    /// Searches that run at once.
+    /// Most searches that run at the same time.
     pub in_flight: NonZeroUsize,
-    /// Searches that may wait; further ones are refused with 429.
+    /// Most searches that wait; more are refused with 429.
     pub queue: usize,
-    /// Connections at once. For a further one the one that has been idle longest is closed; when all
-    /// are at work, the further one is answered probes alone.
+    /// Most open connections. To accept another one, the connection that has been idle longest is closed;
+    /// if all are busy, the new one is only answered on `/livez` and `/readyz`.
     pub connections: NonZeroUsize,
-    /// Longest time for a request's head to arrive, and for a connection to be idle.
+    /// Time limit for a request's head to arrive, and for a connection to be idle.
     pub head_timeout: Duration,
-    /// Longest time for a body to arrive.
+    /// Time limit for a request's body to arrive.
     pub body_timeout: Duration,
-    /// Longest time for a client to read nothing of its answer.
+    /// Time after which a client that reads nothing of its answer is disconnected.
     pub stall_timeout: Duration,
-    /// Longest time from a request's head to the end of its answer.
+    /// Time limit from a request's head to the end of its answer.
     pub request_timeout: Duration,
-    /// Most bytes of one answer; a search whose answer would be longer is refused with 422.
+    /// Most bytes of an answer; a search with a longer one is refused with 422.
     pub answer_bytes: NonZeroUsize,
-    /// Longest time from the signal to stop to the end.
+    /// Time limit from the signal to stop until the server ends.
     pub drain_timeout: Duration,
 }
 
-/// Why a setup is refused.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Others could search and read the index.
+    /// The address is reachable from other machines, and there is no key.
     #[error(
         "{address} can be reached from other machines: give a key, or state that none is wanted"
     )]
@@ -79,13 +79,13 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
-    /// A key and the statement that none is wanted.
-    #[error("a key is given and stated not to be wanted")]
+    /// Both a key and `no_auth` are set.
+    #[error("a key is given, and also the statement that none is wanted: choose one")]
     KeyAndNoAuth,
     /// The key cannot be sent in a header.
-    #[error("a key has at least one character and only visible ASCII ones")]
+    #[error("a key must be one or more visible ASCII characters")]
     Key,
-    /// The name cannot stand in a route.
+    /// The name cannot be part of a route.
     #[error(
         "collection name `{name}`: only letters, digits, `-`, `_` and `.`, not starting with `.`"
     )]
@@ -96,10 +96,10 @@ pub enum ConfigError {
 }
 
 impl ServerConfig {
-    /// The defaults: as many searches at once as there are cores, four times as many waiting.
+    /// The defaults: one running search per core, and four times as many waiting.
     #[must_use]
     pub fn new(address: SocketAddr, collection: impl Into<String>) -> Self {
-        // Below 1024, the number of open files that systems usually allow.
+        // Below 1024, a common limit on open files.
         const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
         const ANSWER_BYTES: NonZeroUsize = NonZeroUsize::new(32 << 20).unwrap();
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -120,11 +120,11 @@ impl ServerConfig {
         }
     }
 
-    /// Checks the setup.
+    /// Validates the configuration.
     ///
     /// # Errors
-    /// When the address lies beyond loopback and there is neither a key nor `no_auth`; when there
-    /// are both; when key or collection name cannot be used.
+    /// If the address is not a loopback address and neither a key nor `no_auth` is set; if both are set; if
+    /// the key or the collection name is invalid.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let name = &self.collection;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_compared_whole() {
+    fn keys_are_compared_in_full() {
         let key = Key::new("secret");
         assert!(key.matches(b"secret"));
         for wrong in ["", "s", "secre", "secrets", "Secret", "secret\0"] {

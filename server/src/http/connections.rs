@@ -1,11 +1,11 @@
-//! Open connections: how many there are, which give way, and what cuts them.
+//! Open connections: their number, which ones are closed for new ones, and time limits.
 //!
-//! 1. a connection takes a seat; when none is left, the one that has been idle longest gives way
-//! 2. when all are at work it takes a reserved seat, where probes alone are answered; when none of
-//!    these is left, the oldest of them gives way  3. a request that takes longer than the whole time
-//!    it is given is cut together with its connection
+//! 1. a connection takes a seat; if none is left, the connection that has been idle longest is closed
+//! 2. if all are busy, it takes a reserved seat, where only probes are answered; if none of these is
+//!    left, the oldest of them is closed  3. a request that exceeds its time limit is ended by closing
+//!    its connection
 //!
-//! So accepting never waits, and neither does a probe.
+//! So neither accepting a connection nor a probe ever waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,18 +25,18 @@ use super::router::{probes, router};
 use super::stall::Stalling;
 use super::work::{Counted, Work};
 
-/// Most bytes of a request's head: a query in a URL, percent-encoded, and headers.
+/// Most bytes of a request's head: headers and a percent-encoded query in the URL.
 const HEAD_BYTES: usize = 128 << 10;
-/// The same on a reserved seat: hyper takes no less.
+/// The same on a reserved seat: the smallest size that hyper allows.
 const PROBE_HEAD_BYTES: usize = 8 << 10;
-/// Connections beyond the limit, for probes.
+/// Connections beyond the limit that only answer probes.
 const RESERVED: usize = 32;
-/// Longest time for a probe's head on a reserved seat.
+/// Time limit for the head of a request on a reserved seat.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A connection that has been idle for less does not give way: its next request may be under way.
+/// A connection idle for less than this is not closed: its next request may be on its way.
 const LEAST_IDLE: Duration = Duration::from_millis(250);
 
-/// A connection that is open.
+/// An open connection.
 struct Entry {
     work: Work,
     abort: AbortHandle,
@@ -44,14 +44,14 @@ struct Entry {
     reserved: bool,
 }
 
-/// How one kind of seats is served.
+/// How one kind of seat is served.
 struct Seats {
     router: Router,
     http: http1::Builder,
     most: usize,
 }
 
-/// Open connections, as many as are allowed.
+/// All open connections, within the limit.
 pub(super) struct Connections {
     seats: Seats,
     reserve: Seats,
@@ -87,7 +87,7 @@ impl Connections {
         }
     }
 
-    /// Serves a connection that was accepted.
+    /// Serves an accepted connection.
     pub(super) fn spawn(&mut self, stream: TcpStream) {
         self.reap();
         let reserved =
@@ -97,7 +97,7 @@ impl Connections {
             let oldest = oldest.map(|(id, _)| *id);
             self.cut(oldest);
         }
-        // Answers are written whole; waiting to fill packets only delays them.
+        // Answers are written whole, so waiting to fill packets would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
@@ -115,7 +115,7 @@ impl Connections {
                         tracing::debug!(%error, "connection");
                     }
                 }
-                () = overdue => tracing::warn!("a request took too long; its connection was cut"),
+                () = overdue => tracing::warn!("a request took too long; its connection was closed"),
             }
         });
         let entry = Entry { work, opened: Instant::now(), reserved, abort };
@@ -126,7 +126,7 @@ impl Connections {
         self.open.values().filter(|entry| entry.reserved == reserved).count()
     }
 
-    /// Cuts the connection that has been idle longest, if one has been for `least`.
+    /// Closes the connection that has been idle longest, if that is at least `least`.
     fn make_room(&mut self, now: Instant, least: Duration) -> bool {
         let idle = self.open.iter().filter(|(_, entry)| !entry.reserved);
         let idle = idle.filter_map(|(id, entry)| Some((entry.work.idle_since()?, *id)));
@@ -135,7 +135,7 @@ impl Connections {
         self.cut(longest.map(|(_, id)| id))
     }
 
-    /// Gives a file descriptor back, when the system has no more of them.
+    /// Closes a connection to free a file descriptor when the system has none left.
     pub(super) fn yield_one(&mut self) {
         self.reap();
         self.make_room(Instant::now(), Duration::ZERO);
@@ -149,7 +149,7 @@ impl Connections {
         entry.is_some()
     }
 
-    /// Forgets connections that ended.
+    /// Removes the entries of connections that have ended.
     pub(super) fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             let id = match ended {
@@ -160,11 +160,11 @@ impl Connections {
         }
     }
 
-    /// Lets requests in progress end, at most until `by`; then cuts what is left.
+    /// Lets requests in progress finish until `by`, then closes the remaining connections.
     pub(super) async fn end(self, by: tokio::time::Instant) {
         let Self { graceful, tasks, .. } = self;
         if timeout_at(by, graceful.shutdown()).await.is_err() {
-            tracing::warn!(connections = tasks.len(), "cut after the time to drain");
+            tracing::warn!(connections = tasks.len(), "closed at the end of the drain time");
         }
     }
 }

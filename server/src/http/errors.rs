@@ -1,4 +1,4 @@
-//! Which errors the routes have, for their description.
+//! The errors of each group of routes, for the OpenAPI description.
 
 use std::collections::BTreeMap;
 
@@ -48,17 +48,17 @@ fn errors(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
 
 fn meaning(status: u16) -> &'static str {
     match status {
-        400 => "No JSON, an unknown name, or a value out of range.",
+        400 => "Invalid JSON, an unknown name, or a value out of range.",
         401 => "The key is missing or wrong.",
         404 => "No such route, collection or document.",
-        405 => "The route does not have this method.",
+        405 => "The route does not support this method.",
         408 => "The body did not arrive in time.",
         413 => "The body is too large.",
         415 => "The body is not declared as JSON.",
         422 => {
-            "Understood, but not possible with this index or not yet, or the answer is too large."
+            "This index or this version does not support the request, or the answer is too large."
         }
-        429 => "Too many searches are waiting, or connections at work; see Retry-After.",
+        429 => "Too many searches are waiting, or all connections are busy; see Retry-After.",
         503 => "Loading or shutting down; see Retry-After.",
         504 => "The search did not end within timeout_ms.",
         _ => "A fault of the server.",

@@ -1,5 +1,5 @@
-//! Figures for Prometheus. The recorder is this server's own, not the process's, so that several
-//! servers in one process do not mix.
+//! Metrics for Prometheus. Each server has its own recorder instead of the process-wide one, so that
+//! several servers in one process do not mix.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const QUEUED: &str = "quarry_searches_queued";
 const DOCUMENTS: &str = "quarry_documents";
 const GENERATION: &str = "quarry_index_generation";
 
-/// Upper ends of latency buckets, in seconds.
+/// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     10.0, 60.0,
@@ -70,12 +70,12 @@ impl Metrics {
         }
         let handle = recorder.handle();
         let metrics = Self { recorder, handle };
-        // Shown as 0 from the start, so that a first rejection is seen as an increase.
+        // Present as 0 from the start, so that a first rejection shows as an increase.
         metrics.count(REJECTED, Vec::new(), 0);
         Ok(metrics)
     }
 
-    /// A request was answered.
+    /// Counts a request that was answered.
     pub(crate) fn request(&self, route: &str, method: &'static str, status: u16, time: Duration) {
         let route = Label::new("route", route.to_owned());
         let labels = vec![
@@ -87,22 +87,22 @@ impl Metrics {
         self.time(REQUEST_SECONDS, vec![route], time);
     }
 
-    /// A stage of a search took `time`.
+    /// Records the time of a stage of a search.
     pub(crate) fn stage(&self, stage: &'static str, time: Duration) {
         self.time(STAGE_SECONDS, vec![Label::from_static_parts("stage", stage)], time);
     }
 
-    /// A search was refused for want of room.
+    /// Counts a search that was refused because too many were waiting.
     pub(crate) fn rejected(&self) {
         self.count(REJECTED, Vec::new(), 1);
     }
 
-    /// Folds recorded times into their buckets; unless called now and then, they pile up.
+    /// Moves recorded times into their buckets; must be called regularly, or they pile up.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    /// Everything in Prometheus' text format; `engine` is the one that is loaded.
+    /// All metrics in Prometheus' text format; `engine` is the one that is loaded.
     pub(crate) fn render(&self, admission: &Admission, engine: Option<&Engine>) -> String {
         self.set(IN_FLIGHT, u64::try_from(admission.in_flight()).unwrap_or(u64::MAX));
         self.set(QUEUED, u64::try_from(admission.queued()).unwrap_or(u64::MAX));

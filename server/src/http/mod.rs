@@ -1,12 +1,12 @@
-//! The engine behind routes.
+//! The HTTP server around the engine.
 //!
-//! 1. `serve` binds, loads, accepts and drains; `connections` bounds what is open, by what `work` says
-//!    of each; `stall` ends connections that do not read
-//! 2. `observe` wraps every request: id, key, log line, metrics, form of errors
-//! 3. `router` finds the route; `routes` answers; `params` reads queries of URLs, `body` reads bodies, `answer` bounds what is
-//!    written
-//! 4. `admission` bounds what runs and what waits; searches run on blocking threads
-//! 5. `app` is what requests share; an engine is taken from it once a request
+//! 1. `serve` binds, loads, accepts and drains; `connections` limits open connections, using the state that
+//!    `work` tracks for each; `stall` ends connections whose clients do not read
+//! 2. `observe` wraps every request: id, key, log line, metrics, error bodies
+//! 3. `router` maps paths to handlers in `routes`; `params` parses URL queries, `body` reads bodies, `answer`
+//!    limits what is written
+//! 4. `admission` limits running and waiting searches, which run on blocking threads
+//! 5. `app` is the state that requests share; each request takes the engine from it once
 
 mod admission;
 mod answer;

@@ -1,4 +1,4 @@
-//! Around every request: its id, the key, one line in the log, figures, and the form of errors.
+//! Wraps every request: its id, the key, a log line, metrics, and error bodies.
 
 use std::time::Instant;
 
@@ -15,15 +15,15 @@ use crate::api::{ApiError, ErrorBody, ErrorCode};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Longest request id that is taken over.
+/// Longest request id that is accepted from a client.
 const LONGEST_ID: usize = 128;
-/// Status in the log of a request whose caller left before the answer.
+/// Status in the log for a request whose client disconnected before the answer.
 const ABANDONED: u16 = 499;
-/// Seconds after which a refused caller may try again.
+/// Seconds after which a refused client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 impl IntoResponse for ApiError {
-    /// Only the status; the layer `observe` writes the body, which needs the request's id.
+    /// Sets only the status; the layer `observe` writes the body, which needs the request's id.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code().status());
         let mut response = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
@@ -66,7 +66,7 @@ fn authorize(app: &App, request: &Request) -> Result<(), ApiError> {
     }
 }
 
-/// What is logged and counted of a request, when it is dropped: also if its caller leaves.
+/// Logs and counts a request when it is dropped, so also if its client disconnects.
 struct Record {
     app: Arc<App>,
     id: String,
@@ -111,7 +111,7 @@ impl Record {
                 let scheme = HeaderValue::from_static("Bearer");
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
             }
-            // The rest of such a body may never come.
+            // The rest of such a body may never arrive.
             ErrorCode::BodyTimeout | ErrorCode::BodyTooLarge => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -142,7 +142,7 @@ impl Drop for Record {
     }
 }
 
-/// The caller's id for the request if it is short and plain, otherwise a new one.
+/// The client's id for the request if it is short and printable, otherwise a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let sane = |id: &&str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
@@ -152,7 +152,7 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }
 
-/// Methods are a closed set, so that callers cannot make up labels.
+/// A closed set of methods, so that clients cannot create metric labels.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! The description of all routes, with the schemas of answers and errors, and the route that serves it.
+//! The OpenAPI description of all routes, and the route that serves it.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -9,7 +9,7 @@ use super::errors::StateErrors;
 use super::routes;
 use crate::api::ErrorBody;
 
-/// Where the description is served.
+/// Path of the description.
 pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
 
 #[derive(OpenApi)]

@@ -1,4 +1,4 @@
-//! A search in a URL: the same request as in a body, from `name=value` pairs.
+//! A search request in a URL: the same fields as in a body, as `name=value` pairs.
 
 use std::str::FromStr;
 
@@ -10,14 +10,14 @@ use crate::api::{
     SearchRequest,
 };
 
-/// Reads the request in a URL's query. Each name may stand once; lists are separated by commas.
+/// Parses the request in a URL's query. Each name may occur once; lists are separated by commas.
 ///
 /// # Errors
-/// When a name is unknown or repeated, a value is none of its kind, or there is no query.
+/// If a name is unknown or repeated, a value has the wrong type, or there is no query.
 pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
-    // Bytes that are not UTF-8 would be replaced in silence.
+    // Parsing silently replaces bytes that are not UTF-8.
     let written = uri.query().unwrap_or_default().to_ascii_uppercase().contains("%EF%BF%BD");
     if !written
         && pairs.iter().any(|pair| [&pair.0, &pair.1].iter().any(|t| t.contains('\u{fffd}')))
@@ -28,7 +28,7 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
     request.query.text = None;
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in &pairs {
-        // `channel` and `channels` are one parameter.
+        // `channel` and `channels` are the same parameter.
         let canonical = if name == "channel" { "channels" } else { name };
         if seen.contains(&canonical) {
             return Err(ApiError::invalid(name, "given more than once"));
@@ -114,7 +114,7 @@ fn method(name: &str) -> Result<Method, ApiError> {
     }
 }
 
-/// What values have to be.
+/// Expected values, for error messages.
 const WHOLE: &str = "a whole number from 0 to 4294967295";
 const NUMBER: &str = "a number";
 const BOOLEAN: &str = "true or false";

@@ -1,4 +1,4 @@
-//! Which path leads to which route.
+//! Maps paths to routes.
 
 use std::sync::Arc;
 
@@ -36,13 +36,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// What is answered when connections have run out.
+/// The routes that are answered when all connections are busy.
 pub(crate) fn probes(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .fallback(|| async {
-            ApiError::new(ErrorCode::Overloaded, "too many connections are at work")
+            ApiError::new(ErrorCode::Overloaded, "all connections are busy")
                 .hint("try again after the seconds in Retry-After")
         })
         .layer(from_fn_with_state(app.clone(), observe))

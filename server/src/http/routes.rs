@@ -1,4 +1,4 @@
-//! What each route does.
+//! The handlers of all routes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,39 +22,39 @@ use crate::api::{
 };
 
 type Shared = State<Arc<App>>;
-/// Parts of a path; a part that is not UTF-8 is refused.
+/// Path parameters; one that is not UTF-8 is an error.
 type Parts<T> = Result<Path<T>, PathRejection>;
 
-/// Whether the server works.
+/// The server's state.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `live` or `ready`.
     pub(crate) status: &'static str,
 }
 
-/// Whether the process runs.
+/// Whether the process is running.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
-    responses((status = 200, description = "It runs.", body = Health)))]
+    responses((status = 200, description = "It is running.", body = Health)))]
 pub(crate) async fn livez() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
-/// Whether searches are taken: not while the index is loaded, nor while the server shuts down.
+/// Whether searches are accepted: not while the index is loading or the server is shutting down.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "They are.", body = Health), StateErrors))]
+    responses((status = 200, description = "Searches are accepted.", body = Health), StateErrors))]
 pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError> {
     app.engine().map(|_| Json(Health { status: "ready" }))
 }
 
-/// Figures in Prometheus' text format.
+/// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "health",
-    responses((status = 200, description = "Figures.", body = String), StateErrors))]
+    responses((status = 200, description = "The metrics.", body = String), StateErrors))]
 pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
     let text = app.metrics.render(&app.admission, app.loaded().as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-/// Every collection served.
+/// All collections served.
 #[utoipa::path(get, path = "/v1/collections", tag = "collections",
     responses((status = 200, description = "The collections.", body = CollectionsResponse), StateErrors))]
 pub(crate) async fn collections(State(app): Shared) -> Result<Json<CollectionsResponse>, ApiError> {
@@ -62,7 +62,7 @@ pub(crate) async fn collections(State(app): Shared) -> Result<Json<CollectionsRe
     Ok(Json(CollectionsResponse { collections: vec![described] }))
 }
 
-/// A collection and what can be asked of it.
+/// A collection and its capabilities.
 #[utoipa::path(get, path = "/v1/collections/{collection}", tag = "collections",
     params(("collection" = String, Path, description = "Name of the collection.")),
     responses((status = 200, description = "The collection.", body = CollectionResponse), StateErrors))]
@@ -80,20 +80,20 @@ pub(crate) async fn collection(
     params(
         ("collection" = String, Path, description = "Name of the collection."),
         ("q" = String, Query, description = "The query, as text."),
-        ("k" = Option<u32>, Query, description = "Results wanted; 10 if absent."),
+        ("k" = Option<u32>, Query, description = "Number of results; 10 if absent."),
         ("channels" = Option<String>, Query, description = "`sparse` (if absent), `bm25`, or several, separated by commas; also as `channel`."),
         ("method" = Option<String>, Query, description = "`auto` (if absent), `impact`, `clusters`, `seismic`, `exact` or `scan`."),
-        ("overlap" = Option<f32>, Query, description = "overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent."),
-        ("fields" = Option<String>, Query, description = "Stored fields wanted, separated by commas."),
-        ("explain" = Option<bool>, Query, description = "Whether each hit tells its matched tokens."),
+        ("overlap" = Option<f32>, Query, description = "Target overlap@k with the exact search, above 0 and at most 1; 0.98 if absent."),
+        ("fields" = Option<String>, Query, description = "Stored fields to return, separated by commas."),
+        ("explain" = Option<bool>, Query, description = "Whether each hit lists its matched tokens."),
         ("timeout_ms" = Option<u64>, Query, description = "Milliseconds the search may take; 1000 if absent."),
-        ("postings" = Option<u32>, Query, description = "Impact, clusters: postings added up."),
-        ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are."),
+        ("postings" = Option<u32>, Query, description = "Impact, clusters: number of postings to accumulate."),
+        ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are scored exactly."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
-        ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; less is slower and more accurate."),
+        ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; smaller is slower and more accurate."),
         ("fusion" = Option<String>, Query, description = "With several channels: `max`, `minmax`, `z` or `rrf`, with the defaults of `FusionInput`."),
-        ("filter" = Option<String>, Query, description = "Which documents may be found, by their other fields, in tantivy's query syntax."),
-        ("rerank" = Option<bool>, Query, description = "Whether what is found is rescored by MaxSim over token embeddings, with the defaults of `RerankInput`."),
+        ("filter" = Option<String>, Query, description = "Restricts the search to documents whose fields match, in tantivy's query syntax."),
+        ("rerank" = Option<bool>, Query, description = "Whether hits are reranked by MaxSim over token embeddings, with the defaults of `RerankInput`."),
     ),
     responses((status = 200, description = "The hits.", body = SearchResponse), SearchErrors))]
 pub(crate) async fn search_get(
@@ -122,8 +122,8 @@ pub(crate) async fn search_post(
         let message = "a search in a body has no parameters in its URL";
         return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
     }
-    // Taken before the body: a request that has begun is answered, even if the signal to stop comes
-    // while its body is on the way.
+    // Taken before the body is read: a request that has begun is answered, even if the signal to stop
+    // arrives before its body.
     let engine = app.engine()?;
     let (head, body) = request.into_parts();
     let body = json_body(&head.headers, body, app.config.body_timeout).await?;
@@ -152,7 +152,7 @@ async fn search(
 #[utoipa::path(get, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
     params(
         ("collection" = String, Path, description = "Name of the collection."),
-        ("id" = String, Path, description = "The collection's own name of the document, percent-encoded."),
+        ("id" = String, Path, description = "The document's id in the collection, percent-encoded."),
     ),
     responses((status = 200, description = "The document.", body = DocumentResponse), ReadErrors))]
 pub(crate) async fn document(

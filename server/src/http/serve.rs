@@ -1,9 +1,9 @@
-//! From binding to the end.
+//! The life of the server, from binding to shutdown.
 //!
-//! 1. bind: the server is live, answers 503 to searches  2. load on a blocking thread: ready
-//! 3. at the signal: not ready, new searches are refused, those running and waiting are answered;
-//!    connections are still accepted, so that probes see it
-//! 4. once none is left, or time is up: stop accepting, end connections after their answer
+//! 1. bind: the server is live, and answers searches with 503  2. load on a blocking thread: ready
+//! 3. at the signal to stop: not ready; new searches are refused, running and waiting ones are answered;
+//!    connections are still accepted, so that probes see the state
+//! 4. when no search is left or time is up: stop accepting, close connections after their answers
 
 use std::error::Error;
 use std::io;
@@ -22,41 +22,41 @@ use super::metrics::Metrics;
 use super::signal::terminated;
 use crate::Engine;
 
-/// Time between two upkeeps of the figures.
+/// Interval between upkeeps of the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// Rest after an accept that failed: usually for want of file descriptors.
+/// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Why the server ended before it was asked to.
+/// Why the server failed to start or ended on its own.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The setup is refused.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error("{address}: {source}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The index or the encoder cannot be loaded.
+    /// Loading the index or the encoder failed.
     #[error("loading failed: {0}")]
     Load(#[source] Box<dyn Error + Send + Sync>),
-    /// Threads, signals or figures cannot be set up.
+    /// Setting up threads, signals or metrics failed.
     #[error("setting up: {0}")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Serves until `shutdown` ends, then drains for at most [`ServerConfig::drain_timeout`].
+/// Serves until `shutdown` completes, then drains for at most [`ServerConfig::drain_timeout`].
 ///
-/// `load` runs on a blocking thread once the address is bound; `bound` is told the address at
-/// once. A search that hangs may outlive the drain on its thread: end the runtime with
+/// `load` runs on a blocking thread after the address is bound; `bound` is called with the address as
+/// soon as it is bound. A hanging search may outlive the drain on its thread: end the runtime with
 /// `shutdown_background`, as [`run`] does.
 ///
 /// # Errors
-/// When the setup is refused, the address cannot be bound, or loading fails.
+/// If the configuration is invalid, the address cannot be bound, or loading fails.
 pub async fn serve<E>(
     config: ServerConfig,
     load: impl FnOnce() -> Result<Engine, E> + Send + 'static,
@@ -86,7 +86,7 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => connections.spawn(stream),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
+                    tracing::warn!(%error, "accepting a connection failed");
                     connections.yield_one();
                     sleep(ACCEPT_REST).await;
                 }
@@ -114,10 +114,10 @@ where
     Ok(())
 }
 
-/// [`serve`] on a runtime of its own, until SIGTERM or SIGINT. Blocks.
+/// Runs [`serve`] on a runtime of its own until SIGTERM or SIGINT. Blocks.
 ///
 /// # Errors
-/// As [`serve`]; and when the runtime or the signals cannot be set up.
+/// The errors of [`serve`]; also if the runtime or the signal handlers cannot be set up.
 pub fn run<E>(
     config: ServerConfig,
     load: impl FnOnce() -> Result<Engine, E> + Send + 'static,
@@ -133,12 +133,12 @@ where
         let stop = terminated().map_err(setup)?;
         serve(config, load, bound, stop).await
     });
-    // A search past its deadline does not hold the process up.
+    // Do not wait for searches that run past their deadline.
     runtime.shutdown_background();
     result
 }
 
-/// Ends once draining has begun and no search is left, or time is up.
+/// Completes when draining has begun and no search is left, or when time is up.
 async fn drained(app: &App, by: Option<Instant>) {
     match by {
         None => std::future::pending().await,

@@ -1,12 +1,12 @@
-//! When the system asks the server to stop.
+//! Signals that ask the server to stop.
 
 use std::io;
 
-/// A future that ends when the process is sent SIGTERM or SIGINT. Both are caught from the call
+/// A future that completes when the process receives SIGTERM or SIGINT. Both are caught from this call
 /// on, not only while the future is awaited.
 ///
 /// # Errors
-/// When the handlers cannot be installed. Needs a tokio runtime.
+/// If the handlers cannot be installed. Needs a tokio runtime.
 #[cfg(unix)]
 pub fn terminated() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -20,10 +20,10 @@ pub fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// A future that ends when the process is interrupted.
+/// A future that completes when the process is interrupted.
 ///
 /// # Errors
-/// Never here. Needs a tokio runtime.
+/// None on this platform. Needs a tokio runtime.
 #[cfg(not(unix))]
 pub fn terminated() -> io::Result<impl Future<Output = ()>> {
     Ok(async {

@@ -1,4 +1,4 @@
-//! A connection that gives up on a client who does not read its answer.
+//! Disconnects clients that do not read their answer.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::work::Work;
 
-/// Passes everything on, and says when bytes wait to be written; a write that makes no headway for `limit` fails.
+/// Wraps a stream and tracks whether bytes wait to be written; a write without progress for `limit` fails.
 #[derive(Debug)]
 pub(crate) struct Stalling<S> {
     inner: S,
@@ -73,7 +73,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes once it has nothing left to write.
+        // hyper flushes when it has nothing left to write.
         let poll = Pin::new(&mut self.inner).poll_flush(cx);
         if matches!(poll, Poll::Ready(Ok(()))) {
             self.work.wrote();

@@ -1,7 +1,7 @@
-//! What a connection is doing: whether it may give way to another, and when it has taken too long.
+//! The state of a connection: whether it is idle and may be closed, and whether a request is overdue.
 //!
-//! It is at work from a request's head until the answer has been handed to the system whole: while the
-//! request or the body of its answer lives, and while bytes wait to be written.
+//! A connection is busy from a request's head until the whole answer has been handed to the system: while
+//! the request or its response body exists, and while bytes wait to be written.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +14,17 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use tokio::time::sleep;
 
-/// One connection's work.
+/// The state of one connection, shared.
 #[derive(Debug, Clone)]
 pub(crate) struct Work(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers live.
+    /// Requests in progress, including those whose response body still exists.
     requests: usize,
     /// Whether bytes wait to be written.
     writing: bool,
-    /// When the work or the rest began.
+    /// When the connection last became busy or idle.
     since: Instant,
 }
 
@@ -48,17 +48,17 @@ impl Work {
         look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Since when nothing is at work, if nothing is.
+    /// Since when the connection is idle; `None` if it is busy.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.seen(|state| (!state.busy()).then_some(state.since))
     }
 
-    /// Bytes go out from now on.
+    /// Bytes are waiting to be written.
     pub(crate) fn writes(&self) {
         self.change(|state| state.writing = true);
     }
 
-    /// All bytes are out.
+    /// All bytes have been written.
     pub(crate) fn wrote(&self) {
         self.change(|state| {
             if std::mem::take(&mut state.writing) && state.requests == 0 {
@@ -75,7 +75,7 @@ impl Work {
         Underway(self.clone())
     }
 
-    /// Ends when a request has taken longer than `limit`.
+    /// Completes when a request has taken longer than `limit`.
     pub(crate) async fn overdue(self, limit: Duration) {
         loop {
             let left = self.seen(|state| match state.busy() {
@@ -90,7 +90,7 @@ impl Work {
     }
 }
 
-/// A request and its answer, as long as either lives.
+/// A request in progress; dropped with its response body.
 #[derive(Debug)]
 pub(crate) struct Underway(Work);
 
@@ -105,14 +105,14 @@ impl Drop for Underway {
     }
 }
 
-/// A service whose requests are counted as work.
+/// A service whose requests count as work.
 #[derive(Debug, Clone)]
 pub(crate) struct Counted<S> {
     pub(crate) service: S,
     pub(crate) work: Work,
 }
 
-/// The answer's body; its end is the end of the request.
+/// A response body; when it is dropped, the request has ended.
 #[derive(Debug)]
 pub(crate) struct CountedBody {
     body: Body,

@@ -1,4 +1,4 @@
-//! What is answered when all is well.
+//! Successful requests and their answers.
 
 use quarry_server::api::SearchRequest;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn health_and_collections() {
 }
 
 #[test]
-fn a_search_answers_all_that_is_promised() {
+fn a_search_answers_all_documented_fields() {
     let server = Server::start();
     let answer = server.post(r#"{"query":{"text":"dog sleep"},"fields":["title","lang"]}"#).ok();
     let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
@@ -66,7 +66,7 @@ fn a_search_answers_all_that_is_promised() {
 }
 
 #[test]
-fn vectors_by_token_and_by_number_are_one() {
+fn vectors_by_token_and_by_number_are_equal() {
     let server = Server::start();
     let text = server.post(r#"{"query":{"text":"dog sleep"}}"#).ok();
     let tokens = r#"{"query":{"sparse":{"tokens":{"dog":1,"sleep":1.0}}}}"#;
@@ -123,7 +123,7 @@ fn channels_are_fused() {
     assert!(sparse.is_number() && bm25.is_number(), "{answer}");
     assert!(hit["ranks"]["sparse"].is_u64() && hit["ranks"]["bm25"].is_u64(), "{answer}");
     assert!(answer["timings_us"]["fuse"].is_u64());
-    // One channel's hits tell no ranks, and a channel without weight is as if absent.
+    // Hits of a single channel have no ranks; a channel with weight 0 has no effect.
     let alone = server.post(r#"{"query":{"text":"dog sleep"}}"#).ok();
     assert_eq!(alone["hits"][0].get("ranks"), None);
     let without = server
@@ -132,7 +132,7 @@ fn channels_are_fused() {
         ))
         .ok();
     assert_eq!(ids(&without), ids(&alone));
-    // Words and a vector, each for its channel; reciprocal ranks of the first of both.
+    // Words and a vector, each for its channel: reciprocal ranks of the first hit on both.
     let rrf = server
         .post(&format!(
             r#"{{"query":{{"text":"dogs","sparse":{{"tokens":{{"dog":1}}}}}},{both},
@@ -223,7 +223,7 @@ fn the_engine_alone_answers_the_same() {
     // Two builds of one index differ in their ids.
     alone["index"] = Value::Null;
     served["index"] = Value::Null;
-    // Through text, so that both had their floats printed.
+    // Through text, so that the floats of both were printed.
     let alone: Value = serde_json::from_str(&alone.to_string()).unwrap();
     assert_eq!(timeless(alone)["hits"].as_array().unwrap().len(), 2);
     let again = engine.search(&request, None).unwrap();
@@ -232,7 +232,7 @@ fn the_engine_alone_answers_the_same() {
 }
 
 #[test]
-fn what_is_not_known_is_warned_of() {
+fn unknown_names_give_warnings() {
     let server = Server::start();
     let body = r#"{"query":{"sparse":{"tokens":{"dog":1,"wolf":2,"fox":1}}}}"#;
     let answer = server.post(body).ok();
@@ -372,7 +372,7 @@ fn the_description_names_every_route_and_error() {
         let schema = &error["content"]["application/json"]["schema"]["$ref"];
         assert_eq!(schema, "#/components/schemas/ErrorBody", "{status}");
     }
-    // What a URL may have is described.
+    // All parameters of a URL are described.
     let described: Vec<&str> = api["paths"][search]["get"]["parameters"]
         .as_array()
         .unwrap()
@@ -398,7 +398,7 @@ fn the_description_names_every_route_and_error() {
     ] {
         assert!(described.contains(&name), "{name}: {described:?}");
     }
-    // Every reference leads somewhere.
+    // Every reference resolves.
     let text = api.to_string();
     let schemas = api["components"]["schemas"].as_object().unwrap();
     for reference in text.split("#/components/schemas/").skip(1) {

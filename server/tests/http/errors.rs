@@ -366,7 +366,7 @@ fn methods_and_types() {
 }
 
 #[test]
-fn faults_are_not_told_and_do_no_harm() {
+fn internal_faults_are_not_shown_and_do_no_harm() {
     let server = Server::narrow(1, 0);
     for _ in 0..3 {
         for text in ["fail", "panic"] {
@@ -380,7 +380,7 @@ fn faults_are_not_told_and_do_no_harm() {
 }
 
 #[test]
-fn a_key_is_needed_everywhere_but_for_health() {
+fn every_route_but_health_needs_a_key() {
     let mut config = config();
     config.key = Some(quarry_server::Key::new("s3cret"));
     let server = Server::with(config, ALL, true);

@@ -124,7 +124,7 @@ pub(crate) fn build_dense(folder: &Path) -> Arc<Index> {
     Arc::new(Index::open(folder, Verify::Full).unwrap())
 }
 
-/// An engine over an index, which encodes text where there is an encoder.
+/// An engine over an index; with an encoder it encodes text.
 pub(crate) fn engine(index: Arc<Index>, encoder: Option<Arc<dyn EncodeQuery>>) -> Engine {
     let mut options = OpenOptions::default();
     options.observe = true;
@@ -142,8 +142,8 @@ fn pack_texts(path: &Path) -> quarry_index::container::Written {
     writer.finish(path).unwrap()
 }
 
-/// Words that are tokens get weight 1. `wait` waits at the gate, `fail` fails, `panic` panics,
-/// `alien` gives a term that no index has.
+/// Words that are tokens get weight 1. `wait` waits at the gate, `fail` fails, `panic` panics, `alien`
+/// gives a term that no index has.
 #[derive(Debug, Default)]
 pub(crate) struct FakeEncoder {
     gate: Mutex<Gate>,
@@ -157,13 +157,13 @@ struct Gate {
 }
 
 impl FakeEncoder {
-    /// Lets everyone through from now on.
+    /// Opens the gate for good.
     pub(crate) fn open(&self) {
         self.gate.lock().unwrap().open = true;
         self.moved.notify_all();
     }
 
-    /// Waits until `n` are at the gate.
+    /// Waits until `n` searches are at the gate.
     pub(crate) fn await_waiting(&self, n: usize) {
         let gate = self.gate.lock().unwrap();
         drop(self.moved.wait_while(gate, |g| g.waiting < n).unwrap());

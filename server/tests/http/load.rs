@@ -1,4 +1,4 @@
-//! Too much, too slow, and the end.
+//! Overload, slow clients, and shutdown.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ fn overload_is_refused_and_passes() {
     }
     server.get(&format!("{SEARCH}?q=dog")).error(429, "overloaded");
     server.get("/v1/collections/c/documents/d1").error(429, "overloaded");
-    // What needs no search still answers.
+    // Routes that need no search still answer.
     for path in ["/livez", "/readyz", "/metrics", "/v1/collections/c"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
@@ -45,7 +45,7 @@ fn overload_is_refused_and_passes() {
 }
 
 #[test]
-fn time_is_up_running_and_waiting() {
+fn time_limits_cover_running_and_waiting() {
     let server = Server::narrow(1, 5);
     let started = Instant::now();
     let body = r#"{"query":{"text":"wait"},"timeout_ms":100}"#;
@@ -61,7 +61,7 @@ fn time_is_up_running_and_waiting() {
 }
 
 #[test]
-fn those_who_leave_make_room() {
+fn clients_who_leave_make_room() {
     let server = Server::narrow(1, 1);
     let held = server.post_aside(WAIT);
     server.encoder.await_waiting(1);
@@ -94,7 +94,7 @@ fn slow_clients_hold_nothing() {
         stream.write_all(format!("POST {SEARCH} HTTP/1.1\r\n{head}").as_bytes()).unwrap();
         slow_bodies.push(stream);
     }
-    // With one slot and no queue, any that held something would be noticed.
+    // With one slot and no queue, a client that held anything would be noticed.
     server.post(DOG).ok();
     for stream in &mut slow_bodies {
         read(stream).error(408, "body_timeout");
@@ -106,7 +106,7 @@ fn slow_clients_hold_nothing() {
 }
 
 #[test]
-fn clients_who_do_not_read_are_cut() {
+fn clients_who_do_not_read_are_disconnected() {
     let mut config = config();
     config.connections = NonZeroUsize::MIN;
     config.stall_timeout = Duration::from_millis(300);
@@ -114,15 +114,15 @@ fn clients_who_do_not_read_are_cut() {
     let server = Server::with(config, ALL, true);
     let mut stream = TcpStream::connect(server.address).unwrap();
     let ask = b"GET /openapi.json HTTP/1.1\r\nHost: t\r\n\r\n".repeat(64);
-    // Asks for more than socket buffers hold and never reads, until it is cut.
+    // Requests more than socket buffers hold and never reads, until it is disconnected.
     while stream.write_all(&ask).is_ok() {}
-    // There is one connection only: an answer to a search means that the first is gone.
+    // Only one connection is allowed: an answer to a search means that the first is gone.
     await_search(&server);
 }
 
-/// A slow reader keeps making headway, so that only the time of the whole request ends it.
+/// A slow reader keeps making progress, so only the time limit of the whole request ends it.
 #[test]
-fn a_request_has_an_end_as_a_whole() {
+fn a_whole_request_has_a_time_limit() {
     let mut config = config();
     config.connections = NonZeroUsize::MIN;
     config.request_timeout = Duration::from_millis(400);
@@ -131,7 +131,7 @@ fn a_request_has_an_end_as_a_whole() {
     let mut slow = loop {
         let mut slow = TcpStream::connect(server.address).unwrap();
         slow.write_all(&request("POST", SEARCH, &json, WAIT)).unwrap();
-        // Answered at once while a connection that was closed a moment ago still counts.
+        // Answered with an error while a connection that has just been closed still counts.
         slow.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let refused = slow.peek(&mut [0]).is_ok_and(|read| read > 0);
         if !refused {
@@ -141,7 +141,7 @@ fn a_request_has_an_end_as_a_whole() {
     };
     server.encoder.await_waiting(1);
     let started = Instant::now();
-    assert_eq!(read(&mut slow).status, 0, "the connection is cut without an answer");
+    assert_eq!(read(&mut slow).status, 0, "the connection is closed without an answer");
     assert!(started.elapsed() < Duration::from_secs(20));
     server.encoder.open();
     await_search(&server);
@@ -159,11 +159,11 @@ fn await_search(server: &Server) {
 fn idle_connections_give_way() {
     let mut config = config();
     config.connections = NonZeroUsize::new(2).unwrap();
-    // Long: not waited for.
+    // Too long to wait for.
     config.head_timeout = Duration::from_secs(600);
     let server = Server::with(config, ALL, true);
     let mut idle: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    // A head that never ends is no work.
+    // A connection with an incomplete head is idle.
     idle[0].write_all(b"GET /livez HTTP/1.1\r\nX: ").unwrap();
     let started = Instant::now();
     assert_eq!(server.get("/livez").status, 200);
@@ -173,14 +173,14 @@ fn idle_connections_give_way() {
 }
 
 #[test]
-fn probes_are_answered_when_connections_have_run_out() {
+fn probes_are_answered_at_the_connection_limit() {
     let mut config = config();
     config.connections = NonZeroUsize::new(2).unwrap();
     config.in_flight = NonZeroUsize::new(2).unwrap();
     let server = Server::with(config, ALL, true);
     let held: Vec<_> = (0..2).map(|_| server.post_until_taken(WAIT)).collect();
     server.encoder.await_waiting(2);
-    // Long enough to be idle if it were.
+    // Long enough for an idle connection to be closed.
     std::thread::sleep(Duration::from_millis(400));
     let reply = server.post(DOG);
     reply.error(429, "overloaded");
@@ -270,7 +270,7 @@ fn what_cannot_be_served_is_an_error() {
 }
 
 #[test]
-fn draining_answers_what_was_taken_in() {
+fn draining_answers_accepted_requests() {
     let mut server = Server::narrow(1, 2);
     let held = server.post_aside(WAIT);
     server.encoder.await_waiting(1);
@@ -290,11 +290,11 @@ fn draining_answers_what_was_taken_in() {
 }
 
 #[test]
-fn draining_has_an_end() {
+fn draining_has_a_time_limit() {
     let mut config = config();
     config.drain_timeout = Duration::from_millis(300);
     let mut server = Server::with(config, ALL, true);
-    // An idle connection does not hold the end up, nor does a search that hangs.
+    // Neither an idle connection nor a hanging search delays the end.
     let mut idle = TcpStream::connect(server.address).unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
     let address = server.address;
@@ -333,7 +333,7 @@ fn a_signal_ends_it() {
     let thread = std::thread::spawn(move || {
         quarry_server::run(config(), load, move |address| tell.send(address).unwrap())
     });
-    // Once the address is told, the signal is caught.
+    // Once the address is reported, the signal is caught.
     let address = told.recv().unwrap();
     assert_eq!(get(address, "/livez").status, 200);
     let id = std::process::id().to_string();

@@ -1,4 +1,4 @@
-//! The service through a real socket: what it answers, what it refuses, and how it bears load.
+//! Tests of the server through a real socket: answers, errors, and behaviour under load.
 
 #[cfg(test)]
 mod contract;

@@ -1,4 +1,4 @@
-//! A server on a thread of its own, and a plain HTTP client.
+//! A server on its own thread, and a plain HTTP client.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,7 +29,7 @@ pub(crate) fn config() -> ServerConfig {
     ServerConfig::new("127.0.0.1:0".parse().unwrap(), "c")
 }
 
-/// Runs `serve` on a runtime that does not wait for blocked threads.
+/// Runs `serve` on a runtime that does not wait for blocked threads at its end.
 pub(crate) fn spawn(
     config: ServerConfig,
     load: impl FnOnce() -> Result<Engine, std::io::Error> + Send + 'static,
@@ -118,7 +118,7 @@ impl Server {
         std::thread::spawn(move || exchange(address, &bytes))
     }
 
-    /// The same, tried again while a connection that was closed a moment ago still counts.
+    /// The same, retried while a connection that has just been closed still counts.
     pub(crate) fn post_until_taken(&self, body: &str) -> JoinHandle<Reply> {
         let json = [("Content-Type", "application/json")];
         let (address, bytes) = (self.address, request("POST", SEARCH, &json, body));
@@ -158,7 +158,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.encoder.open();
-        // A server that ended by itself does not listen.
+        // A server that ended on its own does not listen any more.
         let _ = self.stop.take().map(|s| s.send(()));
     }
 }
@@ -185,13 +185,13 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    /// The body of a good answer.
+    /// The body of a successful answer.
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()
     }
 
-    /// Checks the form of an error and gives its detail.
+    /// Checks the form of an error and returns its details.
     pub(crate) fn error(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"));
@@ -227,7 +227,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Reply {
     read(&mut stream)
 }
 
-/// Reads an answer up to the end of the connection; nothing at all is status 0.
+/// Reads an answer until the connection closes; status 0 if nothing arrives.
 pub(crate) fn read(stream: &mut TcpStream) -> Reply {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Centroids of token rows by k-means over a sample (Lloyd), for the form `4bit`.
+//! Centroids of token embeddings by k-means over a sample (Lloyd), for the form `4bit`.
 
 use quarry_index::tokens::{Centroids, nearest};
 use quarry_vectors::{DocId, TokenEmbeddings};
@@ -6,12 +6,12 @@ use rayon::prelude::*;
 
 use crate::BuildError;
 
-/// Rows of the sample for each centroid.
+/// Sampled rows per centroid; the next constant is the rounds of k-means.
 const ROWS_EACH: usize = 64;
 const ROUNDS: usize = 8;
 
-/// `count` centroids (fewer when there are fewer rows) of the rows of all documents. The sample is of
-/// documents at even distances; nothing is random.
+/// Finds `count` centroids of the rows of all documents, or fewer if there are fewer rows. The sample
+/// takes documents at even distances; nothing is random.
 pub(super) fn find(
     documents: usize,
     dims: usize,
@@ -19,7 +19,7 @@ pub(super) fn find(
     read: &mut dyn FnMut(DocId) -> Result<TokenEmbeddings, BuildError>,
 ) -> Result<Centroids, BuildError> {
     let most = count * ROWS_EACH;
-    // So many documents, if they have a row in eight taken, fill the sample.
+    // This step fills the sample if each of these documents gives four rows, one in eight of its rows.
     let step = (documents / most.div_ceil(4).max(1)).max(1);
     let mut sample: Vec<f32> = Vec::new();
     for doc in (0..documents).step_by(step) {
@@ -33,7 +33,7 @@ pub(super) fn find(
     }
     let rows = sample.len() / dims;
     let count = count.min(rows);
-    // Rows at even distances begin.
+    // The first centroids are rows at even distances.
     let mut centroids: Vec<f32> = (0..count)
         .flat_map(|c| sample[c * rows / count * dims..][..dims].iter().copied())
         .collect();

@@ -1,10 +1,10 @@
-//! Token embeddings become a part of a sealed index: a new generation.
+//! Adds token embeddings to a sealed index, as a new generation.
 //!
-//! 1. take the folder for writing
-//! 2. from an encoder: stored texts are encoded in the segments' order and spooled, a shard at a time
-//!    (`spool.rs`), so that a run that was stopped goes on after the last shard
-//! 3. pool rows (`pool.rs`), find centroids where the form needs them (`centroids.rs`), write the part
-//! 4. commit, then collect what no generation in use names
+//! 1. lock the folder for writing
+//! 2. with an encoder: encode stored texts in the segments' order and spool them, a shard at a time
+//!    (`spool.rs`), so that an interrupted run can be resumed after the last shard
+//! 3. pool rows (`pool.rs`), find centroids if the form needs them (`centroids.rs`), write the part
+//! 4. commit, then remove files that no generation in use names
 //!
 //! A crash before the commit leaves the old generation.
 
@@ -29,26 +29,26 @@ use crate::BuildError;
 use crate::job::Job;
 use crate::options::Event;
 
-/// What is stored.
+/// How token embeddings are stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenOptions {
-    /// The forms; at least one.
+    /// The storage forms; at least one.
     pub forms: Vec<Form>,
-    /// Rows of a document are pooled to one for so many, at least 1.
+    /// Pooling factor, 1 to 64: similar rows of a document are merged until one of every `pool` is left.
     pub pool: usize,
-    /// Centroids of the form `4bit`, at least 1.
+    /// Number of centroids of the form `4bit`, 1 to 65,536.
     pub centroids: usize,
-    /// Whether embeddings that are there already are replaced.
+    /// Whether to replace existing embeddings.
     pub replace: bool,
-    /// Where the embeddings come from, for the record.
+    /// Where the embeddings come from, for the manifest.
     pub source: Value,
 }
 
-/// Where the rows come from.
+/// Source of the token embeddings.
 pub enum TokenInput<'a> {
-    /// The index's stored texts, encoded. Goes on where an interrupted run of the same source ended.
+    /// Encodes the index's stored texts. Resumes an interrupted run of the same source.
     Encoder(&'a dyn EncodeTokens),
-    /// Rows by document id, of so many dimensions.
+    /// The number of dimensions, and a function that gives the rows of a document by its id.
     Rows(usize, &'a mut dyn FnMut(&str) -> Result<TokenEmbeddings, BuildError>),
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for TokenInput<'_> {
 }
 
 impl TokenOptions {
-    /// What gives further segments the embeddings that an index has already.
+    /// Options that store embeddings of further segments as the index stores those it has.
     #[must_use]
     pub fn like(kept: &TokensKept) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl TokenOptions {
         }
     }
 
-    /// What the index keeps of them.
+    /// The description of these embeddings that the index keeps.
     pub(crate) fn kept(&self, dims: usize) -> TokensKept {
         let mut forms = self.forms.clone();
         forms.sort_unstable();
@@ -83,7 +83,7 @@ impl TokenOptions {
         TokensKept { dims, forms, pool, centroids, source: self.source.clone() }
     }
 
-    /// Refuses what does not fit beside the embeddings that some segments have.
+    /// Fails if these embeddings cannot be compared with those that some segments have.
     fn check_fits(&self, dims: usize, kept: &TokensKept, path: &Path) -> Result<(), BuildError> {
         let given = self.kept(dims);
         let alike = (kept.dims, &kept.forms, kept.pool) == (given.dims, &given.forms, given.pool);
@@ -114,13 +114,13 @@ impl TokenOptions {
     }
 }
 
-/// Adds token embeddings to every segment of the index in `folder` that lacks them, or to all of them
-/// where they are to be replaced, and returns the new generation.
+/// Adds token embeddings to every segment of the index in `folder` that lacks them, or to all segments with
+/// `options.replace`. Returns the new generation.
 ///
 /// # Errors
-/// When there is no index; every segment has embeddings and they are not to be replaced, or some have
-/// them of another source or form; there are no texts to encode; an unfinished build lies there; rows are
-/// zero or of other dimensions; the disk refuses. The old generation then stays.
+/// If there is no index; if every segment has embeddings and they are not to be replaced, or some have
+/// embeddings of another source or form; if there are no texts to encode; if the index holds an unfinished
+/// build; if rows are zero or of another dimension; if writing fails. The old generation then stays.
 pub fn add_tokens(
     folder: &Path,
     options: &TokenOptions,
@@ -168,7 +168,7 @@ pub fn add_tokens(
     writer.commit(manifest)
 }
 
-/// The centroids of the form `4bit` that an index's segments share.
+/// The centroids of the form `4bit`, which all segments of an index share.
 pub(crate) fn centroids_of(index: &Index) -> Option<Centroids> {
     let stores = index.segments().iter().filter_map(|s| s.tokens());
     stores.into_iter().find_map(|store| {
@@ -188,8 +188,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Writes the part. Centroids are found if none are given, and left for the next segment, so that
-    /// segments can be merged.
+    /// Writes the part. If no centroids are given, finds them and leaves them in `centroids` for the next
+    /// segment: segments with the same centroids can be merged.
     pub(crate) fn write(
         &self,
         input: &mut TokenInput<'_>,
@@ -222,18 +222,18 @@ impl Place<'_> {
     }
 }
 
-/// Gives a document's rows.
+/// Returns a document's rows.
 pub(crate) type Reader<'a> = Box<dyn FnMut(DocId) -> Result<TokenEmbeddings, BuildError> + 'a>;
 
-/// The rows of a segment that get embeddings.
+/// The documents of a segment that get embeddings.
 pub(crate) struct Rows<'a> {
     pub(crate) documents: usize,
     pub(crate) dims: usize,
-    /// A row's document, for messages.
+    /// A document's id, for error messages.
     pub(crate) id: &'a dyn Fn(DocId) -> String,
 }
 
-/// Writes the part of a segment. Centroids are found where they are needed and none are given.
+/// Writes the part of a segment. Finds centroids if the form needs them and none are given.
 pub(crate) fn write(
     (path, shared): (PathBuf, &mut Option<Centroids>),
     rows: &Rows<'_>,

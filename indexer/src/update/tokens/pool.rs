@@ -1,17 +1,17 @@
 //! Token pooling: similar rows of a document become their mean (Clavié et al., *Reducing the
 //! Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling*, 2024).
 //!
-//! Clusters by Ward's criterion, joined pair by pair until rows / factor are left. The pair that costs
-//! least is found by chains of nearest neighbours, which cut at a number of clusters give Ward's tree:
-//! merges are collected first, then the cheapest are applied.
+//! Clusters by Ward's criterion, joined pair by pair until rows / factor are left. Chains of nearest
+//! neighbours find the cheapest pairs: all merges are collected first, then applied from the cheapest on,
+//! which gives the clusters of Ward's tree.
 
 use quarry_vectors::TokenEmbeddings;
 
-/// Documents of more rows are pooled in runs of so many, so that time and memory stay bounded.
+/// Documents with more rows than this are pooled in runs of this many, to bound time and memory.
 const MOST: usize = 2048;
 
-/// Pools a document's rows to one for each `factor`, each of length one, in the order of the first
-/// row of each cluster.
+/// Pools a document's rows to one per `factor`, each normalised to length one, in the order of the
+/// clusters' first rows.
 pub(super) fn pool(document: &TokenEmbeddings, factor: usize) -> TokenEmbeddings {
     let dims = document.dims();
     let mut values = Vec::new();
@@ -35,7 +35,7 @@ fn run_of(values: &[f32], dims: usize, factor: usize) -> Vec<f32> {
         }
         let norm = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
         if norm < 1e-6 {
-            // Rows that cancel out have no mean direction; the first one stands for them.
+            // Rows that cancel out have no mean direction; the first one represents them.
             let first = cluster[0];
             out.extend(&values[first * dims..(first + 1) * dims]);
         } else {
@@ -46,7 +46,7 @@ fn run_of(values: &[f32], dims: usize, factor: usize) -> Vec<f32> {
     out
 }
 
-/// Ward's merges `(cost, a, b)`: two rows of the clusters that were joined.
+/// Ward's merges `(cost, a, b)`: `a` and `b` are rows of the two clusters that were joined.
 fn ward(values: &[f32], dims: usize) -> Vec<(f64, usize, usize)> {
     let rows = values.len() / dims;
     let mut sums: Vec<Vec<f64>> =
@@ -67,7 +67,7 @@ fn ward(values: &[f32], dims: usize) -> Vec<(f64, usize, usize)> {
                 sums[top].iter().zip(&sums[other]).map(|(a, b)| (a / n - b / m).powi(2)).sum();
             far * n * m / (n + m)
         };
-        // The one before wins a tie, so that chains end.
+        // On a tie the previous cluster wins, so that chains end.
         let mut best = before.map_or((f64::INFINITY, usize::MAX), |b| (cost(b), b));
         for other in alive.iter().copied().filter(|o| *o != top) {
             let found = cost(other);
@@ -90,7 +90,7 @@ fn ward(values: &[f32], dims: usize) -> Vec<(f64, usize, usize)> {
     merges
 }
 
-/// The clusters that are left after the cheapest merges, ordered by their first row.
+/// The clusters left after the cheapest merges, ordered by their first row.
 fn cut(mut merges: Vec<(f64, usize, usize)>, rows: usize, wanted: usize) -> Vec<Vec<usize>> {
     merges.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut root: Vec<usize> = (0..rows).collect();
@@ -137,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_rows_as_wanted_of_length_one(
+        fn pooling_gives_the_rows_wanted_at_length_one(
             rows in 0usize..40,
             factor in 1usize..6,
             seed in prop::collection::vec(-1f32..1.0, 40 * 4),
@@ -145,7 +145,7 @@ mod tests {
             let document = TokenEmbeddings::new(4, seed[..rows * 4].to_vec()).unwrap();
             let pooled = pool(&document, factor);
             prop_assert_eq!(pooled.len(), rows.div_ceil(factor));
-            // Merged in order of cost, each merge joins two clusters that were apart.
+            // Applied in order of cost, each merge joins two separate clusters.
             let mut all: Vec<usize> =
                 cut(ward(&seed[..rows * 4], 4), rows, rows.div_ceil(factor)).concat();
             all.sort_unstable();

@@ -1,5 +1,5 @@
-//! Encoded documents of a segment, a shard of them at a time: a shard is a part of its own, whole or
-//! absent, so encoding that was interrupted goes on after the last one.
+//! Encoded documents of a segment, in shards. A shard is a file that is complete or absent, so an
+//! interrupted encoding can be resumed after the last one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use uuid::Uuid;
 use crate::BuildError;
 use crate::options::Event;
 
-/// Documents that are asked for together.
+/// Documents per encoder call.
 pub(super) const BATCH: usize = 64;
 
-/// Documents of a shard.
+/// Documents per shard.
 const SHARD: usize = 1 << 12;
 
 pub(super) struct Spool {
@@ -27,7 +27,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// A spool in the folder of unfinished work.
+    /// A spool in the folder for unfinished work.
     pub(super) fn new(build: &Path, segment: Uuid, source: &Value) -> Self {
         Self { folder: build.to_path_buf(), segment, source: source.clone() }
     }
@@ -36,7 +36,7 @@ impl Spool {
         self.folder.join(format!("{}-tokens-{shard:06}.qry", self.segment.simple()))
     }
 
-    /// Encodes what no shard of the same source has yet.
+    /// Encodes the documents that no shard of the same source holds yet.
     pub(super) fn fill(
         &self,
         segment: &Segment,
@@ -63,7 +63,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads documents back; shards are mapped.
+    /// Reads the documents back; shards are memory-mapped.
     pub(super) fn reader(
         &self,
         segment: &Segment,
@@ -80,7 +80,7 @@ impl Spool {
     }
 }
 
-/// Whether a whole shard is there; one that is not is removed.
+/// Whether a complete shard is there; an incomplete one is removed.
 pub(crate) fn encoded_before(
     path: &Path,
     documents: usize,
@@ -104,7 +104,7 @@ pub(crate) fn encoded_before(
 /// The stored document of a row.
 type StoredOf<'a> = dyn Fn(usize) -> Result<StoredDocument, BuildError> + 'a;
 
-/// Encodes `documents`, whose texts and ids are looked up by their place, into a shard.
+/// Encodes `documents` into a shard; texts and ids are looked up by their position.
 pub(crate) fn encode_shard(
     path: &Path,
     documents: usize,
@@ -138,7 +138,7 @@ pub(crate) fn encode_shard(
     Ok(())
 }
 
-/// The error that names the document.
+/// The error for invalid rows, with the document's id.
 pub(super) fn wrong_rows(id: String, error: RowError) -> BuildError {
     match error {
         RowError::Index(error) => error.into(),
