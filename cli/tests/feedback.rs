@@ -206,3 +206,30 @@ fn what_is_ignored_does_not_feed_back() {
         "{without}"
     );
 }
+
+/// Of a document split into passages the best one feeds back, and no document feeds back twice.
+#[test]
+fn passages_feed_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, index) = (dir.path().join("corpus.jsonl"), dir.path().join("ix"));
+    let ice = "The glacier carries a moraine of stones down to the valley. ".repeat(6);
+    let stars = "Telescopes show distant stars in the night sky. ".repeat(40);
+    let mut lines = format!("{{\"_id\":\"a\",\"text\":\"{stars}{ice}{stars}\"}}\n");
+    for n in 0..40 {
+        lines += &format!("{{\"_id\":\"x{n}\",\"text\":\"The number {n} of many.\"}}\n");
+    }
+    lines += "{\"_id\":\"b\",\"text\":\"A glacier is ice.\"}\n";
+    fs::write(&corpus, lines).unwrap();
+    ok(&["index", text(&corpus), "--out", text(&index), "--passages", "48"]);
+    for channel in ["sparse", "bm25"] {
+        let search = ["search", text(&index), "glacier", "--feedback", "after", "--explain"];
+        let found = ok(&[&search[..], &["--channel", channel, "-k", "2"]].concat());
+        let (query, of) = found.split_once('\n').unwrap();
+        let of = of.lines().next().unwrap();
+        assert_eq!(of.matches("a, b").count() + of.matches("b, a").count(), 1, "{found}");
+        assert!(query.contains("stone"), "{found}");
+        if channel == "bm25" {
+            assert!(query.contains("+morain") && !query.contains("telescop"), "{found}");
+        }
+    }
+}
