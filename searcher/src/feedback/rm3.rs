@@ -7,8 +7,8 @@
 //! 4. the heaviest words stay
 //! 5. question and words are brought to one sum, mixed, and scaled back to the question's own length
 //!
-//! Cost: what reading and analysing the documents takes, about 50 microseconds for 200 words, and a dictionary lookup
-//! for each different word that stays.
+//! Cost: what reading and analysing the documents takes, and a dictionary lookup for each different word that is
+//! looked at: a few milliseconds for ten documents of 200 words.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
