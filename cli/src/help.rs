@@ -157,6 +157,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         &[
             "k",
             "fusion",
+            "measure",
             "weights",
             "window",
             "rrf_k",
@@ -236,6 +237,7 @@ const IN_COMMAND: &[(&str, &str, &str)] = &[
     ("serve", "device", RERANKING),
     ("tune", "vector_field", QUERIES),
     ("tune", "vocab", QUERIES),
+    ("tune", "channel", SEARCH),
     ("export", "vector_field", QUERIES),
     ("export", "vocab", QUERIES),
     ("export", "model", QUERIES),

@@ -73,7 +73,7 @@ fn what_does_not_apply_is_refused() {
         (&["--feedback-weight", "0.3"], "--feedback after"),
         (&["--feedback", "before"], "--feedback before"),
         (&["--feedback", "both"], "--feedback both"),
-        (&["--feedback", "after", "--channel", "maxsim"], "sparse and bm25 can"),
+        (&["--feedback", "after", "--channel", "maxsim"], "sparse, bm25 and dense can"),
         (&["--feedback", "after", "--feedback-channels", "bm25"], "not searched"),
         (&["--feedback", "after", "--feedback-channels", "sparse,sparse"], "twice"),
         (&["--feedback", "after", "--feedback-depth", "101"], "0 to 100"),

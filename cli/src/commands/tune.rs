@@ -23,7 +23,8 @@ use crate::watched::show_stage;
 
 /// Measure the search methods of an index on this machine, so that --overlap can choose
 ///
-/// `quarry index` does this at the end of a build, with synthetic queries made of the documents.
+/// `quarry index` does this at the end of a build, with synthetic queries made of the documents. With --fusion it chooses
+/// weights of channels by judgements instead, and writes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index

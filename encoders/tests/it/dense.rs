@@ -1,5 +1,5 @@
-//! Dense vectors: over a toy whose row for token v is `[v, 1, v * v, 8]`, and of folders as sentence-transformers saves
-//! them, against what that gives (`scripts/make_dense_models.py`), to 1e-4.
+//! Dense vectors: over a toy whose row for token v is `[v, 1, v * v, 8]`, and of tiny folders as sentence-transformers
+//! saves them, against the formulas.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Overload, slow clients, and shutdown.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
@@ -159,8 +159,8 @@ fn await_search(server: &Server) {
 fn idle_connections_give_way() {
     let mut config = config();
     config.connections = NonZeroUsize::new(2).unwrap();
-    // Too long to wait for.
-    config.head_timeout = Duration::from_secs(600);
+    let patience = Duration::from_secs(600);
+    config.head_timeout = patience;
     let server = Server::with(config, ALL, true);
     let mut idle: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     // A connection with an incomplete head is idle.
@@ -168,8 +168,14 @@ fn idle_connections_give_way() {
     let started = Instant::now();
     assert_eq!(server.get("/livez").status, 200);
     await_search(&server);
-    assert!(started.elapsed() < Duration::from_secs(10));
-    assert_eq!(read(&mut idle[0]).status, 0, "the one that was idle longest was closed");
+    assert!(started.elapsed() < patience / 2);
+    // Whichever the server saw first: it reads each on a thread of its own.
+    let closed = |stream: &mut TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    let mut looks = (0..6000).inspect(|_| std::thread::sleep(Duration::from_millis(10)));
+    assert!(looks.any(|_| idle.iter_mut().any(closed)), "neither was closed");
 }
 
 #[test]
