@@ -260,6 +260,19 @@ fn weights_beside_the_graph_are_verified() {
     assert!(matches!(&error, EncoderError::Checksum { path, .. } if *path == data), "{error}");
 }
 
+/// Weights without a checksum are read from nowhere, whatever the current folder has.
+#[test]
+fn weights_that_the_manifest_does_not_list_are_refused() {
+    let (_dir, path) = case("mistral-splade-toy");
+    let mut manifest = serde_json::to_value(Model::open(&path).unwrap().manifest()).unwrap();
+    let listed = manifest["document"].as_object_mut().unwrap().remove("external");
+    assert!(listed.is_some(), "{manifest}");
+    fs::write(path.join("quarry-model.json"), manifest.to_string()).unwrap();
+    let model = Model::open(&path).unwrap();
+    let error = model.document_encoder(&DocumentOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("`model.onnx_data`, which the manifest does not list"), "{error}");
+}
+
 #[test]
 fn what_is_not_certain_is_refused_until_it_is_named() {
     let refused = |path: &Path| match Model::open(path) {

@@ -132,7 +132,7 @@ fn a_graph_that_is_not_the_manifests_is_refused() {
     let mut toy = Toy::new("good");
     toy.replace("model.onnx", b"no graph");
     toy.sign();
-    assert!(matches!(toy.documents(), Err(EncoderError::Graph { .. })));
+    assert!(matches!(toy.documents(), Err(EncoderError::Unrecognised { .. })));
 
     let mut toy = Toy::new("good");
     toy.set("/document/output", json!("logits"));
@@ -167,7 +167,7 @@ fn a_cut_graph_of_the_bundled_model_is_refused() {
     let mut toy = Toy::new("good");
     toy.replace("model.onnx", &whole[..whole.len() / 2]);
     toy.sign();
-    assert!(matches!(toy.documents(), Err(EncoderError::Graph { .. })));
+    assert!(matches!(toy.documents(), Err(EncoderError::Unrecognised { .. })));
 }
 
 #[test]
