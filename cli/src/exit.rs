@@ -146,6 +146,7 @@ fn of_search(error: &SearchError) -> Option<u8> {
     match error {
         SearchError::Index(error) => of_index(error),
         SearchError::Param { .. } => Some(USAGE),
+        SearchError::DenseDims { .. } => Some(BAD_INPUT),
         // The text part is mapped: what cannot be read is not as it was written.
         SearchError::Text(_) | SearchError::TextIo(_) => Some(NO_INDEX),
         _ => None,

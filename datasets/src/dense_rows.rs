@@ -44,7 +44,7 @@ impl DenseRows {
     /// The vector at a position; `None` for a row of zeros.
     ///
     /// # Errors
-    /// When there is no such row, it cannot be read, or a value is not a finite number or too large.
+    /// When the row does not exist or cannot be read, or when one of its values is not finite or too large.
     pub fn vector(&mut self, position: u64) -> Result<Option<DenseVector>, DatasetError> {
         let wrong = |path: &Path, what: String| DatasetError::TokenRows { path: path.into(), what };
         if position >= self.len() {

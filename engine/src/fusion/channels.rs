@@ -56,7 +56,8 @@ pub(crate) fn of_channels(
     for on in &found {
         let scored = |hit: &Hit| Scored { key: (hit.segment, hit.doc.0), score: hit.score };
         let hits: Vec<Scored<Row>> = on.hits.iter().map(scored).collect();
-        let vector = on.query.vector().filter(|vector| subtracts && !vector.is_empty());
+        let vector =
+            on.query.vector().filter(|vector| subtracts && !vector.is_empty() && !hits.is_empty());
         let scored = match vector {
             Some(vector) => by_vector(searcher, vector, &rows, &hits)?,
             None => Vec::new(),
