@@ -351,8 +351,8 @@ impl Opened {
         let promised = vectors.iter().map(|v| self.searcher().promised(v, &row_options));
         let Some(promised) = promised.sum::<Option<f64>>() else {
             return note(format!(
-                "note: the index was not measured, so settings are defaults and an overlap of {} is not \
-                 aimed at; {tune} measures it",
+                "note: the index was not measured, so the sparse channel has default settings and no overlap \
+                 of {} is aimed at; {tune} measures it",
                 params.overlap
             ));
         };

@@ -9,6 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::EncoderError;
 
+/// Most bytes of a file of JSON. The largest tokenizers have some 35 MB.
+const MOST_JSON: u64 = 256 << 20;
+/// Files of more bytes than this are hashed before they are read whole.
+const CHECKED_FIRST: u64 = 64 << 20;
+
 /// A file that belongs to a graph: of weights beside it, or one that it is built of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,17 +37,31 @@ pub(crate) fn open(path: &Path) -> std::io::Result<fs::File> {
     Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
 }
 
-/// The whole file.
+/// The whole file. One of JSON is refused beyond [`MOST_JSON`] bytes, before memory is taken for it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    let mut bytes = Vec::new();
-    open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|source| EncoderError::Read { path: path.to_owned(), source })?;
-    Ok(bytes)
+    let json = path.extension().is_some_and(|extension| extension == "json");
+    let most = if json { MOST_JSON } else { u64::MAX };
+    read_at_most(path, most)
+        .map_err(|source| EncoderError::Read { path: path.to_owned(), source })
 }
 
-/// The whole file, refused unless it has the checksum `expected` (hexadecimal).
+fn read_at_most(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open(path)?;
+    let length = file.metadata()?.len();
+    if length <= most && file.take(most.saturating_add(1)).read_to_end(&mut bytes)? as u64 <= most {
+        return Ok(bytes);
+    }
+    let what = format!("it has {length} bytes, and no file of its kind has more than {most}");
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
+}
+
+/// The whole file, refused unless it has the checksum `expected` (hexadecimal). A large one is checked in pieces first,
+/// so that memory is taken only for a file that is the right one.
 pub(crate) fn read_verified(path: &Path, expected: &str) -> Result<Vec<u8>, EncoderError> {
+    if fs::metadata(path).is_ok_and(|found| found.len() > CHECKED_FIRST) {
+        verify(path, expected)?;
+    }
     let bytes = read(path)?;
     let found = sha256(&bytes);
     if found == expected {
@@ -85,6 +104,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    /// Nothing of the file is read: it has no bytes on disk.
+    #[test]
+    fn json_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::File::create(&path).unwrap().set_len(super::MOST_JSON + 1).unwrap();
+        let error = super::read(&path).unwrap_err().to_string();
+        assert!(error.contains("config.json"), "{error}");
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(2).unwrap();
+        assert_eq!(super::read(&path).unwrap(), [0, 0]);
+    }
+
     #[test]
     fn sha256_of_nothing() {
         assert_eq!(

@@ -43,7 +43,7 @@ pub(crate) fn run(
     for compared in &all {
         expect_apart(&path(compared), &inputs.map(Option::as_deref))?;
     }
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    make(folder)?;
     let mut targets = Vec::with_capacity(all.len());
     for compared in all {
         let path = path(&compared);
@@ -68,6 +68,17 @@ pub(crate) fn run(
         tell_unanswered(&first.evaluation);
     }
     if args.json { print_json(&rows, report) } else { print_text(&rows) }
+}
+
+/// Makes the folder of the runs, if it is missing.
+fn make(folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
+    anyhow::ensure!(
+        folder.is_dir() || !folder.exists(),
+        "{shown}: is a file; --conditions takes a folder for the runs, and makes it where it is missing"
+    );
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{shown}: the folder of the runs cannot be made"))
 }
 
 /// A row beside the first, in which nothing feeds back; `None` of that one.
