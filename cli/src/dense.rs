@@ -20,7 +20,8 @@ pub(crate) struct DenseArgs {
     /// File of the queries' ids, one a line, in the order of the rows; rows may then be more than queries
     #[arg(long, value_name = "FILE", requires = "dense_queries")]
     pub(crate) dense_query_ids: Option<PathBuf>,
-    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the bundled model]
+    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the index's, else the
+    /// bundled model]
     #[arg(long, value_name = "MODEL", conflicts_with = "dense_queries")]
     pub(crate) dense_model: Option<String>,
 }

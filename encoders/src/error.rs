@@ -233,7 +233,7 @@ pub enum EncoderError {
     },
     /// The model gives dense vectors, where sparse ones are wanted.
     #[error(
-        "model {name} gives dense vectors, and sparse ones were expected: use it with `quarry dense add --model`, or with --dense-model; sparse vectors come from another model"
+        "model {name} gives dense vectors, and sparse ones were expected: use it with `quarry dense add --model` and --dense-model, or for reranking with `quarry tokens add --model` and --token-model; sparse vectors come from another model"
     )]
     DenseAlone {
         /// The model's name.

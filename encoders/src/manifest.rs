@@ -508,6 +508,13 @@ impl ModelManifest {
         Ok(())
     }
 
+    /// How texts become token embeddings: as the manifest says, else as its dense vectors are pooled of them; `None`
+    /// where the model gives none.
+    #[must_use]
+    pub fn token_side(&self) -> Option<OnnxTokens> {
+        self.tokens.clone().or_else(|| self.dense.as_ref()?.tokens())
+    }
+
     /// Sets in which numbers graphs that are built compute.
     ///
     /// # Errors

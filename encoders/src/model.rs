@@ -325,17 +325,17 @@ impl Model {
         Ok(OnnxQueryEncoder::new(encoder, side.own_terms))
     }
 
-    /// The model's token embeddings; `None` where it gives none.
+    /// The model's token embeddings: its own, or those that a dense model pools; `None` where it gives none.
     #[must_use]
     pub fn token_model(&self) -> Option<TokenModel> {
-        let tokens = self.manifest.tokens.as_ref()?;
+        let tokens = self.manifest.token_side()?;
         Some(TokenModel {
             name: self.manifest.name.clone(),
             vocabulary: self.vocabulary().clone(),
             tokenizer_sha256: self.tokenizer.sha256.clone(),
             pad_token: self.tokenizer.pad_token.clone(),
             folder: self.folder.clone(),
-            side: tokens.clone(),
+            side: tokens,
         })
     }
 

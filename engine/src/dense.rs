@@ -20,8 +20,8 @@ pub enum DenseModel {
     /// Nothing: queries bring theirs.
     #[default]
     Brought,
-    /// A model, which must be the one that made the index's vectors. Where those came from files, queries bring
-    /// theirs all the same.
+    /// A model, which must be the one that made the index's vectors; [`ModelSource::Bundled`] is also the one that the
+    /// index records. Where those came from files, queries bring theirs all the same.
     Model(ModelSource),
     /// The same where the index has dense vectors that it made; else queries bring theirs, and
     /// [`crate::Snapshot::dense_lacks`] says why.
@@ -70,7 +70,8 @@ pub(crate) fn open(
     }
     let sessions = NonZeroUsize::new(rayon::current_num_threads().min(SESSIONS));
     let how = DenseOptions { sessions, ..DenseOptions::default() };
-    match models.dense_encoder(has.as_ref(), source, &how) {
+    let source = models.dense_source(Some(index), source);
+    match models.dense_encoder(has.as_ref(), &source, &how) {
         Ok(made) => Ok(OpenedDense { encoder: Some(made.encoder), lacks: None }),
         Err(error @ EngineError::NoDenseEncoder { .. }) => {
             Ok(OpenedDense { encoder: None, lacks: Some(error) })

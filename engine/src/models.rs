@@ -134,6 +134,17 @@ impl Models {
         remembered::find(&index.manifest().build, self.hub.as_ref())
     }
 
+    /// The dense model of an index: the one given, or, for [`ModelSource::Bundled`], which is the default, the one that
+    /// the index records, if it is still on this machine. As with [`Self::remembered`] nothing is downloaded, and
+    /// checksums are compared where it is used.
+    pub(crate) fn dense_source(&self, index: Option<&Index>, given: &ModelSource) -> ModelSource {
+        let recorded = || remembered::find_dense(&index?.manifest().build, self.hub.as_ref());
+        match given {
+            ModelSource::Bundled => recorded().unwrap_or_default(),
+            given => given.clone(),
+        }
+    }
+
     /// The query encoder of a model that must match `identity` or, without one, have `terms` terms.
     pub(crate) fn encoder_of(
         &self,
@@ -243,8 +254,12 @@ impl Models {
             return Err(EngineError::NoDenseEncoder { imported: Some(file) });
         }
         let made = source.and_then(|s| serde_json::from_value::<DenseIdentity>(s.clone()).ok());
-        let longest = made.as_ref().map(|made| made.parameters.max_tokens);
-        let options = DenseOptions { max_tokens: how.max_tokens.or(longest), ..how.clone() };
+        let as_made = made.as_ref().map(|made| &made.parameters);
+        let options = DenseOptions {
+            max_tokens: how.max_tokens.or(as_made.map(|made| made.max_tokens)),
+            dims: how.dims.or(as_made.map(|made| made.dims)),
+            ..how.clone()
+        };
         let model = self.open(given)?;
         let Some(dense) = model.dense_model() else {
             let (model, gives) = (model.manifest().name.clone(), model.gives());

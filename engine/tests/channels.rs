@@ -207,7 +207,8 @@ fn turned(number: u32) -> Option<DenseVector> {
 fn with_dense(folder: &Path) {
     built(folder);
     let source = json!({"model_name": "turned"});
-    let how = AddDenseOptions { storage: DenseStorage::Fp32, replace: false, source };
+    let how =
+        AddDenseOptions { storage: DenseStorage::Fp32, replace: false, source, model_from: None };
     let mut read = |id: &str| Ok(turned(id[1..].parse().unwrap()));
     add_dense(folder, &how, DenseInput::Rows(2, &mut read), &|_| {}).unwrap();
 }

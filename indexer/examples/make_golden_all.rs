@@ -236,8 +236,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// A vector of four dimensions for each document, but for two: shares of the id's bytes.
 fn add_golden_dense(out: &Path) -> Result<u64, Box<dyn std::error::Error>> {
-    let options =
-        AddDenseOptions { storage: DenseStorage::Int8, replace: false, source: json!("golden") };
+    let options = AddDenseOptions {
+        storage: DenseStorage::Int8,
+        replace: false,
+        source: json!("golden"),
+        model_from: None,
+    };
     let mut read = |id: &str| {
         let values = (0..4u8).map(|at| {
             let sum: u32 = id.bytes().map(|byte| u32::from(byte ^ (at * 37))).sum();

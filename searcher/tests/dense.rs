@@ -54,7 +54,12 @@ fn given(seed: u64, numbers: std::ops::Range<u32>) -> Given {
 }
 
 fn put(folder: &Path, storage: DenseStorage, given: &Given) -> Result<u64, BuildError> {
-    let how = AddDenseOptions { storage, replace: false, source: json!({"file": "x.npy"}) };
+    let how = AddDenseOptions {
+        storage,
+        replace: false,
+        source: json!({"file": "x.npy"}),
+        model_from: None,
+    };
     let mut read = |id: &str| Ok(given.get(id).cloned().unwrap());
     add_dense(folder, &how, DenseInput::Rows(DIMS, &mut read), &|_| {})
 }
@@ -240,6 +245,7 @@ fn what_is_not_there_is_an_error_and_gaps_are_named() {
         storage: DenseStorage::Fp16,
         replace: true,
         source: json!({"model_name": "m"}),
+        model_from: None,
     };
     let mut one = |_: &str| Ok(DenseVector::new(vec![0.5, 0.25]).ok());
     add_dense(path, &replaced, DenseInput::Rows(2, &mut one), &|_| {}).unwrap();

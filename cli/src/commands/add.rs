@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long)]
     without_tokens: bool,
     /// Model of the dense vectors, if the index has them: a folder, or a name such as org/name [default: the
-    /// bundled model]
+    /// index's, else the bundled model]
     #[arg(long, value_name = "MODEL", conflicts_with = "without_dense")]
     dense_model: Option<String>,
     /// Store no dense vectors for the new documents although the index has them. --channel dense then does not

@@ -45,12 +45,16 @@ struct AddArgs {
     #[arg(long, value_name = "FILE", requires = "rows")]
     ids: Option<PathBuf>,
     /// Model of dense vectors: a folder as sentence-transformers saves it, or a name such as org/name [default: the
-    /// bundled one]
+    /// index's, else the bundled one]
     #[arg(long, value_name = "MODEL", conflicts_with = "rows")]
     model: Option<String>,
     /// Cut texts at N tokens [default: as the model does]
     #[arg(long, value_name = "N", conflicts_with = "rows")]
     max_tokens: Option<u32>,
+    /// Keep the first N dimensions of a vector, brought to length one again where the model does that: for models
+    /// trained so (Matryoshka) [default: that of the index, else all]
+    #[arg(long, value_name = "N", conflicts_with = "rows")]
+    dims: Option<u32>,
     /// Form in which vectors are stored [default: that of the index, else int8]
     #[arg(long, value_enum)]
     storage: Option<StorageArg>,
@@ -88,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         (Some(rows), Some(ids)) => DenseFrom::Files { rows: rows.clone(), ids: ids.clone() },
         _ => {
             let model = models::source(args.model.as_deref()).unwrap_or_default();
-            DenseFrom::Model { model, max_tokens: args.max_tokens }
+            DenseFrom::Model { model, max_tokens: args.max_tokens, dims: args.dims }
         }
     };
     let store = StoreDense { storage: args.storage.map(Into::into), replace: args.replace };
@@ -97,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .and_then(|writer| writer.add_dense(&from, store, &|event| show_stage(event, &progress)));
     progress.finish();
     let generation = added
-        .map_err(|error| told_of_options(error, args.max_tokens.is_some()))
+        .map_err(|error| told_of_options(error, args.max_tokens.is_some() || args.dims.is_some()))
         .with_context(|| format!("adding dense vectors to {}", args.dir.display()))?;
     report(args, generation)
 }

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Model of the dense vectors: a folder, or a name such as org/name [default: the bundled model]
     #[arg(long, value_name = "MODEL", requires = "dense")]
     pub(crate) dense_model: Option<String>,
+    /// Keep the first N dimensions of a dense vector, as `quarry dense add --dims` does [default: all]
+    #[arg(long, value_name = "N", requires = "dense")]
+    pub(crate) dense_dims: Option<u32>,
     /// Skip calibration at the end. Searches then use default settings, and --overlap is only a hint
     #[arg(long)]
     pub(crate) no_tune: bool,
@@ -75,6 +78,7 @@ impl Args {
             dense: self
                 .dense
                 .then(|| models::source(self.dense_model.as_deref()).unwrap_or_default()),
+            dense_dims: self.dense_dims,
             calibrate: !self.no_tune,
         })
     }
@@ -114,7 +118,9 @@ pub(crate) fn build_telling(input: &Input, how: &Build) -> anyhow::Result<BuildR
 
 /// The error of a build, with what it is about.
 fn failed(error: EngineError, input: &Input, how: &Build) -> anyhow::Error {
-    let given = how.encoding.max_tokens.is_some() || how.encoding.passages.is_some();
+    let encoding = &how.encoding;
+    let given =
+        encoding.max_tokens.is_some() || encoding.passages.is_some() || how.dense_dims.is_some();
     match error {
         EngineError::NoTokenModel { model, made_by: None } => anyhow::anyhow!(
             "model `{model}` gives no token embeddings; name one that does with --token-model"

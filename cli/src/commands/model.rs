@@ -186,8 +186,9 @@ fn print(manifest: &ModelManifest) -> anyhow::Result<()> {
         Some(QuerySide::Onnx(query)) => side(&query.graph),
     };
     line(format!("queries     {queries}"))?;
-    if let Some(tokens) = &manifest.tokens {
-        line(format!("tokens      {}", rows(tokens)))?;
+    if let Some(tokens) = &manifest.token_side() {
+        let pooled = if manifest.tokens.is_none() { ", those that are pooled" } else { "" };
+        line(format!("tokens      {}{pooled}", rows(tokens)))?;
     }
     match &manifest.dense {
         Some(dense) => Ok(line(format!("dense       {}", vectors(dense)))?),

@@ -66,7 +66,8 @@ pub(crate) struct Args {
     /// the bundled model]
     #[arg(long, value_name = "MODEL")]
     token_model: Option<String>,
-    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the bundled model]
+    /// Model of the queries' dense vectors: a folder, or a name such as org/name [default: the index's, else the
+    /// bundled model]
     #[arg(long, value_name = "MODEL")]
     dense_model: Option<String>,
     /// Device for the query encoder. `cuda` is an error without a CUDA device, and for an index whose queries

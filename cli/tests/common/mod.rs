@@ -136,6 +136,15 @@ pub(crate) fn model(dir: &TempDir, name: &str) -> PathBuf {
 
 /// The folder of a model of token embeddings, `encoders/tests/multivector`, in a place of its own.
 pub(crate) fn token_model(dir: &TempDir, name: &str) -> PathBuf {
+    of_tests(dir, "multivector", name)
+}
+
+/// The same of a model of dense vectors, `encoders/tests/dense`.
+pub(crate) fn dense_model(dir: &TempDir, name: &str) -> PathBuf {
+    of_tests(dir, "dense", name)
+}
+
+fn of_tests(dir: &TempDir, set: &str, name: &str) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap() {
@@ -145,7 +154,7 @@ pub(crate) fn token_model(dir: &TempDir, name: &str) -> PathBuf {
         }
     }
     let at = dir.path().join(name);
-    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests/multivector");
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../encoders/tests").join(set);
     copy(&published.join(name), &at);
     at
 }

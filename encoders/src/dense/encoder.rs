@@ -1,7 +1,8 @@
 //! Dense vectors by an ONNX graph.
 //!
 //! 1. prompt, title and text become tokens  2. the graph, in batches over the sessions  3. a text's rows become one
-//!    (mean, the first, the largest, the last), in f64  4. layers behind it  5. length one
+//!    (mean, the first, the largest, the last), in f64  4. layers behind it  5. the first `dims` of its values
+//! 6. length one
 //!
 //! Queries: one short pass at a batch of one, on a session that is free.
 
@@ -76,8 +77,8 @@ impl DenseEncoder {
             return Err(wrong(format!("columns {from} to {to} among the graph's {width}")));
         }
         let (layers, dims) = Layer::read_all(parts.folder, &side.layers, to - from)?;
-        if dims != parameters.dims as usize {
-            return Err(wrong(format!("{dims}, what the network gives")));
+        if parameters.dims == 0 || parameters.dims as usize > dims {
+            return Err(wrong(format!("1 to {dims}, what the network gives")));
         }
         let length = ("dense.parameters.max_tokens", parameters.max_tokens);
         let how = (parameters.strip, parameters.lowercase);
@@ -119,7 +120,8 @@ impl DenseEncoder {
         let ids = self.sessions.map(passages, |passage| {
             let separator = &self.parameters.separator;
             let text = join_title_and_text(passage.title, passage.text, separator);
-            let TokenIds { ids, cut, .. } = self.read(&text, &self.parameters.prompt)?;
+            let read = self.inputs.read_behind(&self.parameters.prompt, &text)?;
+            let TokenIds { ids, cut, .. } = read;
             self.truncated.fetch_add(u64::from(cut), Ordering::Relaxed);
             Ok(ids)
         })?;
@@ -134,7 +136,7 @@ impl DenseEncoder {
     /// # Errors
     /// As [`Self::passages`].
     pub fn question(&self, text: &str) -> Result<Option<DenseVector>, EncoderError> {
-        let tokens = self.read(text, &self.parameters.query_prompt)?;
+        let tokens = self.inputs.read_behind(&self.parameters.query_prompt, text)?;
         if tokens.ids.is_empty() {
             return Ok(None);
         }
@@ -142,15 +144,6 @@ impl DenseEncoder {
             let vector = self.vector(output.values, tokens.ids.len());
             vector.map(Some).map_err(|source| EncoderError::DenseVector { passage: 0, source })
         })
-    }
-
-    /// The tokens of a text behind its prompt; none of a blank text.
-    fn read(&self, text: &str, prompt: &str) -> Result<TokenIds, EncoderError> {
-        match prompt {
-            "" => self.inputs.read(text),
-            _ if text.trim().is_empty() => Ok(TokenIds::default()),
-            prompt => self.inputs.read(&format!("{prompt}{text}")),
-        }
     }
 
     /// The vector of a text of `tokens` tokens, whose rows may be followed by rows of padding.
@@ -166,6 +159,7 @@ impl DenseEncoder {
         for layer in &self.layers {
             vector = layer.apply(&vector);
         }
+        vector.truncate(self.parameters.dims as usize);
         if self.parameters.normalize {
             let length = vector.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
             vector.iter_mut().for_each(|value| *value /= length);

@@ -12,13 +12,19 @@ pub struct DenseOptions {
     pub sessions: Option<NonZeroUsize>,
     /// Longest text in tokens, in place of the model's own.
     pub max_tokens: Option<u32>,
+    /// Dimensions of a vector, in place of the model's own: the first ones (Kusupati et al., Matryoshka representation
+    /// learning, NeurIPS 2022). Where the model brings vectors to length one, that is done after the cut.
+    pub dims: Option<u32>,
 }
 
 impl DenseOptions {
     /// The model's parameters with what is set here in their place.
     #[must_use]
     pub fn apply(&self, parameters: &DenseParameters) -> DenseParameters {
-        let max_tokens = self.max_tokens.unwrap_or(parameters.max_tokens);
-        DenseParameters { max_tokens, ..parameters.clone() }
+        DenseParameters {
+            max_tokens: self.max_tokens.unwrap_or(parameters.max_tokens),
+            dims: self.dims.unwrap_or(parameters.dims),
+            ..parameters.clone()
+        }
     }
 }

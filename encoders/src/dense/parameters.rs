@@ -21,7 +21,7 @@ pub struct DenseIdentity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseParameters {
-    /// Dimensions of a vector.
+    /// Dimensions of a vector: those that the network gives, or the first ones of them.
     pub dims: u32,
     /// How a text's rows become one.
     pub pooling: DensePooling,

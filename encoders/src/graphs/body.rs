@@ -1,7 +1,8 @@
-//! The layers of BERT, DistilBERT and RoBERTa as nodes.
+//! The layers of BERT, DistilBERT, RoBERTa and MPNet as nodes.
 //!
 //! 1. word, position and type embeddings, normalised  2. for each layer: queries, keys and values
-//!    by one product, attention, a product, normalisation, two products, normalisation
+//!    by one product, attention (MPNet adds a bias by distance, `distances.rs`), a product, normalisation,
+//!    two products, normalisation
 //!
 //! In int8 (as `encoders/training/quantise.py` has it): weights have one scale a row, activations
 //! one scale a token, made of this token's values alone, so that a text's vectors do not depend on
@@ -66,7 +67,8 @@ impl<'a> BodyWriter<'a> {
     /// All layers; gives the hidden states `[batch, length, width]` and the word embeddings.
     pub(super) fn write(&mut self) -> Result<(String, Words), GraphError> {
         let (mut x, words) = self.embed()?;
-        let hidden = self.mask();
+        let mask = self.mask();
+        let hidden = self.with_distances(mask)?;
         for layer in 0..self.body.layers {
             x = self.layer(&x, layer, &hidden)?;
         }
@@ -114,7 +116,7 @@ impl<'a> BodyWriter<'a> {
         Ok((self.norm(&sum, &norm, part)?, table))
     }
 
-    /// Position embeddings with that of token type 0, `[length, width]` or, for RoBERTa,
+    /// Position embeddings with that of token type 0, `[length, width]` or, for RoBERTa and MPNet,
     /// `[batch, length, width]`.
     fn positions(&mut self) -> Result<String, GraphError> {
         let Self { weights, body, names, prefix, .. } = *self;
@@ -122,7 +124,9 @@ impl<'a> BodyWriter<'a> {
         let width = body.width;
         let rows = match body.family {
             Family::Bert | Family::DistilBert => body.max_positions as usize,
-            Family::Roberta => body.max_positions as usize + body.padding as usize + 1,
+            Family::Roberta | Family::Mpnet => {
+                body.max_positions as usize + body.padding as usize + 1
+            }
         };
         let mut table =
             weights.matrix(&format!("{prefix}{}.weight", names.positions), rows, width, part)?;
@@ -136,7 +140,7 @@ impl<'a> BodyWriter<'a> {
         }
         let w = &mut self.writer;
         let table = w.floats("positions", &[rows, width], &table.values);
-        if body.family == Family::Roberta {
+        if matches!(body.family, Family::Roberta | Family::Mpnet) {
             // transformers counts the tokens that are not padding: position = padding + count.
             let padding = w.index(i64::from(body.padding));
             let is_padding = w.add("Equal", &[TOKEN_IDS, &padding], &[]);
@@ -379,6 +383,6 @@ impl Writer {
 }
 
 /// Sizes of a graph are far below this type's end.
-fn to_i64(n: usize) -> i64 {
+pub(super) fn to_i64(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

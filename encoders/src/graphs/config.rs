@@ -9,6 +9,12 @@ use serde::Deserialize;
 use super::error::GraphError;
 use super::weights::Weights;
 
+/// Classes of distances in MPNet's attention: transformers' code reads no other number.
+pub(super) const BUCKETS: usize = 32;
+
+/// MPNet's padding token; transformers' code takes this one whatever the configuration says.
+const MPNET_PADDING: u32 = 1;
+
 /// Known bodies; they differ in names and in how positions count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -18,6 +24,8 @@ pub enum Family {
     DistilBert,
     /// Liu et al. 2019, and XLM-RoBERTa: positions begin behind the padding token's id.
     Roberta,
+    /// Song et al. 2020: RoBERTa's positions, and a bias by distance in attention.
+    Mpnet,
 }
 
 /// The function between the two products of a feed-forward layer.
@@ -102,6 +110,8 @@ struct Fields {
     type_vocab_size: usize,
     #[serde(default = "absolute")]
     position_embedding_type: String,
+    #[serde(default = "buckets")]
+    relative_attention_num_buckets: usize,
     #[serde(default)]
     is_decoder: bool,
     #[serde(default = "yes")]
@@ -130,6 +140,10 @@ fn two() -> usize {
     2
 }
 
+fn buckets() -> usize {
+    BUCKETS
+}
+
 /// What is known when one field is read before all others.
 #[derive(Deserialize)]
 struct Kind {
@@ -155,8 +169,9 @@ impl Body {
             "bert" => Family::Bert,
             "distilbert" => Family::DistilBert,
             "roberta" | "xlm-roberta" => Family::Roberta,
+            "mpnet" => Family::Mpnet,
             _ => {
-                let known = "bert, distilbert, roberta or xlm-roberta";
+                let known = "bert, distilbert, roberta, xlm-roberta or mpnet";
                 return Err(refuse("model_type", known, format!("{model_type:?}")));
             }
         };
@@ -167,6 +182,10 @@ impl Body {
         if fields.position_embedding_type != "absolute" {
             let found = fields.position_embedding_type;
             return Err(refuse("position_embedding_type", "\"absolute\"", found));
+        }
+        if family == Family::Mpnet && fields.relative_attention_num_buckets != BUCKETS {
+            let found = fields.relative_attention_num_buckets.to_string();
+            return Err(refuse("relative_attention_num_buckets", "32", found));
         }
         if fields.is_decoder {
             return Err(refuse("is_decoder", "false", "true".to_owned()));
@@ -198,11 +217,15 @@ impl Body {
             let heads = fields.num_attention_heads.to_string();
             return Err(refuse("num_attention_heads", "a divisor of hidden_size", heads));
         }
-        let padding = fields.pad_token_id.unwrap_or(u32::from(family == Family::Roberta));
+        let padding = match family {
+            Family::Mpnet => MPNET_PADDING,
+            Family::Roberta => fields.pad_token_id.unwrap_or(1),
+            Family::Bert | Family::DistilBert => fields.pad_token_id.unwrap_or(0),
+        };
         let positions = u32::try_from(fields.max_position_embeddings).unwrap_or(u32::MAX);
         let max_positions = match family {
             Family::Bert | Family::DistilBert => positions,
-            Family::Roberta => positions.saturating_sub(padding.saturating_add(1)),
+            Family::Roberta | Family::Mpnet => positions.saturating_sub(padding.saturating_add(1)),
         };
         if max_positions == 0 {
             let found = positions.to_string();
@@ -210,6 +233,7 @@ impl Body {
         }
         let (epsilon, token_types) = match family {
             Family::DistilBert => (1e-12, 0),
+            Family::Mpnet => (fields.layer_norm_eps, 0),
             Family::Bert | Family::Roberta => (fields.layer_norm_eps, fields.type_vocab_size),
         };
         Ok(Self {
@@ -238,7 +262,7 @@ impl Body {
     pub(super) fn head_activation(&self) -> Activation {
         match self.family {
             Family::Bert | Family::DistilBert => self.activation,
-            Family::Roberta => Activation::Gelu,
+            Family::Roberta | Family::Mpnet => Activation::Gelu,
         }
     }
 }
@@ -251,6 +275,8 @@ pub(super) struct Names {
     pub(super) positions: &'static str,
     pub(super) types: Option<&'static str>,
     pub(super) embedding_norm: &'static str,
+    /// A bias of attention for each class of distances and each head.
+    pub(super) distances: Option<&'static str>,
     layer: &'static str,
     pub(super) query: &'static str,
     pub(super) key: &'static str,
@@ -282,6 +308,7 @@ const BERT: Names = Names {
     positions: "embeddings.position_embeddings",
     types: Some("embeddings.token_type_embeddings"),
     embedding_norm: "embeddings.LayerNorm",
+    distances: None,
     layer: "encoder.layer",
     query: "attention.self.query",
     key: "attention.self.key",
@@ -332,12 +359,25 @@ const DISTILBERT: Names = Names {
     ..BERT
 };
 
+const MPNET: Names = Names {
+    types: None,
+    query: "attention.attn.q",
+    key: "attention.attn.k",
+    value: "attention.attn.v",
+    attended: "attention.attn.o",
+    attention_norm: "attention.LayerNorm",
+    distances: Some("encoder.relative_attention_bias"),
+    body: "mpnet.",
+    ..ROBERTA
+};
+
 impl Names {
     pub(super) fn of(family: Family) -> &'static Self {
         match family {
             Family::Bert => &BERT,
             Family::DistilBert => &DISTILBERT,
             Family::Roberta => &ROBERTA,
+            Family::Mpnet => &MPNET,
         }
     }
 

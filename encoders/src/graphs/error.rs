@@ -14,7 +14,9 @@ pub enum GraphError {
         source: std::io::Error,
     },
     /// The configuration is not the JSON it should be.
-    #[error("{path}: not the configuration of a BERT, DistilBERT or RoBERTa model: {source}")]
+    #[error(
+        "{path}: not the configuration of a BERT, DistilBERT, RoBERTa or MPNet model: {source}"
+    )]
     Config {
         /// The file.
         path: PathBuf,

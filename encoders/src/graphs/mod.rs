@@ -1,12 +1,13 @@
 //! ONNX graphs made of published checkpoints: `config.json` and `model.safetensors`, no Python.
 //!
 //! `config`: what the body is and what its tensors are called. `weights`: tensors by name.
-//! `body`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
+//! `body` and `distances`: embeddings and layers. `heads`: SPLADE's vocabulary weights, pooled inside the graph, or
 //! token embeddings of length one. `writer` and `onnx_proto`: the file. The same checkpoint, head and
 //! precision give the same bytes. `inside` and `file`: third-party graphs, rewritten to pool internally.
 
 mod body;
 mod config;
+mod distances;
 mod error;
 mod file;
 mod heads;

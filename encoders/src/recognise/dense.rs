@@ -90,7 +90,8 @@ pub(super) fn recognise(
         separator: " ".to_owned(),
         prompt: prompts.document,
         query_prompt: prompts.query,
-        strip: true,
+        // Versions before 5.4 strip the text; white space around it is a token for byte-level tokenizers only.
+        strip: false,
         lowercase: settings["do_lower_case"].as_bool().unwrap_or(false),
     };
     let mut side = match (weights, graph) {

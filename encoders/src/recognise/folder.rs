@@ -116,9 +116,9 @@ impl Folder {
     pub(super) fn positions(config: &Value) -> u32 {
         let positions =
             number(config, "max_position_embeddings").or_else(|| number(config, "n_positions"));
-        // RoBERTa's positions begin behind the padding token's id.
+        // RoBERTa's positions, and MPNet's, begin behind the padding token's id.
         let offset = match config["model_type"].as_str().unwrap_or_default() {
-            "roberta" | "xlm-roberta" | "camembert" => {
+            "roberta" | "xlm-roberta" | "camembert" | "mpnet" => {
                 1 + config["pad_token_id"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
             }
             _ => 0,

@@ -140,6 +140,8 @@ pub(super) fn stanford(root: &Folder, name: &str) -> Result<ModelManifest, Encod
         max_tokens: settings.whole("doc_maxlen", 220)?,
         query_max_tokens: settings.whole("query_maxlen", 32)?,
         separator: " ".to_owned(),
+        prompt: String::new(),
+        query_prompt: String::new(),
         markers: Some(Markers {
             document: words.known(settings.text("doc_token_id", "[unused1]")?)?,
             query: words.known(settings.text("query_token_id", "[unused0]")?)?,
@@ -233,6 +235,8 @@ pub(super) fn pylate(root: &Folder, name: &str) -> Result<ModelManifest, Encoder
         max_tokens: settings.whole("document_length", 180)?,
         query_max_tokens: settings.whole("query_length", 32)?,
         separator: " ".to_owned(),
+        prompt: String::new(),
+        query_prompt: String::new(),
         markers: (!both_empty).then_some(Markers { document, query }),
         query_fill,
         skip_tokens: distinct(skip_tokens.into_iter().filter_map(token).collect()),

@@ -124,7 +124,8 @@ impl TokenEncoder {
         let ids = self.sessions.map(passages, |passage| {
             let separator = &self.parameters.separator;
             let text = join_title_and_text(passage.title, passage.text, separator);
-            let TokenIds { ids, cut, .. } = self.documents.read(&text)?;
+            let read = self.documents.read_behind(&self.parameters.prompt, &text)?;
+            let TokenIds { ids, cut, .. } = read;
             self.truncated.fetch_add(u64::from(cut), Ordering::Relaxed);
             Ok(ids)
         })?;
@@ -142,7 +143,7 @@ impl TokenEncoder {
     /// # Errors
     /// As [`Self::passages`].
     pub fn question(&self, text: &str) -> Result<TokenEmbeddings, EncoderError> {
-        let tokens = self.questions.read(text)?;
+        let tokens = self.questions.read_behind(&self.parameters.query_prompt, text)?;
         if tokens.ids.is_empty() {
             return Ok(TokenEmbeddings::default());
         }

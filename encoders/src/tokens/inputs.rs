@@ -119,6 +119,15 @@ impl Inputs {
         Ok(Self { tokenizer, length, added, marker, fill: None, strip, lowercase })
     }
 
+    /// The tokens of a text behind its prompt; none of a blank text.
+    pub(crate) fn read_behind(&self, prompt: &str, text: &str) -> Result<TokenIds, EncoderError> {
+        match prompt {
+            "" => self.read(text),
+            _ if text.trim().is_empty() => Ok(TokenIds::default()),
+            prompt => self.read(&format!("{prompt}{text}")),
+        }
+    }
+
     pub(crate) fn read(&self, text: &str) -> Result<TokenIds, EncoderError> {
         // White space alone says nothing, also to tokenizers that make tokens of it.
         if text.trim().is_empty() {

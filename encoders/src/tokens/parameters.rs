@@ -34,6 +34,12 @@ pub struct TokenParameters {
     pub query_max_tokens: u32,
     /// What stands between title and text.
     pub separator: String,
+    /// What stands before each document; its tokens have rows, too.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// What stands before each question, likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query_prompt: String,
     /// A token put at the second place of each document, and of each question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub markers: Option<Markers>,

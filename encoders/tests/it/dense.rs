@@ -92,7 +92,8 @@ fn prompts_stand_before_texts_and_long_texts_are_cut() {
 fn what_does_not_fit_is_refused() {
     let refused = |change: fn(&mut Value)| encoder(&toy(change)).err().unwrap();
     for change in [
-        (|s: &mut Value| s["parameters"]["dims"] = json!(3)) as fn(&mut Value),
+        (|s: &mut Value| s["parameters"]["dims"] = json!(0)) as fn(&mut Value),
+        |s| s["parameters"]["dims"] = json!(5),
         |s| s["parameters"]["column"] = json!(4),
         |s| s["columns"] = json!(5),
         |s| s["columns"] = json!(0),

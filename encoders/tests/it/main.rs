@@ -5,6 +5,7 @@
 
 mod common;
 mod dense;
+mod dense_golden;
 mod families;
 mod golden;
 #[cfg(feature = "download")]

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 
+use quarry_encoders::DenseOptions;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{BuildReport, Event, SealOptions};
 use quarry_vectors::Document;
@@ -39,6 +40,8 @@ pub struct Build {
     pub tokens: Option<ModelSource>,
     /// Also store dense vectors of the texts, by this model.
     pub dense: Option<ModelSource>,
+    /// Dimensions of these, the model's first ones; the model's own unless set.
+    pub dense_dims: Option<u32>,
     /// Also calibrate the search methods.
     pub calibrate: bool,
 }
@@ -114,14 +117,15 @@ where
     finish(options, (report, InputReport::default()), models, progress)
 }
 
-/// Checks the token model before hours of work, not after.
+/// Checks the dense and the token model before hours of work, not after.
 fn check_models(options: &Build, models: &Models) -> Result<(), EngineError> {
     if let Some(source) = &options.dense {
         let model = models.open(source)?;
-        if model.dense_model().is_none() {
+        let Some(dense) = model.dense_model() else {
             let (model, gives) = (model.manifest().name.clone(), model.gives());
             return Err(EngineError::NoDenseModel { model, gives });
-        }
+        };
+        dense.check(&DenseOptions { dims: options.dense_dims, ..DenseOptions::default() })?;
     }
     let Some(source) = &options.tokens else { return Ok(()) };
     let model = models.open(source)?;
@@ -153,7 +157,8 @@ fn finish(
     if let Some(model) = &options.dense
         && Index::open(&options.out, Verify::Envelope)?.dense().is_none()
     {
-        let from = DenseFrom::Model { model: model.clone(), max_tokens: None };
+        let dims = options.dense_dims;
+        let from = DenseFrom::Model { model: model.clone(), max_tokens: None, dims };
         report.generation = writer
             .add_dense(&from, StoreDense::default(), progress)
             .map_err(|source| WriteError::DenseAfterBuild { source: Box::new(source) })?;

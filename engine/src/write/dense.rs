@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use quarry_datasets::NamedDenseRows;
 use quarry_encoders::DenseOptions;
-use quarry_index::dense::DenseStorage;
+use quarry_index::dense::{DenseStorage, MOST_DIMS};
 use quarry_index::{Index, Verify};
 use quarry_indexer::{AddDenseOptions, BuildError, DenseInput, Event, add_dense};
 use quarry_vectors::{DocId, counted};
 use serde_json::json;
 
 use super::WriteError;
-use crate::{EngineError, ModelSource, Models};
+use crate::{EngineError, ModelSource, Models, remembered};
 
 /// Examples that a message gives.
 const EXAMPLES: usize = 3;
@@ -26,6 +26,8 @@ pub enum DenseFrom {
         model: ModelSource,
         /// Longest text in tokens; as the index has it, else the model's own.
         max_tokens: Option<u32>,
+        /// Dimensions of a vector, the model's first ones; as the index has it, else the model's own.
+        dims: Option<u32>,
     },
     /// Files of vectors.
     Files {
@@ -58,24 +60,33 @@ pub(super) fn add(
     let storage = store.storage.or(has.as_ref().map(|has| has.storage)).unwrap_or_default();
     let (rows, ids) = match from {
         DenseFrom::Files { rows, ids } => (rows, ids),
-        DenseFrom::Model { model, max_tokens } => {
+        DenseFrom::Model { model, max_tokens, dims } => {
+            let model = models.dense_source(has.is_some().then_some(&index), model);
             // A generation that is open keeps its files.
             drop(index);
-            let how = DenseOptions { max_tokens: *max_tokens, ..DenseOptions::default() };
-            let made = models.dense_encoder(has.as_ref(), model, &how)?;
-            let source = made.identity;
-            let options = AddDenseOptions { storage, replace: store.replace, source };
+            let (max_tokens, dims) = (*max_tokens, *dims);
+            let how = DenseOptions { max_tokens, dims, ..DenseOptions::default() };
+            let made = models.dense_encoder(has.as_ref(), &model, &how)?;
+            let (source, model_from) = (made.identity, remembered::of(&model));
+            let options = AddDenseOptions { storage, replace: store.replace, source, model_from };
             let input = DenseInput::Encoder(made.encoder.as_ref());
             return Ok(add_dense(folder, &options, input, progress)?);
         }
     };
     let name = rows.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut vectors = NamedDenseRows::open(rows, ids)?;
+    let dims = vectors.dims();
+    if dims > MOST_DIMS {
+        return Err(wrong(format!(
+            "{}: rows of {dims} dimensions; expected at most {MOST_DIMS}",
+            rows.display()
+        ))
+        .into());
+    }
     check_documents(&index, &vectors, ids, store.replace)?;
     drop(index);
-    let options =
-        AddDenseOptions { storage, replace: store.replace, source: json!({ "file": name }) };
-    let dims = vectors.dims();
+    let source = json!({ "file": name });
+    let options = AddDenseOptions { storage, replace: store.replace, source, model_from: None };
     let mut read = |id: &str| {
         let found = vectors.vector(id);
         let found = found.ok_or_else(|| wrong(format!("no row for document `{id}`")))?;

@@ -288,7 +288,7 @@ impl Writer {
                 Some(made.map_err(failed)?)
             }
         };
-        let dense = self.new_dense(built.dense.as_ref(), &options.dense)?;
+        let dense = self.new_dense(&index, built.dense.as_ref(), &options.dense)?;
         let (encoding, indexed) = (options.encoding.as_built(&built), identity(&index)?);
         Ok(ReadyToAdd { encoding, texts_as, tokens, dense, remembered, indexed })
     }
@@ -296,12 +296,15 @@ impl Writer {
     /// The encoder of the new documents' dense vectors, where they are made.
     fn new_dense(
         &self,
+        index: &Index,
         kept: Option<&DenseKept>,
         wanted: &NewDense,
     ) -> Result<Option<MadeByDense>, EngineError> {
         let model = match (kept, wanted) {
             (None, NewDense::AsIndexed) | (_, NewDense::Without) => return Ok(None),
-            (_, NewDense::AsIndexed) => ModelSource::Bundled,
+            (_, NewDense::AsIndexed) => {
+                self.models.dense_source(Some(index), &ModelSource::Bundled)
+            }
             (_, NewDense::By(model)) => model.clone(),
         };
         let made = self.models.dense_encoder(kept, &model, &DenseOptions::default());

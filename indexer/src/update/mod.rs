@@ -27,7 +27,7 @@ use crate::BuildError;
 pub use add::{AddReport, add};
 pub use calibration::store_calibration;
 pub use delete::{DeleteReport, delete};
-pub use dense::{AddDenseOptions, DenseInput, add_dense};
+pub use dense::{AddDenseOptions, DENSE_MODEL_FROM, DenseInput, add_dense};
 pub use lists::{AddOptions, add_lists};
 pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
 pub use rules::{AddDense, AddTokens, Adding, AsBuilt};

@@ -26,6 +26,9 @@ use crate::options::Event;
 /// Rows between two reports of progress.
 const STEP: u64 = 1 << 12;
 
+/// Key in a manifest's build description: where the model of the dense vectors was found.
+pub const DENSE_MODEL_FROM: &str = "dense_model_from";
+
 /// What is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddDenseOptions {
@@ -35,6 +38,9 @@ pub struct AddDenseOptions {
     pub replace: bool,
     /// Where they come from, for the record.
     pub source: Value,
+    /// Where the model was found, which the manifest keeps as [`DENSE_MODEL_FROM`]; `None` for one that needs no
+    /// record, or files.
+    pub model_from: Option<Value>,
 }
 
 /// Where the vectors come from.
@@ -107,6 +113,10 @@ pub fn add_dense(
     }
     manifest.features = index.features().clone();
     manifest.features.dense = Some(kept);
+    match options.model_from.clone() {
+        Some(from) => manifest.build.insert(DENSE_MODEL_FROM.into(), from),
+        None => manifest.build.remove(DENSE_MODEL_FROM),
+    };
     writer.commit(manifest)
 }
 
