@@ -81,21 +81,21 @@ impl DenseArgs {
 /// Says which documents the channel dense does not find.
 pub(crate) fn tell_lacking(index: &Index) {
     let (mut segments, mut documents) = (0u64, 0);
-    if index.dense().is_none() {
-        return;
-    }
+    let Some(kept) = index.dense() else { return };
+    let imported = kept.imported_from().is_some();
     for segment in index.without_dense() {
         (segments, documents) = (segments + 1, documents + segment.entry().documents);
     }
     if segments > 0 {
         note(format!(
-            "note: {} in {} {} no dense vectors: --channel dense does not find {}; `quarry dense add {}` adds the \
+            "note: {} in {} {} no dense vectors: --channel dense does not find {}; `quarry dense add {}{}` adds the \
              missing ones",
             counted(documents, "document"),
             counted(segments, "segment"),
             agreeing(documents, "has", "have"),
             agreeing(documents, "it", "them"),
-            index.folder().display()
+            index.folder().display(),
+            if imported { " --rows FILE --ids FILE" } else { "" }
         ));
     }
 }

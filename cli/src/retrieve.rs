@@ -189,7 +189,10 @@ impl SearchArgs {
         let why = format!("--channel {name} searches no vectors; leave one of the two out");
         given.only_if(sparse || dense, &["preload"], &why)?;
         given.only_if(dense, &OF_DENSE, "it is of the channel dense; add --channel dense")?;
-        let why = format!("--channel {name} encodes no query; leave one of the two out");
+        let why = match dense {
+            true => "--channel dense encodes queries with --dense-model; leave --model out".to_owned(),
+            false => format!("--channel {name} encodes no query; leave one of the two out"),
+        };
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
         let bm25 = every_channel || self.channels.has(Channel::Bm25);
         given.only_if(bm25, &["k1", "b"], "it is BM25's; add --channel bm25")?;

@@ -55,9 +55,14 @@ pub(crate) fn advice(error: &EngineError) -> Option<String> {
         EngineError::NoDenseModel { .. } => {
             "a model of dense vectors is a folder as sentence-transformers saves it".to_owned()
         }
-        EngineError::OtherDenseModel { .. } => "name the model with --dense-model".to_owned(),
+        EngineError::OtherDenseModel { .. } => {
+            "its files or settings count, not its name; --dense-model names another".to_owned()
+        }
         EngineError::OtherTokenModel { .. } => "name the model with --token-model".to_owned(),
         EngineError::NoDenseEncoder { .. } => "give it with --dense-queries FILE".to_owned(),
+        EngineError::ImportedDense { .. } => {
+            "`quarry dense add DIR --rows FILE --ids FILE` takes those of the documents that have none".to_owned()
+        }
         EngineError::NoNetwork { .. } => {
             "--encode-device cuda needs a --model whose queries go through one".to_owned()
         }
@@ -87,15 +92,12 @@ fn of_write(error: WriteError) -> Error {
             Error::from(*source).context(path.display().to_string())
         }
         WriteError::NewTokens { source } => told(*source).context(
-            "add --without-tokens leaves the new documents without token embeddings, until `quarry tokens add` \
-             fills the gap",
+            "with --without-tokens the new documents have no token embeddings, until `quarry tokens add` fills the gap",
         ),
         WriteError::NewDense { source } => {
-            let text = format!(
-                "{:#}; add --without-dense leaves the new documents without dense vectors, until `quarry dense add` \
-                 fills the gap",
-                told(*source)
-            );
+            // The advice has the error in it.
+            let said = advice(&source).unwrap_or_else(|| format!("{:#}", told(*source)));
+            let text = format!("{said}; --without-dense adds the documents without dense vectors for now");
             Refused(text).into()
         }
         WriteError::TokensAfterBuild { source } => told(*source).context(

@@ -18,7 +18,7 @@ const fn foreign(what: &'static str, hint: &'static str) -> Option<Foreign> {
 
 const NPZ: &str = "save it as .csr: numpy.array([rows, columns, nnz], 'i8'), indptr as 'i8', indices as 'i4', data \
      as 'f4', one after another with tofile";
-const NPY: &str = "documents are not read from it; `quarry tokens add --npy` takes token embeddings, and sparse \
+const NPY: &str = "it holds numbers alone: `quarry dense add --rows` and `quarry tokens add --npy` take it; sparse \
      vectors come as .csr, .bin or JSON lines";
 const LINES: &str = "write it as JSON lines, one object a line";
 const UNPACK: &str = "unpack it; plain files, .gz and .zst are read";

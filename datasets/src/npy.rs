@@ -190,6 +190,11 @@ pub(crate) fn header(path: &Path) -> Result<(NpyHeader, File), DatasetError> {
 /// Refuses what would cost the library memory or time without bound: it makes room for the length that the
 /// file gives, to 4 GiB from version 2 on, and its time quadruples with each bracket within another.
 fn check_header(head: &[u8]) -> Result<(), String> {
+    if !head.starts_with(b"\x93NUMPY") {
+        let packed = head.starts_with(&[0x1f, 0x8b]) || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let more = if packed { "; it is compressed: unpack it" } else { "" };
+        return Err(format!("it does not begin as numpy.save writes it{more}"));
+    }
     let [_, _, _, _, _, _, version, _, rest @ ..] = head else { return Ok(()) };
     let (length, text) = match (version, rest) {
         (0 | 1, [a, b, text @ ..]) => (u32::from(u16::from_le_bytes([*a, *b])), text),

@@ -185,6 +185,12 @@ pub enum EngineError {
         /// The file that the index's dense vectors came from, if it was one.
         imported: Option<String>,
     },
+    /// New documents need dense vectors, and those of the index came from a file.
+    #[error("the index's dense vectors were imported from {file}, and no model makes others like them")]
+    ImportedDense {
+        /// The file's name.
+        file: String,
+    },
     /// A term number is larger than the vocabulary.
     #[error("term {number} lies beyond the vocabulary of {tokens} tokens")]
     BeyondVocabulary {

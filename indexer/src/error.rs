@@ -105,7 +105,7 @@ pub enum BuildError {
     },
     /// Documents are added to an index with dense vectors, and nobody makes theirs.
     #[error(
-        "{}: the index has dense vectors, made by {made_by}: add --without-dense, and fill the gap later with \
+        "{}: the index has dense vectors, {made_by}: add --without-dense, and fill the gap later with \
          `quarry dense add {}`", path.display(), path.display()
     )]
     NeedsDense {
@@ -116,8 +116,8 @@ pub enum BuildError {
     },
     /// Dense vectors are made by another model, or stored otherwise, than those that are there.
     #[error(
-        "{}: its dense vectors were made by {made_by}, those given are {given}; documents of both would not \
-         compare; `quarry dense add {} --replace` replaces all", path.display(), path.display()
+        "{}: its dense vectors are {made_by}, those given {given}: they cannot stand side by side; `quarry dense \
+         add {} --replace` replaces all", path.display(), path.display()
     )]
     OtherDense {
         /// Its folder.
@@ -138,7 +138,7 @@ pub enum BuildError {
         "{}: dense vectors would be lost, since these segments have {}: {}; `quarry dense add {}{}` {}",
         path.display(), if *none { "none" } else { "them stored otherwise" }, segments.join(", "),
         path.display(), if *none { "" } else { " --replace" },
-        if *none { "fills them" } else { "makes them alike" }
+        if *none { "fills them (with --rows and --ids, where the vectors were imported)" } else { "makes them alike" }
     )]
     DenseMissing {
         /// Its folder.
@@ -278,7 +278,8 @@ pub enum BuildError {
     },
     /// The folder already holds an index.
     #[error(
-        "{path}: an index is there (generation {generation}, {}); --overwrite replaces it",
+        "{path}: an index is there (generation {generation}, {}); --overwrite replaces it, and --resume adds what \
+         an interrupted command left out",
         counted(*documents, "document")
     )]
     Exists {

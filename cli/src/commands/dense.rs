@@ -27,8 +27,8 @@ pub(crate) struct Args {
 enum Command {
     /// Add dense vectors to an index, as a new generation
     ///
-    /// They are made by a model from the texts of the index, or read from files of another program: one vector for each
-    /// document, or passage. If some segments have them, the others get theirs, from the same model and in the same
+    /// They are made by a model from the texts of the index, one vector for each document or passage, or read from files
+    /// of another program, one for each document: those of passages cannot be imported. If some segments have them, the others get theirs, from the same model and in the same
     /// form. After an interruption the same command continues.
     Add(AddArgs),
 }

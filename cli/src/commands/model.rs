@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use quarry_datasets::OutputFile;
 use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
-    BuiltGraph, BuiltHead, DensePooling, DocumentOptions, DocumentSide, Family, MANIFEST_FILE,
+    Activation, BuiltGraph, BuiltHead, DensePooling, DocumentOptions, DocumentSide, Family, MANIFEST_FILE,
     Model, ModelManifest, OnnxDense, OnnxDocuments, OnnxTokens, Pooling, QuerySide, find_runtime,
 };
 use quarry_vectors::Passage;
@@ -273,11 +273,17 @@ fn side(side: &OnnxDocuments) -> String {
     let graph = built(side.built.as_ref());
     let mut text = format!("{}{graph}, at most {} tokens", side.file, parameters.max_tokens);
     let pooling = match side.pooling {
-        Pooling::InGraph => "pooled inside",
-        Pooling::Max => "largest",
-        Pooling::Sum => "sum",
+        Pooling::InGraph => "pooled inside, output",
+        Pooling::Max => "largest of",
+        Pooling::Sum => "sum of",
     };
-    text.push_str(&format!(", {pooling} of {} ({:?})", side.output, side.activation));
+    let activation = match side.activation {
+        Activation::None => "",
+        Activation::Relu => ", max(x, 0)",
+        Activation::Log1pRelu => ", ln(1 + max(x, 0))",
+        Activation::Log1pLog1pRelu => ", ln(1 + ln(1 + max(x, 0)))",
+    };
+    text.push_str(&format!(", {pooling} {}{activation}", side.output));
     if parameters.echo.is_some() {
         text.push_str(", text twice, second copy pooled");
     }

@@ -259,7 +259,11 @@ fn show_expanded(expanded: &ExpandedQuery) -> anyhow::Result<()> {
     };
     let terms: Vec<String> = expanded.terms.iter().map(term).collect();
     let (channel, documents) = (expanded.channel.name(), expanded.documents.join(", "));
-    line(format!("new query, {channel}: {}", on_one_line(&terms.join("; "))))?;
+    let terms = match terms.is_empty() {
+        true => "its vector, moved towards those of the documents".to_owned(),
+        false => terms.join("; "),
+    };
+    line(format!("new query, {channel}: {}", on_one_line(&terms)))?;
     line(format!("     of: {}", on_one_line(&documents)))?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use super::judged::{expect_judged, is_arguana, tell_of_index};
 use crate::applies::Given;
 use crate::channels::{Channel, ChannelArgs, FusionArg};
 use crate::collections::place;
-use crate::exit::Usage;
+use crate::dense::{DenseArgs, OF_DENSE};
+use crate::exit::{BadInput, Usage};
 use crate::output::{counted, line, table};
 use crate::retrieve::{self, SearchArgs};
 use crate::told::told;
@@ -50,13 +51,18 @@ pub(super) struct FusionTuning {
     /// With --fusion: measure that chooses, as ir_measures names it
     #[arg(long, value_name = "NAME", default_value = "nDCG@10")]
     measure: String,
+    #[command(flatten)]
+    dense: DenseArgs,
 }
 
 impl FusionTuning {
     /// Refuses options that would do nothing.
     pub(super) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
         let why = "it is about --fusion, which chooses weights by judgements";
-        given.only_if(self.fusion.is_some(), &["split", "channel", "measure"], why)
+        given.only_if(self.fusion.is_some(), &["split", "channel", "measure"], why)?;
+        given.only_if(self.fusion.is_some(), &OF_DENSE, why)?;
+        let dense = self.channel.contains(&Channel::Dense);
+        given.only_if(dense, &OF_DENSE, "it is of the channel dense; add dense to --channel")
     }
 
     /// How to fuse, if that is what is tuned.
@@ -88,10 +94,21 @@ impl FusionTuning {
             let same = |channel: &&Channel| weighted.channel == (**channel).into();
             let Some(channel) = self.channel.iter().find(same) else { continue };
             let channels = ChannelArgs::one(*channel);
-            let search = SearchArgs { channels, ..SearchArgs::default() };
+            let of_dense = *channel == Channel::Dense;
+            let dense = if of_dense { self.dense.clone() } else { DenseArgs::default() };
+            let search = SearchArgs { channels, dense, ..SearchArgs::default() };
             let opened = retrieve::open(dir, &search)?;
             if runs.is_empty() {
-                tell_of_index(&IndexJudgements::of(opened.searcher(), &qrels), "");
+                let judged = IndexJudgements::of(opened.searcher(), &qrels);
+                if judged.missing == judged.documents {
+                    let text = format!(
+                        "{}: no document that {} judges is in the index; expected the collection that was indexed",
+                        dir.display(),
+                        collection.display()
+                    );
+                    return Err(BadInput(text).into());
+                }
+                tell_of_index(&judged, "");
             }
             runs.push(opened.run(&queries, &search, window.max(depth(&[measure])), &ignored)?);
         }

@@ -12,7 +12,7 @@ use super::fused::{FuseOptions, WeightedRun, fuse_runs};
 use crate::EngineError;
 
 /// Weights tried for each run beside the first, which keeps 1.
-const GRID: [f64; 11] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0];
+const GRID: [f64; 13] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0];
 /// Parts of the queries; each is judged by weights that the others chose.
 const FOLDS: usize = 5;
 
@@ -36,7 +36,7 @@ pub struct TunedWeights {
 /// Chooses weights for runs. Of combinations with equal means the one that stands nearest to the given weights, by
 /// the sum of differences, is kept, so that what no query tells apart stays as it was.
 ///
-/// Cost: as many fusions as there are combinations, 11 for two runs and 121 for three, over all cores.
+/// Cost: as many fusions as there are combinations, 13 for two runs and 169 for three, over all cores.
 ///
 /// # Errors
 /// As [`fuse_runs`]; [`EngineError::TooFewJudged`] with fewer than two judged queries a fold.

@@ -66,7 +66,7 @@ pub(super) fn add(
             drop(index);
             let (max_tokens, dims) = (*max_tokens, *dims);
             let how = DenseOptions { max_tokens, dims, ..DenseOptions::default() };
-            let made = models.dense_encoder(has.as_ref(), &model, &how)?;
+            let made = models.dense_encoder(has.as_ref(), &model, &how).map_err(of_documents)?;
             let (source, model_from) = (made.identity, remembered::of(&model));
             let options = AddDenseOptions { storage, replace: store.replace, source, model_from };
             let input = DenseInput::Encoder(made.encoder.as_ref());
@@ -95,6 +95,14 @@ pub(super) fn add(
     Ok(add_dense(folder, &options, DenseInput::Rows(dims, &mut read), progress)?)
 }
 
+/// What an error of a query says, said of documents.
+pub(super) fn of_documents(error: EngineError) -> EngineError {
+    match error {
+        EngineError::NoDenseEncoder { imported: Some(file) } => EngineError::ImportedDense { file },
+        other => other,
+    }
+}
+
 fn wrong(what: String) -> BuildError {
     BuildError::Input(what.into())
 }
@@ -109,7 +117,7 @@ fn check_documents(
     let fills = !replace && index.segments().iter().any(|s| s.dense().is_some());
     let given: BTreeSet<&str> = rows.ids().iter().map(String::as_str).collect();
     let mut strange = given.clone();
-    let mut lacking = BTreeSet::new();
+    let (mut lacking, mut there) = (BTreeSet::new(), BTreeSet::new());
     for segment in index.segments() {
         let documents = segment.documents();
         let has = fills && segment.dense().is_some();
@@ -123,8 +131,10 @@ fn check_documents(
                 return Err(WriteError::SplitDocument { id: id.to_owned() }.into());
             }
             strange.remove(id);
-            if !has && !given.contains(id) {
-                lacking.insert(id);
+            match given.contains(id) {
+                true if has => drop(there.insert(id)),
+                false if !has => drop(lacking.insert(id)),
+                _ => {}
             }
         }
     }
@@ -142,6 +152,14 @@ fn check_documents(
     }
     if !strange.is_empty() {
         return Err(told(&strange, "id", "not in the index").into());
+    }
+    if let Some(id) = there.first() {
+        return Err(wrong(format!(
+            "{}: {} in segments that have dense vectors already, such as `{id}`: leave them out, or replace all",
+            path.display(),
+            counted(there.len() as u64, "document")
+        ))
+        .into());
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use quarry_indexer::{
 use quarry_vectors::Document;
 use serde_json::Value;
 
+use super::dense::of_documents;
 use super::target::Target;
 use super::{
     Calibrate, Calibrated, DenseFrom, Encoding, Input, InputReport, OnProgress, StoreDense,
@@ -308,7 +309,7 @@ impl Writer {
             (_, NewDense::By(model)) => model.clone(),
         };
         let made = self.models.dense_encoder(kept, &model, &DenseOptions::default());
-        let failed = |source| WriteError::NewDense { source: Box::new(source) };
+        let failed = |source| WriteError::NewDense { source: Box::new(of_documents(source)) };
         Ok(Some(made.map_err(failed)?))
     }
 }

@@ -25,6 +25,22 @@ impl DenseKept {
         Self { dims: meta.dims, storage: meta.storage, source: meta.source.clone() }
     }
 
+    /// The file that the vectors came from, if no model made them.
+    #[must_use]
+    pub fn imported_from(&self) -> Option<&str> {
+        self.source.get("file").and_then(Value::as_str)
+    }
+
+    /// What made them, in words.
+    #[must_use]
+    pub fn made_by(&self) -> String {
+        match (self.imported_from(), self.source.get("model_name").and_then(Value::as_str)) {
+            (Some(file), _) => format!("imported from {file}"),
+            (None, Some(model)) => format!("made by {model}"),
+            (None, None) => format!("made by {}", self.source),
+        }
+    }
+
     /// Whether vectors of another source fit beside these: the same encoder, by whatever name it was found, or
     /// files that were imported.
     #[must_use]

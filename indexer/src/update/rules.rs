@@ -177,15 +177,15 @@ impl<'a> Adding<'a> {
             (None, AddDense::None) | (Some(_), AddDense::Without) => Ok(None),
             (None, _) => Err(BuildError::NoDenseThere { path: path() }),
             (Some(kept), AddDense::None) => {
-                Err(BuildError::NeedsDense { path: path(), made_by: kept.source.to_string() })
+                Err(BuildError::NeedsDense { path: path(), made_by: kept.made_by() })
             }
             (Some(kept), AddDense::Encoder(encoder, source)) => {
                 let imported = kept.source.get("file").is_some();
                 if imported || !kept.same_source(source) || kept.dims != encoder.dims() {
                     return Err(BuildError::OtherDense {
                         path: path(),
-                        made_by: kept.source.to_string(),
-                        given: source.to_string(),
+                        made_by: kept.made_by(),
+                        given: DenseKept { source: source.clone(), ..kept.clone() }.made_by(),
                     });
                 }
                 Ok(Some((encoder, kept.clone())))

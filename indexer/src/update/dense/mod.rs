@@ -121,7 +121,7 @@ pub fn add_dense(
 }
 
 fn told(kept: &DenseKept) -> String {
-    format!("{} ({} dimensions as {})", kept.source, kept.dims, kept.storage.name())
+    format!("{} ({} dimensions as {})", kept.made_by(), kept.dims, kept.storage.name())
 }
 
 /// A segment that gets dense vectors.
