@@ -3,7 +3,10 @@
 use std::num::NonZeroUsize;
 
 use clap::ValueEnum;
-use quarry_engine::{EngineError, Expansion, FeedbackCondition, FeedbackOptions, SearchOptions};
+use quarry_engine::{
+    EngineError, Expansion, FeedbackCondition, FeedbackFrom, FeedbackOptions, RerankOptions,
+    SearchOptions,
+};
 use quarry_server::api::{self, ExpansionInput, FeedbackInput, MeanInput};
 
 use crate::applies::Given;
@@ -31,6 +34,27 @@ impl From<FeedbackArg> for FeedbackCondition {
     }
 }
 
+/// Of which ranking documents feed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FromArg {
+    /// Each channel's own, as --feedback after takes it.
+    Own,
+    /// The fused one, as --feedback both and before take it.
+    Fused,
+    /// That of the one channel, or the fused one of several, reranked: needs --rerank.
+    Reranked,
+}
+
+impl From<FromArg> for FeedbackFrom {
+    fn from(arg: FromArg) -> Self {
+        match arg {
+            FromArg::Own => Self::Own,
+            FromArg::Fused => Self::Fused,
+            FromArg::Reranked => Self::Reranked,
+        }
+    }
+}
+
 /// A weight, of one channel or of all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FeedbackWeight {
@@ -45,6 +69,10 @@ pub(crate) struct FeedbackArgs {
     /// and recall; takes twice the time. One channel takes `after`
     #[arg(long, value_enum)]
     feedback: Option<FeedbackArg>,
+    /// Ranking whose best documents feed back. Turns feedback on; without --feedback `own` means after, `fused` both,
+    /// `reranked` after for one channel and both for several [default: as --feedback says]
+    #[arg(long, value_enum, value_name = "RANKING")]
+    feedback_from: Option<FromArg>,
     /// Channels that are fed back: sparse, bm25, dense [default: all that are searched]
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     feedback_channels: Vec<Channel>,
@@ -79,15 +107,28 @@ pub(crate) const OF_FEEDBACK: [&str; 4] =
 impl FeedbackArgs {
     /// Whether there is any.
     pub(crate) fn is_on(&self) -> bool {
-        self.feedback.is_some() && self.feedback_depth != Some(0)
+        self.is_asked() && self.feedback_depth != Some(0)
     }
 
-    /// The options, with feedback if it is asked for.
-    pub(crate) fn on(&self, options: SearchOptions) -> SearchOptions {
-        match self.feedback {
-            Some(condition) => options.fed_back(self.options(condition.into())),
-            None => options,
-        }
+    fn is_asked(&self) -> bool {
+        self.feedback.is_some() || self.feedback_from.is_some()
+    }
+
+    /// The condition: the one given, or what the ranking means.
+    fn condition(&self, channels: usize) -> Option<FeedbackCondition> {
+        let meant = || self.feedback_from.map(|from| FeedbackFrom::from(from).condition(channels));
+        self.feedback.map(FeedbackCondition::from).or_else(meant)
+    }
+
+    /// The options, with feedback if it is asked for; `rerank` is how a first round is reranked.
+    pub(crate) fn on(&self, options: SearchOptions, rerank: RerankOptions) -> SearchOptions {
+        let channels = options.weights().map_or(1, |weights| weights.len());
+        let Some(condition) = self.condition(channels) else { return options };
+        let feedback = self.options(condition);
+        options.fed_back(match self.feedback_from {
+            Some(FromArg::Reranked) => feedback.from_reranked(rerank),
+            _ => feedback,
+        })
     }
 
     fn options(&self, condition: FeedbackCondition) -> FeedbackOptions {
@@ -156,11 +197,16 @@ impl FeedbackArgs {
             Channel::Maxsim => None,
         });
         let channels: Vec<api::Channel> = channels.collect();
-        Some(FeedbackInput {
-            condition: Some(match self.feedback? {
+        self.is_asked().then(|| FeedbackInput {
+            condition: self.feedback.map(|condition| match condition {
                 FeedbackArg::Before => api::Condition::Before,
                 FeedbackArg::After => api::Condition::After,
                 FeedbackArg::Both => api::Condition::Both,
+            }),
+            from: self.feedback_from.map(|from| match from {
+                FromArg::Own => api::FeedbackFrom::Own,
+                FromArg::Fused => api::FeedbackFrom::Fused,
+                FromArg::Reranked => api::FeedbackFrom::Reranked,
             }),
             depth: self.feedback_depth.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             channels: (!channels.is_empty()).then_some(channels),
@@ -179,12 +225,26 @@ impl FeedbackArgs {
         // With `eval --conditions` all that channels have are compared.
         let compared = given.has("conditions");
         let why = "nothing feeds back; add --feedback after";
-        given.only_if(self.feedback.is_some() || compared, &OF_FEEDBACK, why)?;
-        let condition = match self.feedback {
-            Some(condition) => condition.into(),
+        given.only_if(self.is_asked() || compared, &OF_FEEDBACK, why)?;
+        let channels = options.weights().map_or(1, |weights| weights.len());
+        let condition = match self.condition(channels) {
+            Some(condition) => condition,
             None if compared => FeedbackCondition::After,
             None => return Ok(()),
         };
+        if let Some(from) = self.feedback_from.map(FeedbackFrom::from) {
+            if !from.goes_with(condition, channels) {
+                let text = format!(
+                    "--feedback-from {} does not go with --feedback {}; leave one of the two out",
+                    from.name(),
+                    condition.name()
+                );
+                return Err(Usage(text));
+            }
+            let why = "what is fed back is reranked first; add --rerank";
+            let reranks = given.has("rerank") || from != FeedbackFrom::Reranked;
+            given.only_if(reranks, &["feedback_from"], why)?;
+        }
         let options = options.fed_back(self.options(condition));
         let fed = options.fed_channels().map_err(|error| match error {
             EngineError::Feedback { option: "condition", what } => {

@@ -96,6 +96,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "dense",
             "without_tokens",
             "dense_model",
+            "dense_dims",
             "without_dense",
             "dims",
             "family",
@@ -175,7 +176,14 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         FEEDBACK,
-        &["feedback", "feedback_channels", "feedback_depth", "feedback_terms", "feedback_weight"],
+        &[
+            "feedback",
+            "feedback_from",
+            "feedback_channels",
+            "feedback_depth",
+            "feedback_terms",
+            "feedback_weight",
+        ],
     ),
     (
         RERANKING,

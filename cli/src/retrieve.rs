@@ -158,9 +158,10 @@ const OF_TOKENS: [&str; 8] = [
     "query_ids",
 ];
 /// All others.
-const OF_SEARCHES: [&str; 10] = [
+const OF_SEARCHES: [&str; 11] = [
     "channel",
     "feedback",
+    "feedback_from",
     "k1",
     "b",
     "filter",
@@ -252,7 +253,7 @@ impl SearchArgs {
         (options.bm25.k1, options.bm25.b) = (self.k1, self.b);
         options.maxsim_exact = self.second.exact();
         options.filter.clone_from(&self.filter);
-        self.feedback.on(options)
+        self.feedback.on(options, self.second.options())
     }
 
     /// The same, reranked if that is asked for.

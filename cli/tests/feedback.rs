@@ -209,6 +209,83 @@ fn what_is_ignored_does_not_feed_back() {
     );
 }
 
+/// The documents that feed back, of an answer in JSON.
+fn fed_by(answer: &str) -> Vec<Value> {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    answer["expanded"][0]["documents"].as_array().unwrap().clone()
+}
+
+#[test]
+fn documents_feed_back_as_they_are_reranked() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = indexed(dir.path());
+    ok(&["tokens", "add", text(&index)]);
+    let search = ["search", text(&index), "why does bread go stale", "--json"];
+    for channel in ["sparse", "bm25", "sparse,bm25"] {
+        let on = [&search[..], &["--channel", channel, "--rerank"]].concat();
+        let plain: Value = serde_json::from_str(&ok(&[&on[..], &["-k", "10"]].concat())).unwrap();
+        let hits = plain["hits"].as_array().unwrap();
+        let fed = ok(&[&on[..], &["--feedback-from", "reranked", "--explain"]].concat());
+        let by = fed_by(&fed);
+        assert!(by.len() >= 3, "{channel}: {fed}");
+        let best: Vec<Value> = hits.iter().take(3).map(|hit| hit["id"].clone()).collect();
+        assert_eq!(by[..3], best[..], "{channel}: {fed}");
+        let fed: Value = serde_json::from_str(&fed).unwrap();
+        assert!(fed["hits"][0]["scores"]["rerank"].is_number(), "the second round is reranked");
+        assert!(fed["timings_us"]["second_search"].as_u64().unwrap() > 0, "{fed}");
+    }
+    // The same by names of conditions, and in batches.
+    let from = |more: &[&str]| ok(&[&search[..], &["-k", "3", "--explain"], more].concat());
+    let own = ["--channel", "sparse,bm25", "--feedback-from", "own"];
+    let after = ["--channel", "sparse,bm25", "--feedback", "after"];
+    assert_eq!(fed_by(&from(&own)), fed_by(&from(&after)));
+    let fused = ["--channel", "sparse,bm25", "--feedback-from", "fused"];
+    let both = ["--channel", "sparse,bm25", "--feedback", "both"];
+    assert_eq!(fed_by(&from(&fused)), fed_by(&from(&both)));
+    let eval = [
+        "eval",
+        text(&index),
+        "--collection",
+        SAMPLE,
+        "--rerank",
+        "--depth",
+        "20",
+        "--json",
+        "--only",
+        "1-12",
+        "--measures",
+        "nDCG@10",
+        "--no-exhaustive",
+    ];
+    let value = |more: &[&str]| -> Value {
+        serde_json::from_str(&ok(&[&eval[..], more].concat())).unwrap()
+    };
+    let plain = value(&[]);
+    let reranked = value(&["--feedback-from", "reranked"]);
+    let found = value(&["--feedback", "after"]);
+    let first = |of: &Value| of["first_stage"]["nDCG@10"].as_f64().unwrap();
+    assert_ne!(first(&reranked), first(&plain));
+    assert_ne!(reranked["reranked"], found["reranked"]);
+}
+
+#[test]
+fn a_ranking_that_does_not_feed_back_is_refused() {
+    let refused = |more: &[&str], says: &str| {
+        let error = fails(&[&["search", "ix", "x"][..], more].concat(), 2);
+        assert!(error.contains(says), "{more:?}: {error}");
+    };
+    refused(&["--feedback-from", "reranked"], "add --rerank");
+    refused(&["--feedback-from", "reranked", "--feedback", "after"], "add --rerank");
+    let two = ["--channel", "sparse,bm25", "--rerank"];
+    let after = [&two[..], &["--feedback-from", "reranked", "--feedback", "after"]].concat();
+    refused(&after, "--feedback-from reranked does not go with --feedback after");
+    let own = [&two[..], &["--feedback-from", "own", "--feedback", "both"]].concat();
+    refused(&own, "--feedback-from own does not go with --feedback both");
+    let fused = [&two[..], &["--feedback-from", "fused", "--feedback", "after"]].concat();
+    refused(&fused, "--feedback-from fused does not go with --feedback after");
+    refused(&["--feedback-from", "fused"], "several channels");
+}
+
 /// Of a document split into passages the best one feeds back, and no document feeds back twice.
 #[test]
 fn passages_feed_back() {

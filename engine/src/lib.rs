@@ -16,6 +16,7 @@ mod models;
 mod query;
 mod remembered;
 mod rerank;
+mod rescoring;
 mod search;
 mod snapshot;
 mod warning;
@@ -28,7 +29,7 @@ pub use collection::{Collection, OpenOptions, QueryModel};
 pub use dense::DenseModel;
 pub use describe::Description;
 pub use error::EngineError;
-pub use feedback::{FeedbackCondition, FeedbackOptions, MOST_FEEDBACK_DEPTH};
+pub use feedback::{FeedbackCondition, FeedbackFrom, FeedbackOptions, MOST_FEEDBACK_DEPTH};
 pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
     FusionOptions, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
@@ -36,10 +37,10 @@ pub use fusion::{
 pub use model_source::ModelSource;
 pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
-pub use rerank::{SecondStage, TokenModel, TokensOptions};
+pub use rerank::{RerankOptions, SecondStage, TokenModel, TokensOptions};
 pub use search::{
-    Answer, ChannelScores, ExpandedQuery, ExpandedTerm, Hit, Placed, RerankOptions, RerankReport,
-    Search, SearchOptions, StoredDocument, Timings, Version,
+    Answer, ChannelScores, ExpandedQuery, ExpandedTerm, Hit, Placed, RerankReport, Search,
+    SearchOptions, StoredDocument, Timings, Version,
 };
 pub use snapshot::{FirstStage, Retrieved, Snapshot};
 pub use warning::{Warning, WarningKind};

@@ -1,14 +1,62 @@
 //! The reranking stage: scores token embeddings, and encodes queries for it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use quarry_index::Index;
 use quarry_index::tokens::Form;
 use quarry_reranker::{CpuReranker, Device as ScoreDevice};
-use quarry_searcher::{Hit as Found, Rerank, RerankParams, RerankQuery, Reranked};
+use quarry_searcher::{
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Hit as Found, Rerank, RerankParams,
+    RerankQuery, Reranked,
+};
 use quarry_vectors::{EncodeTokens, TokenEmbeddings};
 
 use crate::{EngineError, ModelSource, Models, Query};
+
+/// A second stage: what is found is rescored by MaxSim over token embeddings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct RerankOptions {
+    /// Candidates that the search hands on; at least k are.
+    pub depth: NonZeroUsize,
+    /// Candidates whose first score lies more than this share below the k-th are left out; `None` keeps all.
+    pub alpha: Option<f32>,
+    /// Scoring ends after this many candidates in a row that do not enter the k best; `None` scores all.
+    pub beta: Option<NonZeroUsize>,
+    /// Weight of the first stage's standardised score.
+    pub weight: f32,
+    /// Whether the result must equal scoring in fp16.
+    pub exact: bool,
+}
+
+impl Default for RerankOptions {
+    fn default() -> Self {
+        Self {
+            depth: NonZeroUsize::new(DEFAULT_DEPTH).unwrap_or(NonZeroUsize::MIN),
+            alpha: Some(DEFAULT_ALPHA),
+            beta: Some(DEFAULT_BETA),
+            weight: DEFAULT_WEIGHT,
+            exact: false,
+        }
+    }
+}
+
+impl RerankOptions {
+    /// The same result as scoring every candidate in fp16.
+    #[must_use]
+    pub fn exact() -> Self {
+        Self { alpha: None, beta: None, exact: true, ..Self::default() }
+    }
+
+    /// As the second stage takes them.
+    #[must_use]
+    pub fn params(&self, k: NonZeroUsize, deadline: Option<Instant>) -> RerankParams {
+        let Self { alpha, beta, weight, exact, .. } = *self;
+        RerankParams { k, alpha, beta, weight, exact, deadline }
+    }
+}
 
 /// What turns the text of queries into token embeddings.
 #[derive(Clone, Default)]

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use quarry_index::doctable::PassageSpan;
 use quarry_searcher::{
-    Bm25Options, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Filter, Matched,
-    Method, Options, RerankParams, RerankStats, SearchError, SparseOptions, Stats,
+    Bm25Options, Filter, Matched, Method, Options, RerankStats, SearchError, SparseOptions, Stats,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -16,50 +15,8 @@ use uuid::Uuid;
 use crate::channel::Channel;
 use crate::feedback::{FeedbackOptions, FeedbackPlan};
 use crate::fusion::{ChannelWeight, FusionOptions};
+use crate::rerank::RerankOptions;
 use crate::{EngineError, Query, Warning};
-
-/// A second stage: what is found is rescored by MaxSim over token embeddings.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct RerankOptions {
-    /// Candidates that the search hands on; at least k are.
-    pub depth: NonZeroUsize,
-    /// Candidates whose first score lies more than this share below the k-th are left out; `None` keeps all.
-    pub alpha: Option<f32>,
-    /// Scoring ends after this many candidates in a row that do not enter the k best; `None` scores all.
-    pub beta: Option<NonZeroUsize>,
-    /// Weight of the first stage's standardised score.
-    pub weight: f32,
-    /// Whether the result must equal scoring in fp16.
-    pub exact: bool,
-}
-
-impl Default for RerankOptions {
-    fn default() -> Self {
-        Self {
-            depth: NonZeroUsize::new(DEFAULT_DEPTH).unwrap_or(NonZeroUsize::MIN),
-            alpha: Some(DEFAULT_ALPHA),
-            beta: Some(DEFAULT_BETA),
-            weight: DEFAULT_WEIGHT,
-            exact: false,
-        }
-    }
-}
-
-impl RerankOptions {
-    /// The same result as scoring every candidate in fp16.
-    #[must_use]
-    pub fn exact() -> Self {
-        Self { alpha: None, beta: None, exact: true, ..Self::default() }
-    }
-
-    /// As the second stage takes them.
-    #[must_use]
-    pub fn params(&self, k: NonZeroUsize, deadline: Option<Instant>) -> RerankParams {
-        let Self { alpha, beta, weight, exact, .. } = *self;
-        RerankParams { k, alpha, beta, weight, exact, deadline }
-    }
-}
 
 /// How to search: the same for each query of a batch.
 #[derive(Debug, Clone)]
@@ -295,7 +252,7 @@ pub struct Timings {
     pub encode: Duration,
     /// The search, of all channels together; with feedback its first round.
     pub retrieve: Duration,
-    /// With feedback: from the first round's hits to new queries.
+    /// With feedback: from the first round's hits to new queries; reranks them too, if that is asked for.
     pub feedback: Duration,
     /// With feedback: the second round, of all channels that are fed back.
     pub second_round: Duration,

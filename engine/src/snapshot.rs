@@ -3,7 +3,7 @@
 //! 1. encode: the query in the form that the channel searches (`query`)
 //! 2. retrieve: the k best, or the candidates of a second stage; of several channels each its own, then fused
 //!    (`fusion/`); with feedback in two rounds (`feedback/`)
-//! 3. rerank: the candidates rescored, if that is asked for (`rerank`)
+//! 3. rerank: the candidates rescored, if that is asked for (`rerank`, `rescoring`)
 //! 4. fetch: ids, stored fields, matched tokens (`hits`)
 //!
 //! [`Snapshot::search`] and [`Snapshot::search_batch`] run all of them; who measures stages, or wants places
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use quarry_index::Index;
 use quarry_searcher::{
     ChannelQuery as RowQuery, Hit as Found, MaxsimOptions, Method, Options as RowOptions, Outcome,
-    RerankQuery, Reranked, SearchError, Searcher, Stats,
+    SearchError, Searcher, Stats,
 };
 use quarry_vectors::{EncodeDense, EncodeQuery};
 use rayon::prelude::*;
@@ -30,9 +30,9 @@ use crate::filters::Filters;
 use crate::fusion::{ChannelWeight, FoundOn, of_channels};
 use crate::hits::{HitContext, all_fields};
 use crate::query::{ChannelQuery, EncodedQuery, index_vector};
-use crate::rerank::{Candidates, SecondStage, by_query};
-use crate::search::{Answer, RerankReport, Search, SearchOptions, StoredDocument, Version};
-use crate::work::{Rescored, Results, Work, each, most_excluded, put, share};
+use crate::rerank::{SecondStage, by_query};
+use crate::search::{Answer, Search, SearchOptions, StoredDocument, Version};
+use crate::work::{Results, Work, each, most_excluded, put, share};
 use crate::{EngineError, Query, Warning, WarningKind, words};
 
 /// What a snapshot is made of.
@@ -166,7 +166,10 @@ impl Snapshot {
     ) -> Result<Results<Answer>, EngineError> {
         let weights = options.weights()?;
         let plan = options.feedback_plan(&weights)?;
-        self.check_rerank(&weights, options)?;
+        let reranks_first = plan.as_ref().is_some_and(|plan| plan.reranked.is_some());
+        if options.rerank.is_some() || reranks_first {
+            self.check_rescoring(&weights)?;
+        }
         let mut works: Results<Work<'_>> =
             queries.iter().map(|query| Ok(Work::new(query))).collect();
         for weighted in &weights {
@@ -349,7 +352,7 @@ impl Snapshot {
         Ok(fused)
     }
 
-    /// Stage 2 of queries that are encoded: all channels, feedback and fusion, without reranking. `encoded` has the
+    /// Stage 2 of queries that are encoded: all channels, feedback and fusion, without reranking what is found. `encoded` has the
     /// queries of each channel of [`SearchOptions::weights`], in the order of both.
     ///
     /// # Errors
@@ -362,6 +365,9 @@ impl Snapshot {
     ) -> Result<Results<FirstStage>, EngineError> {
         let weights = options.weights()?;
         let plan = options.feedback_plan(&weights)?;
+        if plan.as_ref().is_some_and(|plan| plan.reranked.is_some()) {
+            self.check_rescoring(&weights)?;
+        }
         let mut works: Results<Work<'_>> =
             queries.iter().map(|query| Ok(Work::new(query))).collect();
         for (weighted, encoded) in weights.iter().zip(encoded) {
@@ -377,24 +383,6 @@ impl Snapshot {
             Ok(FirstStage { outcome: Outcome { hits, method, stats }, searched })
         };
         Ok(works.into_iter().map(done).collect())
-    }
-
-    /// Whether what the channels find can be rescored, where that is asked for.
-    fn check_rerank(
-        &self,
-        weights: &[ChannelWeight],
-        options: &SearchOptions,
-    ) -> Result<(), EngineError> {
-        if options.rerank.is_none() {
-            return Ok(());
-        }
-        if weights.iter().any(|weighted| weighted.channel == Channel::Maxsim) {
-            let what =
-                "the channel maxsim has scored every document by its token embeddings already";
-            return Err(EngineError::NotSupported { what });
-        }
-        self.second_stage().ok_or(SearchError::NoTokens)?;
-        Ok(())
     }
 
     fn retrieve_all(
@@ -435,44 +423,6 @@ impl Snapshot {
         put(works, fused, |work, (found, took)| {
             work.found = found;
             work.timings.fuse = took;
-        });
-        Ok(())
-    }
-
-    fn rescore_all(
-        &self,
-        works: &mut [Result<Work<'_>, EngineError>],
-        options: &SearchOptions,
-    ) -> Result<(), EngineError> {
-        let (Some(rerank), Some(second)) = (&options.rerank, self.second_stage()) else {
-            return Ok(());
-        };
-        let rows: Vec<_> = works
-            .iter()
-            .flatten()
-            .map(|work| {
-                let started = Instant::now();
-                second.rows(work.query).map(|rows| (rows, started.elapsed()))
-            })
-            .collect();
-        let mut candidates: Vec<Candidates> = Vec::with_capacity(rows.len());
-        put(works, rows, |work, (rows, took)| {
-            work.timings.tokens = took;
-            candidates.push(Candidates { rows, found: work.found.clone() });
-        });
-        options.expire()?;
-        let asked: Vec<RerankQuery<'_>> = candidates.iter().map(Candidates::asked).collect();
-        if asked.is_empty() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let found = second.rescore(&asked, &rerank.params(options.k, options.deadline));
-        let took = share(started.elapsed(), asked.len());
-        let device = second.reranker().device();
-        put(works, found, |work, Reranked { hits, stats }| {
-            let report = RerankReport { device: device.clone(), stats };
-            work.rescored = Some(Rescored { hits, report });
-            work.timings.rerank = took;
         });
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quarry_searcher::Hit as Found;
+use quarry_vectors::TokenEmbeddings;
 use rayon::prelude::*;
 
 use crate::channel_list::ChannelList;
@@ -19,6 +20,10 @@ pub(crate) struct Work<'a> {
     /// What the one channel found, or all of them, fused.
     pub(crate) found: Vec<Found>,
     pub(crate) rescored: Option<Rescored>,
+    /// The query's token embeddings, once something was rescored.
+    pub(crate) rows: Option<TokenEmbeddings>,
+    /// The ranking of a first round that was reranked, best first: its documents feed back.
+    pub(crate) first: Option<Vec<Found>>,
     pub(crate) timings: Timings,
 }
 
@@ -31,7 +36,8 @@ pub(crate) struct Rescored {
 impl<'a> Work<'a> {
     pub(crate) fn new(query: &'a Query) -> Self {
         let timings = Timings::default();
-        Self { query, lists: Vec::new(), found: Vec::new(), rescored: None, timings }
+        let (lists, found) = (Vec::new(), Vec::new());
+        Self { query, lists, found, rescored: None, rows: None, first: None, timings }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const RERANK_K: NonZeroUsize = match NonZeroUsize::new(10) {
 };
 
 /// Options that speak of one collection.
-const SINGLE: [&str; 19] = [
+const SINGLE: [&str; 20] = [
     "collection",
     "queries",
     "qrels",
@@ -31,6 +31,7 @@ const SINGLE: [&str; 19] = [
     "per_query",
     "channel",
     "feedback",
+    "feedback_from",
     "conditions",
     "dense_queries",
     "dense_query_ids",
@@ -107,7 +108,7 @@ pub(crate) struct Args {
         long,
         value_name = "FOLDER",
         requires = "dir",
-        conflicts_with_all = ["feedback", "run", "compare", "rerank", "per_query", "against_exact"]
+        conflicts_with_all = ["feedback", "feedback_from", "run", "compare", "rerank", "per_query", "against_exact"]
     )]
     pub(crate) conditions: Option<PathBuf>,
     /// Use only queries FROM to TO of the file, counted from 1

@@ -7,6 +7,7 @@ use quarry_searcher::{Expansion, SearchError};
 use crate::EngineError;
 use crate::channel::Channel;
 use crate::fusion::ChannelWeight;
+use crate::rerank::RerankOptions;
 
 /// Most documents that feed back.
 pub const MOST_FEEDBACK_DEPTH: usize = 100;
@@ -68,6 +69,9 @@ pub struct FeedbackOptions {
     pub bm25: Expansion,
     /// Share of the documents' mean in a dense vector, 0 to 1: 0.4 unless set.
     pub dense: f64,
+    /// Rerank the first round so before its best documents feed back: those of the fused ranking, so with several
+    /// channels not with [`FeedbackCondition::After`]. `None`: documents feed back as they were found.
+    pub reranked: Option<RerankOptions>,
 }
 
 impl Default for FeedbackOptions {
@@ -80,6 +84,7 @@ impl Default for FeedbackOptions {
             sparse: Expansion { terms, weight: SPARSE_WEIGHT },
             bm25: Expansion { terms, weight: BM25_WEIGHT },
             dense: DENSE_WEIGHT,
+            reranked: None,
         }
     }
 }
@@ -90,6 +95,8 @@ pub(crate) struct FeedbackPlan {
     pub(crate) condition: FeedbackCondition,
     /// In the channels' own order.
     pub(crate) fed: Vec<FedChannel>,
+    /// How the first round is reranked, where it is.
+    pub(crate) reranked: Option<RerankOptions>,
 }
 
 /// A channel that is fed back.
@@ -105,6 +112,12 @@ impl FeedbackOptions {
     #[must_use]
     pub fn by(self, condition: FeedbackCondition) -> Self {
         Self { condition, ..self }
+    }
+
+    /// The same with a first round that is reranked.
+    #[must_use]
+    pub fn from_reranked(self, rerank: RerankOptions) -> Self {
+        Self { reranked: Some(rerank), ..self }
     }
 
     /// Whether and how this feeds the channels that are searched back; `None` with depth 0.
@@ -126,6 +139,16 @@ impl FeedbackOptions {
             let what = format!(
                 "`{condition}` feeds back from the fused ranking of several channels; one channel is searched, which `after` \
                  feeds back"
+            );
+            return refuse("condition", what);
+        }
+        if self.reranked.is_some()
+            && self.condition == FeedbackCondition::After
+            && searched.len() > 1
+        {
+            let what = format!(
+                "`{condition}` feeds each channel back from its own ranking, and what is reranked is the fused one: take \
+                 `both`, or `before`"
             );
             return refuse("condition", what);
         }
@@ -158,7 +181,7 @@ impl FeedbackOptions {
             let what = "no channel that is searched can be fed back; sparse, bm25 and dense can";
             return refuse("channels", what.to_owned());
         }
-        let plan = FeedbackPlan { condition: self.condition, fed };
+        let plan = FeedbackPlan { condition: self.condition, fed, reranked: self.reranked };
         Ok(Some(plan).filter(|plan| !plan.fed.is_empty()))
     }
 

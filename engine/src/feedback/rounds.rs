@@ -1,12 +1,14 @@
 //! The second round of a search with feedback.
 //!
 //! 1. each channel was searched; one whose own best documents feed back no deeper than they stand (`first`)
-//! 2. the documents: the best of a channel's own ranking, or of the fused one, without those that the query excludes. A
-//!    filter and deletions hold as in any search; of a document that was split its best passage feeds back
+//! 2. the documents: the best of a channel's own ranking, or of the fused one, reranked if that is asked for, without
+//!    those that the query excludes. A filter and deletions hold as in any search; of a document that was split its best
+//!    passage feeds back
 //! 3. the queries with what they add  4. these are searched  5. with `before` the one channel is left
 //!
 //! A way to feed another kind of query back is an arm in [`Snapshot::expand`].
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use quarry_searcher::Hit as Found;
@@ -17,9 +19,11 @@ use crate::channel::Channel;
 use crate::channel_list::{ChannelList, Expanded};
 use crate::fusion::{FoundOn, of_channels};
 use crate::query::{ChannelQuery, EncodedQuery};
+use crate::rerank::RerankOptions;
+use crate::rescoring::Rated;
 use crate::search::SearchOptions;
 use crate::snapshot::Snapshot;
-use crate::work::{Results, Work, each, put};
+use crate::work::{Results, Work, each, most_excluded, put};
 
 /// A query of the second round, and the place of its channel.
 struct Again {
@@ -36,10 +40,20 @@ impl FeedbackPlan {
         excluded: usize,
         options: &SearchOptions,
     ) -> Option<SearchOptions> {
+        if let Some(rerank) = &self.reranked {
+            let k = rerank.depth.max(self.wanted(excluded));
+            return Some(SearchOptions { k, rerank: None, ..options.clone() });
+        }
         let own = self.condition == FeedbackCondition::After;
         let fed = self.fed.iter().find(|fed| own && fed.channel == channel)?;
         let k = fed.depth.saturating_add(excluded);
         Some(SearchOptions { k, rerank: None, ..options.clone() }.on(channel))
+    }
+
+    /// Documents that are wanted of one ranking for all channels.
+    fn wanted(&self, excluded: usize) -> NonZeroUsize {
+        let deepest = self.fed.iter().map(|fed| fed.depth).max().unwrap_or(NonZeroUsize::MIN);
+        deepest.saturating_add(excluded)
     }
 }
 
@@ -51,13 +65,16 @@ impl Snapshot {
         plan: &FeedbackPlan,
         options: &SearchOptions,
     ) -> Result<(), EngineError> {
+        if let Some(rerank) = &plan.reranked {
+            self.rerank_first(works, plan, rerank, options)?;
+        }
         let asked: Vec<&Work<'_>> = works.iter().flatten().collect();
         let again: Results<(Vec<Again>, Duration)> = each(&asked, |work| {
             let started = Instant::now();
             Ok((self.again(work, plan, options)?, started.elapsed()))
         });
         put(works, again, |work, (again, took)| {
-            work.timings.feedback = took;
+            work.timings.feedback += took;
             for Again { at, expanded } in again {
                 work.lists[at].expanded = Some(expanded);
             }
@@ -84,6 +101,37 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Reranks what the first round found, fused where that is several rankings.
+    fn rerank_first(
+        &self,
+        works: &mut [Result<Work<'_>, EngineError>],
+        plan: &FeedbackPlan,
+        rerank: &RerankOptions,
+        options: &SearchOptions,
+    ) -> Result<(), EngineError> {
+        let wanted = plan.wanted(most_excluded(works));
+        let depth = rerank.depth.max(wanted).get();
+        let asked: Vec<&Work<'_>> = works.iter().flatten().collect();
+        let fused: Results<Vec<Found>> = each(&asked, |work| {
+            let mut found = match work.lists.as_slice() {
+                [one] => one.found.clone(),
+                lists => {
+                    let lists: Vec<FoundOn<'_>> = lists.iter().map(ChannelList::found_on).collect();
+                    of_channels(self.searcher(), &lists, &options.fusion)?
+                }
+            };
+            found.truncate(depth);
+            Ok(found)
+        });
+        put(works, fused, |work, found| work.found = found);
+        let rated = self.rescore(works, &rerank.params(wanted, options.deadline), options)?;
+        put(works, rated, |work, Rated { rescored, took }| {
+            work.first = Some(rescored.hits);
+            work.timings.feedback += took;
+        });
+        Ok(())
+    }
+
     /// The queries of the second round.
     fn again(
         &self,
@@ -91,9 +139,10 @@ impl Snapshot {
         plan: &FeedbackPlan,
         options: &SearchOptions,
     ) -> Result<Vec<Again>, EngineError> {
-        let fused = match plan.condition {
-            FeedbackCondition::After => None,
-            FeedbackCondition::Before | FeedbackCondition::Both => {
+        let fused = match (plan.condition, &work.first) {
+            (_, Some(reranked)) => Some(reranked.clone()),
+            (FeedbackCondition::After, None) => None,
+            (FeedbackCondition::Before | FeedbackCondition::Both, None) => {
                 let lists: Vec<FoundOn<'_>> =
                     work.lists.iter().map(ChannelList::found_on).collect();
                 Some(of_channels(self.searcher(), &lists, &options.fusion)?)

@@ -8,8 +8,9 @@ mod response;
 
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
-    Channel, Condition, ExpansionInput, FeedbackInput, Fusion, FusionInput, MeanInput, Method,
-    QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights, WeightsInput,
+    Channel, Condition, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion, FusionInput,
+    MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights,
+    WeightsInput,
 };
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, ExpandedQuery,

@@ -136,10 +136,14 @@ pub enum Fusion {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeedbackInput {
-    /// Whose documents feed back, and what is answered; `after` if absent.
+    /// Whose documents feed back, and what is answered; if absent as `from` says, else `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub condition: Option<Condition>,
+    /// The ranking whose documents feed back; if absent as `condition` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub from: Option<FeedbackFrom>,
     /// Documents that add terms; with 0 there is no feedback. If absent 3 on `sparse`, 10 on `bm25`, 2 on `dense`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
@@ -197,6 +201,19 @@ pub enum Condition {
     Before,
     /// The best of the fused ranking feed channels back, which are fused again.
     Both,
+}
+
+/// The ranking whose best documents feed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedbackFrom {
+    /// Each channel's own, as `after` takes it.
+    Own,
+    /// The fused one, as `both` and `before` take it.
+    Fused,
+    /// That of the one channel, or the fused one of several, reranked: needs `rerank`. With several channels `both` or
+    /// `before`.
+    Reranked,
 }
 
 /// A second stage. `score` of a hit is then MaxSim plus `weight` x the query's rows x the first score,
@@ -453,6 +470,16 @@ impl From<Fusion> for quarry_engine::FusionMethod {
             Fusion::MinMax => Self::MinMax,
             Fusion::Z => Self::Z,
             Fusion::Rrf => Self::Rrf,
+        }
+    }
+}
+
+impl From<FeedbackFrom> for quarry_engine::FeedbackFrom {
+    fn from(from: FeedbackFrom) -> Self {
+        match from {
+            FeedbackFrom::Own => Self::Own,
+            FeedbackFrom::Fused => Self::Fused,
+            FeedbackFrom::Reranked => Self::Reranked,
         }
     }
 }

@@ -2,17 +2,33 @@
 
 use std::num::NonZeroUsize;
 
-use quarry_engine::{EngineError, Expansion, FeedbackOptions, FusionOptions, SearchOptions};
+use quarry_engine::{
+    EngineError, Expansion, FeedbackCondition, FeedbackFrom, FeedbackOptions, FusionOptions,
+    RerankOptions, SearchOptions,
+};
 
-use crate::api::{ApiError, ExpansionInput, MAX_EXCLUDED, MAX_QUERY_BYTES, SearchRequest};
+use crate::api::{
+    self, ApiError, ExpansionInput, FeedbackInput, MAX_EXCLUDED, MAX_QUERY_BYTES, SearchRequest,
+};
 
-/// Checks them beside the channels, and `fusion`, which was checked before.
+/// Checks them beside the channels, and `fusion` and `rerank`, which were checked before.
 pub(crate) fn options(
     request: &SearchRequest,
     fusion: &FusionOptions,
+    rerank: Option<RerankOptions>,
 ) -> Result<Option<FeedbackOptions>, ApiError> {
     let Some(input) = &request.feedback else { return Ok(None) };
-    let mut options = FeedbackOptions::default().by(input.condition.unwrap_or_default().into());
+    let channels = request.channels.iter().map(|channel| (*channel).into());
+    let search = SearchOptions::new(NonZeroUsize::MIN).fused(channels, fusion.clone());
+    let searched = search.weights()?.len();
+    let mut options = FeedbackOptions::default().by(condition(input, searched)?);
+    if input.from == Some(api::FeedbackFrom::Reranked) {
+        let Some(rerank) = rerank else {
+            let message = "`reranked` feeds back from a reranked ranking, and nothing is reranked";
+            return Err(ApiError::invalid("feedback.from", message).hint("add `rerank`"));
+        };
+        options = options.from_reranked(rerank);
+    }
     options.depth = input.depth.map(|depth| usize::try_from(depth).unwrap_or(usize::MAX));
     if let Some(channels) = &input.channels {
         if channels.is_empty() {
@@ -35,8 +51,6 @@ pub(crate) fn options(
         let message = format!("at most {MAX_EXCLUDED} ids of at most {MAX_QUERY_BYTES} bytes");
         return Err(ApiError::invalid("feedback.exclude", message));
     }
-    let channels = request.channels.iter().map(|channel| (*channel).into());
-    let search = SearchOptions::new(NonZeroUsize::MIN).fused(channels, fusion.clone());
     let fed = search.fed_back(options.clone()).fed_channels().map_err(|error| match error {
         EngineError::Feedback { option, what } => {
             ApiError::invalid(format!("feedback.{option}"), what)
@@ -56,6 +70,23 @@ pub(crate) fn options(
             Err(ApiError::not_supported(format!("feedback.{name}"), message).hint("leave it out"))
         }
         None => Ok(Some(options)),
+    }
+}
+
+/// The condition, which must be one of the ranking that is named.
+fn condition(input: &FeedbackInput, channels: usize) -> Result<FeedbackCondition, ApiError> {
+    let given = input.condition.map(FeedbackCondition::from);
+    let Some(from) = input.from.map(FeedbackFrom::from) else {
+        return Ok(given.unwrap_or_default());
+    };
+    match given {
+        None => Ok(from.condition(channels)),
+        Some(condition) if from.goes_with(condition, channels) => Ok(condition),
+        Some(condition) => {
+            let message =
+                format!("`{}` does not go with the condition `{}`", from.name(), condition.name());
+            Err(ApiError::invalid("feedback.from", message).hint("leave `condition` out"))
+        }
     }
 }
 

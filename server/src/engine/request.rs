@@ -60,12 +60,12 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         return Err(ApiError::invalid("fields", message));
     }
     let fusion = fusion(request, k)?;
-    let feedback = feedback::options(request, &fusion)?;
+    let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
+    let feedback = feedback::options(request, &fusion, rerank)?;
     if !request.channels.contains(&Channel::Sparse) {
         without_sparse(request)?;
     }
     of_method(request)?;
-    let rerank = request.rerank.as_ref().map(|input| second_stage(input, k)).transpose()?;
     Ok(Checked { fusion, feedback, k, query_cut, postings, candidates, rerank, dense })
 }
 

@@ -176,6 +176,15 @@ fn documents_feed_back() {
         )
         .ok();
     assert!(both.get("expanded").is_none() && both["hits"][0]["scores"].get("sparse").is_none());
+    // The condition that a ranking means.
+    let two = |feedback: &str| {
+        let body = format!(
+            r#"{{"query":{{"text":"dog"}},"channels":["sparse","bm25"],"explain":true,"feedback":{feedback}}}"#
+        );
+        server.post(&body).ok()["expanded"].clone()
+    };
+    assert_eq!(two(r#"{"from":"fused"}"#), two(r#"{"condition":"both"}"#));
+    assert_eq!(two(r#"{"from":"own"}"#), two(r#"{"condition":"after"}"#));
 }
 
 #[test]

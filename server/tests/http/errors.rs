@@ -138,6 +138,24 @@ fn bodies_that_are_refused() {
                 Some("feedback.condition"),
             ),
             (
+                r#"{"query":{"text":"a"},"feedback":{"from":"x"}}"#,
+                400,
+                invalid,
+                Some("feedback.from"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"from":"reranked"}}"#,
+                400,
+                invalid,
+                Some("feedback.from"),
+            ),
+            (
+                r#"{"query":{"text":"a"},"feedback":{"from":"own","condition":"both"}}"#,
+                400,
+                invalid,
+                Some("feedback.from"),
+            ),
+            (
                 r#"{"query":{"text":"a"},"feedback":{"depth":101}}"#,
                 400,
                 invalid,
