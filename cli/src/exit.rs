@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use quarry_datasets::DatasetError;
 use quarry_encoders::EncoderError;
+use quarry_engine::store::StoreError;
 use quarry_engine::write::WriteError;
 use quarry_engine::{EngineError, IndexError, SearchError};
 use quarry_indexer::BuildError;
@@ -74,16 +75,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     // Its own causes are those of what it holds, so that a chain of errors does not show that.
     if let Some(error) = cause.downcast_ref::<EngineError>() {
-        return match error {
-            EngineError::Index(error) => of_index(error),
-            EngineError::Build(error) => of_build(error),
-            EngineError::Search(error) => of_search(error),
-            EngineError::Dataset(error) => Some(of_dataset(error)),
-            EngineError::Encoder(error) => of_encoder(error),
-            EngineError::Write(error) => of_write(error),
-            EngineError::NoNetwork { .. } => Some(USAGE),
-            _ => None,
-        };
+        return of_engine(error);
+    }
+    match cause.downcast_ref::<StoreError>() {
+        Some(StoreError::Engine(error)) => return of_engine(error),
+        Some(StoreError::Foreign { .. }) => return Some(REFUSED),
+        _ => {}
     }
     if let Some(error) = cause.downcast_ref::<EncoderError>() {
         return of_encoder(error);
@@ -101,6 +98,19 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return of_index(error);
     }
     cause.downcast_ref::<DatasetError>().map(of_dataset)
+}
+
+fn of_engine(error: &EngineError) -> Option<u8> {
+    match error {
+        EngineError::Index(error) => of_index(error),
+        EngineError::Build(error) => of_build(error),
+        EngineError::Search(error) => of_search(error),
+        EngineError::Dataset(error) => Some(of_dataset(error)),
+        EngineError::Encoder(error) => of_encoder(error),
+        EngineError::Write(error) => of_write(error),
+        EngineError::NoNetwork { .. } => Some(USAGE),
+        _ => None,
+    }
 }
 
 /// All of them are of options.
@@ -213,7 +223,9 @@ fn of_index(error: &IndexError) -> Option<u8> {
         IndexError::Limit { .. } => None,
         error if error.is_of_system() => None,
         IndexError::NamedTerms { .. } => Some(BAD_INPUT),
-        IndexError::Locked { .. } | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
+        IndexError::Locked { .. }
+        | IndexError::Served { .. }
+        | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
         _ => Some(NO_INDEX),
     }
 }

@@ -9,9 +9,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{fails, model, model_index, ok, quarry, text};
+use common::{fails, model, model_index, ok, quarry, text, vectors};
 use serde_json::{Value, json};
 
 struct Server {
@@ -105,6 +105,36 @@ fn answers_equal_the_command_line() {
     assert_eq!(server.search(&json!({"query": {"text": "x"}, "fusion": {}})).0, 422);
     assert_eq!(server.search(&json!({"query": {"text": "x"}, "colour": 1})).0, 400);
     assert_eq!(server.get("/metrics").0, 200);
+}
+
+/// `quarry add` beside a server: the server holds no lock, and finds the new generation by itself, or at SIGHUP.
+#[test]
+fn additions_beside_a_server_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    vectors(&at("base.jsonl"), 50, 1);
+    let index = at("index");
+    ok(&["index", text(&at("base.jsonl")), "--out", text(&index), "--no-tune"]);
+    let server = serve(&index, &[]);
+    for (count, signal) in [(60, false), (70, true)] {
+        vectors(&at("more.jsonl"), count, count);
+        ok(&["add", text(&index), text(&at("more.jsonl"))]);
+        if signal {
+            let pid = server.child.id().to_string();
+            assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        }
+        let since = Instant::now();
+        loop {
+            let (status, found) = server.get("/v1/collections/demo");
+            assert_eq!(status, 200, "{found}");
+            let found: Value = serde_json::from_str(&found).unwrap();
+            if found["documents"] == count {
+                break;
+            }
+            assert!(since.elapsed() < Duration::from_secs(20), "{found}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 /// Queries that go through a network: the answers are the command line's; without the model a query in words is

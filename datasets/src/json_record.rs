@@ -49,10 +49,22 @@ pub(crate) fn query(line: Line<'_>, rules: Rules<'_>) -> Result<Query, DatasetEr
     Ok(Query { id, text, vector })
 }
 
+/// Reads a document that a program sent; messages name no options of commands.
+pub(crate) fn sent_document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, DatasetError> {
+    let (document, has_text, has_title) = read(line, rules, Of::Sent)?;
+    if !has_text && !has_title && document.vector.is_none() {
+        let reason = "the document has no \"text\", \"title\" or \"vector\"";
+        return Err(lacks(line, reason));
+    }
+    Ok(document)
+}
+
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     Documents,
+    /// Documents that a program sent.
+    Sent,
     Queries,
 }
 
@@ -84,10 +96,18 @@ fn read(line: Line<'_>, rules: Rules<'_>, of: Of) -> Result<(Document, bool, boo
                      a command has neither option, leave it out of the file"
                 ),
                 Of::Queries => "leave it out to search with the text".to_owned(),
+                Of::Sent => format!(
+                    "\"fields\": {{\"{name}\": \"stored\"}}, given when the collection is made, keeps it as a \
+                     field"
+                ),
+            };
+            let vector = match of {
+                Of::Sent => "call it `vector` if it is the document's".to_owned(),
+                _ => format!("--vector-field {name} takes it for the vector"),
             };
             let reason = format!(
-                "field `{name}` looks like a sparse vector ({shape}): --vector-field {name} takes it for \
-                 the vector, where it is {{TOKEN: WEIGHT, ...}} or indices and values; {hint}"
+                "field `{name}` looks like a sparse vector ({shape}): {vector}, where it is \
+                 {{TOKEN: WEIGHT, ...}} or indices and values; {hint}"
             );
             return Err(lacks(line, &reason));
         }

@@ -126,7 +126,7 @@ impl Collection {
     /// [`EngineError::Index`] if there is no index or a file is damaged; if a model is missing or not the one
     /// of the index. Cost: with [`Verify::Full`], reads every byte once, several files in parallel.
     pub fn open(folder: &Path, options: &OpenOptions) -> Result<Self, EngineError> {
-        let index = open_index(folder, options)?;
+        let index = open_index(folder, options.verify, options)?;
         Self::of_index(index, options)
     }
 
@@ -156,6 +156,15 @@ impl Collection {
     /// The errors of [`Self::open`]; the old generation then stays in use. Cost: reads one small file if there
     /// is no newer generation.
     pub fn reload_if_newer(&self) -> Result<bool, EngineError> {
+        self.reload(self.options.verify)
+    }
+
+    /// The same after a commit of this process, whose files need not be compared with their checksums again.
+    pub(crate) fn reload_own(&self) -> Result<bool, EngineError> {
+        self.reload(Verify::Envelope)
+    }
+
+    fn reload(&self, verify: Verify) -> Result<bool, EngineError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
         let (manifest, lease) = read_current(before.index().folder())?;
@@ -164,7 +173,7 @@ impl Collection {
             return Ok(false);
         }
         drop(lease);
-        let index = open_index(before.index().folder(), &self.options)?;
+        let index = open_index(before.index().folder(), verify, &self.options)?;
         let after = snapshot(index, &self.options, Some(&before))?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
         Ok(true)
@@ -211,8 +220,12 @@ impl Collection {
     }
 }
 
-fn open_index(folder: &Path, options: &OpenOptions) -> Result<Arc<Index>, EngineError> {
-    let mut index = Index::open(folder, options.verify)?;
+fn open_index(
+    folder: &Path,
+    verify: Verify,
+    options: &OpenOptions,
+) -> Result<Arc<Index>, EngineError> {
+    let mut index = Index::open(folder, verify)?;
     if options.preload {
         index.preload()?;
     }

@@ -19,6 +19,7 @@ mod rerank;
 mod rescoring;
 mod search;
 mod snapshot;
+pub mod store;
 mod warning;
 mod words;
 mod work;
@@ -47,11 +48,14 @@ pub use warning::{Warning, WarningKind};
 pub use write::{WriteError, Writer};
 
 // Types that appear in the API above.
+pub use quarry_datasets::{RefusedDocument, read_sent_document};
 pub use quarry_encoders::{Device, Hub, HubEvent};
 pub use quarry_index::dense::DenseStorage;
 pub use quarry_index::doctable::PassageSpan;
+pub use quarry_index::fields::FieldType;
 pub use quarry_index::tokens::Form;
 pub use quarry_index::{Index, IndexError, Verify};
+pub use quarry_indexer::BuildError;
 pub use quarry_reranker::Device as ScoreDevice;
 pub use quarry_searcher::{
     Bm25Options, ChannelQuery as RowQuery, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH,

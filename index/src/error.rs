@@ -128,6 +128,17 @@ pub enum IndexError {
         /// The folder.
         path: PathBuf,
     },
+    /// A server keeps the folder for writing.
+    #[error(
+        "{path}: the server at {address} writes to this index; send it the documents (POST \
+         {address}/documents), or stop it"
+    )]
+    Served {
+        /// The folder.
+        path: PathBuf,
+        /// Address of the collection at that server.
+        address: String,
+    },
     /// The folder holds something else.
     #[error(
         "{path}: the folder holds `{found}`, and neither an index nor an unfinished build; choose another --out, \

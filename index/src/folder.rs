@@ -1,6 +1,6 @@
 //! The index folder: one commit point, one writer, readers that keep their generation.
 //!
-//! 1. a writer holds `LOCK` (an advisory lock: it ends with the process); without `CURRENT` it takes a
+//! 1. a writer holds `LOCK` (an advisory lock: it ends with the process; `claim.rs` has who keeps it); without `CURRENT` it takes a
 //!    folder only if nothing lies there but what carries the mark of our own unfinished build
 //! 2. parts are written under names that were never used, then `manifest-N.json`, created only if
 //!    absent, then `CURRENT` is replaced by a rename: that is the commit
@@ -15,9 +15,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::claim::{self, Claim, FolderLock};
 use crate::container::{check_version, hex};
 use crate::error::IndexError;
-use crate::files;
 use crate::kinds;
 use crate::manifest::{FORMAT, MANIFEST_MAGIC, Manifest, OLDEST_FORMAT, PartEntry};
 use crate::names;
@@ -177,7 +177,7 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Manifest, IndexError> {
 #[derive(Debug)]
 pub struct FolderWriter {
     storage: Storage,
-    _lock: File,
+    _lock: FolderLock,
     current: Option<Manifest>,
 }
 
@@ -330,10 +330,7 @@ impl FolderWriter {
         if held_unreadable {
             return Ok(());
         }
-        let ours = |name: &str| {
-            names::generation(name).is_some() || kinds::is_part(name) || names::is_temporary(name)
-        };
-        for name in names.iter().filter(|n| !keep.contains(*n) && ours(n)) {
+        for name in names.iter().filter(|n| !keep.contains(*n) && is_collected(n)) {
             self.storage.remove(name)?;
             tracing::debug!(file = name, "collected");
         }
@@ -359,15 +356,37 @@ impl FolderWriter {
     }
 }
 
+/// Whether a file of this name in an index's folder is ours.
+#[must_use]
+pub fn owns(name: &str) -> bool {
+    [CURRENT, LOCK].contains(&name) || is_collected(name)
+}
+
+/// Whether a file of this name is removed when no generation in use names it.
+fn is_collected(name: &str) -> bool {
+    names::generation(name).is_some() || kinds::is_part(name) || names::is_temporary(name)
+}
+
+/// Keeps the index in `folder` for writers of this process until the claim is dropped. Writers of other processes
+/// are refused with [`IndexError::Served`], which names `address`: visible ASCII, of which 256 bytes count.
+///
+/// # Errors
+/// When another process writes there or claims it, this one claims it already, there is no such folder, or the
+/// system refuses.
+pub fn claim(folder: &Path, address: &str) -> Result<Claim, IndexError> {
+    Claim::take(folder, &Storage::of(folder).path(LOCK), address)
+}
+
 /// Takes `folder` by an exclusive lock on its file [`LOCK`], made if absent, after `check` agreed; it is
-/// called again under the lock. Where it refuses, nothing was made.
+/// called again under the lock. Where it refuses, nothing was made. In a folder that this process claims
+/// ([`claim`]) it is a turn among its writers.
 ///
 /// # Errors
 /// When another process holds the lock, `check` refuses, or the system does.
 pub fn lock<E: From<IndexError>>(
     folder: &Path,
     check: &mut dyn FnMut() -> Result<(), E>,
-) -> Result<File, E> {
+) -> Result<FolderLock, E> {
     let path = Storage::of(folder).path(LOCK);
     loop {
         // A FIFO or a device of this name is not opened: that would wait, or do worse.
@@ -379,18 +398,7 @@ pub fn lock<E: From<IndexError>>(
             }
             return Err(error);
         }
-        if path.exists() {
-            files::expect_file(&path)?;
-        }
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = options.map_err(IndexError::io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(IndexError::Locked { path: folder.to_path_buf() }.into());
-            }
-            Err(TryLockError::Error(source)) => return Err(IndexError::Io { path, source }.into()),
-        }
+        let lock = claim::take(folder, &path)?;
         check()?;
         return Ok(lock);
     }

@@ -17,6 +17,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod calibration;
+pub mod claim;
 pub mod clusters;
 pub mod container;
 pub mod deleted;

@@ -236,9 +236,13 @@ impl Index {
         self.token_dims().is_some() && self.without_tokens().next().is_none()
     }
 
-    /// How the dense vectors of its segments are stored, where segments have them, and all of these alike.
+    /// How the dense vectors of its segments are stored, where segments have them, and all of these alike. Without
+    /// segments: how those of documents to come will be.
     #[must_use]
     pub fn dense(&self) -> Option<DenseKept> {
+        if self.segments.is_empty() {
+            return self.features().dense.clone();
+        }
         let mut kept = self.segments.iter().filter_map(Segment::dense).map(DenseKept::of);
         let first = kept.next()?;
         kept.all(|other| first.fits(&other)).then_some(first)

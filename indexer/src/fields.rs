@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use quarry_index::Index;
 use quarry_index::fields::{FieldRule, FieldRules, FieldType, JsonKind};
 use quarry_vectors::Document;
 use serde_json::{Map, Value};
@@ -18,9 +19,39 @@ use crate::BuildError;
 /// are data would create one per key.
 pub(crate) const MOST_PATHS: usize = 1000;
 
+/// Checks the fields of documents one at a time, before they are added together: [`add`](crate::add) refuses all if
+/// one does not fit.
+#[derive(Debug)]
+pub struct FieldCheck(Fields);
+
+impl FieldCheck {
+    /// The rules of an index.
+    #[must_use]
+    pub fn of(index: &Index) -> Self {
+        Self(Fields { sent: true, ..Fields::new(&index.manifest().fields) })
+    }
+
+    /// Converts a document's fields to their types. A path that no earlier document had gets the kind of its value.
+    ///
+    /// # Errors
+    /// [`BuildError::Document`] if a field does not fit; such a document decides no kinds.
+    pub fn apply(&mut self, document: &mut Document) -> Result<(), BuildError> {
+        let result = self.0.apply(document);
+        let met = self.0.of_shard();
+        if result.is_err() {
+            met.keys().for_each(|path| {
+                self.0.rules.remove(path);
+            });
+        }
+        result
+    }
+}
+
 /// The rules so far, and those that the current shard added.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
+    /// Whether documents come in requests; messages then name what a request can say, and no options.
+    sent: bool,
     rules: FieldRules,
     /// Paths first met in the current shard, with their rules.
     new: FieldRules,
@@ -35,6 +66,7 @@ impl Fields {
         let given = |rule: &FieldRule| matches!(rule, FieldRule::Given(_));
         let unmet = rules.iter().filter(|(_, rule)| given(rule));
         Self {
+            sent: false,
             rules: rules.clone(),
             new: FieldRules::new(),
             unmet: unmet.map(|(path, rule)| (path.clone(), *rule)).collect(),
@@ -121,10 +153,14 @@ impl Fields {
                 self.met(path);
             }
             Some(FieldRule::Seen(seen)) if *seen != kind => {
+                let said = if self.sent {
+                    format!("in `fields` as {{\"{path}\": TYPE}}, when the collection is made;")
+                } else {
+                    format!("with --field {path}:TYPE when the index is built;")
+                };
                 return Err(format!(
                     "field `{path}` is {kind} here, {}, and {seen} in documents before; say what it is \
-                     with --field {path}:TYPE (keyword, integer, float, date, bool, or any for values as \
-                     they come) when the index is built",
+                     {said} TYPE is keyword, integer, float, date, bool, or any for values as they come",
                     shown(value)
                 ));
             }
@@ -133,7 +169,7 @@ impl Fields {
                 self.rules.insert(path.clone(), FieldRule::Seen(kind));
                 self.new.insert(path.clone(), FieldRule::Seen(kind));
             }
-            None => return Err(too_many(path)),
+            None => return Err(too_many(path, self.sent)),
         }
         match value {
             Value::Object(fields) => self.object(fields, path),
@@ -152,7 +188,7 @@ impl Fields {
                     path.push_str(name);
                     if !self.within_any.contains(path.as_str()) {
                         if self.within_any.len() >= MOST_PATHS {
-                            return Err(too_many(path));
+                            return Err(too_many(path, self.sent));
                         }
                         self.within_any.insert(path.clone());
                     }
@@ -172,11 +208,17 @@ impl Fields {
     }
 }
 
-fn too_many(path: &str) -> String {
+fn too_many(path: &str, sent: bool) -> String {
     let whole = path.split('.').next().unwrap_or(path);
+    let stored = match sent {
+        true => {
+            format!("\"fields\": {{\"{whole}\": \"stored\"}}, given when the collection is made,")
+        }
+        false => format!("--field {whole}:stored"),
+    };
     format!(
         "field `{path}` exceeds the limit of {MOST_PATHS} fields, counting those inside objects: each \
-         becomes a column to filter by. --field {whole}:stored keeps `{whole}` without columns"
+         becomes a column to filter by. {stored} keeps `{whole}` without columns"
     )
 }
 

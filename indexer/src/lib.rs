@@ -26,6 +26,7 @@ mod workspace;
 
 pub use build::build;
 pub use error::BuildError;
+pub use fields::FieldCheck;
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, IngestOptions, LEAST_MEMORY, Levels, Lists,
     MANY_ROWS, Passages, SealOptions, default_clusters, default_seismic,

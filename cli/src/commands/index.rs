@@ -72,6 +72,7 @@ impl Args {
             overwrite: self.overwrite,
             resume: self.resume,
             texts_as: self.input.texts_as(),
+            brings_vectors: false,
             encoding: self.input.encoding(threads),
             seal: self.input.seal()?,
             tokens: self.tokens.then(|| models::source(token_model).unwrap_or_default()),

@@ -1,11 +1,12 @@
-//! `quarry serve DIR`
+//! `quarry serve DIR`, `quarry serve --data DIR`
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use quarry_engine::store::{Store, StoreError, StoreOptions};
 use quarry_engine::{Collection, DenseModel, OpenOptions, TokenModel, TokensOptions, Verify};
 use quarry_server::{Engine, Key, ServerConfig};
 
@@ -14,7 +15,11 @@ use crate::exit::Usage;
 use crate::output::{line, note};
 use crate::{dense, model, models, rerank};
 
-/// Serve an index over HTTP
+/// Serve an index over HTTP, or a folder of collections that can be written to
+///
+/// `quarry serve DIR` only reads: generations that other commands commit, such as `quarry add`, are opened within a
+/// second, and at SIGHUP at once. With `--data` collections are made, changed and removed by requests, and this server
+/// is the only writer.
 ///
 /// Prints the address on standard output once it is bound. GET /readyz answers 200 once the index is loaded;
 /// GET /openapi.json describes the routes. On SIGTERM, running searches have 10 seconds to finish. If all
@@ -23,10 +28,24 @@ use crate::{dense, model, models, rerank};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of the index
-    dir: PathBuf,
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    dir: Option<PathBuf>,
+    /// Folder of collections, made if it is not there. Each index folder in it is served under its name
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "model", "token_model", "dense_model", "encode_device"])]
+    data: Option<PathBuf>,
     /// Name of the collection in routes [default: that of the folder]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Most writes that run or wait; further ones are answered with 429 [default: 64]
+    #[arg(long, value_name = "N", conflicts_with = "dir")]
+    writes: Option<NonZeroUsize>,
+    /// Largest body with documents, such as 64MiB; all that are held may have four times as much together [default:
+    /// 16MiB]
+    #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
+    write_bytes: Option<u64>,
+    /// Largest document in such a body; larger ones are rejected by name [default: 1MiB]
+    #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
+    document_bytes: Option<u64>,
     /// Address to listen on; port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
     listen: SocketAddr,
@@ -91,16 +110,22 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     rerank::check_memory(args.device, args.device_memory, false)?;
-    // What is not there, or cannot be read, is said before anything is bound; that the address is open
-    // to others is the server's to refuse, and comes first.
-    if args.listen.ip().is_loopback() || args.no_auth || args.key.is_some() {
-        quarry_index::folder::read_current(&args.dir)?;
-    }
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => folder_name(&args.dir)?,
+    let (mut config, routes) = match &args.dir {
+        Some(dir) => {
+            // What is not there, or cannot be read, is said before anything is bound; that the address is open
+            // to others is the server's to refuse, and comes first.
+            if args.listen.ip().is_loopback() || args.no_auth || args.key.is_some() {
+                quarry_index::folder::read_current(dir)?;
+            }
+            let name = match &args.name {
+                Some(name) => name.clone(),
+                None => folder_name(dir)?,
+            };
+            let routes = format!("/v1/collections/{name}");
+            (ServerConfig::new(args.listen, name), routes)
+        }
+        None => (ServerConfig::of_folder(args.listen), "/v1/collections".to_owned()),
     };
-    let mut config = ServerConfig::new(args.listen, name.clone());
     config.key = args.key.as_ref().map(Key::new);
     config.no_auth = args.no_auth;
     config.queue = args.queue.unwrap_or(config.queue);
@@ -109,49 +134,72 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.head_timeout = Duration::from_secs(args.head_timeout);
     config.body_timeout = Duration::from_secs(args.body_timeout);
     config.request_timeout = Duration::from_secs(args.request_timeout);
-    config.answer_bytes = usize::try_from(args.answer_bytes)
-        .ok()
-        .and_then(NonZeroUsize::new)
-        .ok_or_else(|| Usage("--answer-bytes: a number above 0 was expected".to_owned()))?;
-    let dir = args.dir.clone();
+    config.answer_bytes = positive("--answer-bytes", args.answer_bytes)?;
+    config.writes = args.writes.unwrap_or(config.writes);
+    if let Some(bytes) = args.write_bytes {
+        config.write_bytes = positive("--write-bytes", bytes)?;
+    }
+    if let Some(bytes) = args.document_bytes {
+        config.document_bytes = positive("--document-bytes", bytes)?;
+    }
     let options = open_options(args);
-    let load = move || -> anyhow::Result<Engine> {
-        let collection = Collection::open(&dir, &options).map_err(rerank::told)?;
-        let snapshot = collection.snapshot();
-        if snapshot.needs().is_some() {
-            note(
-                "note: queries of this index go through a network: without --model, only encoded ones are answered",
-            );
-        }
-        // A model that the index names is opened for the first text: better now than in somebody's query.
-        if let Some(encoder) = snapshot.encoder()
-            && let Err(error) = encoder.encode_query("ready")
-        {
-            note(format!("note: queries given as text fail: {error}"));
-        }
-        if snapshot.second_stage().is_some() {
-            rerank::tell_lacking(snapshot.index());
-        }
-        if let Some(error) = snapshot.tokens_lack() {
-            let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
-            note(format!(
-                "note: requests that rerank must bring their query's token embeddings ({error})"
-            ));
-        }
-        dense::tell_lacking(snapshot.index());
-        if let Some(error) = snapshot.dense_lacks() {
-            let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
-            note(format!(
-                "note: requests to the channel dense must bring their query's dense vector ({error})"
-            ));
-        }
-        Ok(Engine::new(collection))
-    };
     let bound = |address: SocketAddr| {
         // Whoever started us with port 0 reads the address here; nobody need listen, though.
-        let _ = line(format!("http://{address}/v1/collections/{name}"));
+        let _ = line(format!("http://{address}{routes}"));
     };
-    quarry_server::run(config, load, bound).context("serving")
+    let ended = match (args.dir.clone(), args.data.clone()) {
+        (None, Some(data)) => {
+            let load = move |address: SocketAddr| -> Result<Store, StoreError> {
+                let address = format!("http://{address}");
+                Store::open(&data, StoreOptions { address, open: options })
+            };
+            quarry_server::run(config, load, bound)
+        }
+        (Some(dir), _) => quarry_server::run(config, move |_| one(&dir, &options), bound),
+        (None, None) => {
+            return Err(Usage("give the folder of an index, or --data DIR".to_owned()).into());
+        }
+    };
+    ended.context("serving")
+}
+
+fn positive(option: &str, bytes: u64) -> Result<NonZeroUsize, Usage> {
+    let number = usize::try_from(bytes).ok().and_then(NonZeroUsize::new);
+    number.ok_or_else(|| Usage(format!("{option}: a number above 0 was expected")))
+}
+
+/// Opens an index; says what its queries cannot have.
+fn one(dir: &Path, options: &OpenOptions) -> anyhow::Result<Engine> {
+    let collection = Collection::open(dir, options).map_err(rerank::told)?;
+    let snapshot = collection.snapshot();
+    if snapshot.needs().is_some() {
+        note(
+            "note: queries of this index go through a network: without --model, only encoded ones are answered",
+        );
+    }
+    // A model that the index names is opened for the first text: better now than in somebody's query.
+    if let Some(encoder) = snapshot.encoder()
+        && let Err(error) = encoder.encode_query("ready")
+    {
+        note(format!("note: queries given as text fail: {error}"));
+    }
+    if snapshot.second_stage().is_some() {
+        rerank::tell_lacking(snapshot.index());
+    }
+    if let Some(error) = snapshot.tokens_lack() {
+        let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
+        note(format!(
+            "note: requests that rerank must bring their query's token embeddings ({error})"
+        ));
+    }
+    dense::tell_lacking(snapshot.index());
+    if let Some(error) = snapshot.dense_lacks() {
+        let error = rerank::advice(error).unwrap_or_else(|| error.to_string());
+        note(format!(
+            "note: requests to the channel dense must bring their query's dense vector ({error})"
+        ));
+    }
+    Ok(Engine::new(collection))
 }
 
 fn open_options(args: &Args) -> OpenOptions {

@@ -32,6 +32,9 @@ pub struct Build {
     pub resume: bool,
     /// What is built from texts.
     pub texts_as: TextsAs,
+    /// Whether an index of no documents is for documents that bring vectors, and perhaps texts. Otherwise the first
+    /// document says so.
+    pub brings_vectors: bool,
     /// How texts are encoded.
     pub encoding: Encoding,
     /// How vectors, lists and fields are stored.
@@ -185,6 +188,7 @@ impl Build {
             overwrite: self.overwrite,
             resume: self.resume,
             texts_as: self.texts_as,
+            brings_vectors: self.brings_vectors,
             encoding: &self.encoding,
             seal: &self.seal,
             tokens: self.tokens.is_some(),

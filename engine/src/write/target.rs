@@ -32,6 +32,8 @@ pub(super) struct Target<'a> {
     pub(super) overwrite: bool,
     pub(super) resume: bool,
     pub(super) texts_as: TextsAs,
+    /// Whether an iterator without documents is of documents with vectors, and perhaps texts.
+    pub(super) brings_vectors: bool,
     pub(super) encoding: &'a Encoding,
     pub(super) seal: &'a SealOptions,
     /// Whether token embeddings of the texts are also wanted.
@@ -54,6 +56,8 @@ pub(super) struct Ready<'a> {
 struct Facts {
     encode: bool,
     has_vectors: bool,
+    /// Whether documents that are yet to come have texts beside their vectors.
+    has_texts: bool,
     empty: bool,
     description: Map<String, Value>,
     source: Value,
@@ -93,6 +97,7 @@ impl Target<'_> {
         let facts = Facts {
             encode: content.encodes(),
             has_vectors,
+            has_texts: false,
             empty: first.is_none(),
             description: self.described(&content, input.description(format, self.seal.memory)),
             source: input.source(self.encoding, self.texts_as, reading.bytes_total())?,
@@ -132,7 +137,8 @@ impl Target<'_> {
             return Err(BuildError::Input(Box::new(error)).into());
         }
         let first = documents.peek().and_then(|document| document.as_ref().ok());
-        let content = self.content(first.is_some_and(|d| d.vector.is_some()), first);
+        let has_vectors = first.map_or(self.brings_vectors, |d| d.vector.is_some());
+        let content = self.content(has_vectors, first);
         if first.is_some() && !content.encodes() && self.texts_as == TextsAs::Sparse {
             content.check_encoding("the documents bring their vectors, and it is about texts")?;
         }
@@ -141,6 +147,7 @@ impl Target<'_> {
         let facts = Facts {
             encode: content.encodes(),
             has_vectors: content.has_vectors,
+            has_texts: self.brings_vectors,
             empty: first.is_none(),
             description: self.described(&content, Map::new()),
             source,
@@ -266,7 +273,9 @@ fn look(documents: &mut Peekable<Watched>) -> Result<Option<bool>, DatasetError>
 fn channels(texts_as: TextsAs, facts: &Facts) -> Option<Channels> {
     let bm25 = texts_as == TextsAs::Bm25;
     match (facts.empty, facts.encode) {
-        (true, false) => Some(Channels { sparse: facts.has_vectors && !bm25, bm25 }),
+        (true, false) => {
+            Some(Channels { sparse: facts.has_vectors && !bm25, bm25: bm25 || facts.has_texts })
+        }
         _ => None,
     }
 }

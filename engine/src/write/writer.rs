@@ -332,6 +332,7 @@ impl ReadyToAdd {
             overwrite: false,
             resume: false,
             texts_as: self.texts_as,
+            brings_vectors: false,
             encoding: &self.encoding,
             seal: &options.seal,
             tokens: false,

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use quarry_engine::{EngineError, IndexError, SearchError};
+use quarry_engine::store::StoreError;
+use quarry_engine::{BuildError, EngineError, IndexError, SearchError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,24 +28,40 @@ pub enum ErrorCode {
     CollectionNotFound,
     /// 404: no such document.
     DocumentNotFound,
-    /// 405: the route does not support this method.
+    /// 405: the route does not support this method, or the server only reads.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     BodyTimeout,
+    /// 409: there is a collection of this name, made otherwise; `param` names the difference.
+    CollectionExists,
+    /// 409: there is a folder of this name that no server made; it is not touched.
+    NotMadeHere,
+    /// 409: the model that would encode the documents is not the one that the collection was made with.
+    ModelMismatch,
+    /// 409, of a document: the mode is `insert`, and a document of its id is there.
+    DocumentExists,
     /// 413: the body is too large.
     BodyTooLarge,
+    /// 413, of a document: it is too large.
+    DocumentTooLarge,
     /// 415: the body is not declared as JSON.
     UnsupportedMediaType,
     /// 422: a valid request, but this index does not support it.
     NotSupported,
+    /// 422, of a document: it is not JSON, lacks something, or does not fit the collection.
+    InvalidDocument,
     /// 422: the answer would exceed the server's limit in bytes; `param` names what to lower.
     AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
     Overloaded,
+    /// 429: too many writes are waiting; try again after `Retry-After` seconds.
+    IngestOverloaded,
     /// 500: a fault of the server or of the index files.
     Internal,
     /// 503: still loading, or shutting down.
     NotReady,
+    /// 503: the collection is there, and cannot be opened; the log has the cause.
+    CollectionUnavailable,
     /// 504: the search did not end within `timeout_ms`, waiting included.
     Timeout,
 }
@@ -59,12 +76,16 @@ impl ErrorCode {
             Self::RouteNotFound | Self::CollectionNotFound | Self::DocumentNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge => 413,
+            Self::CollectionExists
+            | Self::NotMadeHere
+            | Self::ModelMismatch
+            | Self::DocumentExists => 409,
+            Self::BodyTooLarge | Self::DocumentTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::NotSupported | Self::AnswerTooLarge => 422,
-            Self::Overloaded => 429,
+            Self::NotSupported | Self::InvalidDocument | Self::AnswerTooLarge => 422,
+            Self::Overloaded | Self::IngestOverloaded => 429,
             Self::Internal => 500,
-            Self::NotReady => 503,
+            Self::NotReady | Self::CollectionUnavailable => 503,
             Self::Timeout => 504,
         }
     }
@@ -126,6 +147,14 @@ impl ApiError {
     #[must_use]
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
         let mut error = Self::new(ErrorCode::Internal, "the search failed");
+        error.source = Some(Arc::new(source));
+        error.hint("the server's log has the cause under this request's id")
+    }
+
+    /// A fault of the server while it changed something.
+    #[must_use]
+    pub fn change_failed(source: impl Error + Send + Sync + 'static) -> Self {
+        let mut error = Self::new(ErrorCode::Internal, "the change failed");
         error.source = Some(Arc::new(source));
         error.hint("the server's log has the cause under this request's id")
     }
@@ -293,6 +322,32 @@ impl From<SearchError> for ApiError {
             | SearchError::Encode(_)
             | SearchError::Text(_)
             | SearchError::TextIo(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound { .. } | StoreError::Removed => {
+                Self::new(ErrorCode::CollectionNotFound, message)
+                    .hint("GET /v1/collections lists them")
+            }
+            StoreError::Exists { differs, .. } => {
+                Self::new(ErrorCode::CollectionExists, message).param(differs)
+            }
+            StoreError::NotOurs { .. } => Self::new(ErrorCode::NotMadeHere, message),
+            StoreError::Setting { param, what } => Self::not_supported(param, what),
+            StoreError::NoIds => Self::invalid("ids", message),
+            StoreError::Engine(error) => match *error {
+                EngineError::Build(BuildError::OtherEncoder { built_with, given, .. }) => {
+                    let message = format!("made with the encoder {built_with}; there is {given}");
+                    Self::new(ErrorCode::ModelMismatch, message)
+                }
+                error => Self::change_failed(error),
+            },
+            error => Self::change_failed(error),
         }
     }
 }

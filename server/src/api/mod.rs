@@ -1,11 +1,17 @@
 //! The contract of the API: requests, responses and errors, each with its schema. `--json` on the command
 //! line prints the same types.
 
+mod collection;
 mod error;
+mod json;
 mod json_words;
 mod request;
 mod response;
 
+pub use collection::{
+    CollectionInput, DeleteRequest, DeleteResponse, DocumentsResponse, RejectedDocument,
+    RemovedResponse, WriteTimings,
+};
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
     Channel, Condition, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion, FusionInput,
@@ -32,7 +38,9 @@ pub const MAX_TOKENS: usize = 1024;
 pub const MAX_EXCLUDED: usize = 100;
 /// Most stored fields in one request.
 pub const MAX_FIELDS: usize = 64;
-/// Most bytes of a request body.
+/// Most documents in one request, and most ids.
+pub const MAX_DOCUMENTS: usize = 50_000;
+/// Most bytes of a request body, other than of documents.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Time limit of a search that sets no `timeout_ms`, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u64 = 1000;

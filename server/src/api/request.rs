@@ -7,8 +7,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::json_words::in_json_words;
-use super::{ApiError, ErrorCode};
+use super::ApiError;
+use super::json::from_json;
 
 /// A search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -360,67 +360,22 @@ impl SearchRequest {
     /// [`ErrorCode::InvalidJson`], [`ErrorCode::UnknownField`] or [`ErrorCode::InvalidValue`], with
     /// the path of the field at fault.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            describe(error.inner(), Some(path).filter(|p| p != "."), bytes)
-        })?;
-        json.end().map_err(|e| describe(&e, None, bytes))?;
-        expect_objects(bytes)?;
-        Ok(request)
+        from_json(
+            bytes,
+            &[
+                "",
+                "/query",
+                "/query/sparse",
+                "/fusion",
+                "/fusion/weights",
+                "/feedback",
+                "/feedback/sparse",
+                "/feedback/bm25",
+                "/feedback/dense",
+                "/rerank",
+            ],
+        )
     }
-}
-
-/// Refuses lists in place of objects, which serde takes for their fields in order.
-fn expect_objects(bytes: &[u8]) -> Result<(), ApiError> {
-    let body: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|e| describe(&e, None, bytes))?;
-    let objects = [
-        "",
-        "/query",
-        "/query/sparse",
-        "/fusion",
-        "/fusion/weights",
-        "/feedback",
-        "/feedback/sparse",
-        "/feedback/bm25",
-        "/feedback/dense",
-        "/rerank",
-    ];
-    for path in objects {
-        if body.pointer(path).is_some_and(serde_json::Value::is_array) {
-            let message = "an object was expected, and this is a list";
-            let error = ApiError::new(ErrorCode::InvalidValue, message);
-            let name = path.trim_start_matches('/').replace('/', ".");
-            return Err(if name.is_empty() { error } else { error.param(name) });
-        }
-    }
-    Ok(())
-}
-
-fn describe(error: &serde_json::Error, path: Option<String>, bytes: &[u8]) -> ApiError {
-    use serde_json::error::Category;
-    let message = error.to_string();
-    // serde_json takes a number too large for its type as one that cannot be written.
-    let too_large = message.starts_with("number out of range");
-    // Neither are values that no variant of a name can be: the body is JSON all the same.
-    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-    if !matches!(error.classify(), Category::Data) && !too_large && !is_json() {
-        return ApiError::new(ErrorCode::InvalidJson, format!("the body is no JSON: {message}"));
-    }
-    if message.starts_with("unknown field") {
-        let error = ApiError::new(ErrorCode::UnknownField, message);
-        return path.into_iter().fold(error, ApiError::param);
-    }
-    // serde's path ends at the object that lacks the field.
-    let missing = message.strip_prefix("missing field `").and_then(|m| m.split('`').next());
-    let param = match (path, missing) {
-        (Some(path), Some(field)) => Some(format!("{path}.{field}")),
-        (None, Some(field)) => Some(field.to_owned()),
-        (path, None) => path,
-    };
-    let error = ApiError::new(ErrorCode::InvalidValue, in_json_words(&message));
-    param.into_iter().fold(error, ApiError::param)
 }
 
 fn default_k() -> u32 {

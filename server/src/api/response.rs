@@ -246,7 +246,7 @@ pub struct DocumentResponse {
 /// All collections served.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CollectionsResponse {
-    /// The collections; at present exactly one.
+    /// The collections, by name.
     pub collections: Vec<CollectionResponse>,
 }
 

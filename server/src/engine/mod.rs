@@ -5,27 +5,36 @@
 //! 2. convert it to the engine's types (`ask`), and search
 //! 3. convert the answer to the API's types (`respond`)
 //!
+//! Collections are made (`settings`) and changed (`documents`, of a body that `split` takes apart) over HTTP only.
+//!
 //! Everything here is synchronous and may block on the disk or the encoder.
 
 mod ask;
 mod describe;
+mod documents;
 mod feedback;
 mod request;
 mod respond;
+mod settings;
+mod split;
 mod version;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Instant;
 
 use quarry_engine::Collection;
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
+pub(crate) use documents::{Sent, delete, put};
+pub(crate) use settings::settings;
+pub(crate) use split::Form;
 use version::version;
 
 /// A collection that answers requests. Share it between threads in an `Arc`.
 #[derive(Debug)]
 pub struct Engine {
-    collection: Collection,
+    collection: Arc<Collection>,
     /// Most bytes of an answer, if there is a limit.
     answer_bytes: Option<NonZeroUsize>,
 }
@@ -33,8 +42,8 @@ pub struct Engine {
 impl Engine {
     /// Wraps an open collection. Requests must bring encoded queries if it has no model to encode them.
     #[must_use]
-    pub fn new(collection: Collection) -> Self {
-        Self { collection, answer_bytes: None }
+    pub fn new(collection: impl Into<Arc<Collection>>) -> Self {
+        Self { collection: collection.into(), answer_bytes: None }
     }
 
     /// Sets a limit on the bytes of an answer as JSON. Stored fields are counted while they are fetched, so

@@ -1,73 +1,207 @@
 //! State shared by all requests.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
+use quarry_engine::store::{CollectionName, Live, Store};
+use quarry_engine::{Collection, Version};
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
 use super::answer::Answers;
 use super::config::ServerConfig;
-use super::metrics::Metrics;
-use crate::Engine;
+use super::metrics::{Metrics, Served};
+use super::watch::{Attempt, Watch};
+use super::writes::{WritePass, Writes};
 use crate::api::{ApiError, ErrorCode};
+use crate::{Engine, Hosted};
 
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) admission: Admission,
+    pub(crate) writes: Writes,
     pub(crate) metrics: Metrics,
     pub(crate) answers: Answers,
-    /// Replaced as a whole to serve another generation.
-    engine: RwLock<Option<Arc<Engine>>>,
+    pub(crate) watch: Watch,
+    /// Set once it is loaded. Newer generations are opened inside its collections.
+    hosting: OnceLock<Hosting>,
     draining: AtomicBool,
+}
+
+/// What is served.
+#[derive(Debug)]
+enum Hosting {
+    One(Arc<Engine>),
+    Many(Arc<Store>),
 }
 
 impl App {
     pub(crate) fn new(config: ServerConfig, metrics: Metrics) -> Self {
-        let admission = Admission::new(config.in_flight, config.queue);
-        let answers = Answers::new(config.answer_bytes);
-        let (engine, draining) = (RwLock::new(None), AtomicBool::new(false));
-        Self { config, admission, metrics, answers, engine, draining }
+        Self {
+            admission: Admission::new(config.in_flight, config.queue),
+            writes: Writes::new(config.writes, config.write_bytes),
+            answers: Answers::new(config.answer_bytes),
+            config,
+            metrics,
+            watch: Watch::default(),
+            hosting: OnceLock::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
-    /// Serves `engine` from now on.
-    pub(crate) fn install(&self, engine: Engine) {
-        let engine = Some(Arc::new(engine.with_answer_bytes(self.config.answer_bytes)));
-        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+    /// Serves what was loaded from now on; opens the collections of a folder before. Blocks.
+    pub(crate) fn install(&self, hosted: Hosted) {
+        let hosting = match hosted {
+            Hosted::One(engine) => {
+                Hosting::One(Arc::new(engine.with_answer_bytes(self.config.answer_bytes)))
+            }
+            Hosted::Many(store) => {
+                self.look_into(&store, true);
+                Hosting::Many(Arc::new(store))
+            }
+        };
+        if self.hosting.set(hosting).is_err() {
+            tracing::error!("loaded twice; what was loaded first is served");
+        }
     }
 
-    /// Refuses new searches from now on.
+    /// Refuses new searches and writes from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// The engine; an error while searches are not accepted. A request calls this only once, so that it
-    /// sees a single generation.
-    pub(crate) fn engine(&self) -> Result<Arc<Engine>, ApiError> {
+    /// An error while requests are not accepted.
+    pub(crate) fn ready(&self) -> Result<(), ApiError> {
+        self.hosting().map(drop)
+    }
+
+    fn hosting(&self) -> Result<&Hosting, ApiError> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(ApiError::new(ErrorCode::NotReady, "the server is shutting down"));
         }
-        self.loaded().ok_or_else(|| {
+        self.hosting.get().ok_or_else(|| {
             ApiError::new(ErrorCode::NotReady, "the index is being loaded")
                 .hint("GET /readyz answers 200 once it is")
         })
     }
 
-    /// The engine for metrics, even while searches are not accepted.
-    pub(crate) fn loaded(&self) -> Option<Arc<Engine>> {
-        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The engine of a collection. A request calls this only once, so that it sees a single collection.
+    pub(crate) fn engine(&self, name: &str) -> Result<Arc<Engine>, ApiError> {
+        if self.config.collection.as_ref().is_some_and(|only| only != name) {
+            return Err(not_found(name));
+        }
+        match self.hosting()? {
+            Hosting::One(engine) => Ok(Arc::clone(engine)),
+            Hosting::Many(store) => {
+                let live = self.open(store, name)?;
+                Ok(Arc::new(self.engine_of(&live)))
+            }
+        }
     }
 
-    /// Whether `name` is the collection served.
-    pub(crate) fn collection(&self, name: &str) -> Result<&str, ApiError> {
-        if name == self.config.collection {
-            return Ok(&self.config.collection);
+    fn engine_of(&self, live: &Live) -> Engine {
+        Engine::new(Arc::clone(live.collection())).with_answer_bytes(self.config.answer_bytes)
+    }
+
+    fn open(&self, store: &Store, name: &str) -> Result<Arc<Live>, ApiError> {
+        let live = name.parse().ok().and_then(|name: CollectionName| store.get(&name));
+        live.ok_or_else(|| match self.watch.refuses(name) {
+            true => {
+                let message = format!("the collection `{name}` cannot be opened");
+                ApiError::new(ErrorCode::CollectionUnavailable, message)
+                    .hint("the server's log has the cause; it is opened once that is repaired")
+            }
+            false => not_found(name),
+        })
+    }
+
+    /// The folder of collections; an error if the server only reads, or accepts no requests.
+    pub(crate) fn store(&self) -> Result<Arc<Store>, ApiError> {
+        if self.config.collection.is_some() {
+            let message = "this server serves one index, and does not write";
+            return Err(ApiError::new(ErrorCode::MethodNotAllowed, message)
+                .hint("`quarry serve --data DIR` serves collections that can be written to"));
         }
-        let message = format!("no collection is named `{name}`");
-        Err(ApiError::new(ErrorCode::CollectionNotFound, message)
-            .hint("GET /v1/collections lists them"))
+        match self.hosting()? {
+            Hosting::Many(store) => Ok(Arc::clone(store)),
+            Hosting::One(_) => Err(ApiError::new(ErrorCode::MethodNotAllowed, "read only")),
+        }
+    }
+
+    /// A collection that can be written to.
+    pub(crate) fn live(&self, name: &str) -> Result<Arc<Live>, ApiError> {
+        let store = self.store()?;
+        self.open(&store, name)
+    }
+
+    /// The collections, by name.
+    pub(crate) fn served(&self) -> Vec<Served> {
+        let one = |name: &str, engine| Served {
+            name: name.to_owned(),
+            engine,
+            refused: self.watch.refuses(name),
+        };
+        match (self.hosting.get(), &self.config.collection) {
+            (Some(Hosting::One(engine)), Some(name)) => vec![one(name, Arc::clone(engine))],
+            (Some(Hosting::Many(store)), _) => {
+                let all = store.collections().into_iter();
+                all.map(|(name, live)| one(name.as_str(), Arc::new(self.engine_of(&live))))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Opens what is newer than what is served. Blocks. `at_once`: without regard to pauses between attempts.
+    pub(crate) fn reload(&self, at_once: bool) {
+        match (self.hosting.get(), &self.config.collection) {
+            (Some(Hosting::One(engine)), Some(name)) => {
+                self.look_at(name, engine.collection(), at_once);
+            }
+            (Some(Hosting::Many(store)), _) => self.look_into(store, at_once),
+            _ => {}
+        }
+    }
+
+    fn look_at(&self, name: &str, collection: &Collection, at_once: bool) {
+        let changed = changed(collection.snapshot().index().folder());
+        let what = "a newer generation cannot be opened; the old one is served";
+        self.watch.attempt(&Attempt { name, changed, at_once, what }, || {
+            let newer = collection.reload_if_newer()?;
+            Ok::<_, quarry_engine::EngineError>(newer.then(|| collection.snapshot().version()))
+        });
+    }
+
+    /// Opens collections that came into the folder, and newer generations of the others.
+    fn look_into(&self, store: &Store, at_once: bool) {
+        let (unopened, misnamed) = match store.look() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the folder of collections cannot be read");
+                return;
+            }
+        };
+        self.watch.passed_over(misnamed);
+        let open = store.collections();
+        let there = |name: &str| {
+            open.iter().any(|(open, _)| open.as_str() == name)
+                || unopened.iter().any(|unopened| unopened.as_str() == name)
+        };
+        self.watch.retain(there);
+        for name in &unopened {
+            let changed = changed(&store.path(name));
+            let what = "the collection cannot be opened";
+            self.watch.attempt(&Attempt { name: name.as_str(), changed, at_once, what }, || {
+                let live = store.open_collection(name)?;
+                Ok::<_, quarry_engine::store::StoreError>(Some(version(&live)))
+            });
+        }
+        for (name, live) in open {
+            self.look_at(name.as_str(), live.collection(), at_once);
+        }
     }
 
     /// Runs `job` with `engine` on a blocking thread, after waiting for a slot. The caller gets an answer by
@@ -93,4 +227,43 @@ impl App {
             Err(_) => Err(ApiError::timeout()),
         }
     }
+
+    /// Runs a write on a blocking thread. A caller who gives up, or whose time is up, does not end it.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        pass: WritePass,
+        job: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        // Before the connection is closed for taking too long.
+        let deadline = Instant::now() + self.config.request_timeout.mul_f64(0.9);
+        let task = tokio::task::spawn_blocking(move || {
+            let result = job();
+            drop(pass);
+            result
+        });
+        match timeout_at(deadline, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(ApiError::change_failed(panicked)),
+            Err(_) => {
+                let message = "the write is not done yet; it goes on";
+                Err(ApiError::new(ErrorCode::Timeout, message).hint(
+                    "sending the same documents again changes nothing more; fewer at a time take less",
+                ))
+            }
+        }
+    }
+}
+
+fn not_found(name: &str) -> ApiError {
+    let message = format!("no collection is named `{name}`");
+    ApiError::new(ErrorCode::CollectionNotFound, message).hint("GET /v1/collections lists them")
+}
+
+fn version(live: &Live) -> Version {
+    live.collection().snapshot().version()
+}
+
+/// When the names in a folder last changed; a commit renames a file, a copy makes some.
+fn changed(folder: &Path) -> Option<SystemTime> {
+    folder.metadata().and_then(|metadata| metadata.modified()).ok()
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::api::{ApiError, ErrorCode, MAX_BODY_BYTES};
+use crate::engine::Form;
 
-/// A body that is too large is still read up to this size, so that a client that writes all of it before
+/// A body that is too large is still read so far beyond its limit, so that a client that writes all of it before
 /// reading sees the error.
-const MAX_DISCARDED: usize = 8 * MAX_BODY_BYTES;
+const MAX_DISCARDED: usize = 7 * MAX_BODY_BYTES;
 
 /// Reads the whole body, which must be declared as JSON.
 pub(crate) async fn json_body(
@@ -22,25 +23,41 @@ pub(crate) async fn json_body(
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the body must be JSON")
             .hint("send the header Content-Type: application/json"));
     }
+    read_body(body, MAX_BODY_BYTES, time).await
+}
+
+/// How the documents of a body are declared.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    if is_json(headers) {
+        return Ok(Form::List);
+    }
+    if is(headers, "application/x-ndjson") {
+        return Ok(Form::Lines);
+    }
+    let message = "the body must be a JSON list, or one JSON object a line";
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, message)
+        .hint("send the header Content-Type: application/json or application/x-ndjson"))
+}
+
+/// Reads the whole body, of at most `most` bytes.
+pub(crate) async fn read_body(body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
     let read = async {
-        let mut body = Limited::new(body, MAX_DISCARDED);
+        let mut body = Limited::new(body, most.saturating_add(MAX_DISCARDED));
         let mut bytes = Vec::new();
         let mut total = 0usize;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             total += data.len();
-            if total <= MAX_BODY_BYTES {
+            if total <= most {
                 bytes.extend_from_slice(&data);
             } else {
                 bytes = Vec::new();
             }
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
-            (total <= MAX_BODY_BYTES).then_some(bytes),
-        )
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((total <= most).then_some(bytes))
     };
     let too_large = || {
-        let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
+        let message = format!("the body has more than {most} bytes");
         ApiError::new(ErrorCode::BodyTooLarge, message)
     };
     match timeout(time, read).await {
@@ -56,6 +73,10 @@ pub(crate) async fn json_body(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is(headers, "application/json")
+}
+
+fn is(headers: &HeaderMap, media_type: &str) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
@@ -66,5 +87,5 @@ fn is_json(headers: &HeaderMap) -> bool {
         !name.eq_ignore_ascii_case("charset")
             || ["utf-8", "utf8"].iter().any(|known| value.eq_ignore_ascii_case(known))
     };
-    essence.eq_ignore_ascii_case("application/json") && parts.all(charset)
+    essence.eq_ignore_ascii_case(media_type) && parts.all(charset)
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::reload::Reload;
+
 /// Waiting searches allowed per running search.
 const QUEUE_FACTOR: usize = 4;
 
@@ -41,8 +43,9 @@ impl fmt::Debug for Key {
 pub struct ServerConfig {
     /// Address to listen on; port 0 picks a free port.
     pub address: SocketAddr,
-    /// Name of the collection in routes: letters, digits, `-`, `_`, `.`; not starting with `.`.
-    pub collection: String,
+    /// Name of the collection in routes: letters, digits, `-`, `_`, `.`; not starting with `.`. `None` for a folder of
+    /// collections, which have their own names.
+    pub collection: Option<String>,
     /// The key that clients must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
     pub key: Option<Key>,
     /// Allow serving without a key on an address that other machines can reach.
@@ -51,6 +54,12 @@ pub struct ServerConfig {
     pub in_flight: NonZeroUsize,
     /// Most searches that wait; more are refused with 429.
     pub queue: usize,
+    /// Most writes that run or wait; more are refused with 429.
+    pub writes: NonZeroUsize,
+    /// Most bytes of a body with documents; all bodies together may have four times as many.
+    pub write_bytes: NonZeroUsize,
+    /// Most bytes of a document.
+    pub document_bytes: NonZeroUsize,
     /// Most open connections. To accept another one, the connection that has been idle longest is closed;
     /// if all are busy, the new one is only answered on `/livez` and `/readyz`.
     pub connections: NonZeroUsize,
@@ -66,6 +75,8 @@ pub struct ServerConfig {
     pub answer_bytes: NonZeroUsize,
     /// Time limit from the signal to stop until the server ends.
     pub drain_timeout: Duration,
+    /// Asks the server to look for newer generations at once; [`super::run`] does so on SIGHUP.
+    pub reload: Reload,
 }
 
 /// Why a configuration is invalid.
@@ -99,17 +110,29 @@ impl ServerConfig {
     /// The defaults: one running search per core, and four times as many waiting.
     #[must_use]
     pub fn new(address: SocketAddr, collection: impl Into<String>) -> Self {
+        Self { collection: Some(collection.into()), ..Self::of_folder(address) }
+    }
+
+    /// The same for a folder of collections.
+    #[must_use]
+    pub fn of_folder(address: SocketAddr) -> Self {
         // Below 1024, a common limit on open files.
         const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
         const ANSWER_BYTES: NonZeroUsize = NonZeroUsize::new(32 << 20).unwrap();
+        const WRITES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+        const WRITE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).unwrap();
+        const DOCUMENT_BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             address,
-            collection: collection.into(),
+            collection: None,
             key: None,
             no_auth: false,
             in_flight: cores,
             queue: QUEUE_FACTOR.saturating_mul(cores.get()),
+            writes: WRITES,
+            write_bytes: WRITE_BYTES,
+            document_bytes: DOCUMENT_BYTES,
             connections: CONNECTIONS,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
@@ -117,6 +140,7 @@ impl ServerConfig {
             request_timeout: Duration::from_secs(120),
             answer_bytes: ANSWER_BYTES,
             drain_timeout: Duration::from_secs(10),
+            reload: Reload::default(),
         }
     }
 
@@ -126,9 +150,10 @@ impl ServerConfig {
     /// If the address is not a loopback address and neither a key nor `no_auth` is set; if both are set; if
     /// the key or the collection name is invalid.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let name = &self.collection;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
+        let wrong =
+            |name: &&String| name.is_empty() || name.starts_with('.') || !name.chars().all(allowed);
+        if let Some(name) = self.collection.as_ref().filter(wrong) {
             return Err(ConfigError::Collection { name: name.clone() });
         }
         match &self.key {
@@ -183,7 +208,7 @@ mod tests {
     fn names_and_keys_must_be_usable() {
         let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap(), "a/b");
         assert!(matches!(config.validate(), Err(ConfigError::Collection { .. })));
-        config.collection = "sci-fact_1.0".into();
+        config.collection = Some("sci-fact_1.0".into());
         config.key = Some(Key::new("two words"));
         assert_eq!(config.validate(), Err(ConfigError::Key));
         config.key = Some(Key::new(""));

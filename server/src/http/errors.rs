@@ -11,9 +11,12 @@ pub(crate) struct StateErrors;
 pub(crate) struct ReadErrors;
 /// Errors of searches.
 pub(crate) struct SearchErrors;
+/// Errors of routes that change something.
+pub(crate) struct WriteErrors;
 
 const STATE: &[u16] = &[400, 401, 404, 405, 503];
 const READ: &[u16] = &[400, 401, 404, 405, 422, 429, 500, 503, 504];
+const WRITE: &[u16] = &[400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504];
 const SEARCH: &[u16] = &[400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
 
 impl IntoResponses for StateErrors {
@@ -34,6 +37,12 @@ impl IntoResponses for SearchErrors {
     }
 }
 
+impl IntoResponses for WriteErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        errors(WRITE)
+    }
+}
+
 fn errors(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     let response = |status: u16| {
         let schema = Ref::from_schema_name("ErrorBody");
@@ -51,16 +60,19 @@ fn meaning(status: u16) -> &'static str {
         400 => "Invalid JSON, an unknown name, or a value out of range.",
         401 => "The key is missing or wrong.",
         404 => "No such route, collection or document.",
-        405 => "The route does not support this method.",
+        405 => "The route does not support this method, or the server only reads.",
         408 => "The body did not arrive in time.",
+        409 => {
+            "A collection is there that was made otherwise, or not by a server; or its model is another."
+        }
         413 => "The body is too large.",
-        415 => "The body is not declared as JSON.",
+        415 => "The body is not declared as JSON (documents: or as lines of JSON).",
         422 => {
             "This index or this version does not support the request, or the answer is too large."
         }
-        429 => "Too many searches are waiting, or all connections are busy; see Retry-After.",
-        503 => "Loading or shutting down; see Retry-After.",
-        504 => "The search did not end within timeout_ms.",
+        429 => "Too many searches or writes wait, or all connections are busy; see Retry-After.",
+        503 => "Loading or shutting down, see Retry-After; or the collection cannot be opened.",
+        504 => "The search did not end within timeout_ms; or a write takes long, and goes on.",
         _ => "A fault of the server.",
     }
 }

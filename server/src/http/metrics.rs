@@ -1,7 +1,8 @@
 //! Metrics for Prometheus. Each server has its own recorder instead of the process-wide one, so that
 //! several servers in one process do not mix.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Key, Label, Level, Metadata, Recorder, SharedString, Unit};
@@ -10,16 +11,50 @@ use metrics_exporter_prometheus::{
 };
 
 use super::admission::Admission;
+use super::writes::Writes;
 use crate::Engine;
 
 const REQUESTS: &str = "quarry_http_requests_total";
 const REQUEST_SECONDS: &str = "quarry_http_request_seconds";
 const STAGE_SECONDS: &str = "quarry_search_stage_seconds";
 const REJECTED: &str = "quarry_searches_rejected_total";
+const WRITES_REJECTED: &str = "quarry_writes_rejected_total";
+const WRITES: &str = "quarry_writes_waiting";
 const IN_FLIGHT: &str = "quarry_searches_in_flight";
 const QUEUED: &str = "quarry_searches_queued";
-const DOCUMENTS: &str = "quarry_documents";
-const GENERATION: &str = "quarry_index_generation";
+
+/// Gauges of each collection, with its name as a label.
+const OF_COLLECTIONS: [OfCollection; 4] = [
+    OfCollection {
+        name: "quarry_documents",
+        help: "Documents of the generation served.",
+        value: |served| served.engine.collection().snapshot().index().manifest().documents(),
+    },
+    OfCollection {
+        name: "quarry_index_generation",
+        help: "Generation served.",
+        value: |served| served.engine.collection().snapshot().version().generation,
+    },
+    OfCollection {
+        name: "quarry_segments",
+        help: "Segments of the generation served.",
+        value: |served| {
+            let segments = served.engine.collection().snapshot().index().segments().len();
+            u64::try_from(segments).unwrap_or(u64::MAX)
+        },
+    },
+    OfCollection {
+        name: "quarry_generation_refused",
+        help: "1 while a newer generation cannot be opened.",
+        value: |served| u64::from(served.refused),
+    },
+];
+
+struct OfCollection {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&Served) -> u64,
+}
 
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 16] = [
@@ -29,6 +64,16 @@ const BUCKETS: [f64; 16] = [
 
 static METADATA: Metadata<'static> =
     Metadata::new("quarry_server", Level::INFO, Some(module_path!()));
+
+/// A collection that is loaded.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Its name, of letters, digits and `-_.` only.
+    pub(crate) name: String,
+    pub(crate) engine: Arc<Engine>,
+    /// Whether a newer generation cannot be opened.
+    pub(crate) refused: bool,
+}
 
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
@@ -47,6 +92,7 @@ impl Metrics {
         let counters = [
             (REQUESTS, "Requests answered, by route, method and status."),
             (REJECTED, "Searches refused because too many were waiting."),
+            (WRITES_REJECTED, "Writes refused because too many were waiting."),
         ];
         for (name, text) in counters {
             recorder.describe_counter(name.into(), None, SharedString::const_str(text));
@@ -54,8 +100,7 @@ impl Metrics {
         let gauges = [
             (IN_FLIGHT, "Searches running."),
             (QUEUED, "Searches waiting."),
-            (DOCUMENTS, "Documents of the index served."),
-            (GENERATION, "Generation of the index served."),
+            (WRITES, "Writes running or waiting."),
         ];
         for (name, text) in gauges {
             recorder.describe_gauge(name.into(), None, SharedString::const_str(text));
@@ -72,6 +117,7 @@ impl Metrics {
         let metrics = Self { recorder, handle };
         // Present as 0 from the start, so that a first rejection shows as an increase.
         metrics.count(REJECTED, Vec::new(), 0);
+        metrics.count(WRITES_REJECTED, Vec::new(), 0);
         Ok(metrics)
     }
 
@@ -97,21 +143,37 @@ impl Metrics {
         self.count(REJECTED, Vec::new(), 1);
     }
 
+    /// Counts a write that was refused because too many were waiting.
+    pub(crate) fn write_rejected(&self) {
+        self.count(WRITES_REJECTED, Vec::new(), 1);
+    }
+
     /// Moves recorded times into their buckets; must be called regularly, or they pile up.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    /// All metrics in Prometheus' text format; `engine` is the one that is loaded.
-    pub(crate) fn render(&self, admission: &Admission, engine: Option<&Engine>) -> String {
+    /// All metrics in Prometheus' text format. Those of collections are written here: a recorder would keep them
+    /// after their collection is gone.
+    pub(crate) fn render(
+        &self,
+        admission: &Admission,
+        writes: &Writes,
+        served: &[Served],
+    ) -> String {
+        self.set(WRITES, u64::try_from(writes.waiting()).unwrap_or(u64::MAX));
         self.set(IN_FLIGHT, u64::try_from(admission.in_flight()).unwrap_or(u64::MAX));
         self.set(QUEUED, u64::try_from(admission.queued()).unwrap_or(u64::MAX));
-        if let Some(engine) = engine {
-            let snapshot = engine.collection().snapshot();
-            self.set(DOCUMENTS, snapshot.index().manifest().documents());
-            self.set(GENERATION, snapshot.version().generation);
+        let mut text = self.handle.render();
+        for OfCollection { name, help, value } in OF_COLLECTIONS {
+            // Writing to a string does not fail.
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+            for one in served {
+                let _ = writeln!(text, "{name}{{collection=\"{}\"}} {}", one.name, value(one));
+            }
+            text.push('\n');
         }
-        self.handle.render()
+        text
     }
 
     fn count(&self, name: &'static str, labels: Vec<Label>, by: u64) {

@@ -96,6 +96,7 @@ impl Record {
         };
         match error.code() {
             ErrorCode::Overloaded => self.app.metrics.rejected(),
+            ErrorCode::IngestOverloaded => self.app.metrics.write_rejected(),
             ErrorCode::Internal => {
                 let cause = error.source().map(ToString::to_string);
                 tracing::error!(request_id = self.id, cause, "{error}");
@@ -104,7 +105,7 @@ impl Record {
         }
         let headers = response.headers_mut();
         match error.code() {
-            ErrorCode::Overloaded | ErrorCode::NotReady => {
+            ErrorCode::Overloaded | ErrorCode::IngestOverloaded | ErrorCode::NotReady => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             ErrorCode::Unauthorized => {
@@ -158,6 +159,8 @@ fn method_name(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
         _ => "other",
     }
 }

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
-use super::routes;
+use super::{routes, writing};
 use crate::api::ErrorBody;
 
 /// Path of the description.
@@ -25,6 +25,11 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         routes::search_get,
         routes::search_post,
         routes::document,
+        writing::make_collection,
+        writing::remove_collection,
+        writing::put_documents,
+        writing::delete_document,
+        writing::delete_documents,
     ),
     components(schemas(ErrorBody)),
     security(("bearer" = []), ("api_key" = [])),

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::app::App;
 use super::observe::observe;
 use super::openapi::{OPENAPI_PATH, openapi_json};
 use super::routes::{
     collection, collections, document, livez, metrics, readyz, search_get, search_post,
+};
+use super::writing::{
+    delete_document, delete_documents, make_collection, put_documents, remove_collection,
 };
 use crate::api::{ApiError, ErrorCode};
 
@@ -22,9 +25,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics))
         .route(OPENAPI_PATH, get(openapi_json))
         .route("/v1/collections", get(collections))
-        .route("/v1/collections/{collection}", get(collection))
+        .route(
+            "/v1/collections/{collection}",
+            get(collection).put(make_collection).delete(remove_collection),
+        )
         .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
-        .route("/v1/collections/{collection}/documents/{id}", get(document))
+        .route("/v1/collections/{collection}/documents", post(put_documents))
+        .route(
+            "/v1/collections/{collection}/documents/{id}",
+            get(document).delete(delete_document).post(delete_documents),
+        )
         .method_not_allowed_fallback(|| async {
             ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,36 +21,41 @@ use crate::api::{
     ErrorCode, SearchRequest, SearchResponse,
 };
 
-type Shared = State<Arc<App>>;
+pub(super) type Shared = State<Arc<App>>;
 /// Path parameters; one that is not UTF-8 is an error.
-type Parts<T> = Result<Path<T>, PathRejection>;
+pub(super) type Parts<T> = Result<Path<T>, PathRejection>;
 
 /// The server's state.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `live` or `ready`.
     pub(crate) status: &'static str,
+    /// Number of collections whose newest generation cannot be opened, so that an older one is served; absent if
+    /// there is none. The log says why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stale: Option<usize>,
 }
 
 /// Whether the process is running.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
     responses((status = 200, description = "It is running.", body = Health)))]
 pub(crate) async fn livez() -> Json<Health> {
-    Json(Health { status: "live" })
+    Json(Health { status: "live", stale: None })
 }
 
 /// Whether searches are accepted: not while the index is loading or the server is shutting down.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, description = "Searches are accepted.", body = Health), StateErrors))]
 pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError> {
-    app.engine().map(|_| Json(Health { status: "ready" }))
+    let stale = Some(app.watch.stale()).filter(|stale| *stale > 0);
+    app.ready().map(|()| Json(Health { status: "ready", stale }))
 }
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, description = "The metrics.", body = String), StateErrors))]
 pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
-    let text = app.metrics.render(&app.admission, app.loaded().as_deref());
+    let text = app.metrics.render(&app.admission, &app.writes, &app.served());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -58,8 +63,10 @@ pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
 #[utoipa::path(get, path = "/v1/collections", tag = "collections",
     responses((status = 200, description = "The collections.", body = CollectionsResponse), StateErrors))]
 pub(crate) async fn collections(State(app): Shared) -> Result<Json<CollectionsResponse>, ApiError> {
-    let described = app.engine()?.describe(&app.config.collection);
-    Ok(Json(CollectionsResponse { collections: vec![described] }))
+    app.ready()?;
+    let served = app.served();
+    let collections = served.iter().map(|one| one.engine.describe(&one.name)).collect();
+    Ok(Json(CollectionsResponse { collections }))
 }
 
 /// A collection and its capabilities.
@@ -71,8 +78,7 @@ pub(crate) async fn collection(
     name: Parts<String>,
 ) -> Result<Json<CollectionResponse>, ApiError> {
     let name = parts(name)?;
-    let name = app.collection(&name)?;
-    Ok(Json(app.engine()?.describe(name)))
+    Ok(Json(app.engine(&name)?.describe(&name)))
 }
 
 /// Search with a query in the URL.
@@ -101,8 +107,7 @@ pub(crate) async fn search_get(
     name: Parts<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    app.collection(&parts(name)?)?;
-    let engine = app.engine()?;
+    let engine = app.engine(&parts(name)?)?;
     search(&app, engine, search_request(request.uri())?).await
 }
 
@@ -116,15 +121,10 @@ pub(crate) async fn search_post(
     name: Parts<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    app.collection(&parts(name)?)?;
-    if let Some(query) = request.uri().query().filter(|q| !q.is_empty()) {
-        let name = query.split(['=', '&']).next().unwrap_or(query).to_owned();
-        let message = "a search in a body has no parameters in its URL";
-        return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
-    }
     // Taken before the body is read: a request that has begun is answered, even if the signal to stop
     // arrives before its body.
-    let engine = app.engine()?;
+    let engine = app.engine(&parts(name)?)?;
+    no_parameters(request.uri())?;
     let (head, body) = request.into_parts();
     let body = json_body(&head.headers, body, app.config.body_timeout).await?;
     search(&app, engine, SearchRequest::from_json(&body)?).await
@@ -160,14 +160,22 @@ pub(crate) async fn document(
     path: Parts<(String, String)>,
 ) -> Result<Response, ApiError> {
     let (name, id) = parts(path)?;
-    app.collection(&name)?;
+    let engine = app.engine(&name)?;
     let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
     let answers = app.answers.clone();
     let job = move |engine: &Engine, _| answers.write(&engine.document(&id)?);
-    Ok(app.run(app.engine()?, time, job).await?.into_response())
+    Ok(app.run(engine, time, job).await?.into_response())
 }
 
-fn parts<T>(path: Parts<T>) -> Result<T, ApiError> {
+/// Refuses parameters in the URL of a request whose body has all of it.
+pub(super) fn no_parameters(uri: &Uri) -> Result<(), ApiError> {
+    let Some(query) = uri.query().filter(|q| !q.is_empty()) else { return Ok(()) };
+    let name = query.split(['=', '&']).next().unwrap_or(query).to_owned();
+    let message = "this request has no parameters in its URL";
+    Err(ApiError::new(ErrorCode::UnknownField, message).param(name))
+}
+
+pub(super) fn parts<T>(path: Parts<T>) -> Result<T, ApiError> {
     match path {
         Ok(Path(parts)) => Ok(parts),
         Err(error) => Err(ApiError::new(ErrorCode::InvalidValue, error.body_text())),

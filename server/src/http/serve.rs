@@ -1,7 +1,8 @@
 //! The life of the server, from binding to shutdown.
 //!
-//! 1. bind: the server is live, and answers searches with 503  2. load on a blocking thread: ready
-//! 3. at the signal to stop: not ready; new searches are refused, running and waiting ones are answered;
+//! 1. bind: the server is live, and answers searches with 503  2. load on a blocking thread: ready; from then on
+//!    look for newer generations
+//! 3. at the signal to stop: not ready; new searches and writes are refused, running and waiting ones are answered;
 //!    connections are still accepted, so that probes see the state
 //! 4. when no search is left or time is up: stop accepting, close connections after their answers
 
@@ -13,14 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use super::app::App;
 use super::config::{ConfigError, ServerConfig};
 use super::connections::Connections;
 use super::metrics::Metrics;
-use super::signal::terminated;
-use crate::Engine;
+use super::signal::{reload_at_hangup, terminated};
+use super::watch::LOOK;
+use crate::Hosted;
 
 /// Interval between upkeeps of the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -51,19 +54,20 @@ pub enum ServeError {
 
 /// Serves until `shutdown` completes, then drains for at most [`ServerConfig::drain_timeout`].
 ///
-/// `load` runs on a blocking thread after the address is bound; `bound` is called with the address as
-/// soon as it is bound. A hanging search may outlive the drain on its thread: end the runtime with
+/// `load` runs on a blocking thread after the address is bound, which it is given; `bound` is called with the address
+/// as soon as it is bound. A hanging search may outlive the drain on its thread: end the runtime with
 /// `shutdown_background`, as [`run`] does.
 ///
 /// # Errors
 /// If the configuration is invalid, the address cannot be bound, or loading fails.
-pub async fn serve<E>(
+pub async fn serve<H, E>(
     config: ServerConfig,
-    load: impl FnOnce() -> Result<Engine, E> + Send + 'static,
+    load: impl FnOnce(SocketAddr) -> Result<H, E> + Send + 'static,
     bound: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError>
 where
+    H: Into<Hosted> + 'static,
     E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
 {
     config.validate()?;
@@ -74,12 +78,17 @@ where
     let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.into()))?;
     let app = Arc::new(App::new(config, metrics));
     let mut connections = Connections::new(&app);
-    bound(listener.local_addr().map_err(bind)?);
+    let address = listener.local_addr().map_err(bind)?;
+    bound(address);
 
-    let mut loading = tokio::task::spawn_blocking(load);
+    let loaded_into = app.clone();
+    let mut loading = tokio::task::spawn_blocking(move || {
+        load(address).map(|hosted| loaded_into.install(hosted.into()))
+    });
     let mut loaded = false;
     let mut shutdown = pin!(shutdown);
     let mut drained_by: Option<Instant> = None;
+    let mut watching = JoinSet::new();
     let mut upkeep = interval(UPKEEP);
     loop {
         tokio::select! {
@@ -92,9 +101,10 @@ where
                 }
             },
             result = &mut loading, if !loaded => {
-                let engine = result.map_err(|e| ServeError::Load(e.into()))?;
-                app.install(engine.map_err(|e| ServeError::Load(e.into()))?);
+                let installed = result.map_err(|e| ServeError::Load(e.into()))?;
+                installed.map_err(|e| ServeError::Load(e.into()))?;
                 loaded = true;
+                watching.spawn(watch(app.clone()));
                 tracing::info!(collection = app.config.collection, "ready");
             }
             () = &mut shutdown, if drained_by.is_none() => {
@@ -110,20 +120,23 @@ where
         }
     }
     drop(listener);
+    watching.abort_all();
     connections.end(drained_by.unwrap_or_else(Instant::now)).await;
     Ok(())
 }
 
-/// Runs [`serve`] on a runtime of its own until SIGTERM or SIGINT. Blocks.
+/// Runs [`serve`] on a runtime of its own until SIGTERM or SIGINT; SIGHUP makes it look for newer generations at
+/// once. Blocks.
 ///
 /// # Errors
 /// The errors of [`serve`]; also if the runtime or the signal handlers cannot be set up.
-pub fn run<E>(
+pub fn run<H, E>(
     config: ServerConfig,
-    load: impl FnOnce() -> Result<Engine, E> + Send + 'static,
+    load: impl FnOnce(SocketAddr) -> Result<H, E> + Send + 'static,
     bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError>
 where
+    H: Into<Hosted> + 'static,
     E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
 {
     let setup = |e: io::Error| ServeError::Setup(e.into());
@@ -131,6 +144,7 @@ where
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(setup)?;
     let result = runtime.block_on(async {
         let stop = terminated().map_err(setup)?;
+        reload_at_hangup(config.reload.clone()).map_err(setup)?;
         serve(config, load, bound, stop).await
     });
     // Do not wait for searches that run past their deadline.
@@ -138,13 +152,26 @@ where
     result
 }
 
-/// Completes when draining has begun and no search is left, or when time is up.
+/// Completes when draining has begun and no search or write is left, or when time is up.
 async fn drained(app: &App, by: Option<Instant>) {
     match by {
         None => std::future::pending().await,
         Some(by) => tokio::select! {
-            () = app.admission.idle() => {}
+            () = async { tokio::join!(app.admission.idle(), app.writes.idle()); } => {}
             () = sleep_until(by) => {}
         },
+    }
+}
+
+/// Looks until the task is aborted.
+async fn watch(app: Arc<App>) {
+    let reload = app.config.reload.clone();
+    loop {
+        let at_once = timeout(LOOK, reload.asked()).await.is_ok();
+        let app = app.clone();
+        let looked = tokio::task::spawn_blocking(move || app.reload(at_once)).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "looking for newer generations failed");
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! Signals that ask the server to stop.
+//! Signals that ask the server to stop or to look for newer generations.
 
 use std::io;
+
+use super::reload::Reload;
 
 /// A future that completes when the process receives SIGTERM or SIGINT. Both are caught from this call
 /// on, not only while the future is awaited.
@@ -31,4 +33,29 @@ pub fn terminated() -> io::Result<impl Future<Output = ()>> {
             std::future::pending::<()>().await;
         }
     })
+}
+
+/// Asks for a reload at each SIGHUP, from this call on.
+///
+/// # Errors
+/// If the handler cannot be installed. Needs a tokio runtime.
+#[cfg(unix)]
+pub(super) fn reload_at_hangup(reload: Reload) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.ask();
+        }
+    });
+    Ok(())
+}
+
+/// Does nothing: this platform has no SIGHUP.
+///
+/// # Errors
+/// None on this platform.
+#[cfg(not(unix))]
+pub(super) fn reload_at_hangup(_: Reload) -> io::Result<()> {
+    Ok(())
 }

@@ -343,8 +343,9 @@ fn figures_for_prometheus() {
         "quarry_searches_rejected_total 0",
         "quarry_searches_in_flight 0",
         "quarry_searches_queued 0",
-        "quarry_documents 4",
-        "quarry_index_generation 1",
+        r#"quarry_documents{collection="c"} 4"#,
+        r#"quarry_index_generation{collection="c"} 1"#,
+        r#"quarry_generation_refused{collection="c"} 0"#,
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
@@ -362,18 +363,17 @@ fn the_description_names_every_route_and_error() {
             .cloned()
             .collect::<Vec<_>>()
     };
-    assert_eq!(api["paths"].as_object().unwrap().len(), 8);
-    for path in [
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/openapi.json",
-        "/v1/collections",
-        "/v1/collections/{collection}",
-        "/v1/collections/{collection}/documents/{id}",
-    ] {
+    assert_eq!(api["paths"].as_object().unwrap().len(), 10);
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/v1/collections"] {
         assert_eq!(methods(path), ["get"]);
     }
+    let documents = "/v1/collections/{collection}/documents";
+    assert_eq!(methods("/v1/collections/{collection}"), ["get", "put", "delete"]);
+    assert_eq!(methods(documents), ["post"]);
+    assert_eq!(methods(&format!("{documents}/{{id}}")), ["get", "delete"]);
+    assert_eq!(methods(&format!("{documents}/delete")), ["post"]);
+    let body = &api["paths"][documents]["post"]["requestBody"]["content"];
+    assert!(body["application/json"].is_object() && body["application/x-ndjson"].is_object());
     let search = "/v1/collections/{collection}/search";
     assert_eq!(methods(search), ["get", "post"]);
     for status in [400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504] {
@@ -415,7 +415,7 @@ fn the_description_names_every_route_and_error() {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(schemas["ErrorCode"]["oneOf"].is_array() || schemas["ErrorCode"]["enum"].is_array());
-    for name in ["SearchRequest", "QueryInput", "SparseInput"] {
+    for name in ["SearchRequest", "QueryInput", "SparseInput", "CollectionInput", "DeleteRequest"] {
         assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
     }
 }

@@ -262,7 +262,7 @@ fn what_cannot_be_served_is_an_error() {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let serve = |config| {
-        let load = || -> Result<Engine, std::io::Error> { panic!("must not load") };
+        let load = |_| -> Result<Engine, std::io::Error> { panic!("must not load") };
         let never = std::future::pending();
         runtime.block_on(quarry_server::serve(config, load, |_| {}, never)).unwrap_err()
     };
@@ -334,7 +334,7 @@ fn an_idle_server_stops_at_once() {
 fn a_signal_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let index = build(folder.path(), ALL);
-    let load = move || Ok::<_, std::io::Error>(engine(index, None));
+    let load = move |_| Ok::<_, std::io::Error>(engine(index, None));
     let (tell, told) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         quarry_server::run(config(), load, move |address| tell.send(address).unwrap())

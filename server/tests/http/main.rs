@@ -1,6 +1,8 @@
 //! Tests of the server through a real socket: answers, errors, and behaviour under load.
 
 #[cfg(test)]
+mod collections;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod errors;
@@ -8,5 +10,7 @@ mod errors;
 mod index;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod server;

@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quarry_index::Index;
-use quarry_server::{Engine, ServeError, ServerConfig};
+use quarry_server::{Engine, Hosted, ServeError, ServerConfig};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -22,7 +23,7 @@ pub(crate) struct Server {
     pub(crate) encoder: Arc<FakeEncoder>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(crate) fn config() -> ServerConfig {
@@ -35,6 +36,19 @@ pub(crate) fn spawn(
     load: impl FnOnce() -> Result<Engine, std::io::Error> + Send + 'static,
     stop: oneshot::Receiver<()>,
 ) -> (SocketAddr, JoinHandle<Result<(), ServeError>>) {
+    serve_on_thread(config, |_| load(), stop)
+}
+
+/// The same for whatever is served.
+pub(crate) fn serve_on_thread<H, E>(
+    config: ServerConfig,
+    load: impl FnOnce(SocketAddr) -> Result<H, E> + Send + 'static,
+    stop: oneshot::Receiver<()>,
+) -> (SocketAddr, JoinHandle<Result<(), ServeError>>)
+where
+    H: Into<Hosted> + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
     let (tell, told) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -74,10 +88,14 @@ impl Server {
         let used = encodes.then(|| encoder.clone() as Arc<dyn quarry_vectors::EncodeQuery>);
         let (stop, stopped) = oneshot::channel();
         let (address, thread) = spawn(config, move || Ok(engine(index, used)), stopped);
-        let server =
-            Self { address, encoder, stop: Some(stop), thread: Some(thread), _folder: folder };
+        let server = Self { address, encoder, stop: Some(stop), thread: Some(thread), folder };
         server.await_status("/readyz", 200);
         server
+    }
+
+    /// The folder of the index.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.folder.path().join("index")
     }
 
     pub(crate) fn narrow(in_flight: usize, queue: usize) -> Self {

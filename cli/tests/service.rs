@@ -1,0 +1,259 @@
+//! `quarry serve --data` as a process: made, filled and killed at random moments; what was answered is there.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use common::{Numbers, fails, note, ok, quarry, text, vectors};
+use serde_json::{Value, json};
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(data: &Path) -> Server {
+    let mut child = quarry(&["serve", "--data", text(data), "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("http://").unwrap();
+    let address = address.strip_suffix("/v1/collections").unwrap().to_owned();
+    let server = Server { child, address };
+    while server.ask("GET", "/readyz", "").map(|reply| reply.0) != Some(200) {
+        sleep(Duration::from_millis(5));
+    }
+    server
+}
+
+/// Asks a server; `None` if it does not answer, since it was killed.
+fn ask(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n")?.1;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+impl Server {
+    fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        ask(&self.address, method, path, body)
+    }
+
+    fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.ask(method, path, &body).unwrap();
+        assert!(status == 200 || status == 201, "{method} {path}: {status} {answer}");
+        answer
+    }
+}
+
+const DOCS: &str = "/v1/collections/docs";
+
+/// Texts are encoded by the bundled model, and found by meaning and by words; with all that it can make of them.
+#[test]
+fn texts_are_encoded_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(&folder.path().join("data"));
+    for (settings, channel) in [
+        (json!({}), "sparse"),
+        (json!({"passages": 32, "provenance": true, "dense": true, "tokens": true}), "dense"),
+    ] {
+        server.ok("PUT", DOCS, &settings);
+        let search =
+            json!({"query": {"text": "why does bread go stale"}, "k": 3, "channels": [channel]});
+        let none = server.ok("POST", &format!("{DOCS}/search"), &search);
+        assert_eq!(none["hits"], json!([]), "{none}");
+        let documents = json!([
+            {"id": "bread", "title": "Bread", "text": "Bread goes stale as its starch crystallises.", "year": 2019},
+            {"id": "whale", "title": "Whales", "text": "Whales sing to each other over long distances."},
+            {"id": "given", "text": "x", "vector": {"bread": 1.0}},
+        ]);
+        let answer = server.ok("POST", &format!("{DOCS}/documents"), &documents);
+        assert_eq!(answer["accepted"], 2, "{answer}");
+        assert_eq!(answer["rejected"][0]["id"], "given", "{answer}");
+        for channel in [channel, "bm25"] {
+            let search = json!({"query": {"text": "why does bread go stale"}, "k": 3, "channels": [channel], "filter": "year:2019"});
+            let found = server.ok("POST", &format!("{DOCS}/search"), &search);
+            assert_eq!(found["hits"][0]["id"], "bread", "{found}");
+        }
+        if settings["tokens"] == true {
+            let search = json!({"query": {"text": "why does bread go stale"}, "k": 2, "rerank": {}, "explain": true});
+            let found = server.ok("POST", &format!("{DOCS}/search"), &search);
+            assert_eq!(found["rerank"]["without_tokens"], 0, "{found}");
+            assert!(found["hits"][0]["matched"][0]["origin"].is_object(), "{found}");
+        }
+        server.ok("DELETE", DOCS, &Value::Null);
+    }
+}
+
+/// The commands do not write to a folder that a server keeps, and say where it is.
+#[test]
+fn commands_are_refused_with_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    let server = serve(&data);
+    server.ok("PUT", DOCS, &json!({"model": null}));
+    vectors(&at("more.jsonl"), 5, 1);
+    let index = data.join("docs");
+    let address = format!("http://{}{DOCS}", server.address);
+    for command in [
+        &["add", text(&index), text(&at("more.jsonl"))][..],
+        &["delete", text(&index), "d1"],
+        &["merge", text(&index)],
+    ] {
+        let said = fails(command, 5);
+        assert!(said.contains(&address), "{said}");
+    }
+    let said = fails(&["serve", "--data", text(&data), "--listen", "127.0.0.1:0"], 5);
+    assert!(said.contains(&format!("http://{}", server.address)), "{said}");
+    fails(&["serve"], 2);
+    fails(&["serve", text(&index), "--data", text(&data)], 2);
+    fails(&["serve", "--data", text(&data), "--model", "x"], 2);
+    fails(&["serve", text(&index), "--writes", "3"], 2);
+    // It only reads beside, and finds what the server wrote.
+    server.ok("POST", &format!("{DOCS}/documents"), &json!([{"id": "a", "vector": {"dog": 1}}]));
+    std::fs::write(at("queries.jsonl"), r#"{"id": "q", "vector": {"dog": 1}}"#).unwrap();
+    let found = common::run_of(&index, &at("queries.jsonl"));
+    assert!(found.contains(" a "), "{found}");
+    drop(server);
+    ok(&["add", text(&index), text(&at("more.jsonl"))]);
+    assert!(serve(&data).ok("GET", DOCS, &Value::Null)["documents"] == 6);
+}
+
+/// What a writer knows of its documents: their versions, or that they are deleted.
+type State = BTreeMap<String, Option<u64>>;
+
+/// Rounds of the crash test; `QUARRY_KILLS` sets another number.
+const ROUNDS: u64 = 10;
+const WRITERS: u64 = 3;
+const IDS: u64 = 12;
+
+/// A writer's changes until the server is killed: `known` has what was answered, the rest is given back.
+fn change(address: &str, writer: u64, mut numbers: Numbers, known: &Mutex<State>) -> State {
+    loop {
+        let mut wanted = State::new();
+        let deletes = numbers.below(4) == 0;
+        for _ in 0..=numbers.below(4) {
+            let id = format!("w{writer}-{}", numbers.below(IDS));
+            wanted.insert(id, (!deletes).then(|| numbers.below(1 << 30)));
+        }
+        let answer = if deletes {
+            let ids: Vec<&String> = wanted.keys().collect();
+            ask(
+                address,
+                "POST",
+                &format!("{DOCS}/documents/delete"),
+                &json!({"ids": ids}).to_string(),
+            )
+        } else {
+            let documents: Vec<Value> = wanted
+                .iter()
+                .map(|(id, version)| json!({"id": id, "text": "t", "version": version, "vector": {"dog": 1}}))
+                .collect();
+            ask(address, "POST", &format!("{DOCS}/documents"), &json!(documents).to_string())
+        };
+        match answer {
+            None => return wanted,
+            Some((200, answer)) => {
+                assert!(deletes || answer["accepted"] == wanted.len(), "{answer}");
+                known.lock().unwrap().extend(wanted);
+            }
+            Some((status, answer)) => panic!("{status} {answer}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_survives_a_kill() {
+    let rounds = std::env::var("QUARRY_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    serve(&data).ok("PUT", DOCS, &json!({"model": null, "fields": {"version": "integer"}}));
+    let known = Mutex::new(State::new());
+    let mut numbers = Numbers(20_261_130);
+    let (mut answered, mut slowest) = (0, Duration::ZERO);
+    for round in 0..rounds {
+        let mut server = serve(&data);
+        let address = server.address.clone();
+        let seeds: Vec<u64> = (0..WRITERS).map(|_| numbers.below(1 << 30)).collect();
+        let life = Duration::from_millis(100 + numbers.below(900));
+        let unsure: Vec<State> = scope(|scope| {
+            let (address, known) = (&address, &known);
+            let writers: Vec<_> = (0..WRITERS)
+                .zip(&seeds)
+                .map(|(writer, seed)| {
+                    scope.spawn(move || change(address, writer, Numbers(*seed), known))
+                })
+                .collect();
+            sleep(life);
+            server.child.kill().unwrap();
+            server.child.wait().unwrap();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        drop(server);
+        let begun = Instant::now();
+        let server = serve(&data);
+        slowest = slowest.max(begun.elapsed());
+        let mut state = known.lock().unwrap();
+        answered += state.len();
+        let mut there = 0;
+        let ids: Vec<String> =
+            (0..WRITERS).flat_map(|w| (0..IDS).map(move |n| format!("w{w}-{n}"))).collect();
+        for id in ids {
+            let (status, document) =
+                server.ask("GET", &format!("{DOCS}/documents/{id}"), "").unwrap();
+            let found = (status == 200).then(|| document["fields"]["version"].as_u64().unwrap());
+            there += u64::from(found.is_some());
+            let was = state.get(&id).copied().flatten();
+            let may = unsure.iter().find_map(|unsure| unsure.get(&id)).copied();
+            assert!(
+                found == was || Some(found) == may,
+                "round {round}: {id} is {found:?}, {was:?} was answered, {may:?} was sent"
+            );
+            state.insert(id, found);
+        }
+        // A batch is there as a whole, or not at all.
+        for unsure in &unsure {
+            let made = unsure.iter().filter(|(id, wanted)| state[*id] == **wanted).count();
+            let before = unsure.len();
+            let deletes = unsure.values().any(Option::is_none);
+            assert!(deletes || made == 0 || made == before, "round {round}: half of a batch");
+        }
+        // None is there twice.
+        let described = server.ok("GET", DOCS, &Value::Null);
+        assert_eq!(described["documents"], there, "round {round}");
+        let search = json!({"query": {"sparse": {"tokens": {"dog": 1}}}, "k": 1000});
+        let found = server.ok("POST", &format!("{DOCS}/search"), &search);
+        assert_eq!(found["hits"].as_array().unwrap().len() as u64, there, "round {round}");
+    }
+    note(&format!("{rounds} kills, {answered} states checked; ready again within {slowest:?}"));
+}

@@ -1,0 +1,110 @@
+//! Why a store refuses.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use quarry_index::IndexError;
+use quarry_indexer::BuildError;
+
+use crate::EngineError;
+
+/// Why a collection is not made, opened, changed or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no such collection.
+    #[error("no collection is named `{name}`")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// There is one of this name, made otherwise.
+    #[error("there is a collection `{name}` already, made with another `{differs}`")]
+    Exists {
+        /// The name.
+        name: String,
+        /// The first setting that differs.
+        differs: &'static str,
+    },
+    /// There is a folder of this name that no store made.
+    #[error(
+        "the folder `{name}` was not made by a server ({found}); it is left as it is: remove it by hand"
+    )]
+    NotOurs {
+        /// Its name.
+        name: String,
+        /// What shows that.
+        found: String,
+    },
+    /// The store's folder holds something else under the name that the store needs.
+    #[error("{}: not made by quarry; a folder of collections needs this name for itself", path.display())]
+    Foreign {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A setting cannot be had.
+    #[error("{param}: {what}")]
+    Setting {
+        /// Its name.
+        param: &'static str,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// No ids are given.
+    #[error("no ids are given")]
+    NoIds,
+    /// The collection was removed meanwhile.
+    #[error("the collection was removed")]
+    Removed,
+    /// The thread that applied this change ended without an answer.
+    #[error("the change was interrupted by a fault; whether it was made is unknown")]
+    Interrupted,
+    /// The change is stored, and its generation cannot be opened.
+    #[error("the change is stored, but cannot be searched: {source}")]
+    NotOpened {
+        /// Why.
+        source: Box<EngineError>,
+    },
+    /// The record of a collection cannot be read or written.
+    #[error("{}: the record of the collection: {source}", folder.display())]
+    Record {
+        /// The collection's folder.
+        folder: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The system refuses.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Opening, encoding or writing failed.
+    #[error(transparent)]
+    Engine(Box<EngineError>),
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<IndexError> for StoreError {
+    fn from(error: IndexError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<BuildError> for StoreError {
+    fn from(error: BuildError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+/// For `map_err`.
+pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<'_> {
+    move |source| StoreError::Io { path: path.to_owned(), source }
+}

@@ -1,0 +1,29 @@
+//! A folder of collections that one process writes to: made, opened, changed and removed while they are searched.
+//!
+//! ```text
+//! DIR/NAME/             an index folder, with `collection.json` if it was made here
+//! DIR/.quarry/          the store's own: LOCK, store.json, and what is on its way in (new-*) or out (gone-*)
+//! ```
+//!
+//! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
+//!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: each change is a new generation,
+//!    sealed and visible when the call returns  3. `queue.rs` lets one caller apply the changes of all who wait
+//! 4. `apply.rs` turns changes into generations; `check.rs` refuses documents one by one
+
+mod apply;
+mod change;
+mod check;
+mod error;
+mod folder;
+mod live;
+mod name;
+mod queue;
+mod settings;
+mod stores;
+
+pub use change::{Change, Changed, Mode, RefusalKind, Refused};
+pub use error::StoreError;
+pub use live::Live;
+pub use name::CollectionName;
+pub use settings::{CollectionModel, CollectionSettings};
+pub use stores::{Made, Store, StoreOptions};

@@ -1,0 +1,235 @@
+//! The collections of a folder by their names.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use quarry_encoders::Hub;
+use quarry_indexer::SealOptions;
+use quarry_vectors::Document;
+use serde_json::Value;
+
+use super::folder::{Listed, StoreFolder, foreign};
+use super::live::Live;
+use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
+use crate::write::{Build, Encoding, PassageSize, build_documents};
+use crate::{EngineError, ModelSource, OpenOptions};
+
+/// Tokens that neighbouring passages share, at most half of one.
+const PASSAGE_OVERLAP: u32 = 32;
+
+/// How a store opens its collections.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Address of the store's server, such as `http://127.0.0.1:7878`; other writers are told it.
+    pub address: String,
+    /// How each collection is opened. Its models are those that collections can be made with.
+    pub open: OpenOptions,
+}
+
+/// A folder of collections.
+#[derive(Debug)]
+pub struct Store {
+    folder: StoreFolder,
+    options: StoreOptions,
+    open: RwLock<BTreeMap<CollectionName, Arc<Live>>>,
+    /// Collections are made, opened and removed one at a time.
+    changing: Mutex<()>,
+}
+
+/// A collection that was made, or was there.
+#[derive(Debug)]
+pub struct Made {
+    /// The collection.
+    pub live: Arc<Live>,
+    /// Whether it was made now; otherwise there was one with the same settings.
+    pub new: bool,
+}
+
+impl Store {
+    /// Takes a folder, making it if it is not there, and removes what a crash left of collections that were being
+    /// made or removed. No collection is opened; see [`Self::look`].
+    ///
+    /// # Errors
+    /// If another process holds the folder, which is named; something else lies under the name that a store needs; or
+    /// the system refuses.
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let folder = StoreFolder::open(folder, &options.address)?;
+        Ok(Self { folder, options, open: RwLock::default(), changing: Mutex::default() })
+    }
+
+    /// The open collections, by name.
+    #[must_use]
+    pub fn collections(&self) -> Vec<(CollectionName, Arc<Live>)> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.iter().map(|(name, live)| (name.clone(), Arc::clone(live))).collect()
+    }
+
+    /// An open collection.
+    #[must_use]
+    pub fn get(&self, name: &CollectionName) -> Option<Arc<Live>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Where a collection lies, or would.
+    #[must_use]
+    pub fn path(&self, name: &CollectionName) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// Closes collections whose folders are gone, and gives the names of those that are not open yet
+    /// ([`Self::open_collection`]), then those of index folders that have no name of a collection.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn look(&self) -> Result<(Vec<CollectionName>, Vec<String>), StoreError> {
+        let _one = self.changing();
+        let Listed { mut collections, misnamed } = self.folder.list()?;
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|name, _| collections.contains(name));
+        collections.retain(|name| !open.contains_key(name));
+        Ok((collections, misnamed))
+    }
+
+    /// Opens a collection that lies in the folder.
+    ///
+    /// # Errors
+    /// If another process writes to it, or it cannot be opened.
+    pub fn open_collection(&self, name: &CollectionName) -> Result<Arc<Live>, StoreError> {
+        let _one = self.changing();
+        match self.get(name) {
+            Some(live) => Ok(live),
+            None => self.open_now(name),
+        }
+    }
+
+    /// Makes an empty collection. If there is one with the same settings, that is it.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::NotOurs`]; [`StoreError::Setting`] if a model is not there or a setting
+    /// cannot be had; if a model or the disk fails. Nothing is left then.
+    pub fn make(
+        &self,
+        name: &CollectionName,
+        settings: &CollectionSettings,
+    ) -> Result<Made, StoreError> {
+        let _one = self.changing();
+        if let Some(live) = self.get(name) {
+            let before = live.settings().ok_or_else(|| not_made(name))?;
+            return match before.differs(settings) {
+                None => Ok(Made { live, new: false }),
+                Some(differs) => Err(StoreError::Exists { name: name.to_string(), differs }),
+            };
+        }
+        let path = self.folder.path(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(not_made(name));
+        }
+        let staged = self.folder.staged();
+        let made = self.build(&staged, settings).and_then(|()| settings.write(&staged));
+        if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
+            // The first error matters more; what is left goes at the next start.
+            let _ = self.folder.discard(&staged);
+            return Err(error);
+        }
+        Ok(Made { live: self.open_now(name)?, new: true })
+    }
+
+    /// Removes a collection that a store made. Searches of it that run are answered.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::NotOurs`] if it was not made by a store, or its folder also holds
+    /// something else: nothing is touched then.
+    pub fn remove(&self, name: &CollectionName) -> Result<(), StoreError> {
+        let _one = self.changing();
+        let live = self.get(name);
+        let live = live.ok_or_else(|| StoreError::NotFound { name: name.to_string() })?;
+        if live.settings().is_none() {
+            return Err(not_made(name));
+        }
+        let gone = live.remove(|| {
+            if let Some(found) = foreign(&self.folder.path(name))? {
+                let found = format!("it holds `{found}`");
+                return Err(StoreError::NotOurs { name: name.to_string(), found });
+            }
+            self.folder.withdraw(name)
+        })?;
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        drop(live);
+        self.folder.discard(&gone)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_now(&self, name: &CollectionName) -> Result<Arc<Live>, StoreError> {
+        let address = format!("{}/v1/collections/{name}", self.options.address);
+        let folder = self.folder.path(name);
+        let live = Live::open(name.as_str(), &folder, &address, &self.options.open)?;
+        let live = Arc::new(live);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(name.clone(), Arc::clone(&live));
+        Ok(live)
+    }
+
+    /// Builds an index of no documents.
+    fn build(&self, out: &Path, settings: &CollectionSettings) -> Result<(), StoreError> {
+        let models = &self.options.open.models;
+        let given = |param, what: &str| StoreError::Setting { param, what: what.to_owned() };
+        let model = match &settings.model {
+            CollectionModel::Bundled | CollectionModel::None => None,
+            CollectionModel::Named(name) => {
+                let hub = models.hub.as_ref().filter(|_| Hub::is_name(name));
+                let folder = hub.and_then(|hub| hub.cached(name)).ok_or_else(|| {
+                    let what = format!(
+                        "no model `{name}` is in the server's cache: `quarry model pull {name}` there fetches \
+                         it; a model is named as on a hub, org/name"
+                    );
+                    StoreError::Setting { param: "model", what }
+                })?;
+                Some(ModelSource::Named(folder.to_string_lossy().into_owned()))
+            }
+        };
+        let brings_vectors = settings.model == CollectionModel::None;
+        let needs_texts = [
+            ("passages", settings.passages.is_some()),
+            ("provenance", settings.provenance),
+            ("dense", settings.dense),
+            ("tokens", settings.tokens),
+        ];
+        if let Some((param, _)) = needs_texts.into_iter().find(|(_, has)| brings_vectors && *has) {
+            return Err(given(param, "a model makes it of texts, and `model` is null"));
+        }
+        let size = |tokens: u32| PassageSize { tokens, overlap: PASSAGE_OVERLAP.min(tokens / 2) };
+        let build = Build {
+            out: out.to_owned(),
+            brings_vectors,
+            encoding: Encoding {
+                model: model.clone(),
+                passages: settings.passages.map(size),
+                provenance: settings.provenance,
+                ..Encoding::default()
+            },
+            seal: SealOptions { fields: settings.rules(), ..SealOptions::default() },
+            tokens: settings.tokens.then(|| model.unwrap_or_default()),
+            dense: settings.dense.then(ModelSource::default),
+            ..Build::default()
+        };
+        let none = std::iter::empty::<Result<Document, Infallible>>();
+        build_documents(none, Value::Null, &build, models, &|_| {}).map_err(
+            |error| match error {
+                EngineError::NoTokenModel { .. } => given("tokens", &error.to_string()),
+                EngineError::NoDenseModel { .. } => given("dense", &error.to_string()),
+                error => error.into(),
+            },
+        )?;
+        Ok(())
+    }
+}
+
+fn not_made(name: &CollectionName) -> StoreError {
+    let found = "it has no collection.json".to_owned();
+    StoreError::NotOurs { name: name.to_string(), found }
+}

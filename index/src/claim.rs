@@ -1,0 +1,136 @@
+//! Folders that this process keeps for writing between its changes, as a server does.
+//!
+//! 1. a claim holds the lock on `LOCK`, with the server's address as its content, so that others are refused and
+//!    learn where to send their work  2. within this process, [`lock`](crate::folder::lock) then takes turns: one
+//!    writer of a claimed folder at a time  3. the lock ends with the process; a stale address is removed by the
+//!    next writer
+//!
+//! The claims of the process are in one table, since a lock on a file knows processes and not who in them asks.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::IndexError;
+use crate::files;
+
+/// Longest address that is written or read, in bytes.
+const LONGEST: usize = 256;
+
+/// Whether a writer of this process is at work, by folder.
+static CLAIMED: Mutex<BTreeMap<PathBuf, Arc<AtomicBool>>> = Mutex::new(BTreeMap::new());
+
+fn claimed() -> MutexGuard<'static, BTreeMap<PathBuf, Arc<AtomicBool>>> {
+    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A folder kept for writing. Dropping it lets others in.
+#[derive(Debug)]
+pub struct Claim {
+    folder: PathBuf,
+    file: File,
+    busy: Arc<AtomicBool>,
+}
+
+impl Claim {
+    /// Keeps `folder` for writers of this process; others are told `address`. `lock_file` is the folder's `LOCK`.
+    pub(crate) fn take(folder: &Path, lock_file: &Path, address: &str) -> Result<Self, IndexError> {
+        let key = key(folder)?;
+        let mut all = claimed();
+        if all.contains_key(&key) {
+            return Err(IndexError::Locked { path: folder.to_path_buf() });
+        }
+        let mut file = lock_now(folder, lock_file)?;
+        let address = address.get(..LONGEST).unwrap_or(address);
+        file.write_all(address.as_bytes()).map_err(IndexError::io(lock_file))?;
+        let busy = Arc::new(AtomicBool::new(false));
+        all.insert(key.clone(), Arc::clone(&busy));
+        Ok(Self { folder: key, file, busy })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut all = claimed();
+        // The folder may have been renamed, and another one of its name claimed.
+        if all.get(&self.folder).is_some_and(|busy| Arc::ptr_eq(busy, &self.busy)) {
+            all.remove(&self.folder);
+        }
+        // A stale address would only make a message wrong.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// A folder locked for writing. Dropping it lets others in.
+#[derive(Debug)]
+pub enum FolderLock {
+    /// By the lock on its file.
+    File(File),
+    /// By a turn within this process, which claims the folder.
+    Turn(Turn),
+}
+
+/// A writer's turn in a claimed folder.
+#[derive(Debug)]
+pub struct Turn(Arc<AtomicBool>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Locks `folder` by its file `LOCK`, or by a turn if this process claims the folder.
+pub(crate) fn take(folder: &Path, lock_file: &Path) -> Result<FolderLock, IndexError> {
+    let claim = key(folder).ok().and_then(|key| claimed().get(&key).cloned());
+    match claim {
+        None => Ok(FolderLock::File(lock_now(folder, lock_file)?)),
+        Some(busy) if busy.swap(true, Ordering::Acquire) => {
+            Err(IndexError::Locked { path: folder.to_path_buf() })
+        }
+        Some(busy) => Ok(FolderLock::Turn(Turn(busy))),
+    }
+}
+
+/// The exclusive lock on a file, which is empty then.
+fn lock_now(folder: &Path, path: &Path) -> Result<File, IndexError> {
+    if path.exists() {
+        files::expect_file(path)?;
+    }
+    let options = File::options().create(true).truncate(false).read(true).write(true).open(path);
+    let mut file = options.map_err(IndexError::io(path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let path = folder.to_path_buf();
+            return Err(match address(&mut file) {
+                Some(address) => IndexError::Served { path, address },
+                None => IndexError::Locked { path },
+            });
+        }
+        Err(TryLockError::Error(source)) => {
+            return Err(IndexError::Io { path: path.to_path_buf(), source });
+        }
+    }
+    let length = file.metadata().map_err(IndexError::io(path))?.len();
+    if length > 0 {
+        file.set_len(0).map_err(IndexError::io(path))?;
+        file.seek(SeekFrom::Start(0)).map_err(IndexError::io(path))?;
+    }
+    Ok(file)
+}
+
+/// The address in a lock file; `None` if it holds none, or cannot be read.
+fn address(file: &mut File) -> Option<String> {
+    let mut text = String::new();
+    file.take(LONGEST as u64).read_to_string(&mut text).ok()?;
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then_some(text)
+}
+
+fn key(folder: &Path) -> Result<PathBuf, IndexError> {
+    folder.canonicalize().map_err(IndexError::io(folder))
+}

@@ -1,0 +1,127 @@
+//! Making and changing collections: requests and responses.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::json::from_json;
+use super::{ApiError, ErrorDetail, IndexVersion};
+
+/// How a collection is made. All is optional: `{}` makes one whose texts the bundled model encodes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectionInput {
+    /// Name of the model that encodes texts, as `org/name`, from the server's cache; the bundled model if absent. `null`:
+    /// none, documents bring their vectors.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub model: Option<Option<String>>,
+    /// Types of the documents' other fields, by path: `keyword`, `integer`, `float`, `date`, `bool`, `any` or `stored`. A
+    /// field that is absent here gets the JSON kind of its first value.
+    #[serde(default)]
+    #[schema(example = json!({"year": "integer"}))]
+    pub fields: BTreeMap<String, String>,
+    /// Tokens of the passages that long texts are split into; not split if absent.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub passages: Option<u32>,
+    /// Whether to keep which word each component of a vector comes from.
+    #[serde(default)]
+    pub provenance: bool,
+    /// Whether texts also get dense vectors, by the bundled model.
+    #[serde(default)]
+    pub dense: bool,
+    /// Whether texts also get token embeddings, for `rerank`.
+    #[serde(default)]
+    pub tokens: bool,
+}
+
+impl CollectionInput {
+    /// Parses a body; an empty one is `{}`.
+    ///
+    /// # Errors
+    /// If it is not JSON, has a name that is not known, or a value of another type.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        from_json(bytes, &["", "/fields"])
+    }
+}
+
+/// Tells `null` from an absent value.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// A collection that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RemovedResponse {
+    /// Its name.
+    pub removed: String,
+}
+
+/// What became of documents that were sent.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DocumentsResponse {
+    /// The generation that has them; every later search sees it or a newer one.
+    pub index: IndexVersion,
+    /// Documents taken. Of several with one id, the last stays.
+    pub accepted: u64,
+    /// Documents that these replaced.
+    pub replaced: u64,
+    /// Documents not taken, in the order in which they were sent.
+    pub rejected: Vec<RejectedDocument>,
+    /// Time of each stage.
+    pub timings_us: WriteTimings,
+}
+
+/// A document that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RejectedDocument {
+    /// Its line in the body, or its place in the list, from 1.
+    pub line: u64,
+    /// Its id, if that could be read.
+    pub id: Option<String>,
+    /// Why.
+    pub error: ErrorDetail,
+}
+
+/// Microseconds per stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WriteTimings {
+    /// Reading the documents out of the body.
+    pub parse: u64,
+    /// Waiting for the writes before, encoding and writing, until the documents can be found.
+    pub write: u64,
+}
+
+/// Documents to delete.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteRequest {
+    /// Their ids.
+    pub ids: Vec<String>,
+}
+
+impl DeleteRequest {
+    /// Parses a body.
+    ///
+    /// # Errors
+    /// If it is not JSON, has a name that is not known, or a value of another type.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        from_json(bytes, &[""])
+    }
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DeleteResponse {
+    /// The generation without them.
+    pub index: IndexVersion,
+    /// Documents deleted.
+    pub deleted: u64,
+    /// Ids that no document has.
+    pub unknown: Vec<String>,
+}

@@ -1,0 +1,212 @@
+//! The handlers of routes that make, change and remove collections.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use quarry_engine::store::{CollectionName, Mode};
+
+use super::app::App;
+use super::body::{form, json_body, read_body};
+use super::errors::WriteErrors;
+use super::routes::{Parts, Shared, no_parameters, parts};
+use crate::Engine;
+use crate::api::{
+    ApiError, CollectionInput, CollectionResponse, DeleteRequest, DeleteResponse,
+    DocumentsResponse, ErrorCode, MAX_BODY_BYTES, MAX_DOCUMENTS, RemovedResponse,
+};
+use crate::engine::{Sent, delete, put, settings};
+
+/// Make a collection. The same request again changes nothing.
+#[utoipa::path(put, path = "/v1/collections/{collection}", tag = "collections",
+    params(("collection" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, - and _, first a letter or digit.")),
+    request_body = CollectionInput,
+    responses((status = 201, description = "It was made.", body = CollectionResponse),
+        (status = 200, description = "It was there, made the same way.", body = CollectionResponse), WriteErrors))]
+pub(crate) async fn make_collection(
+    State(app): Shared,
+    name: Parts<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let name = parts(name)?;
+    let store = app.store()?;
+    no_parameters(request.uri())?;
+    let name = named(&name)?;
+    let pass = app.writes.enter(MAX_BODY_BYTES)?;
+    let settings = settings(CollectionInput::from_json(&settings_body(&app, request).await?)?)?;
+    let described = app.write(pass, move || {
+        let made = store.make(&name, &settings)?;
+        let engine = Engine::new(made.live.collection().clone());
+        Ok((made.new, engine.describe(name.as_str())))
+    });
+    let (new, described) = described.await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(described)).into_response())
+}
+
+/// The body that says how a collection is made. Nothing need be declared if nothing is sent.
+async fn settings_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+    let (head, body) = request.into_parts();
+    let empty = declared(&head.headers).unwrap_or(0) == 0
+        && !head.headers.contains_key(header::TRANSFER_ENCODING);
+    match empty {
+        true => Ok(Bytes::new()),
+        false => json_body(&head.headers, body, app.config.body_timeout).await,
+    }
+}
+
+/// Remove a collection that was made over HTTP, with all its documents.
+#[utoipa::path(delete, path = "/v1/collections/{collection}", tag = "collections",
+    params(("collection" = String, Path, description = "Name of the collection.")),
+    responses((status = 200, description = "It is gone.", body = RemovedResponse), WriteErrors))]
+pub(crate) async fn remove_collection(
+    State(app): Shared,
+    name: Parts<String>,
+    uri: Uri,
+) -> Result<Json<RemovedResponse>, ApiError> {
+    let name = parts(name)?;
+    let store = app.store()?;
+    no_parameters(&uri)?;
+    // One that cannot be opened is not removed.
+    drop(app.live(&name)?);
+    let removed = name.clone();
+    let name = named(&name)?;
+    let pass = app.writes.enter(0)?;
+    app.write(pass, move || Ok(store.remove(&name)?)).await?;
+    Ok(Json(RemovedResponse { removed }))
+}
+
+fn named(name: &str) -> Result<CollectionName, ApiError> {
+    name.parse().map_err(|message: String| ApiError::invalid("collection", message))
+}
+
+/// Add documents, or replace those whose ids are there. Answered when they can be found, and are on the disk.
+#[utoipa::path(post, path = "/v1/collections/{collection}/documents", tag = "documents",
+    params(
+        ("collection" = String, Path, description = "Name of the collection."),
+        ("mode" = Option<String>, Query, description = "`upsert` (if absent) takes all documents, `insert` those whose ids are not there, `update` those whose ids are."),
+        ("ack" = Option<String>, Query, description = "When the request is answered: `sealed`, when the documents are in a committed generation; the only value so far."),
+    ),
+    request_body(
+        content((Vec<serde_json::Value> = "application/json"), (String = "application/x-ndjson")),
+        description = "Documents with `id` (or `_id`), `title`, `text`, `vector` and any other fields: a JSON list, or one a line."),
+    responses((status = 200, description = "What became of them; documents that were not taken are named.", body = DocumentsResponse), WriteErrors))]
+pub(crate) async fn put_documents(
+    State(app): Shared,
+    name: Parts<String>,
+    request: Request,
+) -> Result<Json<DocumentsResponse>, ApiError> {
+    let live = app.live(&parts(name)?)?;
+    let mode = mode(request.uri())?;
+    let (head, body) = request.into_parts();
+    let form = form(&head.headers)?;
+    let most = app.config.write_bytes.get();
+    let pass = app.writes.enter(declared(&head.headers).map_or(most, |bytes| bytes.min(most)))?;
+    let body = read_body(body, most, app.config.body_timeout).await?;
+    let document_bytes = app.config.document_bytes.get();
+    let answer = app
+        .write(pass, move || put(&live, &Sent { body: &body, form, mode, most: document_bytes }));
+    // Without a limit of its own, which would hide what was done; it is about as long as the body at most.
+    Ok(Json(answer.await?))
+}
+
+/// Delete a document.
+#[utoipa::path(delete, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
+    params(
+        ("collection" = String, Path, description = "Name of the collection."),
+        ("id" = String, Path, description = "The document's id, percent-encoded."),
+    ),
+    responses((status = 200, description = "It is deleted.", body = DeleteResponse), WriteErrors))]
+pub(crate) async fn delete_document(
+    State(app): Shared,
+    path: Parts<(String, String)>,
+    uri: Uri,
+) -> Result<Json<DeleteResponse>, ApiError> {
+    let (name, id) = parts(path)?;
+    let live = app.live(&name)?;
+    no_parameters(&uri)?;
+    let pass = app.writes.enter(id.len())?;
+    let message = format!("no document has the id `{id}`");
+    let deleted = app.write(pass, move || delete(&live, vec![id])).await?;
+    match deleted.deleted {
+        0 => Err(ApiError::new(ErrorCode::DocumentNotFound, message).param("id")),
+        _ => Ok(Json(deleted)),
+    }
+}
+
+/// Delete documents by their ids.
+#[utoipa::path(post, path = "/v1/collections/{collection}/documents/delete", tag = "documents",
+    params(("collection" = String, Path, description = "Name of the collection.")),
+    request_body = DeleteRequest,
+    responses((status = 200, description = "What was deleted; ids that no document has are named.", body = DeleteResponse), WriteErrors))]
+pub(crate) async fn delete_documents(
+    State(app): Shared,
+    path: Parts<(String, String)>,
+    request: Request,
+) -> Result<Json<DeleteResponse>, ApiError> {
+    let (name, action) = parts(path)?;
+    // Not a route of its own, which would hide the document of this id.
+    if action != "delete" {
+        let message = "the route does not have this method";
+        return Err(ApiError::new(ErrorCode::MethodNotAllowed, message));
+    }
+    let live = app.live(&name)?;
+    no_parameters(request.uri())?;
+    let (head, body) = request.into_parts();
+    let pass = app.writes.enter(MAX_BODY_BYTES)?;
+    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
+    let DeleteRequest { ids } = DeleteRequest::from_json(&body)?;
+    if ids.is_empty() || ids.len() > MAX_DOCUMENTS {
+        let message = format!("{} ids, 1 to {MAX_DOCUMENTS} were expected", ids.len());
+        return Err(ApiError::invalid("ids", message));
+    }
+    Ok(Json(app.write(pass, move || delete(&live, ids)).await?))
+}
+
+/// The length of a body that its head declares.
+fn declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The mode in the URL; other parameters are refused.
+fn mode(uri: &Uri) -> Result<Mode, ApiError> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
+    let (mut mode, mut ack) = (None, None);
+    for (name, value) in pairs {
+        let slot = match name.as_str() {
+            "mode" => &mut mode,
+            "ack" => &mut ack,
+            _ => {
+                let message = format!("unknown parameter `{name}`");
+                return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
+            }
+        };
+        if slot.replace(value).is_some() {
+            return Err(ApiError::invalid(name, "given more than once"));
+        }
+    }
+    match ack.as_deref() {
+        None | Some("sealed") => {}
+        Some("synced" | "received") => {
+            let message = "this version answers when documents are sealed, which promises more";
+            return Err(
+                ApiError::not_supported("ack", message).hint("leave it out, or give sealed")
+            );
+        }
+        Some(other) => {
+            let message = format!("`{other}` is none of received, synced, sealed");
+            return Err(ApiError::invalid("ack", message));
+        }
+    }
+    match mode.as_deref() {
+        None | Some("upsert") => Ok(Mode::Upsert),
+        Some("insert") => Ok(Mode::Insert),
+        Some("update") => Ok(Mode::Update),
+        Some(other) => {
+            let message = format!("`{other}` is none of upsert, insert, update");
+            Err(ApiError::invalid("mode", message))
+        }
+    }
+}
