@@ -247,9 +247,12 @@ impl FeedbackArgs {
         }
         let options = options.fed_back(self.options(condition));
         let fed = options.fed_channels().map_err(|error| match error {
-            EngineError::Feedback { option: "condition", what } => {
-                Usage(format!("--feedback {}: {what}", condition.name()))
-            }
+            EngineError::Feedback { option: "condition", what } => match self.feedback_from {
+                Some(from) if self.feedback.is_none() => {
+                    Usage(format!("--feedback-from {}: {what}", FeedbackFrom::from(from).name()))
+                }
+                _ => Usage(format!("--feedback {}: {what}", condition.name())),
+            },
             EngineError::Feedback { option, what } => Usage(format!("--feedback-{option}: {what}")),
             error => Usage(error.to_string()),
         })?;
