@@ -373,8 +373,13 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
     say("tokens", format!("{:?} {:?}", residual.centroids, residual.levels));
     let clusters = segment.clusters().unwrap();
     say("clusters", format!("{:?}", clusters.runs().unwrap().ends()));
-    for (kind, lists) in [("impact", segment.impact().unwrap()), ("clusters", clusters.summaries())]
-    {
+    let words = segment.words().unwrap();
+    say("words", format!("{:?}", words.meta()));
+    for (kind, lists) in [
+        ("impact", segment.impact().unwrap()),
+        ("clusters", clusters.summaries()),
+        ("words", words.lists()),
+    ] {
         let view = lists.view().unwrap();
         for term in (0..lists.meta().lists).map(TermId) {
             let directory = view.directory(term).unwrap();
@@ -395,7 +400,7 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
 }
 
 /// XXH3-64 of what each kind says: nothing that can be read of it changed.
-const SAID: [(&str, u64); 12] = [
+const SAID: [(&str, u64); 13] = [
     ("calibration", 0x3d43_1d1b_117a_9038),
     ("clusters", 0x4d65_5907_e403_2c5e),
     ("deleted", 0x41f1_567c_b1cd_6a34),
@@ -408,6 +413,7 @@ const SAID: [(&str, u64); 12] = [
     ("seismic", 0x3655_64f1_df90_05c8),
     ("text", 0x4941_b844_0385_f195),
     ("tokens", 0xae5f_81b0_cfda_4ad4),
+    ("words", 0),
 ];
 
 #[test]

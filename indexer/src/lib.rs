@@ -22,13 +22,14 @@ mod unseal;
 mod update;
 mod upgrade;
 mod weights;
+mod words;
 mod workspace;
 
 pub use build::build;
 pub use error::BuildError;
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, IngestOptions, LEAST_MEMORY, Levels, Lists,
-    MANY_ROWS, Passages, SealOptions, default_clusters, default_seismic,
+    MANY_ROWS, Passages, SealOptions, WordLists, default_clusters, default_seismic,
 };
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{

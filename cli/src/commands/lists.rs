@@ -21,7 +21,7 @@ use crate::watched::show_stage;
 
 /// Add kinds of lists to an index
 ///
-/// The lists are built from the vectors of the index and committed as a new generation; open readers keep the
+/// The lists are built from the vectors or the texts of the index and committed as a new generation; open readers keep the
 /// old one. Clusters need another order of documents, so a new segment is written, with all lists that the
 /// old segment had.
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,8 @@ pub(crate) struct Args {
 enum AddArg {
     /// Impact-ordered lists, for exact and approximate search.
     Impact,
+    /// Impact-ordered lists of words, for BM25.
+    Words,
     /// Seismic's blocked lists with summaries, for approximate search.
     Seismic,
     /// Clusters of similar documents with summaries, for approximate search. Documents are stored by cluster.
@@ -69,6 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |list| args.add.contains(&list);
     let add = AddOptions {
         impact: wants(AddArg::Impact),
+        words: wants(AddArg::Words),
         seismic: wants(AddArg::Seismic).then(|| args.seismic.params()),
         clusters: wants(AddArg::Clusters).then(|| args.clusters.params()),
         memory: args.memory,
