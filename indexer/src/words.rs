@@ -111,8 +111,9 @@ impl Lists {
         let with = IndexRecordOption::WithFreqs;
         let mut postings = self.inverted.read_block_postings_from_terminfo(word, with)?;
         let rows = word.doc_freq as usize;
-        let (mut docs, mut levels) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        while !postings.docs().is_empty() {
+        let expected = rows.min(self.lengths.num_docs() as usize);
+        let (mut docs, mut levels) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
+        while !postings.docs().is_empty() && docs.len() < expected {
             docs.extend_from_slice(postings.docs());
             let pairs = postings.docs().iter().zip(postings.freqs());
             levels.extend(pairs.map(|(doc, tf)| self.level(*doc, *tf)));

@@ -59,9 +59,15 @@ enum AddArg {
 }
 
 impl Args {
+    /// Whether lists are added whose searches are measured: those over vectors.
+    fn tunes(&self) -> bool {
+        self.add.iter().any(|list| *list != AddArg::Words)
+    }
+
     /// Refuses options that would do nothing.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
         let adds = |list| self.add.contains(&list);
+        given.only_if(self.tunes(), &["no_tune"], "lists of words are not tuned")?;
         given.only_if(adds(AddArg::Seismic), &OF_SEISMIC, "it needs --add seismic")?;
         given.only_if(adds(AddArg::Clusters), &OF_CLUSTERS, "it needs --add clusters")
     }
@@ -82,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let mut generation =
         result.map_err(told).with_context(|| format!("adding to {}", args.dir.display()))?;
-    if generation.is_some() && !args.no_tune {
+    if generation.is_some() && args.tunes() && !args.no_tune {
         let failed = "the lists are there, but the index could not measure itself";
         generation = super::tune::afterwards(&args.dir, failed).or(generation);
     }

@@ -14,9 +14,9 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::TermInfo;
 use tantivy::schema::IndexRecordOption;
 
-use super::Target;
 use super::query::Bm25Query;
 use super::score::{Scorer, addend};
+use super::target::Target;
 use crate::error::SearchError;
 use crate::methods::collect::{SegmentHits, best};
 use crate::methods::impact::bounded::{Bounded, FULL, Upper};
@@ -46,6 +46,7 @@ pub(super) fn search(
         lengths: reader.get_fieldnorms_reader(field).map_err(Box::new)?,
         terms: query.of(target.place).filter(|(weight, _)| *weight > 0.0).collect(),
         norms: &query.norms,
+        deadline: params.deadline,
     };
     let (k, documents) = (params.k.get(), target.segment.documents());
     if let Some(allowed) = target.allowed.filter(|rows| rows.len() <= k.saturating_mul(2)) {
@@ -100,10 +101,14 @@ impl<'a> Bounds<'a> {
         if found != expected {
             return other(format!("{found} words, its lists are of a text part of {expected}"));
         }
+        let rows = target.text.reader().max_doc();
         let unit = growth(words.meta(), scorer.norms) / f64::from(ONE);
         let mut bounds =
             Self { listed: Vec::new(), rare: Vec::new(), windows: view.meta().windows as usize };
         for (weight, place) in &scorer.terms {
+            if place.doc_freq > rows {
+                return other(format!("a word has {} of {rows} rows", place.doc_freq));
+            }
             let number = words.number(place.postings_range.start as u64)?;
             let Some((number, directory)) = number.and_then(|n| Some((n, view.directory(n)?)))
             else {

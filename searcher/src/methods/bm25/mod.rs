@@ -13,34 +13,21 @@ mod lists;
 mod postings;
 mod query;
 mod score;
+mod target;
 
-use quarry_index::text::TextIndex;
+use quarry_index::guarded;
 use quarry_index::words::WordLists;
-use quarry_index::{Segment, guarded};
 
 use crate::error::SearchError;
-use crate::filter::rows::RowSet;
-use crate::kernels::Kernels;
 use crate::methods::collect::SegmentHits;
 use crate::methods::impact::ImpactScratch;
 use crate::options::{Bm25Options, Options};
 use crate::outcome::Stats;
 pub(crate) use query::{Bm25Query, documents, frequency, tokens};
+pub(crate) use target::Target;
 
 /// Postings for each result and term up to which all of them are scored: the lists save nothing.
-const FEW: usize = 4;
-
-/// A segment with text.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) segment: &'a Segment,
-    pub(crate) text: &'a TextIndex,
-    /// The segment's place among those with text.
-    pub(crate) place: usize,
-    /// The rows that the filter allows; `None` means all.
-    pub(crate) allowed: Option<&'a RowSet>,
-    pub(crate) kernels: Kernels,
-}
+const FEW: usize = 1;
 
 /// Whether lists bound scores with these parameters.
 pub(crate) fn fit(lists: &WordLists, params: &Bm25Options) -> bool {

@@ -11,9 +11,9 @@ use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, TERMINATED};
 
-use super::Target;
 use super::query::Bm25Query;
 use super::score::addend;
+use super::target::Target;
 use crate::error::SearchError;
 use crate::methods::collect::{Collector, Scored, SegmentHits};
 use crate::options::Options;

@@ -5,6 +5,7 @@
 //! Cost: a word's blocks that may have a row are decoded once; of the others only the end is looked at.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use quarry_vectors::DocId;
 use tantivy::fieldnorm::FieldNormReader;
@@ -31,6 +32,7 @@ pub(super) struct Scorer<'a> {
     pub(super) terms: Vec<(f32, &'a TermInfo)>,
     /// By length as it is stored.
     pub(super) norms: &'a [f32; 256],
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Scorer<'_> {
@@ -47,6 +49,9 @@ impl Scorer<'_> {
         }
         let mut rows: Vec<(f32, f32)> = docs.iter().map(|doc| (self.norm(*doc), 0.0)).collect();
         for (weight, place) in &self.terms {
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(SearchError::Timeout);
+            }
             let with = IndexRecordOption::WithFreqs;
             let mut list = self.inverted.read_block_postings_from_terminfo(place, with)?;
             for (doc, (norm, sum)) in docs.iter().zip(&mut rows) {
