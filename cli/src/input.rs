@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use quarry_datasets::{CollectionFormat, Duplicates};
 use quarry_engine::write::{Encoding, Input, PassageSize, TextsAs};
 use quarry_index::fields::{FieldRule, FieldRules};
-use quarry_indexer::{Levels, Lists, SealOptions, default_clusters, default_seismic};
+use quarry_indexer::{Levels, Lists, SealOptions, WordLists, default_clusters, default_seismic};
 
 use crate::bytes::parse_bytes;
 use crate::collections::place;
@@ -140,6 +140,8 @@ pub(crate) enum ListsArg {
     Auto,
     /// Impact-ordered lists, for exact and approximate search.
     Impact,
+    /// Impact-ordered lists of words, for BM25; `auto` has them for more than 10,000 documents with text.
+    Words,
     /// Seismic's blocked lists with summaries, for approximate search.
     Seismic,
     /// Clusters of similar documents with summaries, for approximate search. Documents are stored by cluster.
@@ -181,6 +183,15 @@ fn lists(wanted: &[ListsArg]) -> Result<Lists, Usage> {
             seismic: wanted.contains(&ListsArg::Seismic),
             clusters: wanted.contains(&ListsArg::Clusters),
         }),
+    }
+}
+
+/// As [`lists`], for those of words.
+fn word_lists(wanted: &[ListsArg]) -> WordLists {
+    match wanted {
+        [ListsArg::Auto] => WordLists::Auto,
+        _ if wanted.contains(&ListsArg::Words) => WordLists::Always,
+        _ => WordLists::Never,
     }
 }
 
@@ -309,6 +320,7 @@ impl InputArgs {
             seed: self.seed,
             levels: self.levels.into(),
             lists: lists(&self.lists)?,
+            words: word_lists(&self.lists),
             seismic: self.seismic.params(),
             clusters: self.clusters.params(),
             fields: fields(&self.fields)?,

@@ -62,7 +62,7 @@ pub use quarry_searcher::{
     DEFAULT_OVERLAP, DEFAULT_WEIGHT, Expansion, Filter, Hit as FoundRow, LEAST_MEASURED,
     MOST_FEEDBACK_TERMS, Matched, MaxsimOptions, Method, Options as RowOptions, Outcome,
     RerankParams, RerankQuery, RerankStats, Reranked, SearchError, Searcher, SparseOptions, Stats,
-    TokenOrigin, TokenPlace, WordWeight,
+    TermStats, TokenOrigin, TokenPlace, WordWeight,
 };
 pub use quarry_vectors::{
     DenseVector, DenseVectorError, Document, EncodeDense, EncodeError, InputVector, SparseVector,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use quarry_index::doctable::PassageSpan;
 use quarry_searcher::{
     Bm25Options, Filter, Matched, Method, Options, RerankStats, SearchError, SparseOptions, Stats,
+    TermStats,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -32,6 +33,9 @@ pub struct SearchOptions {
     pub sparse: SparseOptions,
     /// Of the channel bm25.
     pub bm25: Bm25Options,
+    /// Statistics that searches by words score with, of several indexes together; without them the index's own.
+    /// They need every word of a query, also those that feedback adds.
+    pub term_stats: Option<Arc<TermStats>>,
     /// Of the channel maxsim: whether the result must equal scoring in fp16.
     pub maxsim_exact: bool,
     /// Which documents may be found, by their other fields, in tantivy's query syntax.
@@ -64,6 +68,7 @@ impl SearchOptions {
             fusion: FusionOptions::default(),
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
+            term_stats: None,
             maxsim_exact: false,
             filter: None,
             fields: Vec::new(),
@@ -164,13 +169,14 @@ impl SearchOptions {
 
     /// The options of a channel, as the searcher takes them.
     #[must_use]
-    pub fn row_options<'a>(&self, filter: Option<&'a Filter>) -> Options<'a> {
+    pub fn row_options<'a>(&'a self, filter: Option<&'a Filter>) -> Options<'a> {
         Options {
             filter,
             deadline: self.deadline,
             passages: self.weights().is_ok_and(|weights| weights.len() > 1),
             sparse: self.sparse,
             bm25: self.bm25,
+            term_stats: self.term_stats.as_deref(),
             ..Options::new(self.channel_depth())
         }
     }

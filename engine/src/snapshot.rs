@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use quarry_index::Index;
 use quarry_searcher::{
     ChannelQuery as RowQuery, Hit as Found, MaxsimOptions, Method, Options as RowOptions, Outcome,
-    SearchError, Searcher, Stats,
+    SearchError, Searcher, Stats, TermStats,
 };
 use quarry_vectors::{EncodeDense, EncodeQuery};
 use rayon::prelude::*;
@@ -468,7 +468,7 @@ impl Snapshot {
                 };
                 (encoded.unknown.clone(), kinds, vector.is_empty())
             }
-            ChannelQuery::Bm25Weighted(_) => return Ok(Vec::new()),
+            ChannelQuery::Bm25Weighted(_) => return Ok(self.every_posting(options).collect()),
             ChannelQuery::Bm25(text) => {
                 let words = words::look_up(self.index(), text, options)?;
                 let kinds = (WarningKind::UnknownWords, WarningKind::EmptyWords);
@@ -476,7 +476,18 @@ impl Snapshot {
             }
         };
         let unknown = Warning::of(kinds.0, unknown);
-        Ok(unknown.into_iter().chain(empty.then(|| Warning::empty(kinds.1))).collect())
+        let mut warnings: Vec<Warning> = unknown.into_iter().collect();
+        warnings.extend(empty.then(|| Warning::empty(kinds.1)));
+        if matches!(encoded.query, ChannelQuery::Bm25(_)) {
+            warnings.extend(self.every_posting(options));
+        }
+        Ok(warnings)
+    }
+
+    /// Lists of words that k1 and b do not fit are passed over, and that is said.
+    fn every_posting(&self, options: &SearchOptions) -> impl Iterator<Item = Warning> {
+        let fit = self.searcher().lists_fit(&options.bm25);
+        (!fit).then(|| Warning::empty(WarningKind::EveryPosting)).into_iter()
     }
 
     /// Candidates whose segment has no token embeddings are not rescored, and that is said.
@@ -485,6 +496,15 @@ impl Snapshot {
         let lacking = candidates.iter().filter(|hit| !searcher.has_tokens(hit));
         let ids = lacking.map(|hit| searcher.id(hit).to_owned()).collect();
         Warning::of(WarningKind::NoTokens, ids)
+    }
+
+    /// This index's statistics of the words of a text, to be added to those of others and given to searches of each:
+    /// [`SearchOptions::term_stats`].
+    ///
+    /// # Errors
+    /// When the index has no text, or it cannot be read.
+    pub fn term_stats(&self, text: &str) -> Result<TermStats, EngineError> {
+        Ok(self.searcher().term_stats(&RowQuery::Words(text))?)
     }
 
     /// A stored document, whole, by the collection's own name of it.

@@ -25,6 +25,8 @@ pub enum WarningKind {
     UnknownFields,
     /// Requested fields of an index that stores no documents.
     NothingStored,
+    /// k1 and b are not those of the index's lists of words.
+    EveryPosting,
     /// Candidates without token embeddings, whose place reranking did not change.
     NoTokens,
 }
@@ -69,6 +71,11 @@ impl fmt::Display for Warning {
             WarningKind::EmptyWords => {
                 let text = "no word of the query occurs in the index, so nothing can match";
                 return f.write_str(text);
+            }
+            WarningKind::EveryPosting => {
+                return f.write_str(
+                    "k1 and b are not those of the index's lists of words: every posting was scored",
+                );
             }
             WarningKind::UnknownTerms => "terms the index does not know",
             WarningKind::UnknownTokens => "tokens the index does not know",

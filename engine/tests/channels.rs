@@ -4,14 +4,15 @@
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use quarry_engine::write::{Build, build_documents};
 use quarry_engine::{
     Answer, Channel, Collection, DenseStorage, DenseVector, Document, EncodeDense, EncodeError,
     EngineError, FeedbackOptions, FusionMethod, FusionOptions, InputVector, Models, OpenOptions,
-    Query, Search, SearchError, SearchOptions, SparseQuery, WarningKind, Writer,
+    Query, Search, SearchError, SearchOptions, SparseQuery, TermStats, WarningKind, Writer,
 };
-use quarry_indexer::{AddDenseOptions, DenseInput, add_dense};
+use quarry_indexer::{AddDenseOptions, DenseInput, WordLists, add_dense};
 use quarry_vectors::Passage;
 use serde_json::json;
 
@@ -360,4 +361,47 @@ fn what_the_dense_channel_lacks_is_said() {
     let described = open(&plain).describe();
     assert!(described.channels.contains(&Channel::Dense));
     assert!(!described.text_queries.contains(&Channel::Dense));
+}
+
+/// Statistics from outside weigh the words of each half alike; other k1 and b pass over the lists of words, and that
+/// is said.
+#[test]
+fn statistics_from_outside_and_other_parameters() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for (half, folder) in folders.iter().enumerate() {
+        let of = |at: usize| -> Result<Document, Infallible> {
+            let text =
+                "stone ".repeat(1 + at % 5) + if at.is_multiple_of(3) { "water" } else { "sand" };
+            let vector = Some(InputVector::Tokens(vec![("rock".into(), 1.0)]));
+            Ok(Document { id: format!("{at:02}"), text, vector, ..Document::default() })
+        };
+        let mut build = Build { out: folder.path().to_path_buf(), ..Build::default() };
+        build.seal.words = WordLists::Always;
+        let documents = (0..40).filter(|at| at % 4 == half).map(of);
+        build_documents(documents, json!("x"), &build, &Models::default(), &|_| {}).unwrap();
+    }
+    let halves =
+        [0, 1].map(|half| Collection::open(folders[half].path(), &OpenOptions::default()).unwrap());
+    let text = "water stone";
+    let search = |half: usize, options: SearchOptions| {
+        let search = Search::new(Query::text(text), options.on(Channel::Bm25));
+        halves[half].search(&search).unwrap()
+    };
+    let mut stats = TermStats::default();
+    halves.iter().for_each(|half| stats.add(&half.snapshot().term_stats(text).unwrap()));
+    assert_eq!((stats.documents, stats.frequencies["stone"]), (20, 20));
+    let score = |half: usize, stats: Option<&Arc<TermStats>>| {
+        let mut options = k(1);
+        options.term_stats = stats.cloned();
+        search(half, options).hits[0].score
+    };
+    // Each half has a text of one "stone" and "water".
+    let stats = Arc::new(stats);
+    assert_ne!(score(0, None), score(1, None));
+    assert_ne!(score(0, None), score(0, Some(&stats)));
+    let mut options = k(3);
+    options.bm25.k1 = 1.2;
+    let kinds = |answer: Answer| answer.warnings.iter().map(|w| w.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(search(0, options)), [WarningKind::EveryPosting]);
+    assert_eq!(kinds(search(0, k(3))), []);
 }

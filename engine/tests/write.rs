@@ -55,7 +55,7 @@ fn each_change_is_a_generation() {
     let merged = writer.merge(None, &|_| {}).unwrap().unwrap();
     assert_eq!((merged.merged, merged.generation), (2, 4));
     assert!(writer.merge(None, &|_| {}).unwrap().is_none());
-    let lists = AddOptions { impact: true, seismic: None, clusters: None, memory: 0 };
+    let lists = AddOptions { impact: true, words: false, seismic: None, clusters: None, memory: 0 };
     assert_eq!(writer.add_lists(&lists, &|_| {}).unwrap(), Some(5));
     assert_eq!(writer.add_lists(&lists, &|_| {}).unwrap(), None);
     // Such a small segment is always searched exactly: nothing is calibrated, and no generation written.

@@ -32,10 +32,18 @@ pub struct Features {
     /// Impact-ordered lists.
     #[serde(default)]
     pub impact: bool,
+    /// Impact-ordered lists of words.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub words: bool,
     /// Blocked lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seismic: Option<SeismicParams>,
     /// Clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<ClusterParams>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }

@@ -20,6 +20,7 @@ use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
 use crate::tokens::{self, TokenStore};
+use crate::words::{self, WordLists};
 
 /// Asset kind: the encoder's tokenizer file, unchanged.
 pub const TOKENIZER: &str = "tokenizer";
@@ -103,12 +104,13 @@ impl PartKind {
 }
 
 /// Every kind of part that a segment may have. Of several faults the first in this order is reported.
-pub(crate) static PARTS: [PartKind; 11] = [
+pub(crate) static PARTS: [PartKind; 12] = [
     PartKind::of::<DocTable>(doctable::KIND, doctable::READABLE),
     PartKind::of::<ForwardIndex>(forward::KIND, forward::READABLE).access(Access::Hot),
     PartKind::of::<SeismicLists>(seismic::KIND, seismic::READABLE).access(Access::Hot).derived(),
     PartKind::of::<ImpactLists>(impact::KIND, impact::READABLE).access(Access::Hot).derived(),
     PartKind::of::<TextIndex>(text::KIND, text::READABLE),
+    PartKind::of::<WordLists>(words::KIND, words::READABLE).access(Access::Hot).derived(),
     PartKind::of::<Clusters>(clusters::KIND, clusters::READABLE).access(Access::Hot).derived(),
     PartKind::of::<TokenStore>(tokens::KIND, tokens::READABLE).access(Access::Hot),
     PartKind::of::<DenseStore>(dense::KIND, dense::READABLE).access(Access::Scanned),

@@ -49,6 +49,7 @@ pub mod storage;
 pub mod strings;
 pub mod text;
 pub mod tokens;
+pub mod words;
 
 pub use container::Verify;
 pub use error::IndexError;

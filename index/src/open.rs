@@ -349,6 +349,7 @@ fn features_of(manifest: &Manifest, lexicon: Option<&Lexicon>, segments: &[Segme
         tokens: said.tokens.clone().or(tokens),
         dense: said.dense.clone().or(dense),
         impact: said.impact || segments.iter().any(|s| s.impact().is_some()),
+        words: said.words || segments.iter().any(|s| s.words().is_some()),
         seismic: said
             .seismic
             .or_else(|| segments.iter().find_map(|s| s.seismic()).map(|l| l.meta().params)),

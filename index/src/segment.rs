@@ -22,6 +22,7 @@ use crate::seismic::SeismicLists;
 use crate::storage::Storage;
 use crate::text::TextIndex;
 use crate::tokens::TokenStore;
+use crate::words::WordLists;
 
 /// Which parts are opened, and how much of each is checked.
 #[derive(Clone, Copy)]
@@ -188,6 +189,12 @@ impl Segment {
     /// Text, when the collection had any.
     #[must_use]
     pub fn text(&self) -> Option<&TextIndex> {
+        self.part()
+    }
+
+    /// Impact-ordered lists of words, when they were built.
+    #[must_use]
+    pub fn words(&self) -> Option<&WordLists> {
         self.part()
     }
 

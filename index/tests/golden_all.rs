@@ -89,7 +89,7 @@ fn every_kind_is_there() {
 fn manifest() {
     let index = open();
     let manifest = index.manifest();
-    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 5, 42));
+    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 6, 42));
     assert_eq!(manifest.uuid.to_string(), "3393af58-bd2f-48ad-8458-4b2f8e42fa9b");
     // Of 14 documents two are deleted; d08 has three rows, d14 two.
     assert_eq!((manifest.documents(), only_segment(&index).documents().len()), (12, ROWS.len()));
@@ -373,8 +373,13 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
     say("tokens", format!("{:?} {:?}", residual.centroids, residual.levels));
     let clusters = segment.clusters().unwrap();
     say("clusters", format!("{:?}", clusters.runs().unwrap().ends()));
-    for (kind, lists) in [("impact", segment.impact().unwrap()), ("clusters", clusters.summaries())]
-    {
+    let words = segment.words().unwrap();
+    say("words", format!("{:?}", words.meta()));
+    for (kind, lists) in [
+        ("impact", segment.impact().unwrap()),
+        ("clusters", clusters.summaries()),
+        ("words", words.lists()),
+    ] {
         let view = lists.view().unwrap();
         for term in (0..lists.meta().lists).map(TermId) {
             let directory = view.directory(term).unwrap();
@@ -395,7 +400,7 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
 }
 
 /// XXH3-64 of what each kind says: nothing that can be read of it changed.
-const SAID: [(&str, u64); 12] = [
+const SAID: [(&str, u64); 13] = [
     ("calibration", 0x3d43_1d1b_117a_9038),
     ("clusters", 0x4d65_5907_e403_2c5e),
     ("deleted", 0x41f1_567c_b1cd_6a34),
@@ -408,6 +413,7 @@ const SAID: [(&str, u64); 12] = [
     ("seismic", 0x3655_64f1_df90_05c8),
     ("text", 0x4941_b844_0385_f195),
     ("tokens", 0xae5f_81b0_cfda_4ad4),
+    ("words", 0x94be_9b37_5664_5d36),
 ];
 
 #[test]

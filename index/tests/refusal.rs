@@ -25,13 +25,14 @@ use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
 /// All of [`quarry_index::kinds::all`]; tantivy's last.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "lexicon",
     "documents",
     "deleted",
     "forward",
     "seismic",
     "impact",
+    "words",
     "clusters",
     "calibration",
     "tokens",
@@ -456,6 +457,13 @@ fn walk(index: &Index) {
             for term in (0..lists.meta().lists.min(1000) + 1).map(TermId) {
                 let _ = view.directory(term).map(|d| (d.len(), d.high(15), d.typical(0)));
                 let _ = quarry_index::impact::decode(view.meta(), view.postings(term)).len();
+            }
+        }
+        if let Some(words) = segment.words() {
+            let view = words.lists().view().unwrap();
+            for list in (0..words.lists().meta().lists.min(1000) + 1).map(TermId) {
+                let _ = quarry_index::impact::decode(view.meta(), view.postings(list)).len();
+                let _ = words.number(u64::from(list.0)).unwrap();
             }
         }
         let _ = segment.calibration().map(|c| c.curves.len());

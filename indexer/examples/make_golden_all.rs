@@ -14,9 +14,9 @@ use quarry_index::folder::read_current;
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
 use quarry_indexer::{
-    AddDenseOptions, BuildError, BuildOptions, DenseInput, EncoderSetup, IngestOptions,
-    LEAST_MEMORY, Lists, Passages, SealOptions, TokenInput, TokenOptions, add_dense, add_tokens,
-    build, delete, store_calibration,
+    AddDenseOptions, AddOptions, BuildError, BuildOptions, DenseInput, EncoderSetup, IngestOptions,
+    LEAST_MEMORY, Lists, Passages, SealOptions, TokenInput, TokenOptions, add_dense, add_lists,
+    add_tokens, build, delete, store_calibration,
 };
 use quarry_vectors::{
     DenseVector, Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin, Passage,
@@ -229,6 +229,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     add_tokens(&out, &tokens, TokenInput::Encoder(&Rows), &|_| {})?;
     delete(&out, ["d03", "d14"])?;
     add_golden_dense(&out)?;
+    let words = AddOptions {
+        impact: false,
+        words: true,
+        seismic: None,
+        clusters: None,
+        memory: LEAST_MEMORY,
+    };
+    add_lists(&out, &words, &|_| {})?;
     let manifest = read_current(&out)?.0;
     store_calibration(&out, &manifest, &[Some(calibration())])?;
     Ok(())

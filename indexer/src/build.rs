@@ -21,7 +21,9 @@ use uuid::Uuid;
 use crate::BuildError;
 use crate::ingest::{Reading, ingest};
 use crate::job::{Job, Work};
-use crate::options::{BuildOptions, BuildReport, EncoderSetup, Event, Lists, SealOptions};
+use crate::options::{
+    BuildOptions, BuildReport, EncoderSetup, Event, Lists, SealOptions, WordLists,
+};
 use crate::seal::{SealJob, Sealed, Totals, seal};
 use crate::spool::{Shard, shard_path, shard_paths};
 use crate::terms::Known;
@@ -185,6 +187,7 @@ fn features(options: &SealOptions, totals: &Totals) -> Features {
         Features { channels: decided.then_some(Channels { sparse, bm25 }), ..Features::default() };
     if let Lists::These { impact, seismic, clusters } = options.lists {
         features.impact = impact;
+        features.words = bm25 && options.words == WordLists::Always;
         features.seismic = seismic.then_some(options.seismic);
         features.clusters = clusters.then_some(options.clusters);
     }

@@ -22,6 +22,7 @@ mod unseal;
 mod update;
 mod upgrade;
 mod weights;
+mod words;
 mod workspace;
 
 pub use build::build;
@@ -29,7 +30,7 @@ pub use error::BuildError;
 pub use fields::FieldCheck;
 pub use options::{
     BuildOptions, BuildReport, EncoderSetup, Event, IngestOptions, LEAST_MEMORY, Levels, Lists,
-    MANY_ROWS, Passages, SealOptions, default_clusters, default_seismic,
+    MANY_ROWS, Passages, SealOptions, WordLists, default_clusters, default_seismic,
 };
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{

@@ -86,6 +86,36 @@ impl Lists {
     }
 }
 
+/// Whether impact-ordered lists of words are built, for segments that have text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WordLists {
+    /// For segments of more than [`SMALL_SEGMENT`] rows.
+    #[default]
+    Auto,
+    /// At any size.
+    Always,
+    /// Not at all: BM25 scores every posting.
+    Never,
+}
+
+impl WordLists {
+    /// [`Self::Always`] if the index has them at any size, otherwise `Auto`.
+    pub(crate) fn of(features: &Features) -> Self {
+        if features.words { Self::Always } else { Self::Auto }
+    }
+
+    /// Whether a segment of this many rows gets them.
+    pub(crate) fn wanted(self, rows: u64) -> bool {
+        let fits = rows <= MOST_DOCUMENTS;
+        match self {
+            Self::Auto => rows > SMALL_SEGMENT && fits,
+            Self::Always => fits,
+            Self::Never => false,
+        }
+    }
+}
+
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,6 +141,8 @@ pub struct SealOptions {
     pub levels: Levels,
     /// Which kinds of lists are built over the vectors.
     pub lists: Lists,
+    /// Whether lists of words are built.
+    pub words: WordLists,
     /// How blocked lists are built.
     pub seismic: SeismicParams,
     /// How clusters are built.
@@ -128,6 +160,7 @@ impl Default for SealOptions {
             seed: 42,
             levels: Levels::Auto,
             lists: Lists::Auto,
+            words: WordLists::Auto,
             seismic: default_seismic(),
             clusters: default_clusters(),
             fields: FieldRules::new(),

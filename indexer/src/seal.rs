@@ -14,8 +14,8 @@ use quarry_index::forward::{self, ForwardIndex, ForwardMeta, ForwardWriter};
 use quarry_index::lexicon;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::provenance::{self, ProvenanceWriter};
-use quarry_index::text::{self, TextWriter};
-use quarry_index::{IndexError, Storage, Verify, names};
+use quarry_index::text::{self, TextIndex, TextWriter};
+use quarry_index::{IndexError, Storage, Verify, names, words};
 use quarry_vectors::PooledBy;
 use uuid::Uuid;
 
@@ -151,7 +151,10 @@ pub(crate) fn seal(
     };
     let input = Input { rows: &rows, order: order.as_ref() };
     let (texts, others) = rayon::join(
-        || if totals.has_text { write_text(&job, id, input).map(Some) } else { Ok(None) },
+        || match totals.has_text {
+            true => write_text(&job, id, (input, totals.rows)),
+            false => Ok(Vec::new()),
+        },
         || write_vectors(&job, id, (input, dimension), &totals, progress),
     );
     let (mut parts, weights) = others?;
@@ -183,7 +186,12 @@ impl Input<'_> {
     }
 }
 
-fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry, BuildError> {
+/// Writes the text part, and lists over its words where they are wanted for `rows` rows.
+fn write_text(
+    job: &SealJob<'_>,
+    id: Uuid,
+    (input, rows): (Input<'_>, u64),
+) -> Result<Vec<PartEntry>, BuildError> {
     let memory = job.options.memory / 4;
     let mut builder = TextWriter::create(&job.build.join(TEXT), memory, &job.options.fields)?;
     match input.order {
@@ -200,7 +208,23 @@ fn write_text(job: &SealJob<'_>, id: Uuid, input: Input<'_>) -> Result<PartEntry
     }
     let (name, path) = part_path(job.storage, id, text::KIND);
     let written = builder.finish(&path)?;
-    Ok(PartEntry::new(text::KIND, text::VERSION, &name, written, true))
+    let mut parts = vec![PartEntry::new(text::KIND, text::VERSION, &name, written, true)];
+    if job.options.words.wanted(rows) {
+        let text = TextIndex::open(&path, Verify::Envelope)?;
+        parts.extend(write_words(job, id, &text)?);
+    }
+    Ok(parts)
+}
+
+/// Writes lists over the words of a text part.
+pub(crate) fn write_words(
+    job: &SealJob<'_>,
+    id: Uuid,
+    text: &TextIndex,
+) -> Result<Option<PartEntry>, BuildError> {
+    let (name, path) = part_path(job.storage, id, words::KIND);
+    let written = crate::words::build(text, &path, job.options.memory / 4)?;
+    Ok(written.map(|w| PartEntry::new(words::KIND, words::VERSION, &name, w, false)))
 }
 
 fn write_vectors(

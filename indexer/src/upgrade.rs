@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::BuildError;
 use crate::build::{count_done, exists};
 use crate::job::{Job, Work};
-use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
+use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions, WordLists};
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, Sealed, seal};
 use crate::spool::shard_paths;
@@ -200,6 +200,7 @@ fn options(index: &Index, segment: &Segment, memory: u64) -> SealOptions {
             seismic: blocked.is_some(),
             clusters: grouped.is_some(),
         },
+        words: WordLists::of(index.features()),
         seismic: of_blocked.unwrap_or_else(crate::default_seismic),
         clusters: of_grouped.unwrap_or_else(crate::default_clusters),
         fields: index.manifest().fields.clone(),

@@ -228,6 +228,7 @@ fn bad_parameters_and_repeated_ids_are_refused() {
 #[test]
 fn lists_are_added_to_a_sealed_index() {
     let add = |impact, seismic: bool, clusters: bool| AddOptions {
+        words: false,
         impact,
         seismic: seismic.then(default_seismic),
         clusters: clusters.then_some(ClusterParams { size: 8, components: 256 }),

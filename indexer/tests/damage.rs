@@ -27,7 +27,8 @@ const CHANGES: [(&str, Change); 5] = [
     ("add", |folder| add_more(folder, more(900, 2)).map(drop)),
     ("lists", |folder| {
         let (seismic, clusters) = (Some(default_seismic()), Some(default_clusters()));
-        let lists = AddOptions { impact: true, seismic, clusters, memory: LEAST_MEMORY };
+        let lists =
+            AddOptions { impact: true, words: false, seismic, clusters, memory: LEAST_MEMORY };
         add_lists(folder, &lists, &|_| {}).map(drop)
     }),
     ("tokens", |folder| {

@@ -116,7 +116,8 @@ fn run(
         Command::Lists => {
             let seismic: Option<SeismicParams> = Some(default_seismic());
             let clusters = Some(default_clusters());
-            let add = AddOptions { impact: true, seismic, clusters, memory: LEAST_MEMORY };
+            let add =
+                AddOptions { impact: true, words: false, seismic, clusters, memory: LEAST_MEMORY };
             add_lists(folder, &add, &|_| {}).map(drop)
         }
         Command::Tokens => {

@@ -336,6 +336,7 @@ fn lists_of_an_empty_index() {
     })
     .unwrap();
     let lists = AddOptions {
+        words: false,
         impact: true,
         seismic: Some(default_seismic()),
         clusters: Some(default_clusters()),

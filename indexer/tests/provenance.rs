@@ -230,7 +230,8 @@ fn changes_keep_origins() {
     drop(index);
     // Clusters change the order of documents.
     let clusters = Some(default_clusters());
-    let lists = AddOptions { impact: false, seismic: None, clusters, memory: LEAST_MEMORY };
+    let lists =
+        AddOptions { impact: false, words: false, seismic: None, clusters, memory: LEAST_MEMORY };
     add_lists(out.path(), &lists, &|_| {}).unwrap().unwrap();
     let index = open(out.path());
     assert!(index.segments()[0].clusters().is_some());

@@ -35,8 +35,10 @@ mod rerank;
 mod search;
 mod searcher;
 mod sparse;
+mod term_stats;
 #[cfg(test)]
 mod testing;
+mod word_stats;
 mod words;
 
 pub use error::SearchError;
@@ -55,4 +57,5 @@ pub use rerank::{
 };
 pub use search::ChannelQuery;
 pub use searcher::Searcher;
+pub use term_stats::TermStats;
 pub use words::WordWeight;

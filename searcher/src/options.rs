@@ -3,10 +3,13 @@
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
+use quarry_index::words::{B, K1};
+
 use crate::error::SearchError;
 use crate::filter::Filter;
 use crate::method::Method;
 use crate::rerank::Rerank;
+use crate::term_stats::TermStats;
 
 /// The overlap with the exact search that a search aims at by default.
 pub const DEFAULT_OVERLAP: f32 = 0.98;
@@ -27,6 +30,8 @@ pub struct Options<'a> {
     pub sparse: SparseOptions,
     /// Of searches by words.
     pub bm25: Bm25Options,
+    /// Statistics that searches by words score with, of several indexes together; without them the index's own.
+    pub term_stats: Option<&'a TermStats>,
     /// Of searches by token embeddings, which are refused without it.
     pub maxsim: Option<MaxsimOptions<'a>>,
 }
@@ -42,6 +47,7 @@ impl Options<'_> {
             passages: false,
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
+            term_stats: None,
             maxsim: None,
         }
     }
@@ -103,9 +109,9 @@ pub struct Bm25Options {
 }
 
 impl Default for Bm25Options {
-    /// k1 0.9 and b 0.4, the usual values for passages.
+    /// k1 0.9 and b 0.4, the usual values for passages, and those of the lists of words.
     fn default() -> Self {
-        Self { k1: 0.9, b: 0.4 }
+        Self { k1: K1, b: B }
     }
 }
 

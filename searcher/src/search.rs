@@ -1,6 +1,7 @@
 //! The one way to search: a query of some channel, with options.
 
 use quarry_index::dense::PAD;
+use quarry_index::lexicon::Lexicon;
 use quarry_vectors::{DenseVector, SparseVector, TokenEmbeddings};
 use rayon::prelude::*;
 
@@ -97,16 +98,20 @@ impl Searcher {
     fn words_rows(&self, query: &Bm25Query, options: &Options<'_>) -> Result<Outcome, SearchError> {
         let mut stats = Stats::default();
         let mut hits = Vec::new();
-        for (number, segment) in self.index().segments().iter().enumerate() {
-            let Some(text) = segment.text() else { continue };
+        let mut scratch = self.take_scratch(self.index().lexicon().map_or(0, Lexicon::len));
+        let segments = self.index().segments().iter().enumerate();
+        let with_text = segments.filter_map(|(number, s)| Some((number, s, s.text()?)));
+        for (place, (number, segment, text)) in with_text.enumerate() {
             let allowed = self.allowed(number, options.filter);
-            let found = bm25::search((segment, allowed), text, query, options, &mut stats)?;
+            let target = bm25::Target { segment, text, place, allowed, kernels: self.kernels() };
+            let found = bm25::search(&target, query, options, &mut scratch.impact, &mut stats)?;
             hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
                 segment: number,
                 doc,
                 score,
             }));
         }
+        self.give_back(scratch);
         Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Exact, stats })
     }
 

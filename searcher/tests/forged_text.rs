@@ -11,7 +11,8 @@ use std::sync::Arc;
 use common::{built, top, with_text};
 use quarry_index::container::Part;
 use quarry_index::text::{KIND, TextIndex};
-use quarry_index::{Index, IndexError, Verify};
+use quarry_index::{Index, IndexError, Verify, words};
+use quarry_indexer::WordLists;
 use quarry_searcher::{ChannelQuery, Options, SearchError, Searcher};
 use quarry_vectors::{DocId, Document, is_guarded};
 use rand::rngs::SmallRng;
@@ -36,15 +37,20 @@ fn documents() -> Vec<Document> {
 struct Original {
     files: Vec<(String, Vec<u8>)>,
     text: String,
+    words: String,
     /// Where each of tantivy's files lies in the part.
     places: Vec<(String, usize, usize)>,
 }
 
 impl Original {
     fn new() -> Self {
-        let built = built(documents(), |_| {});
+        let built = built(documents(), |o| o.seal.words = WordLists::Always);
         let folder = built.index().folder().to_owned();
-        let text = built.index().manifest().parts().find(|p| p.kind == KIND).unwrap().file.clone();
+        let part = |kind| {
+            let found = built.index().manifest().parts().find(|p| p.kind == kind);
+            found.unwrap().file.clone()
+        };
+        let (text, words) = (part(KIND), part(words::KIND));
         let part = Part::open(&folder.join(&text), KIND, 0..9, Verify::Full).unwrap();
         let start = part.section_range("files").unwrap().start;
         let meta: Value = part.json("meta").unwrap();
@@ -58,23 +64,27 @@ impl Original {
         let names = names.filter(|e| e.file_type().unwrap().is_file());
         let names: Vec<String> = names.map(|e| e.file_name().into_string().unwrap()).collect();
         let files = names.into_iter().map(|n| (n.clone(), fs::read(folder.join(n)).unwrap()));
-        Self { files: files.collect(), text, places }
+        Self { files: files.collect(), text, words, places }
     }
 
     /// A copy whose text part `spoil` changed, with checksums that fit.
     fn forged(&self, spoil: impl FnOnce(&mut [u8])) -> tempfile::TempDir {
+        self.forged_part(&self.text, spoil)
+    }
+
+    fn forged_part(&self, file: &str, spoil: impl FnOnce(&mut [u8])) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in &self.files {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
-        let path = folder.path().join(&self.text);
+        let path = folder.path().join(file);
         let mut bytes = fs::read(&path).unwrap();
         spoil(&mut bytes);
         let end = bytes.len() - 8;
         let checksum = xxh3_64(&bytes[..end]);
         bytes[end..].copy_from_slice(&checksum.to_le_bytes());
         fs::write(&path, bytes).unwrap();
-        sign(folder.path(), &self.text, checksum);
+        sign(folder.path(), file, checksum);
         folder
     }
 
@@ -134,9 +144,12 @@ fn read_all(folder: &Path) -> Result<usize, String> {
         }
         Err(other) => Err(format!("{other:?}")),
     };
-    let params = Options::new(top(100));
-    for question in ["rock sea", "ice", "nowhere", "17"] {
-        met(searcher.search(&ChannelQuery::Words(question), &params).map(drop))?;
+    // Many results are found by every posting, few by lists.
+    for k in [100, 2] {
+        for question in ["rock sea", "ice", "nowhere", "17 rock bread"] {
+            let query = ChannelQuery::Words(question);
+            met(searcher.search(&query, &Options::new(top(k))).map(drop))?;
+        }
     }
     for filter in ["year:[2 TO 5]", "topic:t1 OR year:7", "year:*", "topic:>t2"] {
         met(searcher.filter(filter).map(drop))?;
@@ -178,6 +191,25 @@ fn a_forged_text_part_is_an_error_and_no_panic() {
         refused += read_all(folder.path()).unwrap_or_else(|e| panic!("seed {seed}: {e}")).min(1);
     }
     assert!(refused > 50, "{refused} of 400 were seen");
+}
+
+#[test]
+fn forged_lists_of_words_are_an_error_and_no_panic() {
+    let original = Original::new();
+    let whole = original.files.iter().find(|f| f.0 == original.words).unwrap().1.len();
+    let mut refused = 0;
+    for seed in 0..400 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let folder = original.forged_part(&original.words, |part| {
+            for _ in 0..random.random_range(1..4) {
+                // The numbers of the envelope are forged elsewhere.
+                let at = random.random_range(64..whole - 64);
+                part[at] = [0, 1, 128, 255, random.random()][random.random_range(0..5)];
+            }
+        });
+        refused += read_all(folder.path()).unwrap_or_else(|e| panic!("seed {seed}: {e}")).min(1);
+    }
+    assert!(refused > 20, "{refused} of 400 were seen");
 }
 
 #[test]

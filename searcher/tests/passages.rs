@@ -194,6 +194,7 @@ proptest! {
         prop_assert_eq!(ids.len(), documents.iter().filter(holds).count());
         // Another order of rows: passages of a document no longer lie together.
         let add = AddOptions {
+            words: false,
             impact: false,
             seismic: None,
             clusters: Some(default_clusters()),
@@ -240,6 +241,7 @@ fn of_equal_passages_the_earliest_is_the_hit() {
     };
     check(&searcher(folder.path()));
     let add = AddOptions {
+        words: false,
         impact: false,
         seismic: None,
         clusters: Some(default_clusters()),

@@ -42,7 +42,6 @@ impl InputArgs {
             "encode_memory",
             "max_tokens",
             "top_k",
-            "lists",
             "levels",
             "scale",
             "vocab",
@@ -51,6 +50,8 @@ impl InputArgs {
             "vector_field",
         ];
         given.only_if(vectors, &of_vectors, why)?;
+        let of_words = |list: &ListsArg| matches!(list, ListsArg::Words | ListsArg::None);
+        given.only_if(vectors || self.lists.iter().all(of_words), &["lists"], why)?;
         given.only_if(vectors, &OF_SEISMIC, why)?;
         given.only_if(vectors, &OF_CLUSTERS, why)?;
         let has = |list| self.lists.contains(&list);

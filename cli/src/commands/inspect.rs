@@ -53,6 +53,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                     "forward": s.forward().map(quarry_index::forward::ForwardIndex::meta),
                     "seismic": s.seismic().map(quarry_index::seismic::SeismicLists::meta),
                     "impact": s.impact().map(quarry_index::impact::ImpactLists::meta),
+                    "words": s.words().map(|words| json!({
+                        "meta": words.meta(), "lists": words.lists().meta()
+                    })),
                     "clusters": s.clusters().map(quarry_index::clusters::Clusters::meta),
                     "calibration": s.calibration(),
                     "text": s.text().is_some(),
@@ -126,6 +129,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         if let Some(lists) = segment.impact() {
             line(format!("impact      {}", counted(lists.meta().postings, "posting")))?;
+        }
+        if let Some(words) = segment.words() {
+            let (meta, lists) = (words.meta(), words.lists().meta());
+            line(format!(
+                "words       {} of {} with lists, {}; k1 {}, b {}, {:.1} words a text",
+                count(u64::from(lists.lists)),
+                counted(meta.words, "word"),
+                counted(lists.postings, "posting"),
+                meta.k1,
+                meta.b,
+                meta.mean_length
+            ))?;
         }
         if let Some(clusters) = segment.clusters() {
             let meta = clusters.meta();

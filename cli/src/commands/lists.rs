@@ -21,7 +21,7 @@ use crate::watched::show_stage;
 
 /// Add kinds of lists to an index
 ///
-/// The lists are built from the vectors of the index and committed as a new generation; open readers keep the
+/// The lists are built from the vectors or the texts of the index and committed as a new generation; open readers keep the
 /// old one. Clusters need another order of documents, so a new segment is written, with all lists that the
 /// old segment had.
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,8 @@ pub(crate) struct Args {
 enum AddArg {
     /// Impact-ordered lists, for exact and approximate search.
     Impact,
+    /// Impact-ordered lists of words, for BM25.
+    Words,
     /// Seismic's blocked lists with summaries, for approximate search.
     Seismic,
     /// Clusters of similar documents with summaries, for approximate search. Documents are stored by cluster.
@@ -57,9 +59,15 @@ enum AddArg {
 }
 
 impl Args {
+    /// Whether lists are added whose searches are measured: those over vectors.
+    fn tunes(&self) -> bool {
+        self.add.iter().any(|list| *list != AddArg::Words)
+    }
+
     /// Refuses options that would do nothing.
     pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
         let adds = |list| self.add.contains(&list);
+        given.only_if(self.tunes(), &["no_tune"], "lists of words are not tuned")?;
         given.only_if(adds(AddArg::Seismic), &OF_SEISMIC, "it needs --add seismic")?;
         given.only_if(adds(AddArg::Clusters), &OF_CLUSTERS, "it needs --add clusters")
     }
@@ -69,6 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let wants = |list| args.add.contains(&list);
     let add = AddOptions {
         impact: wants(AddArg::Impact),
+        words: wants(AddArg::Words),
         seismic: wants(AddArg::Seismic).then(|| args.seismic.params()),
         clusters: wants(AddArg::Clusters).then(|| args.clusters.params()),
         memory: args.memory,
@@ -79,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let mut generation =
         result.map_err(told).with_context(|| format!("adding to {}", args.dir.display()))?;
-    if generation.is_some() && !args.no_tune {
+    if generation.is_some() && args.tunes() && !args.no_tune {
         let failed = "the lists are there, but the index could not measure itself";
         generation = super::tune::afterwards(&args.dir, failed).or(generation);
     }

@@ -52,6 +52,9 @@ pub(crate) struct Features {
     dense: Option<DenseKept>,
     /// Impact-ordered lists.
     impact: bool,
+    /// Impact-ordered lists of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<bool>,
     /// Seismic's lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     seismic: Option<SeismicParams>,
@@ -155,6 +158,8 @@ pub(crate) struct Segment {
     seismic: Option<Seismic>,
     /// Impact-ordered lists.
     impact: Option<Impact>,
+    /// Impact-ordered lists of words.
+    words: Option<Words>,
     /// Clusters.
     clusters: Option<Clusters>,
     /// The table that --overlap chooses by.
@@ -167,6 +172,30 @@ pub(crate) struct Segment {
     tokens: Option<Tokens>,
     /// Dense vectors.
     dense: Option<Dense>,
+}
+
+/// Lists of words.
+#[derive(JsonSchema)]
+pub(crate) struct Words {
+    /// What they were made with.
+    meta: WordsMeta,
+    /// How they lie.
+    lists: Impact,
+}
+
+/// What lists of words were made with.
+#[derive(JsonSchema)]
+pub(crate) struct WordsMeta {
+    /// Saturation of term frequency.
+    k1: f64,
+    /// Share of length normalisation.
+    b: f64,
+    /// Mean length of the segment's texts, in words.
+    mean_length: f64,
+    /// Words of the dictionary.
+    words: u64,
+    /// Words of fewer rows have no list.
+    least_rows: u32,
 }
 
 /// Vectors of a segment.

@@ -1,6 +1,7 @@
 //! From text to the words that are indexed.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use tantivy::tokenizer::{
     LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer,
@@ -25,7 +26,8 @@ pub struct Word {
 /// than 255 bytes.
 #[must_use]
 pub fn words(text: &str) -> Vec<Word> {
-    let mut analyzer = analyzer();
+    static ANALYZERS: LazyLock<TextAnalyzer> = LazyLock::new(analyzer);
+    let mut analyzer = ANALYZERS.clone();
     let mut tokens = analyzer.token_stream(text);
     let mut words = Vec::new();
     while let Some(token) = tokens.next() {

@@ -7,7 +7,7 @@
 //! Nothing is pruned, and each band bounds the levels of its postings from above, so a search over these
 //! lists can be exact. Cost: O(components), and one pass over the forward index per job.
 
-mod bands;
+pub(crate) mod bands;
 
 use std::ops::Range;
 use std::path::Path;

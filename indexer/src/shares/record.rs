@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Share;
 use crate::BuildError;
-use crate::options::{BuildOptions, Levels, Lists, SealOptions};
+use crate::options::{BuildOptions, Levels, Lists, SealOptions, WordLists};
 use crate::update::tokens::TokenOptions;
 
 /// File name of the record. It is written last, so its presence means that the share is finished.
@@ -62,6 +62,8 @@ pub(super) struct Sealing {
     seed: u64,
     levels: Levels,
     lists: Lists,
+    #[serde(default)]
+    words: WordLists,
     seismic: SeismicParams,
     clusters: ClusterParams,
     pub(super) ids_are_unique: bool,
@@ -90,6 +92,7 @@ impl Sealing {
             seed: seal.seed,
             levels: seal.levels,
             lists: seal.lists,
+            words: seal.words,
             seismic: seal.seismic,
             clusters: seal.clusters,
             ids_are_unique: ingest.ids_are_unique,
@@ -104,6 +107,7 @@ impl Sealing {
             seed: self.seed,
             levels: self.levels,
             lists: self.lists,
+            words: self.words,
             seismic: self.seismic,
             clusters: self.clusters,
             fields: self.fields.clone(),

@@ -30,7 +30,7 @@ use crate::build::fields_of;
 use crate::fields::joined;
 use crate::ingest::{Reading, ingest};
 use crate::job::Job;
-use crate::options::{EncoderSetup, Event, IngestOptions, Lists, SealOptions};
+use crate::options::{EncoderSetup, Event, IngestOptions, Lists, SealOptions, WordLists};
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 use crate::terms::{Grown, Known};
@@ -208,19 +208,21 @@ fn check_lists(
     let Lists::These { impact, seismic, clusters } = options.lists else { return Ok(()) };
     let given = Features {
         impact,
+        words: options.words == WordLists::Always,
         seismic: seismic.then_some(options.seismic),
         clusters: clusters.then_some(options.clusters),
         ..Features::default()
     };
-    let had = (features.impact, features.seismic, features.clusters);
-    if had == (given.impact, given.seismic, given.clusters) {
+    let of = |of: &Features| (of.impact, of.words, of.seismic, of.clusters);
+    if of(features) == of(&given) {
         return Ok(());
     }
     let kinds = |of: &Features| {
         let impact = of.impact.then(|| "impact".to_owned());
         let seismic = of.seismic.map(|params| format!("seismic {}", json!(params)));
         let clusters = of.clusters.map(|params| format!("clusters {}", json!(params)));
-        let kinds: Vec<String> = [impact, seismic, clusters].into_iter().flatten().collect();
+        let words = of.words.then(|| "words".to_owned());
+        let kinds: Vec<String> = [impact, words, seismic, clusters].into_iter().flatten().collect();
         if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
     };
     let (built, given) = (kinds(features), kinds(&given));
@@ -231,6 +233,7 @@ fn check_lists(
 fn as_the_index_has_them(options: &mut SealOptions, features: &Features, rows: u64) {
     if options.lists == Lists::Auto {
         options.lists = Lists::of(features, rows);
+        options.words = WordLists::of(features);
         options.seismic = features.seismic.unwrap_or(options.seismic);
         options.clusters = features.clusters.unwrap_or(options.clusters);
     }

@@ -19,9 +19,9 @@ use quarry_index::{Index, IndexError, Segment, Storage};
 use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
-use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions};
+use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions, WordLists};
 use crate::quantize::Stored;
-use crate::seal::{Kept, SealJob, seal, write_lists};
+use crate::seal::{Kept, SealJob, seal, write_lists, write_words};
 use crate::spool::shard_paths;
 use crate::unseal::{carried_over, unseal};
 
@@ -30,6 +30,8 @@ use crate::unseal::{carried_over, unseal};
 pub struct AddOptions {
     /// Impact-ordered lists.
     pub impact: bool,
+    /// Impact-ordered lists of words.
+    pub words: bool,
     /// Seismic's blocked lists.
     pub seismic: Option<SeismicParams>,
     /// Clusters of similar documents.
@@ -51,13 +53,15 @@ pub fn add_lists(
 ) -> Result<Option<u64>, BuildError> {
     let writer = IndexWriter::take(folder, Checked::All, |_| false)?;
     let (index, build) = (writer.index(), writer.build());
-    if !index.has_sparse() {
-        return Err(IndexError::Missing {
-            path: folder.to_path_buf(),
-            part: "vectors".into(),
-            hint: "lists are built over vectors".into(),
+    let over_vectors = add.impact || add.seismic.is_some() || add.clusters.is_some();
+    for (lacks, part, hint) in [
+        (over_vectors && !index.has_sparse(), "vectors", "these lists are built over vectors"),
+        (add.words && !index.has_text(), "texts", "lists of words are built over texts"),
+    ] {
+        if lacks {
+            let (path, part) = (folder.to_path_buf(), part.into());
+            return Err(IndexError::Missing { path, part, hint: hint.into() }.into());
         }
-        .into());
     }
     let mut manifest = index.manifest().clone();
     let seed = manifest.seed;
@@ -69,20 +73,26 @@ pub fn add_lists(
             seismic: add.seismic.is_some() && segment.seismic().is_none(),
             clusters: add.clusters.is_some() && segment.clusters().is_none(),
         };
-        if lacks == Lists::NONE {
+        let words = add.words && segment.words().is_none();
+        if lacks == Lists::NONE && !words {
             continue;
         }
         changed = true;
         let options = SealOptions {
             seed,
             fields: index.manifest().fields.clone(),
+            words: if words || segment.words().is_some() {
+                WordLists::Always
+            } else {
+                WordLists::Never
+            },
             ..options(add, segment, lacks)
         };
         options.check()?;
         writer.begin(&Job::change())?;
         if lacks.clusters(entry.rows) {
             *entry = sealed_anew(segment, (writer.storage(), build), &options, progress)?;
-        } else if let Some(forward) = segment.forward() {
+        } else {
             let job = SealJob {
                 storage: writer.storage(),
                 build,
@@ -93,7 +103,12 @@ pub fn add_lists(
                 kept: None,
                 channels: Channels { sparse: true, bm25: false },
             };
-            entry.parts.extend(write_lists(&job, entry.id, (forward, None), progress)?);
+            if let Some(forward) = segment.forward() {
+                entry.parts.extend(write_lists(&job, entry.id, (forward, None), progress)?);
+            }
+            if let Some(text) = segment.text().filter(|_| words) {
+                entry.parts.extend(write_words(&job, entry.id, text)?);
+            }
         }
     }
     // A segment whose documents are all deleted has no parts after it is sealed again.
@@ -109,6 +124,7 @@ fn features(index: &Index, add: &AddOptions) -> Features {
     let had = index.features();
     Features {
         impact: had.impact || add.impact,
+        words: had.words || add.words,
         seismic: had.seismic.or(add.seismic),
         clusters: had.clusters.or(add.clusters),
         ..had.clone()

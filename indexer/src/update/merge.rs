@@ -17,7 +17,7 @@ use quarry_vectors::counted;
 use super::{Checked, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
-use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions};
+use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions, WordLists};
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
@@ -229,6 +229,7 @@ fn options(memory: u64, index: &Index, merged: &[&Segment]) -> SealOptions {
         seed: index.manifest().seed,
         levels: Levels::Auto,
         lists: Lists::of(index.features(), rows),
+        words: WordLists::of(index.features()),
         seismic: seismic.unwrap_or_else(crate::default_seismic),
         clusters: clusters.unwrap_or_else(crate::default_clusters),
         fields: index.manifest().fields.clone(),

@@ -1,6 +1,6 @@
 //! The best hits of one segment, under the one total order.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use quarry_index::doctable::DocTable;
 use quarry_vectors::{DocId, TopK};
@@ -14,6 +14,9 @@ pub(crate) struct Scored {
 
 /// The hits of one segment, best first.
 pub(crate) type SegmentHits = Vec<Scored>;
+
+/// Equal scores from which ids are looked up once each, rather than once a comparison.
+const FEW_EQUAL: usize = 4;
 
 type Order<'a> = Box<dyn Fn(&Scored, &Scored) -> Ordering + 'a>;
 
@@ -41,7 +44,11 @@ pub(crate) fn best(k: usize, scored: &mut Vec<Scored>, documents: &DocTable) -> 
     scored.sort_unstable_by(by_score);
     let equal = |a: &Scored, b: &Scored| by_score(a, b) == Ordering::Equal;
     for equal in scored.chunk_by_mut(equal).filter(|equal| equal.len() > 1) {
-        equal.sort_unstable_by(|a, b| documents.id(b.doc).cmp(documents.id(a.doc)));
+        if equal.len() < FEW_EQUAL {
+            equal.sort_unstable_by(|a, b| documents.id(b.doc).cmp(documents.id(a.doc)));
+        } else {
+            equal.sort_by_cached_key(|found| Reverse(documents.id(found.doc)));
+        }
     }
     scored.truncate(k);
     scored.clone()

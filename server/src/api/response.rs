@@ -124,6 +124,8 @@ pub enum WarningCode {
     UnknownFields,
     /// With `rerank`: candidates without token embeddings, which were not rescored.
     NoTokens,
+    /// `k1` and `b` are not those of the index's lists of words, so that the search took longer.
+    EveryPosting,
 }
 
 /// A document that was found.

@@ -64,6 +64,7 @@ fn warning(warning: &quarry_engine::Warning) -> Warning {
         }
         WarningKind::UnknownFields | WarningKind::NothingStored => WarningCode::UnknownFields,
         WarningKind::NoTokens => WarningCode::NoTokens,
+        WarningKind::EveryPosting => WarningCode::EveryPosting,
         _ => WarningCode::UnknownTokens,
     };
     let (message, count) = (warning.to_string(), warning.names.len());

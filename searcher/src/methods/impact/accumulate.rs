@@ -21,7 +21,7 @@ const LONG: usize = 512;
 const GROUP: usize = 8;
 
 /// A number that contributions are added up in.
-pub(super) trait Sum: bytemuck::Pod {
+pub(crate) trait Sum: bytemuck::Pod {
     /// `self + other`; callers scale contributions so that no sum of theirs wraps.
     fn plus(self, other: Self) -> Self;
 }

@@ -10,6 +10,7 @@
 
 mod accumulate;
 pub(crate) mod approximate;
+pub(crate) mod bounded;
 pub(crate) mod clusters;
 pub(crate) mod exact;
 
@@ -34,10 +35,10 @@ pub(crate) struct ImpactScratch {
     narrow: Sums<u8>,
     wide: Sums<u16>,
     collected: Vec<u64>,
-    chosen: Vec<u32>,
+    pub(crate) chosen: Vec<u32>,
     /// Where `chosen` ends for each of several targets.
     ends: Vec<usize>,
-    scored: Vec<Scored>,
+    pub(crate) scored: Vec<Scored>,
     documents: Vec<u32>,
     /// Share of the worth of a query's postings that the last approximate search added.
     pub(crate) kept: f32,
@@ -76,10 +77,10 @@ impl Target<'_> {
 
 /// A query term with its list's directory.
 #[derive(Debug, Clone, Copy)]
-struct Term<'a> {
-    weight: f64,
-    directory: Directory<'a>,
-    postings: Postings<'a>,
+pub(crate) struct Term<'a> {
+    pub(crate) weight: f64,
+    pub(crate) directory: Directory<'a>,
+    pub(crate) postings: Postings<'a>,
 }
 
 /// Prefetches the directories of the query's terms, and the places of their lists.
@@ -111,7 +112,7 @@ fn terms<'a>(query: &FixedQuery, lists: &Lists<'a>) -> Vec<Term<'a>> {
 
 /// What is added of a dense list.
 #[derive(Debug)]
-struct DensePlan<'a, T> {
+pub(crate) struct DensePlan<'a, T> {
     list: Dense<'a>,
     bands: usize,
     contributions: [T; BANDS],
@@ -119,20 +120,20 @@ struct DensePlan<'a, T> {
 
 /// What is added of a sparse list: all of it.
 #[derive(Debug)]
-struct SparsePlan<'a, T> {
+pub(crate) struct SparsePlan<'a, T> {
     left: &'a [u32],
     contributions: [T; BANDS],
 }
 
 /// What a search adds up, window by window.
 #[derive(Debug)]
-struct Plan<'a, T> {
+pub(crate) struct Plan<'a, T> {
     dense: Vec<DensePlan<'a, T>>,
     sparse: Vec<SparsePlan<'a, T>>,
 }
 
 impl<'a, T: Sum> Plan<'a, T> {
-    fn new(terms: usize) -> Self {
+    pub(crate) fn new(terms: usize) -> Self {
         Self { dense: Vec::with_capacity(terms), sparse: Vec::with_capacity(terms) }
     }
 
@@ -152,6 +153,11 @@ impl<'a, T: Sum> Plan<'a, T> {
             Postings::Dense(_) => {}
             Postings::Sparse(left) => self.sparse.push(SparsePlan { left, contributions }),
         }
+    }
+
+    /// Takes all entries of a list in that lies elsewhere: by document, document | band << 24.
+    pub(crate) fn push_entries(&mut self, left: &'a [u32], contributions: [T; BANDS]) {
+        self.sparse.push(SparsePlan { left, contributions });
     }
 
     /// Groups lists by their number of bands, so that the branches of loops over bands are predicted.
@@ -175,6 +181,26 @@ impl<'a, T: Sum> Plan<'a, T> {
             postings += added;
         }
         postings
+    }
+}
+
+impl<'a> Plan<'a, u16> {
+    /// Takes all bands of a list in, with weight x largest level x scale, rounded up. Callers choose a scale by
+    /// which no sum is above 65,535.
+    pub(crate) fn push_bounds(&mut self, term: &Term<'a>, (scale, windows): (f64, usize)) {
+        let mut contributions = [0u16; BANDS];
+        for (band, contribution) in contributions.iter_mut().enumerate() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "at most 65,535 by the choice of scale"
+            )]
+            let bound = (term.weight * scale * f64::from(term.directory.high(band))).ceil() as u16;
+            *contribution = bound;
+        }
+        // Bands that are not used have no level.
+        let bands = contributions.iter().take_while(|c| **c > 0).count();
+        self.push(term, (bands, windows), contributions);
     }
 }
 
