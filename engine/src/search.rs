@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use quarry_index::doctable::PassageSpan;
 use quarry_searcher::{
-    Bm25Options, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, Filter, Matched,
-    Method, Options, RerankParams, RerankStats, SearchError, SparseOptions, Stats,
+    Bm25Options, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_WEIGHT, DenseSearchOptions,
+    Filter, Matched, Method, Options, RerankParams, RerankStats, SearchError, SparseOptions, Stats,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -75,6 +75,8 @@ pub struct SearchOptions {
     pub sparse: SparseOptions,
     /// Of the channel bm25.
     pub bm25: Bm25Options,
+    /// Of the channel dense.
+    pub dense: DenseSearchOptions,
     /// Of the channel maxsim: whether the result must equal scoring in fp16.
     pub maxsim_exact: bool,
     /// Which documents may be found, by their other fields, in tantivy's query syntax.
@@ -107,6 +109,7 @@ impl SearchOptions {
             fusion: FusionOptions::default(),
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
+            dense: DenseSearchOptions::default(),
             maxsim_exact: false,
             filter: None,
             fields: Vec::new(),
@@ -214,6 +217,7 @@ impl SearchOptions {
             passages: self.weights().is_ok_and(|weights| weights.len() > 1),
             sparse: self.sparse,
             bm25: self.bm25,
+            dense: self.dense,
             ..Options::new(self.channel_depth())
         }
     }

@@ -8,8 +8,8 @@ mod response;
 
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
-    Channel, Condition, ExpansionInput, FeedbackInput, Fusion, FusionInput, MeanInput, Method,
-    QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights, WeightsInput,
+    Channel, Condition, DenseMethod, ExpansionInput, FeedbackInput, Fusion, FusionInput, MeanInput,
+    Method, QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights, WeightsInput,
 };
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, ExpandedQuery,
@@ -19,6 +19,8 @@ pub use response::{
 
 /// Most results of one search.
 pub const MAX_K: u32 = 1000;
+/// Most rows that a walk over the graph of near rows keeps.
+pub const MAX_BEAM: u32 = 100_000;
 /// Most bytes of a query's text.
 pub const MAX_QUERY_BYTES: usize = 32 << 10;
 /// Most terms of a query vector.
