@@ -25,7 +25,7 @@ use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
 /// All of [`quarry_index::kinds::all`]; tantivy's last.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "lexicon",
     "documents",
     "deleted",
@@ -35,6 +35,7 @@ const PARTS: [&str; 12] = [
     "clusters",
     "calibration",
     "tokens",
+    "neighbours",
     "dense",
     "provenance",
     "text",
