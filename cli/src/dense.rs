@@ -1,16 +1,49 @@
 //! Options about dense vectors of queries.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use quarry_datasets::{DenseRows, NamedDenseRows};
-use quarry_engine::{DenseModel, DenseVector, Index};
+use quarry_engine::{
+    DenseMethod, DenseModel, DenseSearchOptions, DenseVector, Index, SearchOptions,
+};
 use quarry_vectors::{Query, counted};
 
-use crate::exit::BadInput;
+use crate::applies::Given;
+use crate::exit::{BadInput, Usage};
 use crate::models;
 use crate::output::{agreeing, note};
 
-/// Dense vectors of queries.
+/// How dense vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum DenseMethodArg {
+    /// Compare every vector.
+    #[default]
+    Exact,
+    /// Walk the graph that `quarry dense graph` builds; approximate, aims at --overlap.
+    Graph,
+}
+
+impl From<DenseMethodArg> for DenseMethod {
+    fn from(arg: DenseMethodArg) -> Self {
+        match arg {
+            DenseMethodArg::Exact => Self::Exact,
+            DenseMethodArg::Graph => Self::Graph,
+        }
+    }
+}
+
+impl From<DenseMethodArg> for quarry_server::api::DenseMethod {
+    fn from(arg: DenseMethodArg) -> Self {
+        match arg {
+            DenseMethodArg::Exact => Self::Exact,
+            DenseMethodArg::Graph => Self::Graph,
+        }
+    }
+}
+
+/// Dense vectors of queries, and how they are searched.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct DenseArgs {
     /// File of the queries' dense vectors, queries x dimensions (.npy, fp16 or fp32), one row for each query, in
@@ -24,12 +57,39 @@ pub(crate) struct DenseArgs {
     /// bundled model]
     #[arg(long, value_name = "MODEL", conflicts_with = "dense_queries")]
     pub(crate) dense_model: Option<String>,
+    /// How to search dense vectors
+    #[arg(long, value_enum, default_value_t = DenseMethodArg::Exact)]
+    pub(crate) dense_method: DenseMethodArg,
+    /// Graph: number of rows to keep during the walk [default: from --overlap]
+    #[arg(long, value_name = "N")]
+    pub(crate) dense_beam: Option<NonZeroUsize>,
 }
 
 /// Options of the channel dense.
-pub(crate) const OF_DENSE: [&str; 3] = ["dense_queries", "dense_query_ids", "dense_model"];
+pub(crate) const OF_DENSE: [&str; 5] =
+    ["dense_queries", "dense_query_ids", "dense_model", "dense_method", "dense_beam"];
 
 impl DenseArgs {
+    /// Refuses options of another method.
+    pub(crate) fn check(&self, given: Given<'_>) -> Result<(), Usage> {
+        let graph = self.dense_method == DenseMethodArg::Graph;
+        given.only_if(graph, &["dense_beam"], "it is of --dense-method graph")
+    }
+
+    /// Whether --overlap says how thoroughly dense vectors are searched.
+    pub(crate) fn takes_overlap(&self) -> bool {
+        self.dense_method == DenseMethodArg::Graph && self.dense_beam.is_none()
+    }
+
+    /// Adds how dense vectors are searched.
+    pub(crate) fn on(&self, options: SearchOptions, overlap: f32) -> SearchOptions {
+        let method = self.dense_method.into();
+        let dense = DenseSearchOptions { method, overlap, beam: self.dense_beam };
+        let mut options = options;
+        options.dense = dense;
+        options
+    }
+
     /// What makes the dense vectors of queries.
     pub(crate) fn model(&self) -> DenseModel {
         match &self.dense_queries {

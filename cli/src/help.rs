@@ -168,6 +168,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "candidates",
             "query_cut",
             "heap_factor",
+            "dense_method",
+            "dense_beam",
             "k1",
             "b",
             "filter",

@@ -65,7 +65,7 @@ pub(crate) struct SearchArgs {
     /// How to search the vectors
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     pub(crate) method: MethodArg,
-    /// Share of the exact top k to find, above 0 and at most 1 (overlap@k); 1 is exact
+    /// Share of the exact top k to find, above 0 and at most 1 (overlap@k); 1 is exact. Also of --dense-method graph
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_OVERLAP)]
     pub(crate) overlap: f32,
     /// Impact, clusters: number of postings to add up [default: from --overlap]
@@ -144,8 +144,8 @@ impl Default for SearchArgs {
 }
 
 /// Options of searches over vectors.
-const OF_VECTORS: [&str; 7] =
-    ["method", "overlap", "postings", "candidates", "query_cut", "heap_factor", "encode_device"];
+const OF_VECTORS: [&str; 6] =
+    ["method", "postings", "candidates", "query_cut", "heap_factor", "encode_device"];
 /// Options of a second stage.
 const OF_TOKENS: [&str; 8] = [
     "exact_rerank",
@@ -187,11 +187,19 @@ impl SearchArgs {
         let why = format!("--channel {name} searches no sparse vectors; leave one of the two out");
         given.only_if(sparse, &OF_VECTORS, &why)?;
         let dense = !every_channel && self.channels.has(Channel::Dense);
+        self.dense.check(given)?;
+        let walks = dense && self.dense.takes_overlap();
+        let why = format!(
+            "--channel {name} searches no sparse vectors, and --dense-method graph without --dense-beam is not given"
+        );
+        given.only_if(sparse || walks, &["overlap"], &why)?;
         let why = format!("--channel {name} searches no vectors; leave one of the two out");
         given.only_if(sparse || dense, &["preload"], &why)?;
         given.only_if(dense, &OF_DENSE, "it is of the channel dense; add --channel dense")?;
         let why = match dense {
-            true => "--channel dense encodes queries with --dense-model; leave --model out".to_owned(),
+            true => {
+                "--channel dense encodes queries with --dense-model; leave --model out".to_owned()
+            }
             false => format!("--channel {name} encodes no query; leave one of the two out"),
         };
         given.only_if(sparse || scores_tokens, &["model"], &why)?;
@@ -216,17 +224,18 @@ impl SearchArgs {
             MethodArg::Exact | MethodArg::Scan => {
                 let why =
                     "--method exact and scan find the k best by proof; leave one of the two out";
-                given.only_if(false, &[&["overlap"], impact, seismic].concat(), why)?;
+                given.only_if(false, &[impact, seismic].concat(), why)?;
+                given.only_if(walks, &["overlap"], why)?;
             }
             MethodArg::Impact | MethodArg::Clusters => {
                 given.only_if(false, seismic, "it is of --method seismic")?;
-                let free = self.postings.is_none() || self.candidates.is_none();
+                let free = walks || self.postings.is_none() || self.candidates.is_none();
                 let why = "--postings and --candidates leave it nothing to choose";
                 given.only_if(free, &["overlap"], why)?;
             }
             MethodArg::Seismic => {
                 given.only_if(false, impact, "it is of --method impact and clusters")?;
-                let free = self.query_cut.is_none() || self.heap_factor.is_none();
+                let free = walks || self.query_cut.is_none() || self.heap_factor.is_none();
                 let why = "--query-cut and --heap-factor leave it nothing to choose";
                 given.only_if(free, &["overlap"], why)?;
             }
@@ -236,7 +245,7 @@ impl SearchArgs {
 
     /// Refuses all options of a search, where none is made.
     pub(crate) fn refuse(given: Given<'_>, why: &str) -> Result<(), Usage> {
-        [&OF_VECTORS[..], &OF_TOKENS, &OF_DENSE, &OF_SEARCHES, &OF_FEEDBACK]
+        [&OF_VECTORS[..], &["overlap"], &OF_TOKENS, &OF_DENSE, &OF_SEARCHES, &OF_FEEDBACK]
             .iter()
             .try_for_each(|options| given.only_if(false, options, why))
     }
@@ -252,6 +261,7 @@ impl SearchArgs {
         options.sparse.heap_factor = self.heap_factor;
         (options.bm25.k1, options.bm25.b) = (self.k1, self.b);
         options.maxsim_exact = self.second.exact();
+        let mut options = self.dense.on(options, self.overlap);
         options.filter.clone_from(&self.filter);
         self.feedback.on(options, self.second.options())
     }

@@ -41,8 +41,7 @@ pub(crate) fn open(path: &Path) -> std::io::Result<fs::File> {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, EncoderError> {
     let json = path.extension().is_some_and(|extension| extension == "json");
     let most = if json { MOST_JSON } else { u64::MAX };
-    read_at_most(path, most)
-        .map_err(|source| EncoderError::Read { path: path.to_owned(), source })
+    read_at_most(path, most).map_err(|source| EncoderError::Read { path: path.to_owned(), source })
 }
 
 fn read_at_most(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {

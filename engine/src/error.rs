@@ -186,7 +186,9 @@ pub enum EngineError {
         imported: Option<String>,
     },
     /// New documents need dense vectors, and those of the index came from a file.
-    #[error("the index's dense vectors were imported from {file}, and no model makes others like them")]
+    #[error(
+        "the index's dense vectors were imported from {file}, and no model makes others like them"
+    )]
     ImportedDense {
         /// The file's name.
         file: String,

@@ -59,10 +59,11 @@ pub use quarry_indexer::BuildError;
 pub use quarry_reranker::Device as ScoreDevice;
 pub use quarry_searcher::{
     Bm25Options, ChannelQuery as RowQuery, DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH,
-    DEFAULT_OVERLAP, DEFAULT_WEIGHT, Expansion, Filter, Hit as FoundRow, LEAST_MEASURED,
-    MOST_FEEDBACK_TERMS, Matched, MaxsimOptions, Method, Options as RowOptions, Outcome,
-    RerankParams, RerankQuery, RerankStats, Reranked, SearchError, Searcher, SparseOptions, Stats,
-    TermStats, TokenOrigin, TokenPlace, WordWeight,
+    DEFAULT_NEIGHBOURS, DEFAULT_OVERLAP, DEFAULT_WEIGHT, DenseMethod, DenseSearchOptions,
+    Expansion, Filter, Hit as FoundRow, LEAST_MEASURED, MOST_FEEDBACK_TERMS, Matched,
+    MaxsimOptions, Method, Options as RowOptions, Outcome, RerankParams, RerankQuery, RerankStats,
+    Reranked, SearchError, Searcher, SparseOptions, Stats, TermStats, TokenOrigin, TokenPlace,
+    WordWeight,
 };
 pub use quarry_vectors::{
     DenseVector, DenseVectorError, Document, EncodeDense, EncodeError, InputVector, SparseVector,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use quarry_index::doctable::PassageSpan;
 use quarry_searcher::{
-    Bm25Options, Filter, Matched, Method, Options, RerankStats, SearchError, SparseOptions, Stats,
-    TermStats,
+    Bm25Options, DenseSearchOptions, Filter, Matched, Method, Options, RerankStats, SearchError,
+    SparseOptions, Stats, TermStats,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -36,6 +36,8 @@ pub struct SearchOptions {
     /// Statistics that searches by words score with, of several indexes together; without them the index's own.
     /// They need every word of a query, also those that feedback adds.
     pub term_stats: Option<Arc<TermStats>>,
+    /// Of the channel dense.
+    pub dense: DenseSearchOptions,
     /// Of the channel maxsim: whether the result must equal scoring in fp16.
     pub maxsim_exact: bool,
     /// Which documents may be found, by their other fields, in tantivy's query syntax.
@@ -69,6 +71,7 @@ impl SearchOptions {
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
             term_stats: None,
+            dense: DenseSearchOptions::default(),
             maxsim_exact: false,
             filter: None,
             fields: Vec::new(),
@@ -177,6 +180,7 @@ impl SearchOptions {
             sparse: self.sparse,
             bm25: self.bm25,
             term_stats: self.term_stats.as_deref(),
+            dense: self.dense,
             ..Options::new(self.channel_depth())
         }
     }

@@ -32,7 +32,7 @@ use crate::hits::{HitContext, all_fields};
 use crate::query::{ChannelQuery, EncodedQuery, index_vector};
 use crate::rerank::{SecondStage, by_query};
 use crate::search::{Answer, Search, SearchOptions, StoredDocument, Version};
-use crate::work::{Results, Work, each, most_excluded, put, share};
+use crate::work::{Asked, Results, Work, each, most_excluded, put, share};
 use crate::{EngineError, Query, Warning, WarningKind, words};
 
 /// What a snapshot is made of.
@@ -270,6 +270,22 @@ impl Snapshot {
             let what = "the channel maxsim scores every document and takes no filter";
             return Err(EngineError::NotSupported { what });
         }
+        if channel == Channel::Maxsim {
+            options.expire()?;
+            return self.maxsim(queries, options);
+        }
+        let asked: Vec<Asked<'_>> =
+            queries.iter().map(|query| Asked { encoded: query.borrow(), seeds: &[] }).collect();
+        self.retrieve_from(channel, &asked, options)
+    }
+
+    /// [`Self::retrieve`] of another channel than maxsim; walks over a graph begin at the queries' seeds too.
+    fn retrieve_from(
+        &self,
+        channel: Channel,
+        queries: &[Asked<'_>],
+        options: &SearchOptions,
+    ) -> Result<Results<Retrieved>, EngineError> {
         let started = Instant::now();
         let searcher = self.searcher();
         let filter = options.filter.as_deref();
@@ -277,17 +293,15 @@ impl Snapshot {
         let filter = filter.as_deref();
         options.expire()?;
         let filtering = if filter.is_some() { started.elapsed() } else { Duration::ZERO };
-        if channel == Channel::Maxsim {
-            return self.maxsim(queries, options);
-        }
         let row_options = options.row_options(filter);
         Ok(each(queries, |query| {
             let started = Instant::now();
-            let query = match &query.borrow().query {
+            let seeds = query.seeds;
+            let query = match &query.encoded.query {
                 ChannelQuery::Sparse(vector) => RowQuery::Sparse(vector),
                 ChannelQuery::Bm25(text) => RowQuery::Words(text),
                 ChannelQuery::Bm25Weighted(words) => RowQuery::Weighted(words),
-                ChannelQuery::Dense(Some(vector)) => RowQuery::Dense(vector),
+                ChannelQuery::Dense(Some(vector)) => RowQuery::DenseFrom(vector, seeds),
                 ChannelQuery::Dense(None) => {
                     return Ok(Retrieved { outcome: nothing(), took: filtering });
                 }
@@ -396,9 +410,16 @@ impl Snapshot {
         for (at, weighted) in weights.iter().enumerate() {
             let first = plan.and_then(|plan| plan.first(weighted.channel, excluded, options));
             let options = first.as_ref().unwrap_or(options);
-            let lists = works.iter().flatten().map(|work| &work.lists[at].encoded);
-            let asked: Vec<&EncodedQuery> = lists.collect();
-            let found = self.retrieve(weighted.channel, &asked, options)?;
+            let found = match weighted.channel {
+                Channel::Dense => {
+                    let asked = works.iter().flatten().map(|work| Asked::after(work, at));
+                    self.retrieve_from(Channel::Dense, &asked.collect::<Vec<_>>(), options)?
+                }
+                channel => {
+                    let lists = works.iter().flatten().map(|work| &work.lists[at].encoded);
+                    self.retrieve(channel, &lists.collect::<Vec<_>>(), options)?
+                }
+            };
             put(works, found, |work, Retrieved { outcome, took }| {
                 work.lists[at].take(outcome);
                 work.timings.retrieve += took;

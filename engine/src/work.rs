@@ -7,6 +7,7 @@ use quarry_vectors::TokenEmbeddings;
 use rayon::prelude::*;
 
 use crate::channel_list::ChannelList;
+use crate::query::EncodedQuery;
 use crate::search::{RerankReport, Timings};
 use crate::{EngineError, Query};
 
@@ -74,4 +75,21 @@ pub(crate) fn most_excluded(works: &[Result<Work<'_>, EngineError>]) -> usize {
 /// What each of `among` has of a time.
 pub(crate) fn share(time: Duration, among: usize) -> Duration {
     time / u32::try_from(among.max(1)).unwrap_or(u32::MAX)
+}
+
+/// Most hits of another channel at which a walk over a graph begins.
+const MOST_SEEDS: usize = 16;
+
+/// A query on one channel, and where a walk over a graph begins beside the graph's own entries.
+pub(crate) struct Asked<'a> {
+    pub(crate) encoded: &'a EncodedQuery,
+    pub(crate) seeds: &'a [Found],
+}
+
+impl<'a> Asked<'a> {
+    /// The query of list `at`, with the best that the first list found, if that is another.
+    pub(crate) fn after(work: &'a Work<'_>, at: usize) -> Self {
+        let seeds = work.lists[..at].first().map_or(&[][..], |list| list.found.as_slice());
+        Self { encoded: &work.lists[at].encoded, seeds: &seeds[..seeds.len().min(MOST_SEEDS)] }
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use quarry_index::{Index, Verify};
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
-    ChannelQuery, Hit, Method, Options, Rerank, RerankParams, RerankQuery, Searcher, SparseOptions,
+    ChannelQuery, DenseMethod, DenseSearchOptions, Hit, Method, Options, Rerank, RerankParams, RerankQuery, Searcher, SparseOptions,
 };
 use quarry_vectors::{DenseVector, DocId, SparseVector, TokenEmbeddings};
 use serde_json::Value;
@@ -223,9 +223,19 @@ fn search_dense(index: &Index, searcher: &Searcher, k: NonZeroUsize) {
     let Some(kept) = index.dense() else { return };
     let values = (0..kept.dims).map(|at| f32::from(u8::try_from(at % 7).unwrap_or(0)) - 2.5);
     let Ok(query) = DenseVector::new(values.collect()) else { return };
-    if let Ok(outcome) = searcher.search(&ChannelQuery::Dense(&query), &Options::new(k)) {
-        assert!(outcome.hits.iter().all(|hit| hit.score.is_finite()));
-        assert!(outcome.hits.windows(2).all(|two| two[0].score >= two[1].score));
+    let exact = Options::new(k);
+    // A beam so narrow that a walk over few rows is cheaper than the scan.
+    let walk = DenseSearchOptions {
+        method: DenseMethod::Graph,
+        beam: Some(NonZeroUsize::MIN),
+        ..DenseSearchOptions::default()
+    };
+    let walk = Options { dense: walk, ..Options::new(NonZeroUsize::MIN) };
+    for options in [exact, walk] {
+        if let Ok(outcome) = searcher.search(&ChannelQuery::Dense(&query), &options) {
+            assert!(outcome.hits.iter().all(|hit| hit.score.is_finite()));
+            assert!(outcome.hits.windows(2).all(|two| two[0].score >= two[1].score));
+        }
     }
     for store in index.segments().iter().filter_map(|segment| segment.dense()) {
         for row in (0..).take(store.documents().min(100)) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clusters::ClusterParams;
 use crate::dense::DenseKept;
+use crate::neighbours::NeighbourParams;
 use crate::seismic::SeismicParams;
 use crate::tokens::TokensKept;
 
@@ -29,6 +30,9 @@ pub struct Features {
     /// Dense vectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense: Option<DenseKept>,
+    /// Graph of near rows, of dense vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<NeighbourParams>,
     /// Impact-ordered lists.
     #[serde(default)]
     pub impact: bool,

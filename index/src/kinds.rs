@@ -15,6 +15,7 @@ use crate::forward::{self, ForwardIndex};
 use crate::impact::{self, ImpactLists};
 use crate::lexicon;
 use crate::names;
+use crate::neighbours::{self, Neighbours};
 use crate::part::SegmentPart;
 use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
@@ -104,7 +105,7 @@ impl PartKind {
 }
 
 /// Every kind of part that a segment may have. Of several faults the first in this order is reported.
-pub(crate) static PARTS: [PartKind; 12] = [
+pub(crate) static PARTS: [PartKind; 13] = [
     PartKind::of::<DocTable>(doctable::KIND, doctable::READABLE),
     PartKind::of::<ForwardIndex>(forward::KIND, forward::READABLE).access(Access::Hot),
     PartKind::of::<SeismicLists>(seismic::KIND, seismic::READABLE).access(Access::Hot).derived(),
@@ -114,6 +115,10 @@ pub(crate) static PARTS: [PartKind; 12] = [
     PartKind::of::<Clusters>(clusters::KIND, clusters::READABLE).access(Access::Hot).derived(),
     PartKind::of::<TokenStore>(tokens::KIND, tokens::READABLE).access(Access::Hot),
     PartKind::of::<DenseStore>(dense::KIND, dense::READABLE).access(Access::Scanned),
+    PartKind::of::<Neighbours>(neighbours::KIND, neighbours::READABLE)
+        .access(Access::Hot)
+        .other_rows(OtherRows::LeftOut)
+        .derived(),
     PartKind::of::<Provenance>(provenance::KIND, provenance::READABLE).access(Access::Random),
     // Measured on other rows, it says nothing about these.
     PartKind::of::<StoredCalibration>(calibration::KIND, calibration::READABLE)

@@ -38,6 +38,7 @@ pub mod lexicon;
 pub mod manifest;
 mod map;
 pub mod names;
+pub mod neighbours;
 mod open;
 mod pages;
 mod part;

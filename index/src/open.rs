@@ -348,6 +348,9 @@ fn features_of(manifest: &Manifest, lexicon: Option<&Lexicon>, segments: &[Segme
         channels,
         tokens: said.tokens.clone().or(tokens),
         dense: said.dense.clone().or(dense),
+        neighbours: said.neighbours.or_else(|| {
+            segments.iter().find_map(Segment::neighbours).map(|graph| graph.meta().params)
+        }),
         impact: said.impact || segments.iter().any(|s| s.impact().is_some()),
         words: said.words || segments.iter().any(|s| s.words().is_some()),
         seismic: said

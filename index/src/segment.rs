@@ -16,6 +16,7 @@ use crate::forward::ForwardIndex;
 use crate::impact::ImpactLists;
 use crate::kinds::{Access, Kind, OtherRows, PARTS, PartKind};
 use crate::manifest::{PartEntry, SegmentEntry};
+use crate::neighbours::Neighbours;
 use crate::part::SegmentPart;
 use crate::provenance::Provenance;
 use crate::seismic::SeismicLists;
@@ -208,6 +209,13 @@ impl Segment {
     #[must_use]
     pub fn dense(&self) -> Option<&DenseStore> {
         self.part()
+    }
+
+    /// The graph of near rows, when it was made of these dense vectors.
+    #[must_use]
+    pub fn neighbours(&self) -> Option<&Neighbours> {
+        let dense = self.dense()?;
+        self.part::<Neighbours>().filter(|graph| graph.is_of(dense.part()))
     }
 
     /// Where components come from, when that was kept.

@@ -11,6 +11,7 @@ use golden_copy::whole;
 use quarry_index::dense::DenseStorage;
 use quarry_index::doctable::PassageSpan;
 use quarry_index::forward::TermWidth;
+use quarry_index::neighbours::NeighbourParams;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, QUERY_TABLE, Segment, TOKENIZER, Verify, kinds};
 use quarry_vectors::{DocId, Field, Origin, PooledBy, TermId};
@@ -108,6 +109,7 @@ fn manifest() {
         (dense.dims, dense.storage, &dense.source),
         (4, DenseStorage::Int8, &json!("golden"))
     );
+    assert_eq!(features.neighbours, Some(NeighbourParams { degree: 2, beam: 8 }));
     assert!(features.impact);
     assert_eq!(features.clusters.unwrap().size, 3);
     assert_eq!(features.seismic.unwrap().summary_energy, 0.75);
@@ -365,6 +367,10 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
         say("provenance", format!("{:?}", provenance.origins(row, components).unwrap()));
         say("tokens", format!("{:?} {:?}", tokens.rows(row), tokens.document(row).unwrap()));
     }
+    let neighbours = segment.neighbours().unwrap();
+    let graph = neighbours.graph().unwrap();
+    let measured = &neighbours.meta().measured;
+    say("neighbours", format!("{:?} {:?} {measured:?}", graph.rows, graph.entries));
     let (int8, signs) = (tokens.int8().unwrap(), tokens.signs().unwrap());
     say("tokens", format!("{:?} {:?} {:?}", int8.rows, int8.scales, int8.errors));
     say("tokens", format!("{:?} {:?}", signs.rows, signs.scales));
@@ -400,7 +406,7 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
 }
 
 /// XXH3-64 of what each kind says: nothing that can be read of it changed.
-const SAID: [(&str, u64); 13] = [
+const SAID: [(&str, u64); 14] = [
     ("calibration", 0x3d43_1d1b_117a_9038),
     ("clusters", 0x4d65_5907_e403_2c5e),
     ("deleted", 0x41f1_567c_b1cd_6a34),
@@ -409,6 +415,7 @@ const SAID: [(&str, u64); 13] = [
     ("forward", 0xe1dc_41fa_406f_54b4),
     ("impact", 0x83b6_df25_37dc_0803),
     ("lexicon", 0x18a1_f699_c688_9863),
+    ("neighbours", 0xaa01_728a_484a_7cbe),
     ("provenance", 0x60f9_1860_52e2_3265),
     ("seismic", 0x3655_64f1_df90_05c8),
     ("text", 0x4941_b844_0385_f195),

@@ -25,7 +25,7 @@ use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
 /// All of [`quarry_index::kinds::all`]; tantivy's last.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "lexicon",
     "documents",
     "deleted",
@@ -36,6 +36,7 @@ const PARTS: [&str; 13] = [
     "clusters",
     "calibration",
     "tokens",
+    "neighbours",
     "dense",
     "provenance",
     "text",

@@ -6,21 +6,23 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use quarry_index::Segment;
 use quarry_index::calibration::{Calibration, Curve, Point, Setting, Units, Work};
 use quarry_index::clusters::ClusterParams;
 use quarry_index::dense::DenseStorage;
 use quarry_index::fields::{FieldRule, FieldType};
 use quarry_index::folder::read_current;
+use quarry_index::neighbours::{MeasuredBeam, NONE, NeighbourGraph, NeighbourParams};
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
 use quarry_indexer::{
     AddDenseOptions, AddOptions, BuildError, BuildOptions, DenseInput, EncoderSetup, IngestOptions,
-    LEAST_MEMORY, Lists, Passages, SealOptions, TokenInput, TokenOptions, add_dense, add_lists,
-    add_tokens, build, delete, store_calibration,
+    LEAST_MEMORY, Lists, MakeGraphs, NewGraph, Passages, SealOptions, TokenInput, TokenOptions,
+    add_dense, add_lists, add_neighbours, add_tokens, build, delete, store_calibration,
 };
 use quarry_vectors::{
-    DenseVector, Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin, Passage,
-    PooledBy, SparseVector, SplitText, TokenEmbeddings, Traced,
+    DenseVector, DocId, Document, EncodeDocument, EncodeError, EncodeTokens, Field, Origin,
+    Passage, PooledBy, SparseVector, SplitText, TokenEmbeddings, Traced,
 };
 use serde_json::{Map, Value, json};
 
@@ -237,6 +239,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: LEAST_MEMORY,
     };
     add_lists(&out, &words, &|_| {})?;
+    add_golden_graph(&out)?;
     let manifest = read_current(&out)?.0;
     store_calibration(&out, &manifest, &[Some(calibration())])?;
     Ok(())
@@ -259,6 +262,27 @@ fn add_golden_dense(out: &Path) -> Result<u64, Box<dyn std::error::Error>> {
         Ok((!["d05", "d12"].contains(&id)).then_some(vector))
     };
     Ok(add_dense(out, &options, DenseInput::Rows(4, &mut read), &|_| {})?)
+}
+
+/// A ring: each row with a vector has the next such row, and the one before.
+fn add_golden_graph(out: &Path) -> Result<(), BuildError> {
+    let make = |segment: &Segment, _, _, _: &(dyn Fn(usize) + Sync)| {
+        let dense = segment.dense()?;
+        let count = u32::try_from(segment.documents().len()).unwrap_or(0);
+        let some: Vec<u32> = (0..count).filter(|row| dense.has(DocId(*row))).collect();
+        let mut rows = vec![NONE; 2 * count as usize];
+        for (at, row) in some.iter().enumerate() {
+            let place = 2 * *row as usize;
+            rows[place] = some[(at + 1) % some.len()];
+            rows[place + 1] = some[(at + some.len() - 1) % some.len()];
+        }
+        let entries = some.iter().copied().take(2).collect();
+        let measured = vec![MeasuredBeam { k: 10, beam: 12, overlap: 0.875, scored: 14.5 }];
+        Some(NewGraph { graph: NeighbourGraph { degree: 2, rows, entries }, measured })
+    };
+    let params = NeighbourParams { degree: 2, beam: 8 };
+    add_neighbours(out, MakeGraphs { params, replace: false, make: &make }, &|_| {})?;
+    Ok(())
 }
 
 fn calibration() -> Calibration {

@@ -35,7 +35,8 @@ pub use options::{
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{
     AddDense, AddDenseOptions, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DENSE_MODEL_FROM,
-    DeleteReport, DenseInput, MOST_SEGMENTS, Merge, MergeReport, TokenInput, TokenOptions, add,
-    add_dense, add_lists, add_tokens, delete, merge, store_calibration,
+    DeleteReport, DenseInput, MOST_SEGMENTS, MakeGraph, MakeGraphs, Merge, MergeReport, NewGraph,
+    TokenInput, TokenOptions, add, add_dense, add_lists, add_neighbours, add_tokens, delete, merge,
+    store_calibration,
 };
 pub use upgrade::{UpgradeReport, upgrade};

@@ -34,6 +34,12 @@ pub enum SearchError {
     /// The index has no dense vectors.
     #[error("this index has no dense channel; `quarry dense add DIR` adds dense vectors")]
     NoDense,
+    /// The index has no graph of near rows.
+    #[error(
+        "this index has no graph over its dense vectors; `quarry dense graph DIR` builds it, the method exact searches \
+         without"
+    )]
+    NoGraph,
     /// The query's dense vector is not of the index's dimensions.
     #[error("the query's dense vector has {found} dimensions, the index's have {expected}")]
     DenseDims {

@@ -26,11 +26,13 @@ mod filter;
 mod kernels;
 mod method;
 mod methods;
+mod neighbours;
 mod options;
 mod outcome;
 mod overlap;
 mod passages;
 mod planner;
+mod random;
 mod rerank;
 mod search;
 mod searcher;
@@ -46,7 +48,11 @@ pub use feedback::{Expansion, MOST_FEEDBACK_TERMS};
 pub use filter::{Filter, syntax as filter_syntax};
 pub use kernels::Kernels;
 pub use method::Method;
-pub use options::{Bm25Options, DEFAULT_OVERLAP, MaxsimOptions, Options, SparseOptions};
+pub use neighbours::{DEFAULT_NEIGHBOURS, LEAST_GRAPH, MadeGraph, make_graph};
+pub use options::{
+    Bm25Options, DEFAULT_OVERLAP, DenseMethod, DenseSearchOptions, MaxsimOptions, Options,
+    SparseOptions,
+};
 pub use outcome::{Hit, Matched, Outcome, Stats, TokenOrigin, TokenPlace};
 pub use overlap::mean_overlap;
 pub use planner::calibrate::{CalibrationProgress, CalibrationQueries, calibrate};

@@ -19,10 +19,12 @@ pub enum Method {
     Exact,
     /// Every document scored, one after another; the oracle.
     Scan,
+    /// A walk over a graph of near rows; approximate. Of dense vectors alone, so it is not among [`Self::ALL`].
+    Graph,
 }
 
 impl Method {
-    /// All of them.
+    /// All of a search by sparse vector.
     pub const ALL: [Self; 6] =
         [Self::Auto, Self::Impact, Self::Clusters, Self::Seismic, Self::Exact, Self::Scan];
 
@@ -36,6 +38,7 @@ impl Method {
             Self::Seismic => "seismic",
             Self::Exact => "exact",
             Self::Scan => "scan",
+            Self::Graph => "graph",
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Options<'a> {
     pub bm25: Bm25Options,
     /// Statistics that searches by words score with, of several indexes together; without them the index's own.
     pub term_stats: Option<&'a TermStats>,
+    /// Of searches by dense vectors.
+    pub dense: DenseSearchOptions,
     /// Of searches by token embeddings, which are refused without it.
     pub maxsim: Option<MaxsimOptions<'a>>,
 }
@@ -48,6 +50,7 @@ impl Options<'_> {
             sparse: SparseOptions::default(),
             bm25: Bm25Options::default(),
             term_stats: None,
+            dense: DenseSearchOptions::default(),
             maxsim: None,
         }
     }
@@ -87,6 +90,13 @@ impl Default for SparseOptions {
 impl SparseOptions {
     pub(crate) fn check(&self) -> Result<(), SearchError> {
         share("overlap", self.overlap)?;
+        if self.method == Method::Graph {
+            return Err(SearchError::Param {
+                name: "method",
+                found: self.method.name().to_owned(),
+                expected: "a method of sparse vectors; a graph of near rows is of dense ones",
+            });
+        }
         self.heap_factor.map_or(Ok(()), |factor| share("heap_factor", factor))
     }
 }
@@ -97,6 +107,54 @@ fn share(name: &'static str, found: f32) -> Result<(), SearchError> {
     }
     let expected = "a number above 0 and at most 1";
     Err(SearchError::Param { name, found: found.to_string(), expected })
+}
+
+/// How dense vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DenseMethod {
+    /// Every vector is compared.
+    #[default]
+    Exact,
+    /// By a walk over the graph of near rows; approximate. Segments that are too small for a graph are scanned.
+    Graph,
+}
+
+impl DenseMethod {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::Graph];
+
+    /// Its name in commands.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Graph => "graph",
+        }
+    }
+}
+
+/// Options of a search by a dense vector.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DenseSearchOptions {
+    /// How to search.
+    pub method: DenseMethod,
+    /// Of a walk: overlap@k with the exact search to aim at, in (0, 1], by the overlaps that were measured when the
+    /// graph was made. Where none reaches it the segment is scanned.
+    pub overlap: f32,
+    /// Of a walk: the number of rows that it keeps, in place of one from the overlap; at least k are kept.
+    pub beam: Option<NonZeroUsize>,
+}
+
+impl Default for DenseSearchOptions {
+    fn default() -> Self {
+        Self { method: DenseMethod::Exact, overlap: DEFAULT_OVERLAP, beam: None }
+    }
+}
+
+impl DenseSearchOptions {
+    pub(crate) fn check(&self) -> Result<(), SearchError> {
+        share("overlap", self.overlap)
+    }
 }
 
 /// Options of a search by words.

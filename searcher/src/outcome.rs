@@ -46,7 +46,8 @@ impl Stats {
 pub struct Outcome {
     /// Hits, best first.
     pub hits: Vec<Hit>,
-    /// The method used, never [`Method::Auto`]; of several segments, the largest one's.
+    /// The method used, never [`Method::Auto`]; of several segments, the largest one's. Of dense vectors
+    /// [`Method::Graph`] if any segment's graph was walked.
     pub method: Method,
     /// The work.
     pub stats: Stats,

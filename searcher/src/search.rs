@@ -9,8 +9,9 @@ use crate::error::SearchError;
 use crate::method::Method;
 use crate::methods::bm25::{self, Bm25Query};
 use crate::methods::collect::Scored;
-use crate::methods::dense::{self, DenseQuery};
-use crate::options::Options;
+use crate::methods::dense::query::DenseQuery;
+use crate::methods::dense::search::{self as dense, DenseSegment};
+use crate::options::{DenseMethod, Options};
 use crate::outcome::{Hit, Outcome, Stats};
 use crate::rerank::{RerankParams, RerankStats, Reranked};
 use crate::searcher::Searcher;
@@ -31,6 +32,8 @@ pub enum ChannelQuery<'a> {
     Tokens(&'a TokenEmbeddings),
     /// A dense vector: every document that has one is scored by the dot product with its own.
     Dense(&'a DenseVector),
+    /// The same, with what another channel found of the query: a walk over a graph begins there too.
+    DenseFrom(&'a DenseVector, &'a [Hit]),
 }
 
 impl Searcher {
@@ -53,7 +56,8 @@ impl Searcher {
             }
             ChannelQuery::Words(text) => self.words(&counted(text), options),
             ChannelQuery::Weighted(words) => self.words(words, options),
-            ChannelQuery::Dense(vector) => self.dense(vector, options),
+            ChannelQuery::Dense(vector) => self.dense(vector, &[], options),
+            ChannelQuery::DenseFrom(vector, seeds) => self.dense(vector, seeds, options),
             ChannelQuery::Tokens(rows) => {
                 let mut found = self.maxsim(&[*rows], options)?;
                 found.pop().ok_or(SearchError::NoAnswer)
@@ -116,33 +120,52 @@ impl Searcher {
     }
 
     /// By dense vectors. Documents of segments without them are not found.
-    fn dense(&self, vector: &DenseVector, options: &Options<'_>) -> Result<Outcome, SearchError> {
+    fn dense(
+        &self,
+        vector: &DenseVector,
+        seeds: &[Hit],
+        options: &Options<'_>,
+    ) -> Result<Outcome, SearchError> {
+        options.dense.check()?;
         let kept = self.index().dense().ok_or(SearchError::NoDense)?;
         if vector.dims() != kept.dims {
             return Err(SearchError::DenseDims { found: vector.dims(), expected: kept.dims });
         }
+        if options.dense.method == DenseMethod::Graph
+            && self.index().features().neighbours.is_none()
+        {
+            return Err(SearchError::NoGraph);
+        }
         let query = DenseQuery::new(vector, kept.dims.next_multiple_of(PAD));
-        self.documents(options, |k| self.dense_rows(&query, &Options { k, ..*options }))
+        self.documents(options, |k| self.dense_rows((&query, seeds), &Options { k, ..*options }))
     }
 
     fn dense_rows(
         &self,
-        query: &DenseQuery,
+        (query, seeds): (&DenseQuery, &[Hit]),
         options: &Options<'_>,
     ) -> Result<Outcome, SearchError> {
-        let mut stats = Stats::default();
+        let (mut stats, mut method) = (Stats::default(), Method::Scan);
         let mut hits = Vec::new();
+        let mut scratch = self.take_walk();
         for (number, segment) in self.index().segments().iter().enumerate() {
             let Some(store) = segment.dense() else { continue };
-            let of = (segment, self.allowed(number, options.filter));
-            let found = dense::search(of, store, query, options, self.kernels(), &mut stats)?;
+            let allowed = self.allowed(number, options.filter);
+            let of = DenseSegment { segment, store, allowed, kernels: self.kernels() };
+            let seeds = seeds.iter().filter(|hit| hit.segment == number).map(|hit| hit.doc.0);
+            let (found, by) =
+                dense::search(&of, query, seeds, options, (&mut scratch, &mut stats))?;
+            if by == Method::Graph {
+                method = by;
+            }
             hits.extend(found.into_iter().map(|Scored { score, doc }| Hit {
                 segment: number,
                 doc,
                 score,
             }));
         }
-        Ok(Outcome { hits: self.merge(hits, options.k.get()), method: Method::Scan, stats })
+        self.give_walk_back(scratch);
+        Ok(Outcome { hits: self.merge(hits, options.k.get()), method, stats })
     }
 
     /// By MaxSim with every document.

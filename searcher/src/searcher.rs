@@ -10,6 +10,7 @@ use crate::error::SearchError;
 use crate::filter::Filter;
 use crate::filter::rows::{self, RowSet};
 use crate::kernels::Kernels;
+use crate::methods::dense::walk::WalkScratch;
 use crate::methods::scratch::Scratch;
 use crate::outcome::Hit;
 use crate::planner::observed::{Factors, Observed};
@@ -24,6 +25,7 @@ pub struct Searcher {
     /// For each segment, the rows that are not deleted; `None` where none is.
     live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
+    walks: Mutex<Vec<WalkScratch>>,
 }
 
 impl Searcher {
@@ -31,8 +33,8 @@ impl Searcher {
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
         let live = index.segments().iter().map(rows::live).collect();
-        let (kernels, scratch) = (Kernels::detect(), Mutex::new(Vec::new()));
-        Self { index, kernels, observed: None, live, scratch }
+        let (scratch, walks) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        Self { index, kernels: Kernels::detect(), observed: None, live, scratch, walks }
     }
 
     /// Like `self`, but corrects the calibrated costs by the times that its own searches take, for a
@@ -149,6 +151,15 @@ impl Searcher {
             hits.truncate(k);
         }
         hits
+    }
+
+    /// Memory of a walk; [`Self::give_walk_back`] lets another use it.
+    pub(crate) fn take_walk(&self) -> WalkScratch {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_walk_back(&self, scratch: WalkScratch) {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 
     pub(crate) fn take_scratch(&self, dimension: u32) -> Scratch {

@@ -1,19 +1,20 @@
-//! `quarry dense add`: an index gets dense vectors.
+//! `quarry dense`: an index gets dense vectors, and a graph over them.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use quarry_engine::DenseStorage;
-use quarry_engine::write::{DenseFrom, StoreDense, Writer};
+use quarry_engine::write::{DenseFrom, GraphOptions, StoreDense, Writer};
+use quarry_engine::{DEFAULT_NEIGHBOURS, DenseStorage};
 use quarry_index::dense::DenseStore;
+use quarry_index::neighbours::{NeighbourParams, Neighbours};
 use quarry_index::{Index, Verify};
 use serde_json::json;
 
 use crate::models::{self, models};
 use crate::output::{bytes, counted, line};
 use crate::progress::Progress;
-use crate::told::told_of_options;
+use crate::told::{told, told_of_options};
 use crate::watched::show_stage;
 
 /// Add the dense vectors that --channel dense searches
@@ -31,6 +32,30 @@ enum Command {
     /// of another program, one for each document: those of passages cannot be imported. If some segments have them, the others get theirs, from the same model and in the same
     /// form. After an interruption the same command continues.
     Add(AddArgs),
+    /// Build the graph that --dense-method graph searches, as a new generation
+    ///
+    /// Every document gets the documents whose dense vectors are near it. Segments of fewer than 4,096 vectors need no
+    /// graph and are scanned. From then on every change of the index keeps the graph complete.
+    Graph(GraphArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct GraphArgs {
+    /// Folder of the index
+    dir: PathBuf,
+    /// Neighbours of a document, 4 to 256 [default: as the index has it, else 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=256))]
+    degree: Option<u32>,
+    /// Documents kept while a document's neighbours are searched, 8 to 4096; more is slower to build and more accurate
+    /// [default: as the index has it, else 96]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=4096))]
+    build_beam: Option<u32>,
+    /// Build a graph that is there already again
+    #[arg(long)]
+    replace: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +86,9 @@ struct AddArgs {
     /// Replace existing dense vectors
     #[arg(long)]
     replace: bool,
+    /// Build the graph that --dense-method graph searches as well
+    #[arg(long)]
+    graph: bool,
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
@@ -87,7 +115,56 @@ impl From<StorageArg> for DenseStorage {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Command::Add(args) = &args.command;
+    match &args.command {
+        Command::Add(args) => add(args),
+        Command::Graph(args) => graph(args),
+    }
+}
+
+fn graph(args: &GraphArgs) -> anyhow::Result<()> {
+    let index = Index::open(&args.dir, Verify::Envelope)?;
+    let has = index.features().neighbours.unwrap_or(DEFAULT_NEIGHBOURS);
+    drop(index);
+    let mut options = GraphOptions::default();
+    options.params = Some(NeighbourParams {
+        degree: args.degree.unwrap_or(has.degree),
+        beam: args.build_beam.unwrap_or(has.beam),
+    });
+    options.replace = args.replace;
+    let progress = Progress::new(false);
+    let made = Writer::open(&args.dir, models())
+        .and_then(|writer| writer.add_graph(options, &|event| show_stage(event, &progress)));
+    progress.finish();
+    let generation = made
+        .map_err(told)
+        .with_context(|| format!("building the graph of {}", args.dir.display()))?;
+    let index = Index::open(&args.dir, Verify::Envelope)?;
+    let graphs: Vec<_> = index.segments().iter().filter_map(|s| s.neighbours()).collect();
+    if args.json {
+        let graphs: Vec<_> =
+            graphs.iter().map(|g| json!({ "meta": g.meta(), "bytes": g.bytes() })).collect();
+        return crate::output::json(&json!({ "generation": generation, "graphs": graphs }));
+    }
+    match generation {
+        Some(generation) => line(format!("{}: generation {generation}", args.dir.display()))?,
+        None => line(format!("{}: the graph is complete already", args.dir.display()))?,
+    }
+    if graphs.is_empty() {
+        line("graph       no segment is large enough to need one; all are scanned")?;
+    }
+    graphs.into_iter().try_for_each(show_graph)
+}
+
+/// What a graph over dense vectors holds, in a line.
+pub(crate) fn show_graph(graph: &Neighbours) -> anyhow::Result<()> {
+    let NeighbourParams { degree, beam } = graph.meta().params;
+    Ok(line(format!(
+        "graph       {degree} neighbours a document, searched with a beam of {beam}; {} in all",
+        bytes(graph.bytes())
+    ))?)
+}
+
+fn add(args: &AddArgs) -> anyhow::Result<()> {
     let from = match (&args.rows, &args.ids) {
         (Some(rows), Some(ids)) => DenseFrom::Files { rows: rows.clone(), ids: ids.clone() },
         _ => {
@@ -97,8 +174,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let store = StoreDense { storage: args.storage.map(Into::into), replace: args.replace };
     let progress = Progress::new(false);
-    let added = Writer::open(&args.dir, models())
-        .and_then(|writer| writer.add_dense(&from, store, &|event| show_stage(event, &progress)));
+    let show = |event| show_stage(event, &progress);
+    let added = Writer::open(&args.dir, models()).and_then(|writer| {
+        let generation = writer.add_dense(&from, store, &show)?;
+        let graph = args.graph.then(|| writer.add_graph(GraphOptions::default(), &show));
+        Ok(graph.transpose()?.flatten().unwrap_or(generation))
+    });
     progress.finish();
     let generation = added
         .map_err(|error| told_of_options(error, args.max_tokens.is_some() || args.dims.is_some()))
@@ -115,7 +196,8 @@ fn report(args: &AddArgs, generation: u64) -> anyhow::Result<()> {
         return crate::output::json(&json!({ "generation": generation, "dense": dense }));
     }
     line(format!("{}: generation {generation}", args.dir.display()))?;
-    stores.into_iter().try_for_each(show)
+    stores.into_iter().try_for_each(show)?;
+    index.segments().iter().filter_map(|s| s.neighbours()).try_for_each(show_graph)
 }
 
 /// What a store of dense vectors holds, in a line.

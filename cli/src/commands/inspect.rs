@@ -76,6 +76,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                         let each = meta.storage.bytes_a_row(meta.stride);
                         json!({ "meta": meta, "bytes": d.bytes(), "bytes_a_row": each })
                     }),
+                    "neighbours": s.neighbours().map(|g| json!({
+                        "meta": g.meta(), "bytes": g.bytes()
+                    })),
                 })
             })
             .collect();
@@ -167,6 +170,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     index.segments().iter().filter_map(|s| s.tokens()).try_for_each(super::tokens::show)?;
     let measured = |s: &&quarry_index::Segment| s.documents().len() >= LEAST_MEASURED;
     index.segments().iter().filter_map(|s| s.dense()).try_for_each(super::dense::show)?;
+    let graphs = index.segments().iter().filter_map(|s| s.neighbours());
+    graphs.into_iter().try_for_each(super::dense::show_graph)?;
     for table in index.segments().iter().filter(measured).filter_map(|s| s.calibration()) {
         super::tune::show(table)?;
     }

@@ -8,8 +8,9 @@ use clap::ValueEnum;
 use quarry_datasets::OutputFile;
 use quarry_encoders::graphs::Precision;
 use quarry_encoders::{
-    Activation, BuiltGraph, BuiltHead, DensePooling, DocumentOptions, DocumentSide, Family, MANIFEST_FILE,
-    Model, ModelManifest, OnnxDense, OnnxDocuments, OnnxTokens, Pooling, QuerySide, find_runtime,
+    Activation, BuiltGraph, BuiltHead, DensePooling, DocumentOptions, DocumentSide, Family,
+    MANIFEST_FILE, Model, ModelManifest, OnnxDense, OnnxDocuments, OnnxTokens, Pooling, QuerySide,
+    find_runtime,
 };
 use quarry_vectors::Passage;
 

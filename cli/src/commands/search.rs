@@ -174,7 +174,11 @@ fn request(args: &Args, query: &str) -> SearchRequest {
     let fed = search.first_stage(args.k).fed_channels().unwrap_or_default();
     request.feedback = search.feedback.request(&fed);
     let by_proof = matches!(search.method, MethodArg::Exact | MethodArg::Scan);
-    request.overlap = (search.channels.has(Channel::Sparse) && !by_proof).then_some(search.overlap);
+    let dense = &search.dense;
+    let aims = (search.channels.has(Channel::Sparse) && !by_proof) || dense.takes_overlap();
+    request.overlap = aims.then_some(search.overlap);
+    request.dense_method = dense.dense_method.into();
+    request.dense_beam = dense.dense_beam.map(small);
     request.query_cut = search.query_cut.map(small);
     request.postings = search.postings.map(small);
     request.candidates = search.candidates.map(small);

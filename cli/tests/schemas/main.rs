@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use common::{names, ok, quarry, said, text, vectors};
 use outputs::{
-    Add, DatasetList, DatasetPull, Delete, DenseAdd, Eval, Export, Index, Inspect, Lists, Merge,
-    Model, Tokens, Tune, Upgrade,
+    Add, DatasetList, DatasetPull, Delete, DenseAdd, DenseGraph, Eval, Export, Index, Inspect,
+    Lists, Merge, Model, Tokens, Tune, Upgrade,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -66,6 +66,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("dataset-pull", schema_of::<DatasetPull>()),
         ("delete", schema_of::<Delete>()),
         ("dense-add", schema_of::<DenseAdd>()),
+        ("dense-graph", schema_of::<DenseGraph>()),
         ("eval", schema_of::<Eval>()),
         ("export", schema_of::<Export>()),
         ("index", schema_of::<Index>()),
@@ -159,6 +160,7 @@ fn outputs_of_builds_and_changes() {
     let more_options = ["--lists", "impact,seismic,clusters", "--field", "x:integer"];
     holds("index", &[&build[..], &more_options].concat());
     holds("dense-add", &["dense", "add", text(&ix), "--json"]);
+    holds("dense-graph", &["dense", "graph", text(&ix), "--json"]);
     holds("inspect", &["inspect", text(&ix), "--json"]);
     holds("add", &["add", text(&ix), text(&more), "--json"]);
     holds("delete", &["delete", text(&ix), "nobody", "--json"]);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::parts::{Calibration, DenseMeta, Manifest, Segment, TokensMeta};
+use super::parts::{Calibration, DenseMeta, Graph, Manifest, Segment, TokensMeta};
 
 /// `quarry index --json`: the index, or with --shard the shard.
 #[derive(JsonSchema)]
@@ -173,6 +173,15 @@ pub(crate) struct DenseAdd {
     generation: u64,
     /// The dense vectors of each segment.
     dense: Vec<StoredDense>,
+}
+
+/// `quarry dense graph --json`
+#[derive(JsonSchema)]
+pub(crate) struct DenseGraph {
+    /// The new generation; null if nothing was missing.
+    generation: Option<u64>,
+    /// The graph of each segment that has one.
+    graphs: Vec<Graph>,
 }
 
 /// Dense vectors of a segment.

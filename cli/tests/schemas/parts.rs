@@ -50,6 +50,9 @@ pub(crate) struct Features {
     /// Dense vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     dense: Option<DenseKept>,
+    /// The graph over dense vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neighbours: Option<NeighbourParams>,
     /// Impact-ordered lists.
     impact: bool,
     /// Impact-ordered lists of words.
@@ -172,6 +175,52 @@ pub(crate) struct Segment {
     tokens: Option<Tokens>,
     /// Dense vectors.
     dense: Option<Dense>,
+    /// The graph over dense vectors.
+    neighbours: Option<Graph>,
+}
+
+/// The graph over a segment's dense vectors.
+#[derive(JsonSchema)]
+pub(crate) struct Graph {
+    /// How it was made, and what was measured.
+    meta: GraphMeta,
+    /// Bytes of the file.
+    bytes: u64,
+}
+
+/// How a graph was made.
+#[derive(JsonSchema)]
+pub(crate) struct GraphMeta {
+    /// Parameters.
+    params: NeighbourParams,
+    /// Seed of the random choices.
+    seed: u64,
+    /// Checksum of the dense vectors that it was made of.
+    dense: String,
+    /// What walks found and cost, ascending by k and beam.
+    measured: Vec<MeasuredBeam>,
+}
+
+/// Parameters of a graph.
+#[derive(JsonSchema)]
+pub(crate) struct NeighbourParams {
+    /// Most neighbours of a row.
+    degree: u32,
+    /// Rows that the search for a row's neighbours keeps.
+    beam: u32,
+}
+
+/// What walks with a beam found and cost.
+#[derive(JsonSchema)]
+pub(crate) struct MeasuredBeam {
+    /// Results asked for.
+    k: u32,
+    /// Rows kept.
+    beam: u32,
+    /// Mean overlap@k with the exact search.
+    overlap: f64,
+    /// Mean number of rows scored.
+    scored: f64,
 }
 
 /// Lists of words.

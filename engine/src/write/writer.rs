@@ -17,8 +17,9 @@ use serde_json::Value;
 use super::dense::of_documents;
 use super::target::Target;
 use super::{
-    Calibrate, Calibrated, DenseFrom, Encoding, Input, InputReport, OnProgress, StoreDense,
-    StoreTokens, TextsAs, TokensFrom, WriteError, calibrate, dense, tokens,
+    Calibrate, Calibrated, DenseFrom, Encoding, GraphOptions, Input, InputReport, OnProgress,
+    Reading, StoreDense, StoreTokens, TextsAs, TokensFrom, WriteError, calibrate, dense, graph,
+    tokens,
 };
 use crate::models::{MadeBy, MadeByDense, identity};
 use crate::{EngineError, ModelSource, Models};
@@ -147,6 +148,8 @@ impl Writer {
             },
         )?;
         report.repeated += input.repeated;
+        let plain = |event| progress(event, &Reading::default());
+        report.generation = self.filled(report.generation, &plain)?;
         Ok(Added { report, input })
     }
 
@@ -167,14 +170,16 @@ impl Writer {
     {
         let ready = self.ready(options)?;
         let mut documents = documents.into_iter().peekable();
-        ready.target(self, options).with_documents(
+        let mut report = ready.target(self, options).with_documents(
             &mut documents,
             Value::Null,
             &self.models,
             |documents, with| {
                 add(documents, with.encoder, &ready.adding(with.options, options), progress)
             },
-        )
+        )?;
+        report.generation = self.filled(report.generation, progress)?;
+        Ok(report)
     }
 
     /// Deletes the documents with these ids. Unknown ids are reported and have no other effect. Deleted
@@ -205,7 +210,10 @@ impl Writer {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Option<MergeReport>, EngineError> {
         let memory = memory.unwrap_or(MERGE_MEMORY);
-        Ok(merge(&self.folder, Merge::All, memory, progress)?)
+        let merged = merge(&self.folder, Merge::All, memory, progress)?;
+        let Some(mut report) = merged else { return Ok(None) };
+        report.generation = self.filled(report.generation, progress)?;
+        Ok(Some(report))
     }
 
     /// Adds lists to every segment that lacks them. Returns the new generation, or `None` if nothing was
@@ -219,7 +227,8 @@ impl Writer {
         lists: &AddOptions,
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Option<u64>, EngineError> {
-        Ok(add_lists(&self.folder, lists, progress)?)
+        let added = add_lists(&self.folder, lists, progress)?;
+        added.map(|generation| self.filled(generation, progress)).transpose()
     }
 
     /// Adds token embeddings to every segment that lacks them, or to all segments if they are replaced. Returns
@@ -249,7 +258,32 @@ impl Writer {
         store: StoreDense,
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<u64, EngineError> {
-        dense::add(&self.folder, &self.models, from, store, progress)
+        let generation = dense::add(&self.folder, &self.models, from, store, progress)?;
+        self.filled(generation, progress)
+    }
+
+    /// Builds the graph over the dense vectors of every segment that lacks it, or of all where it is replaced; the new
+    /// generation, or `None` if nothing was missing. From then on every change of the index keeps the graph complete.
+    ///
+    /// # Errors
+    /// If the index has no dense vectors, a file is damaged, another process writes to the index, or writing fails; the
+    /// old generation then stays.
+    pub fn add_graph(
+        &self,
+        options: GraphOptions,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<Option<u64>, EngineError> {
+        graph::add(&self.folder, options, progress)
+    }
+
+    /// After a change that left the index at `generation`: builds the graph where it is lacking, if the index has one;
+    /// the generation then.
+    fn filled(
+        &self,
+        generation: u64,
+        progress: &(dyn Fn(Event) + Sync),
+    ) -> Result<u64, EngineError> {
+        Ok(graph::fill(&self.folder, progress)?.unwrap_or(generation))
     }
 
     /// Calibrates the search methods on this machine and stores the tables.

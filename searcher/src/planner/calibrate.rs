@@ -359,7 +359,7 @@ mod tests {
     use crate::options::SparseOptions;
     use crate::planner::choose::{Shape, choose};
     use crate::planner::observed::Factors;
-    use crate::planner::topics::Random;
+    use crate::random::Random;
     use crate::testing::built;
 
     /// Tells time from what was done, at times by hand; and what else the machine does.

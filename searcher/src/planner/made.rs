@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use crate::error::SearchError;
 use crate::planner::choose::Shape;
-use crate::planner::topics::{Random, Rarity, Topics};
+use crate::planner::topics::{Rarity, Topics};
+use crate::random::Random;
 use crate::searcher::Searcher;
 
 /// Queries of one kind.

@@ -265,7 +265,7 @@ pub(crate) fn with(
     let candidates = set(params.sparse.candidates).or(planned(setting.candidates));
     let k = params.k.get();
     match method {
-        Method::Exact | Method::Auto => Plan::Exact,
+        Method::Exact | Method::Auto | Method::Graph => Plan::Exact,
         Method::Scan => Plan::Scan,
         Method::Impact => Plan::Impact(approximate::Setting {
             postings: postings.unwrap_or(default_postings(documents)),

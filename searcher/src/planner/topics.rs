@@ -15,6 +15,7 @@ use crate::error::SearchError;
 use crate::filter::rows::RowSet;
 use crate::options::Options;
 use crate::planner::plan::Plan;
+use crate::random::Random;
 use crate::searcher::Searcher;
 
 /// Documents of the sample, for each one of the root of the segment's: in a larger segment the
@@ -114,22 +115,5 @@ impl Rarity {
     pub(crate) fn weight(&self, term: u32) -> f32 {
         let frequency = self.frequencies.get(term as usize).copied().unwrap_or(0) as f32;
         (1.0 + self.documents / (frequency + 1.0)).ln()
-    }
-}
-
-/// SplitMix64: a few draws from a seed, the same everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap_or(0)
     }
 }

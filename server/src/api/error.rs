@@ -308,6 +308,8 @@ impl From<SearchError> for ApiError {
                 .hint("add token embeddings with `quarry tokens add`, or leave `rerank` out"),
             SearchError::NoDense => Self::not_supported("channels", message)
                 .hint("add dense vectors with `quarry dense add`, or search other channels"),
+            SearchError::NoGraph => Self::not_supported("dense_method", message)
+                .hint("build the graph with `quarry dense graph`, or leave `dense_method` out"),
             SearchError::DenseDims { .. } => Self::invalid("query.dense", message),
             SearchError::NoTokenForm { .. } => Self::not_supported("rerank", message)
                 .hint("leave `rerank.exact` out, or store the form"),

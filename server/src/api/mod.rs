@@ -14,9 +14,9 @@ pub use collection::{
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use request::{
-    Channel, Condition, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion, FusionInput,
-    MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput, TokenWeights,
-    WeightsInput,
+    Channel, Condition, DenseMethod, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion,
+    FusionInput, MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
+    TokenWeights, WeightsInput,
 };
 pub use response::{
     Capabilities, CollectionResponse, CollectionsResponse, DocumentResponse, ExpandedQuery,
@@ -26,6 +26,8 @@ pub use response::{
 
 /// Most results of one search.
 pub const MAX_K: u32 = 1000;
+/// Most rows that a walk over the graph of near rows keeps.
+pub const MAX_BEAM: u32 = 100_000;
 /// Most bytes of a query's text.
 pub const MAX_QUERY_BYTES: usize = 32 << 10;
 /// Most terms of a query vector.

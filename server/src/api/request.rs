@@ -38,7 +38,8 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = 1000, minimum = 1, maximum = 60_000)]
     pub timeout_ms: Option<u64>,
-    /// overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent.
+    /// overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent. Of the channel sparse, and of
+    /// `dense_method` graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1)]
     pub overlap: Option<f32>,
@@ -59,6 +60,14 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1)]
     pub heap_factor: Option<f32>,
+    /// How dense vectors are searched.
+    #[serde(default, skip_serializing_if = "DenseMethod::is_exact")]
+    #[schema(inline, default = "exact")]
+    pub dense_method: DenseMethod,
+    /// Graph: rows kept during the walk, at least `k`; from `overlap` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub dense_beam: Option<u32>,
     /// Which documents may be found, by their other fields, in tantivy's query syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "year:[1998 TO 1999] AND topic:ice")]
@@ -322,6 +331,25 @@ pub enum Method {
     Exact,
     /// Every document scored, one after another.
     Scan,
+    /// A walk over a graph of near dense vectors; approximate. Only answers have it.
+    Graph,
+}
+
+/// How dense vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DenseMethod {
+    /// Every vector is compared.
+    #[default]
+    Exact,
+    /// A walk over the graph of near rows; approximate.
+    Graph,
+}
+
+impl DenseMethod {
+    fn is_exact(&self) -> bool {
+        *self == Self::Exact
+    }
 }
 
 impl SearchRequest {
@@ -347,6 +375,8 @@ impl SearchRequest {
             candidates: None,
             query_cut: None,
             heap_factor: None,
+            dense_method: DenseMethod::Exact,
+            dense_beam: None,
             filter: None,
             fusion: None,
             feedback: None,
@@ -458,6 +488,7 @@ impl From<Method> for quarry_engine::Method {
             Method::Seismic => Self::Seismic,
             Method::Exact => Self::Exact,
             Method::Scan => Self::Scan,
+            Method::Graph => Self::Graph,
         }
     }
 }
@@ -471,6 +502,7 @@ impl From<quarry_engine::Method> for Method {
             quarry_engine::Method::Seismic => Self::Seismic,
             quarry_engine::Method::Exact => Self::Exact,
             quarry_engine::Method::Scan => Self::Scan,
+            quarry_engine::Method::Graph => Self::Graph,
         }
     }
 }

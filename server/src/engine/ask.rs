@@ -29,6 +29,7 @@ pub(crate) fn search(
     options.sparse.candidates = checked.candidates;
     options.sparse.query_cut = checked.query_cut;
     options.sparse.heap_factor = request.heap_factor;
+    options.dense = checked.dense_search;
     options.filter.clone_from(&request.filter);
     options.fields.clone_from(&request.fields);
     options.explain = request.explain;

@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use quarry_engine::{
-    DenseVector, DenseVectorError, EngineError, FeedbackOptions, FusionMethod, FusionOptions,
-    RerankOptions, SearchError, SearchOptions,
+    DenseSearchOptions, DenseVector, DenseVectorError, EngineError, FeedbackOptions, FusionMethod,
+    FusionOptions, RerankOptions, SearchError, SearchOptions,
 };
 
 use super::feedback;
 use crate::api::{
-    ApiError, Channel, DEFAULT_TIMEOUT_MS, MAX_DENSE_VALUES, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES,
-    MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
+    ApiError, Channel, DEFAULT_TIMEOUT_MS, DenseMethod, MAX_BEAM, MAX_DENSE_VALUES, MAX_FIELDS,
+    MAX_K, MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS, Method, QueryInput, RerankInput,
+    SearchRequest, SparseInput,
 };
 
 /// A checked request.
@@ -25,6 +26,7 @@ pub(crate) struct Checked {
     pub(crate) candidates: Option<NonZeroUsize>,
     pub(crate) rerank: Option<RerankOptions>,
     pub(crate) dense: Option<DenseVector>,
+    pub(crate) dense_search: DenseSearchOptions,
 }
 
 impl SearchRequest {
@@ -66,7 +68,43 @@ pub(crate) fn check(request: &SearchRequest) -> Result<Checked, ApiError> {
         without_sparse(request)?;
     }
     of_method(request)?;
-    Ok(Checked { fusion, feedback, k, query_cut, postings, candidates, rerank, dense })
+    let dense_search = dense_search(request)?;
+    Ok(Checked {
+        fusion,
+        feedback,
+        k,
+        query_cut,
+        postings,
+        candidates,
+        rerank,
+        dense,
+        dense_search,
+    })
+}
+
+/// How dense vectors are searched; refused where they are not.
+fn dense_search(request: &SearchRequest) -> Result<DenseSearchOptions, ApiError> {
+    let graph = request.dense_method == DenseMethod::Graph;
+    if graph && !request.channels.contains(&Channel::Dense) {
+        let message = "`dense_method` is of the channel `dense`";
+        return Err(ApiError::not_supported("dense_method", message).hint("add the channel"));
+    }
+    if request.dense_beam.is_some() && !graph {
+        let message = "`dense_beam` is of `dense_method` graph";
+        return Err(ApiError::not_supported("dense_beam", message).hint("leave it out"));
+    }
+    let mut options = DenseSearchOptions::default();
+    if graph {
+        options.method = quarry_engine::DenseMethod::Graph;
+    }
+    options.overlap = request.overlap.unwrap_or(options.overlap);
+    options.beam = request.dense_beam.map(|n| positive("dense_beam", n, MAX_BEAM)).transpose()?;
+    Ok(options)
+}
+
+/// Whether `overlap` says how thoroughly dense vectors are searched.
+fn walks(request: &SearchRequest) -> bool {
+    request.dense_method == DenseMethod::Graph && request.dense_beam.is_none()
 }
 
 fn second_stage(input: &RerankInput, k: NonZeroUsize) -> Result<RerankOptions, ApiError> {
@@ -239,7 +277,7 @@ fn without_sparse(request: &SearchRequest) -> Result<(), ApiError> {
         ("query.sparse", request.query.sparse.is_some(), "takes no sparse vector"),
         ("explain", request.explain && request.feedback.is_none(), "cannot explain its hits yet"),
         ("method", has_lists(request.method), "has no methods of its own"),
-        ("overlap", request.overlap.is_some(), "is exact and has no `overlap`"),
+        ("overlap", request.overlap.is_some() && !walks(request), "is exact and has no `overlap`"),
         ("postings", request.postings.is_some(), "has no `postings`"),
         ("candidates", request.candidates.is_some(), "has no `candidates`"),
         ("query_cut", request.query_cut.is_some(), "has no `query_cut`"),
@@ -261,8 +299,12 @@ fn of_method(request: &SearchRequest) -> Result<(), ApiError> {
         ("query_cut", request.query_cut.is_some()),
         ("heap_factor", request.heap_factor.is_some()),
     ];
-    let overlap = [("overlap", request.overlap.is_some())];
+    let overlap = [("overlap", request.overlap.is_some() && !walks(request))];
     let (unfit, what): (Vec<_>, _) = match request.method {
+        Method::Graph => {
+            let message = "`graph` searches dense vectors; use `dense_method`";
+            return Err(ApiError::not_supported("method", message));
+        }
         // Options that are given apply if their method is chosen.
         Method::Auto => return Ok(()),
         Method::Exact | Method::Scan => (

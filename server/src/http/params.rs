@@ -6,8 +6,8 @@ use axum::extract::Query;
 use axum::http::Uri;
 
 use crate::api::{
-    ApiError, Channel, Condition, ErrorCode, FeedbackInput, Fusion, FusionInput, Method,
-    SearchRequest,
+    ApiError, Channel, Condition, DenseMethod, ErrorCode, FeedbackInput, Fusion, FusionInput,
+    Method, SearchRequest,
 };
 
 /// Parses the request in a URL's query. Each name may occur once; lists are separated by commas.
@@ -49,6 +49,8 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "candidates" => request.candidates = Some(parsed(name, value, WHOLE)?),
             "query_cut" => request.query_cut = Some(parsed(name, value, WHOLE)?),
             "heap_factor" => request.heap_factor = Some(parsed(name, value, NUMBER)?),
+            "dense_method" => request.dense_method = dense_method(value)?,
+            "dense_beam" => request.dense_beam = Some(parsed(name, value, WHOLE)?),
             "filter" => request.filter = Some(value.clone()),
             "rerank" => {
                 let wanted: bool = parsed(name, value, BOOLEAN)?;
@@ -101,6 +103,14 @@ fn condition(name: &str) -> Result<Condition, ApiError> {
     all.into_iter().find(named).ok_or_else(|| {
         ApiError::invalid("feedback", format!("`{name}` is none of after, before, both"))
     })
+}
+
+fn dense_method(name: &str) -> Result<DenseMethod, ApiError> {
+    match name {
+        "exact" => Ok(DenseMethod::Exact),
+        "graph" => Ok(DenseMethod::Graph),
+        _ => Err(ApiError::invalid("dense_method", format!("`{name}` is none of exact, graph"))),
+    }
 }
 
 fn method(name: &str) -> Result<Method, ApiError> {

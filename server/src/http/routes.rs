@@ -97,6 +97,8 @@ pub(crate) async fn collection(
         ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are scored exactly."),
         ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
         ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; smaller is slower and more accurate."),
+        ("dense_method" = Option<String>, Query, description = "How dense vectors are searched: `exact` or `graph`."),
+        ("dense_beam" = Option<u32>, Query, description = "Graph: rows kept during the walk."),
         ("fusion" = Option<String>, Query, description = "With several channels: `max`, `minmax`, `z` or `rrf`, with the defaults of `FusionInput`."),
         ("filter" = Option<String>, Query, description = "Restricts the search to documents whose fields match, in tantivy's query syntax."),
         ("rerank" = Option<bool>, Query, description = "Whether hits are reranked by MaxSim over token embeddings, with the defaults of `RerankInput`."),

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use quarry_index::dense::{self, DenseKept, DenseOptions, DenseStorage, DenseWriter};
 use quarry_index::manifest::PartEntry;
-use quarry_index::{IndexError, Segment, Storage, names};
+use quarry_index::{IndexError, Segment, Storage, names, neighbours};
 use quarry_vectors::{DenseVector, DocId, EncodeDense};
 use serde_json::Value;
 
@@ -108,7 +108,8 @@ pub fn add_dense(
         }
         let at = Place { storage: writer.storage(), build: writer.build(), segment };
         let part = at.write(&kept, &mut input, progress)?;
-        entry.parts.retain(|p| p.kind != dense::KIND);
+        // A graph of the old vectors says nothing about the new ones.
+        entry.parts.retain(|p| p.kind != dense::KIND && p.kind != neighbours::KIND);
         entry.parts.push(part);
     }
     manifest.features = index.features().clone();
