@@ -166,8 +166,11 @@ fn conditions_are_compared() {
         fails(&[&eval[..], &["--conditions", text(&runs)], more].concat(), 2);
     }
     fails(&["eval", "--run", "a", "--qrels", "b", "--conditions", "c"], 2);
-    let file =
-        fails(&[&eval[..], &["--channel", "sparse,bm25", "--conditions", eval[3]]].concat(), 1);
+    let file = fails(
+        &[&eval[..], &["--channel", "sparse,bm25", "--conditions", text(&index.join("CURRENT"))]]
+            .concat(),
+        1,
+    );
     assert!(file.contains("takes a folder"), "{file}");
 }
 

@@ -56,7 +56,9 @@ fn id_of(text: &str) -> Option<String> {
         #[serde(default)]
         id: Option<Value>,
     }
-    let named: Named = serde_json::from_str(text).ok()?;
+    // A list would be read as the fields in their order.
+    let named: Named =
+        serde_json::from_str(text).ok().filter(|_| text.trim_start().starts_with('{'))?;
     match named._id.or(named.id)? {
         Value::String(id) if !id.is_empty() => Some(id),
         Value::Number(id) if !id.is_f64() => Some(id.to_string()),

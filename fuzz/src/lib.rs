@@ -11,7 +11,8 @@ use std::sync::Arc;
 use quarry_index::{Index, Verify};
 use quarry_reranker::CpuReranker;
 use quarry_searcher::{
-    ChannelQuery, DenseMethod, DenseSearchOptions, Hit, Method, Options, Rerank, RerankParams, RerankQuery, Searcher, SparseOptions,
+    ChannelQuery, DenseMethod, DenseSearchOptions, Hit, Method, Options, Rerank, RerankParams,
+    RerankQuery, Searcher, SparseOptions,
 };
 use quarry_vectors::{DenseVector, DocId, SparseVector, TokenEmbeddings};
 use serde_json::Value;

@@ -19,6 +19,8 @@ use crate::files;
 
 /// Longest address that is written or read, in bytes.
 const LONGEST: usize = 256;
+/// How the content of a lock file begins that this program wrote. A file that says anything else is somebody else's.
+const MARK: &str = "quarry serve ";
 
 /// Whether a writer of this process is at work, by folder.
 static CLAIMED: Mutex<BTreeMap<PathBuf, Arc<AtomicBool>>> = Mutex::new(BTreeMap::new());
@@ -44,8 +46,13 @@ impl Claim {
             return Err(IndexError::Locked { path: folder.to_path_buf() });
         }
         let mut file = lock_now(folder, lock_file)?;
+        if file.metadata().map_err(IndexError::io(lock_file))?.len() > 0 {
+            let found = "LOCK".to_owned();
+            return Err(IndexError::NotAnIndexFolder { path: folder.to_path_buf(), found });
+        }
         let address = address.get(..LONGEST).unwrap_or(address);
-        file.write_all(address.as_bytes()).map_err(IndexError::io(lock_file))?;
+        let content = format!("{MARK}{address}");
+        file.write_all(content.as_bytes()).map_err(IndexError::io(lock_file))?;
         let busy = Arc::new(AtomicBool::new(false));
         all.insert(key.clone(), Arc::clone(&busy));
         Ok(Self { folder: key, file, busy })
@@ -95,7 +102,7 @@ pub(crate) fn take(folder: &Path, lock_file: &Path) -> Result<FolderLock, IndexE
     }
 }
 
-/// The exclusive lock on a file, which is empty then.
+/// The exclusive lock on a file; a stale address in it is removed.
 fn lock_now(folder: &Path, path: &Path) -> Result<File, IndexError> {
     if path.exists() {
         files::expect_file(path)?;
@@ -115,20 +122,26 @@ fn lock_now(folder: &Path, path: &Path) -> Result<File, IndexError> {
             return Err(IndexError::Io { path: path.to_path_buf(), source });
         }
     }
-    let length = file.metadata().map_err(IndexError::io(path))?.len();
-    if length > 0 {
+    if address(&mut file).is_some() {
         file.set_len(0).map_err(IndexError::io(path))?;
         file.seek(SeekFrom::Start(0)).map_err(IndexError::io(path))?;
     }
     Ok(file)
 }
 
+/// Whether the lock file at `path` is this program's: a file, and empty or with the address of a server.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return false };
+    let marked = || File::open(path).is_ok_and(|mut file| address(&mut file).is_some());
+    found.is_file() && (found.len() == 0 || marked())
+}
+
 /// The address in a lock file; `None` if it holds none, or cannot be read.
 fn address(file: &mut File) -> Option<String> {
     let mut text = String::new();
-    file.take(LONGEST as u64).read_to_string(&mut text).ok()?;
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    plain.then_some(text)
+    file.take((MARK.len() + LONGEST) as u64).read_to_string(&mut text).ok()?;
+    let address = text.strip_prefix(MARK)?;
+    address.bytes().all(|byte| byte.is_ascii_graphic()).then(|| address.to_owned())
 }
 
 fn key(folder: &Path) -> Result<PathBuf, IndexError> {

@@ -379,7 +379,7 @@ pub fn claim(folder: &Path, address: &str) -> Result<Claim, IndexError> {
 
 /// Takes `folder` by an exclusive lock on its file [`LOCK`], made if absent, after `check` agreed; it is
 /// called again under the lock. Where it refuses, nothing was made. In a folder that this process claims
-/// ([`claim`]) it is a turn among its writers.
+/// ([`fn@claim`]) it is a turn among its writers.
 ///
 /// # Errors
 /// When another process holds the lock, `check` refuses, or the system does.
@@ -404,7 +404,7 @@ pub fn lock<E: From<IndexError>>(
     }
 }
 
-/// Refuses a folder without an index that holds anything but an empty `LOCK` and a `build/` that is
+/// Refuses a folder without an index that holds anything but a `LOCK` of ours and a `build/` that is
 /// empty or carries the mark of an unfinished build. Beside such a one other names may lie.
 fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexError> {
     let storage = Storage::of(folder);
@@ -414,9 +414,7 @@ fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexE
     }
     for name in storage.names()? {
         let empty = match name.as_str() {
-            LOCK => {
-                fs::symlink_metadata(storage.path(LOCK)).is_ok_and(|m| m.is_file() && m.len() == 0)
-            }
+            LOCK => claim::is_ours(&storage.path(LOCK)),
             BUILD => mark == Mark::Nothing,
             _ => false,
         };

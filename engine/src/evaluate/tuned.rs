@@ -175,6 +175,6 @@ mod tests {
     #[test]
     fn all_weights_are_tried() {
         assert_eq!(combinations(1), [[1.0]]);
-        assert_eq!((combinations(2).len(), combinations(3).len()), (11, 121));
+        assert_eq!((combinations(2).len(), combinations(3).len()), (13, 169));
     }
 }

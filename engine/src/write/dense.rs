@@ -153,7 +153,8 @@ fn check_documents(
     if !strange.is_empty() {
         return Err(told(&strange, "id", "not in the index").into());
     }
-    if let Some(id) = there.first() {
+    let whole = index.segments().iter().all(|s| s.dense().is_some());
+    if let Some(id) = there.first().filter(|_| !whole) {
         return Err(wrong(format!(
             "{}: {} in segments that have dense vectors already, such as `{id}`: leave them out, or replace all",
             path.display(),

@@ -387,7 +387,7 @@ impl SearchRequest {
     /// Reads a request. Values are checked later, by the engine.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidJson`], [`ErrorCode::UnknownField`] or [`ErrorCode::InvalidValue`], with
+    /// [`super::ErrorCode::InvalidJson`], [`super::ErrorCode::UnknownField`] or [`super::ErrorCode::InvalidValue`], with
     /// the path of the field at fault.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
         from_json(

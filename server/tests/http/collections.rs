@@ -234,7 +234,8 @@ fn the_lock_names_the_server() {
     assert!(FolderWriter::open(&folder).is_ok());
     assert!(matches!(claim(&folder, "x"), Err(IndexError::Locked { .. })));
     let address = format!("http://{}/v1/collections/docs", server.address);
-    assert_eq!(std::fs::read_to_string(folder.join("LOCK")).unwrap(), address);
+    let said = std::fs::read_to_string(folder.join("LOCK")).unwrap();
+    assert_eq!(said, format!("quarry serve {address}"));
     server.stop();
     assert_eq!(std::fs::read_to_string(folder.join("LOCK")).unwrap(), "");
 }
