@@ -5,40 +5,18 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{fails, model, model_index, ok, quarry, text, vectors};
+use common::served::Server;
+use common::{fails, model, model_index, ok, text, vectors};
 use serde_json::{Value, json};
 
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn serve(index: &Path, more: &[&str]) -> Server {
-    let mut child = quarry(
-        &[&["serve", text(index), "--name", "demo", "--listen", "127.0.0.1:0"], more].concat(),
-    )
-    .stdout(Stdio::piped())
-    .stderr(Stdio::null())
-    .spawn()
-    .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address =
-        line.trim().strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
-    let server = Server { child, address };
+    let server = Server::bound(&[&[text(index), "--name", "demo"], more].concat());
     while server.get("/readyz").0 != 200 {
         std::thread::sleep(Duration::from_millis(20));
     }

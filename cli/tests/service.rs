@@ -5,40 +5,19 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use common::{Numbers, fails, note, ok, quarry, text, vectors};
+use common::served::Server;
+use common::{Numbers, fails, note, ok, text, vectors};
 use serde_json::{Value, json};
 
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn serve(data: &Path) -> Server {
-    let mut child = quarry(&["serve", "--data", text(data), "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("http://").unwrap();
-    let address = address.strip_suffix("/v1/collections").unwrap().to_owned();
-    let server = Server { child, address };
+    let server = Server::bound(&["--data", text(data)]);
     while server.ask("GET", "/readyz", "").map(|reply| reply.0) != Some(200) {
         sleep(Duration::from_millis(5));
     }

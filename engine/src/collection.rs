@@ -168,8 +168,8 @@ impl Collection {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
         let (manifest, lease) = read_current(before.index().folder())?;
-        let version = before.version();
-        if manifest.uuid == version.index && manifest.generation <= version.generation {
+        // Not by the number alone: a backup that was put back may have a lower one, or the same.
+        if manifest == *before.index().manifest() {
             return Ok(false);
         }
         drop(lease);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_encoders::{
-    DenseIdentity, DenseOptions, Device, DocumentOptions, EncoderIdentity, Hub, HubEvent, Model,
-    QuerySide, TokenIdentity, TokenOptions, TokenTableQuery,
+    DenseIdentity, DenseOptions, Device, DocumentOptions, EncoderError, EncoderIdentity, Hub,
+    HubEvent, Model, QuerySide, TokenIdentity, TokenOptions, TokenTableQuery,
 };
 use quarry_index::dense::DenseKept;
 use quarry_index::tokens::TokensKept;
@@ -260,6 +260,19 @@ impl Models {
             dims: how.dims.or(as_made.map(|made| made.dims)),
             ..how.clone()
         };
+        if let (Some(dims), Some(made)) = (how.dims, as_made)
+            && dims != made.dims
+        {
+            return Err(EncoderError::Parameter {
+                parameter: "dims",
+                expected: format!(
+                    "{}, as the index's vectors have; --replace makes all anew",
+                    made.dims
+                ),
+                found: dims,
+            }
+            .into());
+        }
         let model = self.open(given)?;
         let Some(dense) = model.dense_model() else {
             let (model, gives) = (model.manifest().name.clone(), model.gives());

@@ -33,6 +33,7 @@ fn claimed() -> MutexGuard<'static, BTreeMap<PathBuf, Arc<AtomicBool>>> {
 #[derive(Debug)]
 pub struct Claim {
     folder: PathBuf,
+    path: PathBuf,
     file: File,
     busy: Arc<AtomicBool>,
 }
@@ -50,12 +51,32 @@ impl Claim {
             let found = "LOCK".to_owned();
             return Err(IndexError::NotAnIndexFolder { path: folder.to_path_buf(), found });
         }
-        let address = address.get(..LONGEST).unwrap_or(address);
-        let content = format!("{MARK}{address}");
-        file.write_all(content.as_bytes()).map_err(IndexError::io(lock_file))?;
+        let plain = address.chars().filter(char::is_ascii_graphic).take(LONGEST);
+        let content: String = MARK.chars().chain(plain).collect();
+        if let Err(source) = file.write_all(content.as_bytes()) {
+            // The first error matters more.
+            let _ = file.set_len(0);
+            return Err(IndexError::Io { path: lock_file.to_path_buf(), source });
+        }
         let busy = Arc::new(AtomicBool::new(false));
         all.insert(key.clone(), Arc::clone(&busy));
-        Ok(Self { folder: key, file, busy })
+        Ok(Self { folder: key, path: lock_file.to_path_buf(), file, busy })
+    }
+
+    /// Whether the folder is still the one that was claimed: another one may have been put in its place by hand. Looks
+    /// at the lock file's inode, where the system has such.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (Ok(own), Ok(there)) = (self.file.metadata(), std::fs::metadata(&self.path)) else {
+                return false;
+            };
+            (own.dev(), own.ino()) == (there.dev(), there.ino())
+        }
+        #[cfg(not(unix))]
+        self.path.is_file()
     }
 }
 
@@ -129,17 +150,21 @@ fn lock_now(folder: &Path, path: &Path) -> Result<File, IndexError> {
     Ok(file)
 }
 
-/// Whether the lock file at `path` is this program's: a file, and empty or with the address of a server.
+/// Whether the lock file at `path` is this program's: a file that is empty or has a server's address.
 pub(crate) fn is_ours(path: &Path) -> bool {
     let Ok(found) = std::fs::symlink_metadata(path) else { return false };
     let marked = || File::open(path).is_ok_and(|mut file| address(&mut file).is_some());
     found.is_file() && (found.len() == 0 || marked())
 }
 
-/// The address in a lock file; `None` if it holds none, or cannot be read.
+/// The address in a lock file; `None` if it holds none, or cannot be read. Empty where a power cut left zeros in
+/// place of what was written.
 fn address(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.take((MARK.len() + LONGEST) as u64).read_to_string(&mut text).ok()?;
+    if !text.is_empty() && text.bytes().all(|byte| byte == 0) {
+        return Some(String::new());
+    }
     let address = text.strip_prefix(MARK)?;
     address.bytes().all(|byte| byte.is_ascii_graphic()).then(|| address.to_owned())
 }

@@ -206,6 +206,7 @@ impl SegmentPart for Clusters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::resealed;
     use crate::impact::{BandData, decode, encode};
     use proptest::prelude::*;
     use quarry_vectors::TermId;
@@ -237,13 +238,6 @@ mod tests {
         let path = folder.path().join("part");
         fs::write(&path, bytes).unwrap();
         Clusters::read(Part::open(&path, KIND, READABLE, verify)?, verify)
-    }
-
-    fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
-        let end = bytes.len() - 8;
-        let checksum = xxh3_64(&bytes[..end]);
-        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
     }
 
     fn walk(clusters: &Clusters) {

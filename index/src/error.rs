@@ -130,8 +130,7 @@ pub enum IndexError {
     },
     /// A server keeps the folder for writing.
     #[error(
-        "{path}: the server at {address} writes to this index; send it the documents (POST \
-         {address}/documents), or stop it"
+        "{path}: the server at {address} keeps this folder for writing; send it your changes over HTTP, or stop it"
     )]
     Served {
         /// The folder.

@@ -371,7 +371,8 @@ fn is_collected(name: &str) -> bool {
 /// are refused with [`IndexError::Served`], which names `address`: visible ASCII, of which 256 bytes count.
 ///
 /// # Errors
-/// When another process writes there or claims it, this one claims it already, there is no such folder, or the
+/// [`IndexError::Served`] or [`IndexError::Locked`] while another process, or another claim of this one, keeps the
+/// folder; [`IndexError::NotAnIndexFolder`] if its `LOCK` is another program's; or when the folder is missing or the
 /// system refuses.
 pub fn claim(folder: &Path, address: &str) -> Result<Claim, IndexError> {
     Claim::take(folder, &Storage::of(folder).path(LOCK), address)

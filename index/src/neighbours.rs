@@ -21,6 +21,8 @@ pub const VERSION: u32 = 1;
 pub(crate) const READABLE: Range<u32> = 1..VERSION + 1;
 /// Most neighbours of a row.
 pub const MOST_DEGREE: u32 = 256;
+/// Most rows that the search for a row's neighbours keeps.
+pub const MOST_BEAM: u32 = 4096;
 /// In place of a neighbour that is missing.
 pub const NONE: u32 = u32::MAX;
 
@@ -31,6 +33,27 @@ pub struct NeighbourParams {
     pub degree: u32,
     /// Rows that the search for a row's neighbours keeps.
     pub beam: u32,
+}
+
+impl NeighbourParams {
+    /// Whether a graph can be made so.
+    ///
+    /// # Errors
+    /// [`IndexError::Limit`], unless the degree is 1 to [`MOST_DEGREE`] and the beam 1 to [`MOST_BEAM`].
+    pub fn check(self) -> Result<(), IndexError> {
+        let numbers = [
+            ("neighbours of a row, 1 or more", self.degree, MOST_DEGREE),
+            ("rows that a graph's build keeps, 1 or more", self.beam, MOST_BEAM),
+        ];
+        match numbers.into_iter().find(|(_, found, most)| *found == 0 || found > most) {
+            None => Ok(()),
+            Some((what, found, most)) => Err(IndexError::Limit {
+                what: what.to_owned(),
+                found: found.into(),
+                limit: most.into(),
+            }),
+        }
+    }
 }
 
 /// What walks with a beam found and cost when the graph was made.
@@ -102,13 +125,14 @@ impl<'a> NeighbourRows<'a> {
 /// Writes the part of a segment of `documents` rows.
 ///
 /// # Errors
-/// When the graph is not of so many rows, or the disk refuses.
+/// When the graph has another number of rows than `documents`, its parameters are out of range, or the disk refuses.
 pub fn write(
     path: &Path,
     documents: u64,
     graph: NeighbourRows<'_>,
     meta: &NeighboursMeta,
 ) -> Result<Written, IndexError> {
+    meta.params.check()?;
     let wanted = usize::try_from(documents).ok().and_then(|rows| rows.checked_mul(graph.degree));
     if wanted != Some(graph.rows.len()) || meta.params.degree as usize != graph.degree {
         return Err(IndexError::corrupt(path, "the graph is of another number of rows"));
@@ -212,9 +236,9 @@ impl SegmentPart for Neighbours {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::resealed;
     use proptest::prelude::*;
     use std::fs;
-    use xxhash_rust::xxh3::xxh3_64;
 
     fn meta() -> NeighboursMeta {
         NeighboursMeta {
@@ -243,18 +267,25 @@ mod tests {
         Neighbours::read(Part::open(&path, KIND, READABLE, verify)?, verify)
     }
 
-    fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
-        let end = bytes.len() - 8;
-        let checksum = xxh3_64(&bytes[..end]);
-        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
-    }
-
     fn replaced(from: &[u8], to: &[u8]) -> Vec<u8> {
         let mut spoilt = bytes();
         let at = spoilt.windows(from.len()).position(|w| w == from).unwrap();
         spoilt[at..at + to.len()].copy_from_slice(to);
         resealed(spoilt)
+    }
+
+    #[test]
+    fn parameters_that_make_no_graph_are_refused() {
+        for (degree, beam, fits) in [
+            (1, 1, true),
+            (256, 4096, true),
+            (0, 8, false),
+            (257, 8, false),
+            (8, 0, false),
+            (8, 4097, false),
+        ] {
+            assert_eq!(NeighbourParams { degree, beam }.check().is_ok(), fits, "{degree} {beam}");
+        }
     }
 
     #[test]

@@ -31,12 +31,12 @@ pub const B: f32 = 0.4;
 /// Rows that a word needs for a list in a large segment: fewer postings are decoded as fast, and a list's directory
 /// takes 128 bytes.
 const MOST_WITHOUT: u64 = 512;
-/// In a smaller segment, a word of one in so many rows has a list.
+/// In a smaller segment, a word has a list if it stands in at least one of this many rows.
 const ONE_IN: u64 = 256;
 /// The level of an impact of one.
 pub const ONE: u16 = u16::MAX;
 
-/// The fewest rows of a word that has a list, in a segment of so many rows.
+/// The rows that a word must have, in a segment of `rows` rows, to get a list.
 #[must_use]
 pub fn least_rows(rows: u64) -> u32 {
     u32::try_from((rows / ONE_IN).clamp(1, MOST_WITHOUT)).unwrap_or(u32::MAX)

@@ -37,11 +37,15 @@ impl FieldCheck {
     /// [`BuildError::Document`] if a field does not fit; such a document decides no kinds.
     pub fn apply(&mut self, document: &mut Document) -> Result<(), BuildError> {
         let result = self.0.apply(document);
-        let met = self.0.of_shard();
+        let (met, within) = (self.0.of_shard(), std::mem::take(&mut self.0.new_within_any));
         if result.is_err() {
-            met.keys().for_each(|path| {
-                self.0.rules.remove(path);
-            });
+            for (path, rule) in met {
+                match rule {
+                    FieldRule::Seen(_) => drop(self.0.rules.remove(&path)),
+                    FieldRule::Given(_) => drop(self.0.unmet.insert(path, rule)),
+                }
+            }
+            within.iter().for_each(|path| drop(self.0.within_any.take(path)));
         }
         result
     }
@@ -59,6 +63,8 @@ pub(crate) struct Fields {
     unmet: FieldRules,
     /// Paths inside fields of type `any`, as met by this process.
     within_any: HashSet<String>,
+    /// Those that the current document added, where documents are checked one at a time.
+    new_within_any: Vec<String>,
 }
 
 impl Fields {
@@ -71,6 +77,7 @@ impl Fields {
             new: FieldRules::new(),
             unmet: unmet.map(|(path, rule)| (path.clone(), *rule)).collect(),
             within_any: HashSet::new(),
+            new_within_any: Vec::new(),
         }
     }
 
@@ -191,6 +198,9 @@ impl Fields {
                             return Err(too_many(path, self.sent));
                         }
                         self.within_any.insert(path.clone());
+                        if self.sent {
+                            self.new_within_any.push(path.clone());
+                        }
                     }
                     self.count(value, path)?;
                     path.truncate(length);
@@ -389,6 +399,26 @@ mod tests {
             "{error}"
         );
         assert_eq!(joined(&all, &given(&[("year", FieldType::Integer)])).unwrap(), all);
+    }
+
+    /// A document that is refused decides nothing for those after it.
+    #[test]
+    fn a_refused_document_leaves_no_trace() {
+        let rules = given(&[("a", FieldType::Any), ("year", FieldType::Integer)]);
+        let mut check = FieldCheck(Fields { sent: true, ..Fields::new(&rules) });
+        let many: Map<String, Value> =
+            (0..MOST_PATHS + 1).map(|n| (format!("k{n}"), json!(1))).collect();
+        for (fields, fits) in [
+            (json!({"a": 1, "b": 1, "year": "x"}), false),
+            (json!({"a": 1, "b": "s"}), true),
+            (json!({"a": "s"}), true),
+            (json!({"a": many}), false),
+            (json!({"a": {"k": 1}}), true),
+        ] {
+            let mut document = document(fields);
+            let result = check.apply(&mut document);
+            assert_eq!(result.is_ok(), fits, "{document:?}: {result:?}");
+        }
     }
 
     /// An object whose keys are data must not create a column per key.

@@ -26,6 +26,17 @@ use crate::impact::bands::Banding;
 /// Bytes per posting while it is decoded, cut into bands and encoded.
 const POSTING_BYTES: u64 = 6 + 4 + 3;
 
+/// Whether a text part has words that lists can be made of.
+pub(crate) fn has_words(text: &TextIndex) -> Result<bool, BuildError> {
+    let tokens = guarded(text.path(), || {
+        let inverted = text.reader().inverted_index(text.fields().contents);
+        let inverted =
+            inverted.map_err(|error| IndexError::corrupt(text.path(), format!("{error}")))?;
+        Ok::<_, BuildError>(inverted.total_num_tokens())
+    })?;
+    Ok(tokens > 0)
+}
+
 /// Builds the part at `path`; `None` for a text part without a word.
 pub(crate) fn build(
     text: &TextIndex,

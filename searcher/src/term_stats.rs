@@ -27,7 +27,7 @@ impl TermStats {
         }
     }
 
-    /// Refuses statistics that cannot include an index of so many rows and words.
+    /// Refuses statistics with fewer rows or words than the index itself has.
     pub(crate) fn include(&self, documents: f64, tokens: u64) -> Result<(), SearchError> {
         #[expect(clippy::cast_precision_loss, reason = "compared with a number that was one")]
         if self.documents as f64 >= documents && self.tokens >= tokens {

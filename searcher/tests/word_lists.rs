@@ -173,6 +173,11 @@ fn changes_change_nothing() {
     assert!(add_lists(at(0), &words, &|_| {}).unwrap().is_none());
     let index = Index::open(at(0), Verify::Full).unwrap();
     assert!(index.features().words && index.segments()[0].words().is_some());
+    drop(index);
+    // A segment without a word has nothing to list, and lacks nothing.
+    let blank = vec![with_text("blank", "", "")];
+    add(read(blank), None, &Adding::new(&change(0)), &|_| {}).unwrap();
+    assert!(add_lists(at(0), &words, &|_| {}).unwrap().is_none());
 }
 
 /// Rows that a filter allows, many or few.

@@ -187,7 +187,7 @@ fn built(args: &Args, out: &Path) -> anyhow::Result<()> {
     options.seal.lists = Lists::NONE;
     options.seal.words = WordLists::Never;
     // Documents are given one after another: that keeps 5 million out of memory.
-    build(documents.collect::<Vec<_>>(), None, &options, &|_| {})?;
+    build(documents, None, &options, &|_| {})?;
     Ok(())
 }
 
@@ -197,7 +197,7 @@ fn half(numbers: &mut Numbers, text: &str) -> String {
     kept.join(" ")
 }
 
-/// A copy of an index, of links.
+/// A copy of an index.
 fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {

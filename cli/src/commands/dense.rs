@@ -29,8 +29,8 @@ enum Command {
     /// Add dense vectors to an index, as a new generation
     ///
     /// They are made by a model from the texts of the index, one vector for each document or passage, or read from files
-    /// of another program, one for each document: those of passages cannot be imported. If some segments have them, the others get theirs, from the same model and in the same
-    /// form. After an interruption the same command continues.
+    /// of another program, one for each document: those of passages cannot be imported. If some segments have them, the
+    /// others get theirs, from the same model and in the same form. After an interruption the same command continues.
     Add(AddArgs),
     /// Build the graph that --dense-method graph searches, as a new generation
     ///
@@ -50,7 +50,7 @@ struct GraphArgs {
     /// [default: as the index has it, else 96]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=4096))]
     build_beam: Option<u32>,
-    /// Build a graph that is there already again
+    /// Rebuild an existing graph
     #[arg(long)]
     replace: bool,
     /// Print a report as JSON
@@ -177,14 +177,17 @@ fn add(args: &AddArgs) -> anyhow::Result<()> {
     let show = |event| show_stage(event, &progress);
     let added = Writer::open(&args.dir, models()).and_then(|writer| {
         let generation = writer.add_dense(&from, store, &show)?;
-        let graph = args.graph.then(|| writer.add_graph(GraphOptions::default(), &show));
-        Ok(graph.transpose()?.flatten().unwrap_or(generation))
+        Ok((generation, args.graph.then(|| writer.add_graph(GraphOptions::default(), &show))))
     });
     progress.finish();
-    let generation = added
+    let (generation, graph) = added
         .map_err(|error| told_of_options(error, args.max_tokens.is_some() || args.dims.is_some()))
         .with_context(|| format!("adding dense vectors to {}", args.dir.display()))?;
-    report(args, generation)
+    let graph = graph.transpose().map_err(told).with_context(|| {
+        let dir = args.dir.display();
+        format!("{dir}: the dense vectors are there (generation {generation}), but not the graph; `quarry dense graph {dir}` builds it")
+    })?;
+    report(args, graph.flatten().unwrap_or(generation))
 }
 
 fn report(args: &AddArgs, generation: u64) -> anyhow::Result<()> {

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// 16MiB]
     #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
     write_bytes: Option<u64>,
-    /// Largest document in such a body; larger ones are rejected by name [default: 1MiB]
+    /// Largest document in such a body; larger ones are rejected, each by its line [default: 1MiB]
     #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
     document_bytes: Option<u64>,
     /// Address to listen on; port 0 stands for any free port

@@ -1,13 +1,16 @@
 //! `quarry upgrade DIR OUT`: an index of an earlier version becomes one of this version.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use quarry_engine::write::{GraphOptions, Writer};
+use quarry_index::folder::read_current;
 use quarry_indexer::upgrade;
 
 use crate::bytes::parse_bytes;
 use crate::exit::Refused;
-use crate::output::{counted, line};
+use crate::models::models;
+use crate::output::{counted, line, note};
 use crate::progress::Progress;
 use crate::watched::show_stage;
 
@@ -35,12 +38,34 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Builds the graph over the dense vectors again, where the index had one: it is by rows, and these are others now.
+fn graph(out: &Path) -> anyhow::Result<()> {
+    if read_current(out)?.0.features.neighbours.is_none() {
+        return Ok(());
+    }
+    let progress = Progress::new(false);
+    let made = Writer::open(out, models()).and_then(|writer| {
+        writer.add_graph(GraphOptions::default(), &|event| show_stage(event, &progress))
+    });
+    progress.finish();
+    if let Err(error) = made {
+        let out = out.display();
+        note(format!(
+            "note: the index is complete, but for its graph: {error}; `quarry dense graph {out}` builds it"
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new(false);
     let out = (args.out.as_path(), args.overwrite);
     let result = upgrade(&args.dir, out, args.memory, &|event| show_stage(event, &progress));
     progress.finish();
     let report = result.with_context(|| format!("upgrading {}", args.dir.display()))?;
+    if !report.outdated.is_empty() {
+        graph(&args.out)?;
+    }
     if !report.outdated.is_empty() && !args.no_tune {
         // The index is whole without: searches then take default settings.
         let failed = "the index is complete, but could not measure itself";

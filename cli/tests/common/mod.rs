@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+pub(crate) mod served;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod models;
 mod outputs;
 mod parts;
 mod validate;
@@ -15,9 +16,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{names, ok, quarry, said, text, vectors};
+use models::Model;
 use outputs::{
     Add, DatasetList, DatasetPull, Delete, DenseAdd, DenseGraph, Eval, Export, Index, Inspect,
-    Lists, Merge, Model, Tokens, Tune, Upgrade,
+    Lists, Merge, Tokens, Tune, Upgrade,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

@@ -6,8 +6,9 @@
 //!
 //! Where several changes fail together, each is made alone, so that no change fails for another's sake.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use quarry_indexer::{BuildError, SealOptions};
 use quarry_vectors::Document;
@@ -59,6 +60,11 @@ fn put(collection: &Collection, writer: &Writer, puts: &[Put]) -> Vec<Outcome> {
     }
     match put_together(collection, writer, puts) {
         Ok(changed) => changed.into_iter().map(Ok).collect(),
+        // All are made; to make each alone would be to make it twice.
+        Err(StoreError::NotOpened { source }) => {
+            let each = |_| Err(StoreError::NotOpened { source: Arc::clone(&source) });
+            puts.iter().map(each).collect()
+        }
         Err(error) if puts.len() == 1 => vec![Err(error)],
         Err(_) => {
             let alone = |one| put_together(collection, writer, std::slice::from_ref(one));
@@ -72,15 +78,21 @@ fn only(mut changed: Vec<Changed>) -> Outcome {
     changed.pop().ok_or(StoreError::Interrupted)
 }
 
+/// A document's place: of which change, and which of its documents.
+type Place = (usize, usize);
+
 /// A document that was taken.
 struct Taken {
     document: Document,
-    /// Which change it is of.
-    change: usize,
-    /// Its line there.
-    line: u64,
+    place: Place,
     /// Whether there was one of its id before that change.
     replaces: bool,
+}
+
+/// The documents that fit, and what each change knows so far.
+struct Selection {
+    taken: Vec<Taken>,
+    changed: Vec<Changed>,
 }
 
 fn put_together(
@@ -88,6 +100,39 @@ fn put_together(
     writer: &Writer,
     puts: &[Put],
 ) -> Result<Vec<Changed>, StoreError> {
+    // What an earlier change stored and could not open decides which ids are there.
+    collection.reload_own()?;
+    let mut unfit: HashMap<Place, String> = HashMap::new();
+    loop {
+        let Selection { taken, mut changed } = selected(collection, puts, &unfit);
+        if let Some((place, reason)) = add(writer, &taken)? {
+            if unfit.len() == MOST_REFUSED {
+                return Err(StoreError::Setting {
+                    param: "documents",
+                    what: format!("more than {MOST_REFUSED} documents do not fit the collection"),
+                });
+            }
+            // Chosen anew: what the document decided for those after it does not hold.
+            unfit.insert(place, reason);
+            continue;
+        }
+        opened(collection)?;
+        let version = collection.snapshot().version();
+        let mut replaced: HashSet<(usize, &str)> = HashSet::new();
+        for one in &taken {
+            let change = one.place.0;
+            changed[change].accepted += 1;
+            if one.replaces && replaced.insert((change, &one.document.id)) {
+                changed[change].replaced += 1;
+            }
+        }
+        changed.iter_mut().for_each(|one| one.version = version);
+        return Ok(changed);
+    }
+}
+
+/// Takes the documents that fit, in order, but for those that the build refused.
+fn selected(collection: &Collection, puts: &[Put], unfit: &HashMap<Place, String>) -> Selection {
     let snapshot = collection.snapshot();
     let mut changed = vec![Changed::nothing(snapshot.version()); puts.len()];
     let mut check = Check::of(snapshot.index());
@@ -95,92 +140,68 @@ fn put_together(
     let mut earlier: HashSet<String> = HashSet::new();
     for (at, put) in puts.iter().enumerate() {
         let mut own: HashSet<&str> = HashSet::new();
-        for document in &put.documents {
+        for (position, document) in put.documents.iter().enumerate() {
             let id = document.id.as_str();
             let replaces = earlier.contains(id) || snapshot.searcher().find(id).is_some();
             let there = replaces || own.contains(id);
-            let refused = |kind, reason| Refused {
-                line: document.line,
-                id: document.id.clone(),
-                kind,
-                reason,
+            let place = (at, position);
+            let mut refuse = |kind, reason| {
+                let (line, id) = (document.line, document.id.clone());
+                changed[at].refused.push(Refused { line, id, kind, reason });
             };
             match put.mode {
                 Mode::Insert if there => {
-                    let reason = "a document of this id is there".to_owned();
-                    changed[at].refused.push(refused(RefusalKind::Exists, reason));
+                    refuse(RefusalKind::Exists, "a document of this id is there".to_owned());
                     continue;
                 }
                 Mode::Update if !there => {
-                    let reason = "no document of this id is there".to_owned();
-                    changed[at].refused.push(refused(RefusalKind::NotFound, reason));
+                    refuse(RefusalKind::NotFound, "no document of this id is there".to_owned());
                     continue;
                 }
                 _ => {}
+            }
+            if let Some(reason) = unfit.get(&place) {
+                refuse(RefusalKind::Invalid, reason.clone());
+                continue;
             }
             let mut document = document.clone();
             match check.apply(&mut document) {
                 Ok(()) => {
                     own.insert(id);
-                    let line = document.line;
-                    taken.push(Taken { document, change: at, line, replaces });
+                    taken.push(Taken { document, place, replaces });
                 }
-                Err(reason) => {
-                    changed[at].refused.push(refused(RefusalKind::Invalid, reason));
-                }
+                Err(reason) => refuse(RefusalKind::Invalid, reason),
             }
         }
         earlier.extend(own.into_iter().map(str::to_owned));
     }
-    // The files of the old generation are only collected when nobody holds it.
-    drop((snapshot, check));
-    add(writer, &mut taken, &mut changed)?;
-    opened(collection)?;
-    let version = collection.snapshot().version();
-    let mut replaced: HashSet<(usize, &str)> = HashSet::new();
-    for one in &taken {
-        changed[one.change].accepted += 1;
-        if one.replaces && replaced.insert((one.change, &one.document.id)) {
-            changed[one.change].replaced += 1;
-        }
-    }
-    changed.iter_mut().for_each(|one| one.version = version);
-    Ok(changed)
+    Selection { taken, changed }
 }
 
-/// Commits the documents. Those that the build refuses are moved to the refused of their change.
-fn add(writer: &Writer, taken: &mut Vec<Taken>, changed: &mut [Changed]) -> Result<(), StoreError> {
+/// Commits the documents; or names one that the build refuses, and nothing is committed.
+fn add(writer: &Writer, taken: &[Taken]) -> Result<Option<(Place, String)>, StoreError> {
+    if taken.is_empty() {
+        return Ok(None);
+    }
     let seal = SealOptions { memory: MEMORY, ..SealOptions::default() };
     let how = Add { seal, merge: false, ..Add::default() };
-    for _ in 0..MOST_REFUSED {
-        if taken.is_empty() {
-            return Ok(());
+    // A line is the place among these, by which an error names the document.
+    let documents = (1..)
+        .zip(taken)
+        .map(|(line, one)| Ok::<_, Infallible>(Document { line, ..one.document.clone() }));
+    let (line, reason) = match writer.add_documents(documents, &how, &|_| {}) {
+        Ok(_) => return Ok(None),
+        Err(EngineError::Build(BuildError::Document { line, what, .. })) => (line, what),
+        Err(EngineError::Build(BuildError::Vector { line, source, .. })) => {
+            (line, source.to_string())
         }
-        // Numbered anew, so that a refusal names one of them.
-        for (line, one) in (1..).zip(taken.iter_mut()) {
-            one.document.line = line;
-        }
-        let documents = taken.iter().map(|one| Ok::<_, Infallible>(one.document.clone()));
-        let (line, reason) = match writer.add_documents(documents, &how, &|_| {}) {
-            Ok(_) => return Ok(()),
-            Err(EngineError::Build(BuildError::Document { line, what, .. })) => (line, what),
-            Err(EngineError::Build(BuildError::Vector { line, source, .. })) => {
-                (line, source.to_string())
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-        if at >= taken.len() {
-            return Err(StoreError::Setting { param: "documents", what: reason });
-        }
-        let Taken { document, change, line, .. } = taken.remove(at);
-        let refused = Refused { line, id: document.id, kind: RefusalKind::Invalid, reason };
-        changed[change].refused.push(refused);
+        Err(error) => return Err(error.into()),
+    };
+    let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    match taken.get(at) {
+        Some(one) => Ok(Some((one.place, reason))),
+        None => Err(StoreError::Setting { param: "documents", what: reason }),
     }
-    Err(StoreError::Setting {
-        param: "documents",
-        what: format!("more than {MOST_REFUSED} documents do not fit the collection"),
-    })
 }
 
 fn delete(collection: &Collection, writer: &Writer, ids: &[String]) -> Outcome {
@@ -197,5 +218,5 @@ fn delete(collection: &Collection, writer: &Writer, ids: &[String]) -> Outcome {
 /// Opens what was committed.
 fn opened(collection: &Collection) -> Result<(), StoreError> {
     let opened = collection.reload_own().map(drop);
-    opened.map_err(|source| StoreError::NotOpened { source: Box::new(source) })
+    opened.map_err(|source| StoreError::NotOpened { source: Arc::new(source) })
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use quarry_index::IndexError;
 use quarry_indexer::BuildError;
@@ -12,7 +13,7 @@ use crate::EngineError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no such collection.
+    /// The store has no collection of this name.
     #[error("no collection is named `{name}`")]
     NotFound {
         /// The name.
@@ -42,6 +43,14 @@ pub enum StoreError {
         /// The path.
         path: PathBuf,
     },
+    /// The store's folder is an index itself.
+    #[error(
+        "{}: is an index, and a folder of collections holds such folders; `quarry serve {}` serves an index", path.display(), path.display()
+    )]
+    IsIndex {
+        /// The path.
+        path: PathBuf,
+    },
     /// A setting cannot be had.
     #[error("{param}: {what}")]
     Setting {
@@ -63,7 +72,7 @@ pub enum StoreError {
     #[error("the change is stored, but cannot be searched: {source}")]
     NotOpened {
         /// Why.
-        source: Box<EngineError>,
+        source: Arc<EngineError>,
     },
     /// The record of a collection cannot be read or written.
     #[error("{}: the record of the collection: {source}", folder.display())]
@@ -72,6 +81,19 @@ pub enum StoreError {
         folder: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// The record of a collection is of another version.
+    #[error(
+        "{}: the record of the collection has version {found}, and this quarry reads {known}: a later quarry made it",
+        folder.display()
+    )]
+    RecordVersion {
+        /// The collection's folder.
+        folder: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The one that is read.
+        known: u32,
     },
     /// The system refuses.
     #[error("{}: {source}", path.display())]

@@ -35,6 +35,9 @@ pub(super) struct StoreFolder {
 impl StoreFolder {
     /// Takes the folder, making it if it is not there, and removes what a crash left.
     pub(super) fn open(folder: &Path, address: &str) -> Result<Self, StoreError> {
+        if folder.join(CURRENT).is_file() {
+            return Err(StoreError::IsIndex { path: folder.to_owned() });
+        }
         let own = folder.join(OWN);
         fs::create_dir_all(&own).map_err(io(&own))?;
         let storage = Storage::of(&own);
@@ -123,8 +126,10 @@ pub(super) fn foreign(folder: &Path) -> Result<Option<String>, StoreError> {
     let work = folder.join(BUILD);
     let ours = |name: &String| match name.as_str() {
         BUILD => work.join(JOB).is_file(),
-        RECORD => true,
-        name => owns(name),
+        name => {
+            let is_file = folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
+            is_file && (name == RECORD || owns(name))
+        }
     };
     Ok(Storage::of(folder).names()?.into_iter().find(|name| !ours(name)))
 }

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_index::claim::Claim;
 use quarry_index::folder::claim;
-use quarry_indexer::{MOST_SEGMENTS, Merge};
+use quarry_indexer::MOST_SEGMENTS;
 
 use super::apply::{MEMORY, apply};
 use super::change::{Change, Changed};
 use super::queue::Queue;
 use super::{CollectionSettings, StoreError};
 use crate::write::Writer;
-use crate::{Collection, EngineError, OpenOptions};
+use crate::{Collection, OpenOptions};
 
 /// This many times [`MOST_SEGMENTS`], a change merges before it is made: merging in the background is behind.
 const BEHIND: usize = 2;
@@ -84,7 +84,7 @@ impl Live {
     /// made.
     pub fn change(self: &Arc<Self>, change: Change) -> Result<Changed, StoreError> {
         let outcome = self.queue.run(change, |changes| {
-            if self.removed.load(Ordering::SeqCst) {
+            if self.removed.load(Ordering::SeqCst) || !self.holds() {
                 return changes.iter().map(|_| Err(StoreError::Removed)).collect();
             }
             if self.segments() >= BEHIND * MOST_SEGMENTS {
@@ -96,6 +96,12 @@ impl Live {
         outcome
     }
 
+    /// Whether the collection's folder is still the one that was opened.
+    pub(super) fn holds(&self) -> bool {
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        claim.as_ref().is_some_and(Claim::holds)
+    }
+
     fn segments(&self) -> usize {
         self.collection.snapshot().index().segments().len()
     }
@@ -104,20 +110,23 @@ impl Live {
         if self.segments() <= MOST_SEGMENTS || self.merging.swap(true, Ordering::SeqCst) {
             return;
         }
-        let live = Arc::clone(self);
-        std::thread::spawn(move || {
+        let merging = Merging(Arc::clone(self));
+        let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
+            let live = &merging.0;
             let _turn = live.queue.turn();
-            if !live.removed.load(Ordering::SeqCst) {
+            if !live.removed.load(Ordering::SeqCst) && live.holds() {
                 live.merge();
             }
-            live.merging.store(false, Ordering::SeqCst);
         });
+        if let Err(error) = spawned {
+            tracing::error!(collection = self.name, %error, "no thread to merge segments in");
+        }
     }
 
     /// Merges the smallest segments. The caller has the turn.
     fn merge(&self) {
-        let merged = quarry_indexer::merge(self.writer.folder(), Merge::Policy, MEMORY, &|_| {});
-        let merged = merged.map_err(EngineError::from).and_then(|merged| {
+        let merged = self.writer.merge_smallest(MEMORY, &|_| {});
+        let merged = merged.and_then(|merged| {
             self.collection.reload_own()?;
             Ok(merged)
         });
@@ -149,5 +158,14 @@ impl Live {
         self.removed.store(true, Ordering::SeqCst);
         drop(self.claim.lock().unwrap_or_else(PoisonError::into_inner).take());
         Ok(withdrawn)
+    }
+}
+
+/// A merge in the background; however it ends, the next one may begin.
+struct Merging(Arc<Live>);
+
+impl Drop for Merging {
+    fn drop(&mut self) {
+        self.0.merging.store(false, Ordering::SeqCst);
     }
 }

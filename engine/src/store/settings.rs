@@ -82,10 +82,29 @@ impl CollectionSettings {
             return Ok(None);
         }
         let json = storage.read(RECORD)?;
-        let record: Record = serde_json::from_slice(&json)
-            .map_err(|source| StoreError::Record { folder: folder.to_owned(), source })?;
-        Ok((record.magic == MAGIC && record.version == VERSION).then_some(record.settings))
+        // Another program's file of this name is not ours to read.
+        let head = serde_json::from_slice::<Head>(&json).ok().filter(|head| head.magic == MAGIC);
+        match head {
+            None => Ok(None),
+            Some(head) if head.version != VERSION => Err(StoreError::RecordVersion {
+                folder: folder.to_owned(),
+                found: head.version,
+                known: VERSION,
+            }),
+            Some(_) => {
+                let record: Record = serde_json::from_slice(&json)
+                    .map_err(|source| StoreError::Record { folder: folder.to_owned(), source })?;
+                Ok(Some(record.settings))
+            }
+        }
     }
+}
+
+/// What every version of the record has.
+#[derive(Debug, Deserialize)]
+struct Head {
+    magic: String,
+    version: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

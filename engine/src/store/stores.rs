@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use quarry_encoders::Hub;
+use quarry_encoders::{EncoderError, Hub};
+use quarry_index::folder::CURRENT;
 use quarry_indexer::SealOptions;
 use quarry_vectors::Document;
 use serde_json::Value;
@@ -87,7 +88,7 @@ impl Store {
         let _one = self.changing();
         let Listed { mut collections, misnamed } = self.folder.list()?;
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|name, _| collections.contains(name));
+        open.retain(|name, live| collections.contains(name) && live.holds());
         collections.retain(|name| !open.contains_key(name));
         Ok((collections, misnamed))
     }
@@ -108,21 +109,26 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::NotOurs`]; [`StoreError::Setting`] if a model is not there or a setting
-    /// cannot be had; if a model or the disk fails. Nothing is left then.
+    /// cannot be had; if a model or the disk fails. Nothing is left then, unless the collection was made and cannot be
+    /// opened: asked again, this opens it.
     pub fn make(
         &self,
         name: &CollectionName,
         settings: &CollectionSettings,
     ) -> Result<Made, StoreError> {
         let _one = self.changing();
-        if let Some(live) = self.get(name) {
+        let path = self.folder.path(name);
+        let there = match self.get(name) {
+            None if path.join(CURRENT).is_file() => Some(self.open_now(name)?),
+            open => open,
+        };
+        if let Some(live) = there {
             let before = live.settings().ok_or_else(|| not_made(name))?;
             return match before.differs(settings) {
                 None => Ok(Made { live, new: false }),
                 Some(differs) => Err(StoreError::Exists { name: name.to_string(), differs }),
             };
         }
-        let path = self.folder.path(name);
         if path.symlink_metadata().is_ok() {
             return Err(not_made(name));
         }
@@ -149,6 +155,9 @@ impl Store {
             return Err(not_made(name));
         }
         let gone = live.remove(|| {
+            if !live.holds() || CollectionSettings::read(&self.folder.path(name))?.is_none() {
+                return Err(not_made(name));
+            }
             if let Some(found) = foreign(&self.folder.path(name))? {
                 let found = format!("it holds `{found}`");
                 return Err(StoreError::NotOurs { name: name.to_string(), found });
@@ -157,7 +166,10 @@ impl Store {
         })?;
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         drop(live);
-        self.folder.discard(&gone)
+        if let Err(error) = self.folder.discard(&gone) {
+            tracing::warn!(%error, "the files of a removed collection go at the next start");
+        }
+        Ok(())
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {
@@ -220,6 +232,11 @@ impl Store {
         let none = std::iter::empty::<Result<Document, Infallible>>();
         build_documents(none, Value::Null, &build, models, &|_| {}).map_err(
             |error| match error {
+                EngineError::Encoder(EncoderError::Parameter { .. })
+                    if settings.passages.is_some() =>
+                {
+                    given("passages", &error.to_string())
+                }
                 EngineError::NoTokenModel { .. } => given("tokens", &error.to_string()),
                 EngineError::NoDenseModel { .. } => given("dense", &error.to_string()),
                 error => error.into(),

@@ -149,7 +149,7 @@ impl Writer {
         )?;
         report.repeated += input.repeated;
         let plain = |event| progress(event, &Reading::default());
-        report.generation = self.filled(report.generation, &plain)?;
+        report.generation = self.filled(report.generation, &plain);
         Ok(Added { report, input })
     }
 
@@ -178,7 +178,7 @@ impl Writer {
                 add(documents, with.encoder, &ready.adding(with.options, options), progress)
             },
         )?;
-        report.generation = self.filled(report.generation, progress)?;
+        report.generation = self.filled(report.generation, progress);
         Ok(report)
     }
 
@@ -212,7 +212,7 @@ impl Writer {
         let memory = memory.unwrap_or(MERGE_MEMORY);
         let merged = merge(&self.folder, Merge::All, memory, progress)?;
         let Some(mut report) = merged else { return Ok(None) };
-        report.generation = self.filled(report.generation, progress)?;
+        report.generation = self.filled(report.generation, progress);
         Ok(Some(report))
     }
 
@@ -228,7 +228,7 @@ impl Writer {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Option<u64>, EngineError> {
         let added = add_lists(&self.folder, lists, progress)?;
-        added.map(|generation| self.filled(generation, progress)).transpose()
+        Ok(added.map(|generation| self.filled(generation, progress)))
     }
 
     /// Adds token embeddings to every segment that lacks them, or to all segments if they are replaced. Returns
@@ -259,7 +259,7 @@ impl Writer {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<u64, EngineError> {
         let generation = dense::add(&self.folder, &self.models, from, store, progress)?;
-        self.filled(generation, progress)
+        Ok(self.filled(generation, progress))
     }
 
     /// Builds the graph over the dense vectors of every segment that lacks it, or of all where it is replaced; the new
@@ -276,14 +276,36 @@ impl Writer {
         graph::add(&self.folder, options, progress)
     }
 
-    /// After a change that left the index at `generation`: builds the graph where it is lacking, if the index has one;
-    /// the generation then.
-    fn filled(
+    /// Merges the smallest segments if there are too many, as additions do.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub(crate) fn merge_smallest(
         &self,
-        generation: u64,
+        memory: u64,
         progress: &(dyn Fn(Event) + Sync),
-    ) -> Result<u64, EngineError> {
-        Ok(graph::fill(&self.folder, progress)?.unwrap_or(generation))
+    ) -> Result<Option<MergeReport>, EngineError> {
+        let merged = merge(&self.folder, Merge::Policy, memory, progress)?;
+        let Some(mut report) = merged else { return Ok(None) };
+        report.generation = self.filled(report.generation, progress);
+        Ok(Some(report))
+    }
+
+    /// After a change that left the index at `generation`: builds the graph where it is lacking, if the index has one;
+    /// the generation then. The change is committed, so a graph that cannot be built is logged and is no error: until
+    /// it is there, the segment's vectors are scanned.
+    fn filled(&self, generation: u64, progress: &(dyn Fn(Event) + Sync)) -> u64 {
+        match graph::fill(&self.folder, progress) {
+            Ok(made) => made.unwrap_or(generation),
+            Err(error) => {
+                let folder = self.folder.display();
+                tracing::warn!(
+                    %error,
+                    "generation {generation} is complete, but for its graph: `quarry dense graph {folder}` builds it"
+                );
+                generation
+            }
+        }
     }
 
     /// Calibrates the search methods on this machine and stores the tables.

@@ -24,6 +24,7 @@ use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal, write_lists, write_words};
 use crate::spool::shard_paths;
 use crate::unseal::{carried_over, unseal};
+use crate::words::has_words;
 
 /// The lists to add, and how to build them.
 #[derive(Debug, Clone)]
@@ -73,7 +74,10 @@ pub fn add_lists(
             seismic: add.seismic.is_some() && segment.seismic().is_none(),
             clusters: add.clusters.is_some() && segment.clusters().is_none(),
         };
-        let words = add.words && segment.words().is_none();
+        let words = match segment.text() {
+            Some(text) if add.words && segment.words().is_none() => has_words(text)?,
+            _ => false,
+        };
         if lacks == Lists::NONE && !words {
             continue;
         }

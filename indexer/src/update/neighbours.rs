@@ -6,6 +6,7 @@
 //! A crash before the commit leaves the old generation.
 
 use std::path::Path;
+use std::sync::Once;
 
 use quarry_index::manifest::PartEntry;
 use quarry_index::neighbours::{
@@ -61,6 +62,7 @@ pub fn add_neighbours(
     how: MakeGraphs<'_>,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<u64>, BuildError> {
+    how.params.check()?;
     let writer = IndexWriter::take(folder, Checked::All, |_| false)?;
     let index = writer.index();
     if index.dense().is_none() {
@@ -85,8 +87,12 @@ pub fn add_neighbours(
             continue;
         }
         let checksum = dense.checksum.clone();
-        progress(Event::Stage { name: "graph of near rows", total: entry.rows });
-        let done = |rows: usize| progress(Event::Step { done: rows as u64 });
+        let total = segment.dense().map_or(entry.rows, |dense| dense.meta().vectors);
+        let begun = Once::new();
+        let done = |rows: usize| {
+            begun.call_once(|| progress(Event::Stage { name: "graph of near rows", total }));
+            progress(Event::Step { done: rows as u64 });
+        };
         let Some(new) = (how.make)(segment, how.params, seed, &done) else { continue };
         writer.begin(&Job::change())?;
         let meta =

@@ -13,7 +13,7 @@
 //! Insertion: Malkov and Yashunin, TPAMI 2020; which neighbours are kept: Jayaram Subramanya et al., "DiskANN",
 //! NeurIPS 2019; batches: Manohar et al., "ParlayANN", PPoPP 2024.
 //!
-//! Memory: 4 bytes for each neighbour, 12 for each row. Cost: some 3,000 comparisons a row.
+//! Memory: 4 bytes for each place of a neighbour, and up to 40 for each row. Cost: some 3,000 comparisons a row.
 
 use quarry_index::neighbours::{NONE, NeighbourGraph};
 use rayon::prelude::*;
@@ -33,8 +33,6 @@ pub(crate) struct BuildParams {
     pub(crate) degree: usize,
     /// Rows that an insertion keeps while it walks.
     pub(crate) beam: usize,
-    /// A candidate is left out if a kept neighbour is nearer to it than this share of its own distance, squared.
-    pub(crate) spread: f64,
     pub(crate) seed: u64,
 }
 
@@ -79,11 +77,16 @@ pub(crate) fn build(
     progress: &(dyn Fn(usize) + Sync),
 ) -> NeighbourGraph {
     let marked = by_vector(vectors, rows);
-    let equal: Vec<&[Marked]> = marked.chunk_by(|a, b| a.hash == b.hash).collect();
-    let mut order: Vec<u32> = equal.iter().map(|rows| rows[0].row).collect();
+    let equal = || marked.chunk_by(|a, b| a.hash == b.hash);
+    let mut order: Vec<u32> = equal().map(|rows| rows[0].row).collect();
+    let copies: Vec<Vec<u32>> = equal()
+        .filter(|rows| rows.len() > 1)
+        .map(|rows| rows.iter().map(|marked| marked.row).collect())
+        .collect();
+    drop(marked);
     order.sort_unstable();
     shuffle(&mut order, params.seed);
-    let first = order.len().isqrt().max(order.len().min(1));
+    let first = order.len().isqrt();
     let halves = half_squares(vectors, &order);
     let mut graph = NeighbourGraph {
         degree: params.degree,
@@ -106,8 +109,9 @@ pub(crate) fn build(
         build.insert(batch, &mut graph);
         done += batch.len();
     }
-    for rows in equal.iter().filter(|rows| rows.len() > 1) {
-        chain(&mut graph, rows);
+    let mut worker = Worker::default();
+    for rows in &copies {
+        build.chain(rows, &mut graph, &mut worker);
     }
     progress(rows.len());
     graph
@@ -126,17 +130,6 @@ fn by_vector(vectors: Vectors<'_>, rows: &[u32]) -> Vec<Marked> {
     let mut marked: Vec<Marked> = rows.par_iter().map(mark).collect();
     marked.sort_unstable();
     marked
-}
-
-/// Links each of rows with equal vectors to the next; the first is in the graph.
-fn chain(graph: &mut NeighbourGraph, equal: &[Marked]) {
-    let mut first = of(graph, equal[0].row).to_vec();
-    first.truncate(graph.degree - 1);
-    first.push(equal[1].row);
-    set(graph, equal[0].row, &first);
-    for pair in equal[1..].windows(2) {
-        set(graph, pair[0].row, &[pair[1].row]);
-    }
 }
 
 struct Build<'a> {
@@ -165,7 +158,21 @@ impl Build<'_> {
             halves: &self.halves,
             row,
             degree: self.params.degree,
-            spread: self.params.spread,
+        }
+    }
+
+    /// Links each of rows with equal vectors to the next; the first is in the graph. Where that has no place left, its
+    /// farthest neighbour makes room.
+    fn chain(&self, equal: &[u32], graph: &mut NeighbourGraph, worker: &mut Worker) {
+        let mut first = of(graph, equal[0]).to_vec();
+        if first.len() == self.params.degree {
+            first = self.among(equal[0], &first, worker);
+            first.truncate(self.params.degree - 1);
+        }
+        first.push(equal[1]);
+        set(graph, equal[0], &first);
+        for pair in equal[1..].windows(2) {
+            set(graph, pair[0], &[pair[1]]);
         }
     }
 

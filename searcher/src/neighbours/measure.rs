@@ -18,6 +18,8 @@ use crate::random::Random;
 const KS: [u32; 3] = [10, 100, 1000];
 /// Beams of the smallest k; those of larger k are multiples of k.
 const BEAMS: [u32; 15] = [10, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768, 1024];
+/// Rows scored before the best are kept: the scores of all rows, on every core, would take more than the graph.
+const SCORED_AT_ONCE: usize = 1 << 14;
 /// Queries.
 const QUERIES: usize = 256;
 
@@ -39,8 +41,13 @@ pub(crate) fn measure(
         .par_iter()
         .map(|query| {
             let (mut scores, mut buffers) = (Vec::new(), ScoreBuffers::default());
-            vectors.scorer.score(query, order, &mut buffers, &mut scores);
-            best(scores, *most as usize)
+            let mut kept: Vec<f64> = Vec::new();
+            for rows in order.chunks(SCORED_AT_ONCE) {
+                vectors.scorer.score(query, rows, &mut buffers, &mut scores);
+                kept.extend_from_slice(&scores);
+                kept = best(kept, *most as usize);
+            }
+            kept
         })
         .collect();
     let mut measured = Vec::new();

@@ -16,8 +16,6 @@ use crate::methods::dense::query::DenseScorer;
 pub const DEFAULT_NEIGHBOURS: NeighbourParams = NeighbourParams { degree: 32, beam: 96 };
 /// A segment of fewer vectors gets no graph: scanning it takes a tenth of a millisecond.
 pub const LEAST_GRAPH: u64 = 4096;
-/// See [`BuildParams::spread`].
-const SPREAD: f64 = 1.0;
 
 /// A graph, and what walks over it found and cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +29,8 @@ pub struct MadeGraph {
 /// Makes the graph of a segment's dense vectors on all cores and measures it; `None` for a segment of fewer than
 /// [`LEAST_GRAPH`] vectors. The same for equal vectors, parameters and seed. `progress` hears how many rows are in.
 ///
-/// Cost: some 3,000 comparisons for each row; memory 4 bytes for each neighbour and 12 for each row.
+/// Cost: some 3,000 comparisons for each row; memory 4 bytes for each place of a neighbour and up to
+/// 40 for each row.
 #[must_use]
 pub fn make_graph(
     segment: &Segment,
@@ -44,12 +43,7 @@ pub fn make_graph(
     let rows = u32::try_from(store.documents()).unwrap_or(u32::MAX);
     let order: Vec<u32> = (0..rows).filter(|row| store.has(DocId(*row))).collect();
     let vectors = Vectors { scorer, rows: store.documents() };
-    let how = BuildParams {
-        degree: params.degree as usize,
-        beam: params.beam as usize,
-        spread: SPREAD,
-        seed,
-    };
+    let how = BuildParams { degree: params.degree as usize, beam: params.beam as usize, seed };
     let graph = build::build(vectors, &order, how, progress);
     let measured = measure::measure(vectors, store, (&graph, &order), seed);
     Some(MadeGraph { graph, measured })
@@ -90,7 +84,7 @@ mod tests {
             let scorer = DenseScorer::new(DenseRows::Fp32(&values), STRIDE, Kernels::detect());
             let vectors = Vectors { scorer, rows };
             let order: Vec<u32> = (0..u32::try_from(rows).unwrap()).collect();
-            let how = BuildParams { degree, beam: 24, spread: SPREAD, seed };
+            let how = BuildParams { degree, beam: 24, seed };
             let graph = build::build(vectors, &order, how, &|_| {});
             for row in 0..u32::try_from(rows).unwrap() {
                 let of = graph.view().of(row);

@@ -1,6 +1,6 @@
 //! Which candidates become a row's neighbours: near ones in different directions.
 //!
-//! Nearest first: a candidate is kept, and leaves out all that are clearly nearer to it than to the row. A walk then
+//! Nearest first: a candidate is kept, and leaves out all that are at least as near to it as to the row. A walk
 //! reaches those through it.
 
 use crate::methods::dense::query::{DenseQuery, DenseScorer, ScoreBuffers};
@@ -14,8 +14,6 @@ pub(crate) struct Selection<'a> {
     pub(crate) halves: &'a [f64],
     pub(crate) row: u32,
     pub(crate) degree: usize,
-    /// See [`super::build::BuildParams`].
-    pub(crate) spread: f64,
 }
 
 /// Memory that choosing uses again.
@@ -52,7 +50,7 @@ impl Pruner {
             let mut at = 0;
             let stays = |other: u32, distance: f64, score: f64| {
                 let between = half + of.halves[other as usize] - score;
-                of.spread * between > distance
+                between > distance
             };
             for from in 0..left.len() {
                 if stays(left[from], distances[from], scores[from]) {

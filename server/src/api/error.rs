@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quarry_engine::store::StoreError;
+use quarry_engine::write::WriteError;
 use quarry_engine::{BuildError, EngineError, IndexError, SearchError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -154,7 +155,10 @@ impl ApiError {
     /// A fault of the server while it changed something.
     #[must_use]
     pub fn change_failed(source: impl Error + Send + Sync + 'static) -> Self {
-        let mut error = Self::new(ErrorCode::Internal, "the change failed");
+        let full = is_full(&source);
+        let message =
+            if full { "the change failed: the disk is full" } else { "the change failed" };
+        let mut error = Self::new(ErrorCode::Internal, message);
         error.source = Some(Arc::new(source));
         error.hint("the server's log has the cause under this request's id")
     }
@@ -328,6 +332,19 @@ impl From<SearchError> for ApiError {
     }
 }
 
+/// Whether an error comes of a disk without space.
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let found = error.downcast_ref::<std::io::Error>();
+        if found.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
@@ -347,6 +364,10 @@ impl From<StoreError> for ApiError {
                     let message = format!("made with the encoder {built_with}; there is {given}");
                     Self::new(ErrorCode::ModelMismatch, message)
                 }
+                EngineError::Write(
+                    WriteError::NewDense { source } | WriteError::NewTokens { source },
+                ) => Self::not_supported("documents", source.to_string())
+                    .hint("`quarry add` takes them without, while no server keeps the collection"),
                 error => Self::change_failed(error),
             },
             error => Self::change_failed(error),

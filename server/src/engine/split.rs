@@ -1,7 +1,7 @@
 //! Finds the documents in a body, without reading them: one a line, or the elements of a list.
 //!
-//! A list is scanned for the commas between its elements, outside of strings and brackets. So one that is not JSON
-//! makes only itself unreadable, and nothing is held twice.
+//! A list is scanned for the commas between its elements, outside of strings and brackets. So a fault in
+//! one makes only that one unreadable, unless it leaves a string or bracket open, and nothing is held twice.
 
 use crate::api::{ApiError, ErrorCode};
 

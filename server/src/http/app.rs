@@ -199,7 +199,7 @@ impl App {
                 Ok::<_, quarry_engine::store::StoreError>(Some(version(&live)))
             });
         }
-        for (name, live) in open {
+        for (name, live) in open.into_iter().filter(|(name, _)| store.get(name).is_some()) {
             self.look_at(name.as_str(), live.collection(), at_once);
         }
     }
@@ -247,7 +247,7 @@ impl App {
             Err(_) => {
                 let message = "the write is not done yet; it goes on";
                 Err(ApiError::new(ErrorCode::Timeout, message).hint(
-                    "sending the same documents again changes nothing more; fewer at a time take less",
+                    "the write may still be made: ask for it before it is sent again; fewer documents at a time take less",
                 ))
             }
         }

@@ -196,7 +196,7 @@ fn mode(uri: &Uri) -> Result<Mode, ApiError> {
             );
         }
         Some(other) => {
-            let message = format!("`{other}` is none of received, synced, sealed");
+            let message = format!("`{other}` is not sealed, the only value");
             return Err(ApiError::invalid("ack", message));
         }
     }

@@ -204,6 +204,34 @@ fn folders_of_others_are_not_touched() {
     }
 }
 
+/// What a person puts in the place of a collection is theirs: it is served, and not removed.
+#[test]
+fn a_folder_in_the_place_of_a_collection_is_not_removed() {
+    let data = tempfile::tempdir().unwrap();
+    let server = start(data.path());
+    server.make("docs");
+    let folder = data.path().join("docs");
+    std::fs::remove_dir_all(&folder).unwrap();
+    drop(build(&folder, ALL));
+    let refused = server.send("DELETE", "/docs", &[], "");
+    assert!([404, 409].contains(&refused.status), "{}", refused.text());
+    assert!(folder.join("CURRENT").is_file());
+    while server.count("docs") != 4 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server.send("DELETE", "/docs", &[], "").error(409, "not_made_here");
+    // A collection that a server made and that was copied in is one, and made already.
+    server.make("other");
+    std::fs::create_dir(data.path().join("copy")).unwrap();
+    for entry in std::fs::read_dir(data.path().join("other")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && entry.file_name() != "LOCK" {
+            std::fs::copy(entry.path(), data.path().join("copy").join(entry.file_name())).unwrap();
+        }
+    }
+    assert_eq!(server.send("PUT", "/copy", &[JSON], VECTORS).status, 200);
+}
+
 #[test]
 fn a_collection_that_cannot_be_opened_does_not_stop_the_others() {
     let data = tempfile::tempdir().unwrap();

@@ -79,3 +79,23 @@ fn a_generation_that_cannot_be_opened_leaves_the_old_one() {
     server.await_metric(refused, 0.0);
     assert_eq!(server.get("/readyz").ok(), json!({"status": "ready"}));
 }
+
+/// A backup that is put back has a lower generation, and is served.
+#[test]
+fn a_backup_is_opened() {
+    let server = Server::start();
+    let backup = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(server.index()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), backup.path().join(entry.file_name())).unwrap();
+    }
+    commit(&server, |_| {});
+    await_generation(&server, 2);
+    for entry in std::fs::read_dir(backup.path()).unwrap() {
+        let entry = entry.unwrap();
+        let (old, new) = (server.index().join(entry.file_name()), server.index().join("put"));
+        std::fs::copy(entry.path(), &new).unwrap();
+        std::fs::rename(new, old).unwrap();
+    }
+    await_generation(&server, 1);
+}

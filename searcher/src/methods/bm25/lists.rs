@@ -191,7 +191,7 @@ fn band(share: f32) -> u32 {
 
 /// The most that impacts are multiplied by where texts of the same stored length have other norms: of all lengths,
 /// with a frequency of one. With higher frequencies it is less.
-fn growth(meta: &WordsMeta, norms: &[f32; 256]) -> f64 {
+pub(super) fn growth(meta: &WordsMeta, norms: &[f32; 256]) -> f64 {
     let of = |(id, norm): (u8, &f32)| {
         let before = meta.norm(FieldNormReader::id_to_fieldnorm(id));
         (1.0 + before) / (1.0 + f64::from(*norm))

@@ -26,8 +26,9 @@ use crate::outcome::Stats;
 pub(crate) use query::{Bm25Query, documents, frequency, tokens};
 pub(crate) use target::Target;
 
-/// Postings for each result and term up to which all of them are scored: the lists save nothing.
-const FEW: usize = 1;
+/// The most that bounds may be above the impacts of the lists, where the mean length has changed: with more, nearly
+/// every row is a candidate, and scoring one costs more than a posting.
+const MOST_GROWTH: f64 = 2.0;
 
 /// Whether lists bound scores with these parameters.
 pub(crate) fn fit(lists: &WordLists, params: &Bm25Options) -> bool {
@@ -44,8 +45,11 @@ pub(crate) fn search(
     stats: &mut Stats,
 ) -> Result<SegmentHits, SearchError> {
     let lists = target.segment.words().filter(|lists| fit(lists, &params.bm25));
-    let lists = lists.filter(|_| query.can_be_bounded());
-    let few = params.k.get().saturating_mul(FEW).saturating_mul(query.len());
+    let lists = lists.filter(|lists| {
+        query.can_be_bounded() && lists::growth(lists.meta(), &query.norms) <= MOST_GROWTH
+    });
+    // As many postings as results and terms: the lists save nothing.
+    let few = params.k.get().saturating_mul(query.len());
     let many = lists.filter(|_| query.postings(target.place) > few as u64);
     guarded(target.text.path(), || match many {
         Some(words) => lists::search(target, words, query, params, scratch, stats),

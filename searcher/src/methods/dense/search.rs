@@ -64,8 +64,7 @@ pub(crate) fn search(
         && let Some(beam) = beam(&graph.meta().measured, k, &params.dense)
         && is_cheaper(beam, of.allowed.map_or(rows, RowSet::len), rows)
     {
-        let walk =
-            Walk { graph: graph.graph()?, scorer, rows, offsets: None, beam: beam.width.max(k) };
+        let walk = Walk { graph: graph.graph()?, scorer, rows, offsets: None, beam: beam.width };
         let expansions = Cell::new(0u32);
         let stops = || {
             expansions.set(expansions.get().wrapping_add(1));
