@@ -225,6 +225,7 @@ fn of_index(error: &IndexError) -> Option<u8> {
         IndexError::NamedTerms { .. } => Some(BAD_INPUT),
         IndexError::Locked { .. }
         | IndexError::Served { .. }
+        | IndexError::HasLog { .. }
         | IndexError::NotAnIndexFolder { .. } => Some(REFUSED),
         _ => Some(NO_INDEX),
     }

@@ -164,6 +164,25 @@ impl Collection {
         self.reload(Verify::Envelope)
     }
 
+    /// Opens what this process committed, if `before` is another generation. Searches do not see it before
+    /// [`Self::show`].
+    pub(crate) fn next(&self, before: &Arc<Snapshot>) -> Result<Arc<Snapshot>, EngineError> {
+        let folder = before.index().folder();
+        let (manifest, lease) = read_current(folder)?;
+        if manifest == *before.index().manifest() {
+            return Ok(Arc::clone(before));
+        }
+        let index = open_index(folder, Verify::Envelope, &self.options)?;
+        drop(lease);
+        Ok(Arc::new(snapshot(index, &self.options, Some(before))?))
+    }
+
+    /// Later searches see this generation.
+    pub(crate) fn show(&self, snapshot: Arc<Snapshot>) {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
     fn reload(&self, verify: Verify) -> Result<bool, EngineError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();

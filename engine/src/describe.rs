@@ -1,6 +1,7 @@
 //! The capabilities of a collection.
 
 use quarry_index::Segment;
+use quarry_index::seismic::TINY_SEGMENT;
 use quarry_searcher::Method;
 use serde_json::{Map, Value};
 
@@ -46,12 +47,17 @@ impl Snapshot {
             let channels = [Channel::Sparse, Channel::Bm25, Channel::Maxsim, Channel::Dense];
             channels.into_iter().zip(has).filter(|c| c.1).map(|c| c.0).collect()
         };
-        let all = |has: fn(&Segment) -> bool| index.segments().iter().all(has);
+        // Tiny segments are scanned where they have no lists.
+        let lists = |has: fn(&Segment) -> bool| {
+            let segments = index.segments();
+            let fits = |s: &Segment| has(s) || s.entry().rows <= TINY_SEGMENT;
+            segments.iter().any(has) && segments.iter().all(fits)
+        };
         let methods = [
             (Method::Auto, true),
-            (Method::Impact, all(|s| s.impact().is_some())),
-            (Method::Clusters, all(|s| s.clusters().is_some())),
-            (Method::Seismic, all(|s| s.seismic().is_some())),
+            (Method::Impact, lists(|s| s.impact().is_some())),
+            (Method::Clusters, lists(|s| s.clusters().is_some())),
+            (Method::Seismic, lists(|s| s.seismic().is_some())),
             (Method::Exact, true),
             (Method::Scan, true),
         ];

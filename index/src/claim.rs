@@ -4,10 +4,15 @@
 //!    learn where to send their work  2. within this process, [`lock`](crate::folder::lock) then takes turns: one
 //!    writer of a claimed folder at a time  3. the lock ends with the process; a stale address is removed by the
 //!    next writer
+//! 4. a claim can run ahead: commits are then known to this process alone, by a pointer in memory in place of
+//!    `CURRENT`, and not synced, until [`seal`](crate::folder::seal)  5. what is open of the folder is kept, so that
+//!    the next generation opens only what is new
 //!
 //! The claims of the process are in one table, since a lock on a file knows processes and not who in them asks.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -22,12 +27,34 @@ const LONGEST: usize = 256;
 /// How the content of a lock file begins that this program wrote. A file that says anything else is somebody else's.
 const MARK: &str = "quarry serve ";
 
-/// Whether a writer of this process is at work, by folder.
-static CLAIMED: Mutex<BTreeMap<PathBuf, Arc<AtomicBool>>> = Mutex::new(BTreeMap::new());
+static CLAIMED: Mutex<BTreeMap<PathBuf, Arc<Kept>>> = Mutex::new(BTreeMap::new());
 
-fn claimed() -> MutexGuard<'static, BTreeMap<PathBuf, Arc<AtomicBool>>> {
+fn claimed() -> MutexGuard<'static, BTreeMap<PathBuf, Arc<Kept>>> {
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What this process knows of a folder that it claims.
+#[derive(Default)]
+struct Kept {
+    /// Whether a writer is at work.
+    busy: AtomicBool,
+    /// Whether commits run ahead of `CURRENT`.
+    ahead: AtomicBool,
+    /// What `CURRENT` would say, if a commit has run ahead of it.
+    pointer: Mutex<Option<Arc<[u8]>>>,
+    /// What is open of the folder; its type is the opener's.
+    open: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("busy", &self.busy).field("ahead", &self.ahead).finish_non_exhaustive()
+    }
+}
+
+/// A claim's place, to which [`Claim::rewind`] returns.
+#[derive(Debug, Clone)]
+pub struct Place(Option<Arc<[u8]>>);
 
 /// A folder kept for writing. Dropping it lets others in.
 #[derive(Debug)]
@@ -35,7 +62,7 @@ pub struct Claim {
     folder: PathBuf,
     path: PathBuf,
     file: File,
-    busy: Arc<AtomicBool>,
+    kept: Arc<Kept>,
 }
 
 impl Claim {
@@ -58,9 +85,27 @@ impl Claim {
             let _ = file.set_len(0);
             return Err(IndexError::Io { path: lock_file.to_path_buf(), source });
         }
-        let busy = Arc::new(AtomicBool::new(false));
-        all.insert(key.clone(), Arc::clone(&busy));
-        Ok(Self { folder: key, path: lock_file.to_path_buf(), file, busy })
+        let kept = Arc::new(Kept::default());
+        all.insert(key.clone(), Arc::clone(&kept));
+        Ok(Self { folder: key, path: lock_file.to_path_buf(), file, kept })
+    }
+
+    /// From now on commits of this process to the folder are neither synced nor named by `CURRENT`: this process
+    /// alone sees them, and after a crash they are gone. [`seal`](crate::folder::seal) makes them last.
+    pub fn run_ahead(&self) {
+        self.kept.ahead.store(true, Ordering::SeqCst);
+    }
+
+    /// The generation that this process sees now.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place(lock(&self.kept.pointer).clone())
+    }
+
+    /// Returns to a generation that was seen before, and not collected since: a reader holds it. For a commit that ran
+    /// ahead and is not to be.
+    pub fn rewind(&self, place: Place) {
+        *lock(&self.kept.pointer) = place.0;
     }
 
     /// Whether the folder is still the one that was claimed: another one may have been put in its place by hand. Looks
@@ -84,7 +129,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut all = claimed();
         // The folder may have been renamed, and another one of its name claimed.
-        if all.get(&self.folder).is_some_and(|busy| Arc::ptr_eq(busy, &self.busy)) {
+        if all.get(&self.folder).is_some_and(|kept| Arc::ptr_eq(kept, &self.kept)) {
             all.remove(&self.folder);
         }
         // A stale address would only make a message wrong.
@@ -103,23 +148,65 @@ pub enum FolderLock {
 
 /// A writer's turn in a claimed folder.
 #[derive(Debug)]
-pub struct Turn(Arc<AtomicBool>);
+pub struct Turn(Arc<Kept>);
+
+impl Turn {
+    /// Whether commits run ahead of `CURRENT`.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.0.ahead.load(Ordering::SeqCst)
+    }
+
+    /// Sets what this process takes for the content of `CURRENT`; `None`: what the file says.
+    pub(crate) fn point(&self, pointer: Option<&[u8]>) {
+        *lock(&self.0.pointer) = pointer.map(Arc::from);
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.busy.store(false, Ordering::Release);
+    }
+}
+
+fn kept(folder: &Path) -> Option<Arc<Kept>> {
+    // Most processes claim nothing.
+    if claimed().is_empty() {
+        return None;
+    }
+    let key = key(folder).ok()?;
+    claimed().get(&key).cloned()
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What stands for the content of `CURRENT` in this process, if it is not the file's.
+pub(crate) fn pointer(folder: &Path) -> Option<Arc<[u8]>> {
+    lock(&kept(folder)?.pointer).clone()
+}
+
+/// What was given to [`keep_open`] last.
+pub(crate) fn open<T: Send + Sync + 'static>(folder: &Path) -> Option<Arc<T>> {
+    let open = lock(&kept(folder)?.open).clone()?;
+    open.downcast().ok()
+}
+
+/// Keeps what is open of a claimed folder, as long as the claim.
+pub(crate) fn keep_open<T: Send + Sync + 'static>(folder: &Path, open: impl FnOnce() -> T) {
+    if let Some(kept) = kept(folder) {
+        *lock(&kept.open) = Some(Arc::new(open()));
     }
 }
 
 /// Locks `folder` by its file `LOCK`, or by a turn if this process claims the folder.
 pub(crate) fn take(folder: &Path, lock_file: &Path) -> Result<FolderLock, IndexError> {
-    let claim = key(folder).ok().and_then(|key| claimed().get(&key).cloned());
-    match claim {
+    match kept(folder) {
         None => Ok(FolderLock::File(lock_now(folder, lock_file)?)),
-        Some(busy) if busy.swap(true, Ordering::Acquire) => {
+        Some(kept) if kept.busy.swap(true, Ordering::Acquire) => {
             Err(IndexError::Locked { path: folder.to_path_buf() })
         }
-        Some(busy) => Ok(FolderLock::Turn(Turn(busy))),
+        Some(kept) => Ok(FolderLock::Turn(Turn(kept))),
     }
 }
 

@@ -80,7 +80,7 @@ impl PartWriter {
             at: 0,
             sections: Vec::new(),
             open: false,
-            durable: true,
+            durable: false,
         };
         let mut header = [0u8; HEADER];
         header[..8].copy_from_slice(&MAGIC);
@@ -91,11 +91,11 @@ impl PartWriter {
         Ok(writer)
     }
 
-    /// Skips the sync when the file is finished: for files that are quickly written again after a power cut.
-    /// Their checksum shows whether they are whole.
+    /// Syncs the file when it is finished, for one that no commit names: what a commit names, it syncs
+    /// ([`FolderWriter::commit`](crate::folder::FolderWriter::commit)).
     #[must_use]
-    pub fn without_fsync(mut self) -> Self {
-        self.durable = false;
+    pub fn with_fsync(mut self) -> Self {
+        self.durable = true;
         self
     }
 
@@ -145,7 +145,7 @@ impl PartWriter {
         self.sections.last().map_or(0, |s| self.at - s.1)
     }
 
-    /// Writes table and trailer, syncs, and gives the file its name, unless that exists.
+    /// Writes table and trailer, and gives the file its name, unless that exists.
     ///
     /// # Errors
     /// When the disk refuses or the name is taken.

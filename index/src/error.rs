@@ -138,6 +138,14 @@ pub enum IndexError {
         /// Address of the collection at that server.
         address: String,
     },
+    /// A server that was stopped by force left changes in its log.
+    #[error(
+        "{path}: has changes that a server logged and did not seal before it was stopped; `quarry serve --data` on the folder around it makes them again, and seals them"
+    )]
+    HasLog {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder holds something else.
     #[error(
         "{path}: the folder holds `{found}`, and neither an index nor an unfinished build; choose another --out, \

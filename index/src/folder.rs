@@ -3,7 +3,8 @@
 //! 1. a writer holds `LOCK` (an advisory lock: it ends with the process; `claim.rs` has who keeps it); without `CURRENT` it takes a
 //!    folder only if nothing lies there but what carries the mark of our own unfinished build
 //! 2. parts are written under names that were never used, then `manifest-N.json`, created only if
-//!    absent, then `CURRENT` is replaced by a rename: that is the commit
+//!    absent, all are synced, then `CURRENT` is replaced by a rename: that is the commit. A process that claims the
+//!    folder may run ahead of `CURRENT` (`claim.rs`), until it seals
 //! 3. a reader holds a shared lock on its manifest; files that neither the current generation nor
 //!    a held one names are collected after a commit and before a build; a file is ours by its exact
 //!    name (`names.rs`, `kinds.rs`)
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -119,23 +121,33 @@ fn try_read_current(storage: &Storage) -> Result<(Manifest, Lease), IndexError> 
 }
 
 fn parse_current(storage: &Storage) -> Result<Current, IndexError> {
-    let (folder, path) = (storage.folder(), storage.path(CURRENT));
-    let bytes = match storage.read(CURRENT) {
-        Ok(bytes) => bytes,
+    match claim::pointer(storage.folder()) {
+        Some(ahead) => parse_pointer(storage, &ahead),
+        None => parse_pointer(storage, &pointer_file(storage)?),
+    }
+}
+
+fn pointer_file(storage: &Storage) -> Result<Vec<u8>, IndexError> {
+    let folder = storage.folder();
+    match storage.read(CURRENT) {
         Err(IndexError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             if !folder.exists() {
                 return Err(IndexError::NoFolder { path: folder.to_path_buf() });
             }
             let interrupted = folder.join(BUILD).join(JOB).is_file();
-            return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted });
+            Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted })
         }
-        Err(error) => return Err(error),
-    };
+        other => other,
+    }
+}
+
+fn parse_pointer(storage: &Storage, bytes: &[u8]) -> Result<Current, IndexError> {
+    let path = storage.path(CURRENT);
     let foreign = || IndexError::Foreign {
         path: path.clone(),
         expected: "the JSON that names a manifest".into(),
     };
-    let current: Current = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+    let current: Current = serde_json::from_slice(bytes).map_err(|_| foreign())?;
     if current.magic != MANIFEST_MAGIC {
         return Err(foreign());
     }
@@ -177,7 +189,7 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Manifest, IndexError> {
 #[derive(Debug)]
 pub struct FolderWriter {
     storage: Storage,
-    _lock: FolderLock,
+    lock: FolderLock,
     current: Option<Manifest>,
 }
 
@@ -193,7 +205,12 @@ impl FolderWriter {
             current = Some(read_current(folder)?.0);
             Ok::<_, IndexError>(())
         })?;
-        Ok(Self { storage: Storage::of(folder), _lock: lock, current })
+        let storage = Storage::of(folder);
+        // A server that was killed left changes that come before those of any other writer.
+        if matches!(lock, FolderLock::File(_)) && storage.list()?.iter().any(|n| names::log(n).is_some()) {
+            return Err(IndexError::HasLog { path: folder.to_path_buf() });
+        }
+        Ok(Self { storage, lock, current })
     }
 
     /// Takes a folder for an index, making it if it is not there. Without an index the folder has to
@@ -216,7 +233,7 @@ impl FolderWriter {
             };
             Ok(())
         })?;
-        Ok(Self { storage: Storage::of(folder), _lock: lock, current })
+        Ok(Self { storage: Storage::of(folder), lock, current })
     }
 
     /// The folder.
@@ -248,7 +265,7 @@ impl FolderWriter {
         bytes: &[u8],
         required: bool,
     ) -> Result<PartEntry, IndexError> {
-        self.storage.put_new(name, bytes)?;
+        self.storage.put_new(name, bytes, false)?;
         Ok(PartEntry {
             kind: kind.to_owned(),
             version: 1,
@@ -259,20 +276,59 @@ impl FolderWriter {
         })
     }
 
+    /// Whether commits run ahead of `CURRENT`: they are not synced, and seen by this process alone.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        matches!(&self.lock, FolderLock::Turn(turn) if turn.is_ahead())
+    }
+
     /// Makes `manifest` the current generation. Its generation number is set here: more than that of
-    /// any manifest of ours in the folder, and one whose name is free. The parts it names must have been written.
+    /// any manifest of ours in the folder, and one whose name is free. The parts it names must have been written; those
+    /// that are new are synced here, unless the commit runs ahead ([`Claim::run_ahead`]).
     ///
     /// # Errors
     /// When the disk refuses; then the old generation stays current.
-    pub fn commit(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
+    pub fn commit(&mut self, manifest: Manifest) -> Result<&Manifest, IndexError> {
+        match self.is_ahead() {
+            true => self.commit_ahead(manifest),
+            false => self.commit_synced(manifest, self.current.clone().as_ref()),
+        }
+    }
+
+    fn commit_ahead(&mut self, mut manifest: Manifest) -> Result<&Manifest, IndexError> {
+        let pointer = self.put_manifest(&mut manifest, false)?;
+        if let FolderLock::Turn(turn) = &self.lock {
+            turn.point(Some(&pointer));
+        }
+        Ok(self.current.insert(manifest))
+    }
+
+    /// Commits after a sync of all parts that `synced` does not name.
+    fn commit_synced(
+        &mut self,
+        mut manifest: Manifest,
+        synced: Option<&Manifest>,
+    ) -> Result<&Manifest, IndexError> {
+        sync_parts(&self.storage, &manifest, synced)?;
+        let pointer = self.put_manifest(&mut manifest, true)?;
+        self.storage.sync()?;
+        self.storage.replace(CURRENT, &pointer)?;
+        self.storage.sync()?;
+        if let FolderLock::Turn(turn) = &self.lock {
+            turn.point(None);
+        }
+        Ok(self.current.insert(manifest))
+    }
+
+    /// Numbers and writes a manifest; returns what `CURRENT` says of it.
+    fn put_manifest(&self, manifest: &mut Manifest, durable: bool) -> Result<Vec<u8>, IndexError> {
         manifest.generation = self.next_generation()?;
         let name = names::manifest(manifest.generation);
-        let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| {
+        let mut bytes = serde_json::to_vec_pretty(manifest).map_err(|e| {
             IndexError::corrupt(&self.storage.path(&name), format!("manifest: {e}"))
         })?;
         bytes.push(b'\n');
-        self.storage.put_new(&name, &bytes)?;
-        self.storage.sync()?;
+        self.storage.put_new(&name, &bytes, durable)?;
         let current = Current {
             magic: MANIFEST_MAGIC.to_owned(),
             manifest: name,
@@ -282,9 +338,7 @@ impl FolderWriter {
         let mut bytes = serde_json::to_vec_pretty(&current)
             .map_err(|e| IndexError::corrupt(&self.storage.path(CURRENT), e.to_string()))?;
         bytes.push(b'\n');
-        self.storage.replace(CURRENT, &bytes)?;
-        self.storage.sync()?;
-        Ok(self.current.insert(manifest))
+        Ok(bytes)
     }
 
     /// Removes every file of ours that neither the current generation nor one held by a reader
@@ -300,6 +354,11 @@ impl FolderWriter {
         };
         if let Some(current) = &self.current {
             keep_all(&mut keep, current);
+        }
+        if self.is_ahead()
+            && let Some(sealed) = sealed(&self.storage)?
+        {
+            keep_all(&mut keep, &sealed);
         }
         let names = self.storage.list()?;
         let mut held_unreadable = false;
@@ -354,6 +413,62 @@ impl FolderWriter {
             limit: u64::MAX - 1,
         })
     }
+}
+
+/// Syncs the files of the generation that this process sees, as far as `CURRENT` does not name them: what [`seal`] has
+/// to wait for, without a turn.
+///
+/// # Errors
+/// When the generation cannot be read, or the disk refuses.
+pub fn sync_ahead(folder: &Path) -> Result<(), IndexError> {
+    let (storage, (manifest, _lease)) = (Storage::of(folder), read_current(folder)?);
+    sync_parts(&storage, &manifest, sealed(&storage)?.as_ref())
+}
+
+/// Makes the generation that this process sees in a folder it claims the one that `CURRENT` names, synced, as a new
+/// generation that contains the operations up to `applied` of a log. Returns its number. If nothing ran ahead and
+/// `CURRENT` says `applied` already, nothing is done.
+///
+/// # Errors
+/// When another writer of this process is at work, or the disk refuses; `CURRENT` then stays.
+pub fn seal(folder: &Path, applied: u64) -> Result<u64, IndexError> {
+    let mut writer = FolderWriter::open(folder)?;
+    let (storage, current) = (writer.storage.clone(), writer.current.clone());
+    let Some(mut manifest) = current else {
+        return Err(IndexError::NoIndex { path: folder.to_path_buf(), interrupted: false });
+    };
+    let sealed = sealed(&storage)?;
+    if sealed.as_ref() == Some(&manifest) && manifest.applied_sequence == applied {
+        return Ok(manifest.generation);
+    }
+    manifest.applied_sequence = applied;
+    let generation = writer.commit_synced(manifest, sealed.as_ref())?.generation;
+    writer.collect()?;
+    Ok(generation)
+}
+
+/// The manifest that the file `CURRENT` names, whatever this process sees.
+fn sealed(storage: &Storage) -> Result<Option<Manifest>, IndexError> {
+    let current = match pointer_file(storage) {
+        Ok(bytes) => parse_pointer(storage, &bytes)?,
+        Err(IndexError::NoIndex { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let path = storage.path(&current.manifest);
+    parse_manifest(&path, &storage.read(&current.manifest)?).map(Some)
+}
+
+/// Syncs the parts of `manifest` that `synced` does not name.
+fn sync_parts(
+    storage: &Storage,
+    manifest: &Manifest,
+    synced: Option<&Manifest>,
+) -> Result<(), IndexError> {
+    let known: BTreeSet<&str> =
+        synced.iter().flat_map(|synced| synced.parts()).map(|p| p.file.as_str()).collect();
+    let new: Vec<&PartEntry> =
+        manifest.parts().filter(|part| !known.contains(part.file.as_str())).collect();
+    new.into_par_iter().try_for_each(|part| storage.sync_file(&part.file))
 }
 
 /// Whether a file of this name in an index's folder is ours.

@@ -28,6 +28,20 @@ pub(crate) fn manifest(generation: u64) -> String {
     format!("manifest-{generation}.json")
 }
 
+/// The name of a log whose first operation has this number.
+#[must_use]
+pub fn log_file(first: u64) -> String {
+    format!("log-{first}.qlog")
+}
+
+/// N of `log-N.qlog`, written as [`log_file`] does.
+#[must_use]
+pub fn log(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("log-")?.strip_suffix(".qlog")?;
+    let number: u64 = digits.parse().ok()?;
+    (number > 0 && number.to_string() == digits).then_some(number)
+}
+
 /// Random characters in the name of a file on its way.
 pub(crate) const RANDOM: usize = 6;
 pub(crate) const TEMPORARY: (&str, &str) = (".new-", ".tmp");

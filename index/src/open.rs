@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use quarry_vectors::TermId;
 use rayon::prelude::*;
 
+use crate::claim;
 use crate::container::{Verify, hex};
 use crate::dense::DenseKept;
 use crate::error::IndexError;
@@ -24,11 +26,19 @@ use crate::tokens::TokensKept;
 pub struct Index {
     storage: Storage,
     manifest: Manifest,
-    lexicon: Option<Lexicon>,
-    assets: Vec<(PartEntry, Vec<u8>)>,
+    lexicon: Option<Arc<Lexicon>>,
+    assets: Vec<(PartEntry, Arc<[u8]>)>,
     segments: Vec<Segment>,
     features: Features,
     _lease: Lease,
+}
+
+/// What open generations of one index share.
+struct Shared {
+    manifest: Manifest,
+    lexicon: Option<Arc<Lexicon>>,
+    assets: Vec<(PartEntry, Arc<[u8]>)>,
+    segments: Vec<Segment>,
 }
 
 impl Index {
@@ -38,7 +48,7 @@ impl Index {
     /// When there is none, or any file of it is missing, cut, damaged, foreign or too new.
     /// Cost: [`Verify::Full`] reads every byte once, files in parallel.
     pub fn open(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::open_parts(folder, Opening { verify: &|_| verify, sources_only: false })
+        Self::open_parts(folder, Opening { before: None, verify: &|_| verify, sources_only: false })
     }
 
     /// The same, with the parts of each kind checked as `verify` says of it.
@@ -49,7 +59,7 @@ impl Index {
         folder: &Path,
         verify: &(dyn Fn(&str) -> Verify + Sync),
     ) -> Result<Self, IndexError> {
-        Self::open_parts(folder, Opening { verify, sources_only: false })
+        Self::open_parts(folder, Opening { before: None, verify, sources_only: false })
     }
 
     /// Opens the current generation without its [derived](kinds::Kind::derived) parts, whatever their version or state:
@@ -58,12 +68,19 @@ impl Index {
     /// # Errors
     /// As [`Self::open`], of the other parts.
     pub fn open_sources(folder: &Path, verify: Verify) -> Result<Self, IndexError> {
-        Self::open_parts(folder, Opening { verify: &|_| verify, sources_only: true })
+        Self::open_parts(folder, Opening { before: None, verify: &|_| verify, sources_only: true })
     }
+
 
     fn open_parts(folder: &Path, opening: Opening<'_>) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
         let storage = Storage::of(folder);
+        // In a folder that this process writes to, the next generation shares what the last one has open.
+        let before = claim::open::<Shared>(folder);
+        let before = before.as_deref().filter(|before| before.manifest.uuid == manifest.uuid);
+        let opening = Opening { before: before.map(|before| before.segments.as_slice()), ..opening };
+        let known: HashSet<&str> =
+            before.iter().flat_map(|b| b.manifest.parts()).map(|p| p.file.as_str()).collect();
         check_names(&storage, &manifest)?;
         for part in manifest.parts() {
             let kind = kinds::find(&part.kind);
@@ -84,18 +101,30 @@ impl Index {
                     "optional part of an unknown kind is skipped"
                 );
             }
-            check_length(&storage, part)?;
+            if !known.contains(part.file.as_str()) {
+                check_length(&storage, part)?;
+            }
         }
         let mut lexicon = None;
         let mut assets = Vec::new();
         for part in &manifest.assets {
+            let same = before.filter(|before| before.manifest.assets.contains(part));
             if part.kind == lexicon::KIND {
+                if let Some(open) = same.and_then(|before| before.lexicon.clone()) {
+                    lexicon = Some(open);
+                    continue;
+                }
                 let path = storage.path(&part.file);
                 let (opened, envelope) = Lexicon::open(&path, (opening.verify)(lexicon::KIND))?;
                 check_identity(part, &envelope)?;
-                lexicon = Some(opened);
+                lexicon = Some(Arc::new(opened));
             } else if kinds::find(&part.kind).is_some() || kinds::is_asset(&part.kind) {
-                assets.push((part.clone(), read_asset(&storage, part)?));
+                let known = same.and_then(|before| before.assets.iter().find(|(p, _)| p == part));
+                let bytes = match known {
+                    Some((_, bytes)) => Arc::clone(bytes),
+                    None => read_asset(&storage, part)?.into(),
+                };
+                assets.push((part.clone(), bytes));
             }
         }
         let segments = manifest
@@ -103,10 +132,22 @@ impl Index {
             .par_iter()
             .map(|entry| Segment::open_parts(&storage, entry, opening))
             .collect::<Result<Vec<_>, _>>()?;
-        let features = features_of(&manifest, lexicon.as_ref(), &segments);
+        let features = features_of(&manifest, lexicon.as_deref(), &segments);
         let index = Self { storage, manifest, lexicon, assets, segments, features, _lease: lease };
         index.check_together()?;
+        if !opening.sources_only {
+            claim::keep_open(folder, || index.shared());
+        }
         Ok(index)
+    }
+
+    fn shared(&self) -> Shared {
+        Shared {
+            manifest: self.manifest.clone(),
+            lexicon: self.lexicon.clone(),
+            assets: self.assets.clone(),
+            segments: self.segments.clone(),
+        }
     }
 
     /// Copies vectors and lists into memory, on huge pages where the system gives them, so that no
@@ -139,7 +180,7 @@ impl Index {
     /// Tokens and terms, when the index has a sparse channel.
     #[must_use]
     pub fn lexicon(&self) -> Option<&Lexicon> {
-        self.lexicon.as_ref()
+        self.lexicon.as_deref()
     }
 
     /// Whether a term's number alone says which term it is: terms are numbers, or places in a list of
@@ -148,14 +189,14 @@ impl Index {
     #[must_use]
     pub fn takes_numbers(&self) -> bool {
         let named = |lexicon: &&Lexicon| lexicon.is_named();
-        self.lexicon.as_ref().filter(named).is_none_or(|_| self.places() > 0)
+        self.lexicon().filter(named).is_none_or(|_| self.places() > 0)
     }
 
     /// How many terms with names have numbers: places in a list of names that the encoder or a vocabulary
     /// gave. Names that documents brought since stand behind them, and have none.
     #[must_use]
     pub fn places(&self) -> u32 {
-        let Some(lexicon) = self.lexicon.as_ref().filter(|l| l.is_named()) else { return 0 };
+        let Some(lexicon) = self.lexicon().filter(|l| l.is_named()) else { return 0 };
         // Older lexicons do not mark lists; those of encoders always were lists.
         let encoder = self.manifest.encoders.get("sparse");
         let dimension = encoder.map(|e| e.get("dimension").and_then(serde_json::Value::as_u64));
@@ -184,7 +225,7 @@ impl Index {
     /// The bytes of an asset such as [`crate::kinds::TOKENIZER`].
     #[must_use]
     pub fn asset(&self, kind: &str) -> Option<&[u8]> {
-        self.assets.iter().find(|(p, _)| p.kind == kind).map(|(_, bytes)| bytes.as_slice())
+        self.assets.iter().find(|(p, _)| p.kind == kind).map(|(_, bytes)| &**bytes)
     }
 
     /// Segments in order.
@@ -271,7 +312,7 @@ impl Index {
                 let what = format!("the parts of segment {id} differ in their number of documents");
                 return Err(IndexError::corrupt(self.folder(), what));
             }
-            if !segment.terms_agree(self.lexicon.as_ref().map_or(0, Lexicon::len)) {
+            if !segment.terms_agree(self.lexicon().map_or(0, Lexicon::len)) {
                 let what = format!("segment {} uses terms that the lexicon lacks", entry.id);
                 return Err(IndexError::corrupt(self.folder(), what));
             }

@@ -1,6 +1,7 @@
 //! An open segment: its parts, as the table of kinds opens and checks them.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
@@ -28,6 +29,8 @@ use crate::words::WordLists;
 /// Which parts are opened, and how much of each is checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
+    /// An open generation of the same index, whose parts are used again where they are the same files.
+    pub(crate) before: Option<&'a [Segment]>,
     /// By kind.
     pub(crate) verify: &'a (dyn Fn(&str) -> Verify + Sync),
     /// Whether derived parts are passed over, whatever their version or state.
@@ -40,8 +43,8 @@ impl Opening<'_> {
     }
 }
 
-/// A sealed segment.
-#[derive(Debug)]
+/// A sealed segment. Copies share its open parts.
+#[derive(Debug, Clone)]
 pub struct Segment {
     entry: SegmentEntry,
     /// Every segment has one; it is among `parts` too.
@@ -49,10 +52,13 @@ pub struct Segment {
     parts: Vec<OpenPart>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct OpenPart {
     kind: &'static PartKind,
-    part: Box<dyn SegmentPart>,
+    /// Shared with the other open generations that have this file.
+    part: Arc<dyn SegmentPart>,
+    /// How it was checked.
+    verify: Verify,
 }
 
 impl OpenPart {
@@ -72,7 +78,8 @@ impl Segment {
         entry: &SegmentEntry,
         verify: Verify,
     ) -> Result<Self, IndexError> {
-        Self::open_parts(storage, entry, Opening { verify: &|_| verify, sources_only: false })
+        let opening = Opening { before: None, verify: &|_| verify, sources_only: false };
+        Self::open_parts(storage, entry, opening)
     }
 
     pub(crate) fn open_parts(
@@ -80,11 +87,16 @@ impl Segment {
         entry: &SegmentEntry,
         opening: Opening<'_>,
     ) -> Result<Self, IndexError> {
-        let mut found = Vec::with_capacity(PARTS.len());
+        let before = opening.before.and_then(|all| all.iter().find(|s| s.entry.id == entry.id));
+        let (mut found, mut parts) = (Vec::with_capacity(PARTS.len()), Vec::new());
         for kind in PARTS.iter().filter(|kind| opening.takes(Some(kind.kind))) {
             let Some(part) = entry.parts.iter().find(|p| p.kind == kind.kind.name) else {
                 continue;
             };
+            if let Some(open) = before.and_then(|before| before.same(part, entry.rows, (opening.verify)(kind.kind.name))) {
+                parts.push(open);
+                continue;
+            }
             // First of all whether it is the right file; its version and bytes are looked at below.
             let file = storage.map(&part.file)?;
             let envelope = Part::of(file, kind.kind.name, 0..u32::MAX, Verify::Envelope)?;
@@ -96,10 +108,16 @@ impl Segment {
             .with_max_len(1)
             .map(|(kind, part)| open_part(kind, part, entry.rows, opening.verify))
             .collect();
-        let mut parts = Vec::with_capacity(opened.len());
+        let mut new = Vec::with_capacity(opened.len());
         for part in opened {
-            parts.extend(part?);
+            new.extend(part?);
         }
+        for OpenPart { kind, part, .. } in &new {
+            if matches!(kind.access, Access::Random | Access::Hot) {
+                part.part().file().advise_random();
+            }
+        }
+        parts.extend(new);
         let documents = parts.iter().find_map(OpenPart::get::<DocTable>).cloned();
         let documents = documents.ok_or_else(|| {
             IndexError::corrupt(
@@ -107,19 +125,25 @@ impl Segment {
                 format!("segment {} has no document table", entry.id),
             )
         })?;
-        for OpenPart { kind, part } in &parts {
-            if matches!(kind.access, Access::Random | Access::Hot) {
-                part.part().file().advise_random();
-            }
-        }
         Ok(Self { entry: entry.clone(), documents, parts })
     }
 
-    /// Copies the parts that every query reads into memory.
+    /// The open part of this entry, if the segment has it and checked it as thoroughly.
+    fn same(&self, part: &PartEntry, rows: u64, verify: Verify) -> Option<OpenPart> {
+        if self.entry.rows != rows || !self.entry.parts.contains(part) {
+            return None;
+        }
+        let open = self.parts.iter().find(|open| open.kind.kind.name == part.kind)?;
+        (open.verify == Verify::Full || open.verify == verify).then(|| open.clone())
+    }
+
+    /// Copies the parts that every query reads into memory, but for those that another generation has open: they were
+    /// copied when that was opened.
     pub(crate) fn preload(&mut self) -> Result<(), IndexError> {
         let read = |part: &&mut OpenPart| matches!(part.kind.access, Access::Hot | Access::Scanned);
         let hot = self.parts.iter_mut().filter(read);
-        hot.map(|part| part.part.part_mut()).try_for_each(Part::preload)
+        let own = hot.filter_map(|part| Arc::get_mut(&mut part.part));
+        own.map(SegmentPart::part_mut).try_for_each(Part::preload)
     }
 
     /// Whether all parts cover the rows that the manifest gives the segment.
@@ -243,7 +267,7 @@ fn open_part(
         OtherRows::RefusedAs(what) if found.documents() != rows => {
             Err(IndexError::corrupt(found.path(), what))
         }
-        _ => Ok(Some(OpenPart { kind, part })),
+        _ => Ok(Some(OpenPart { kind, part: part.into(), verify })),
     }
 }
 

@@ -67,12 +67,22 @@ impl Storage {
         Ok(fs::metadata(&path).map_err(IndexError::io(&path))?.len())
     }
 
-    /// Writes a whole file under a name that is free.
+    /// Writes a whole file under a name that is free; not `durable`, it reaches the disk when the system writes it,
+    /// or by [`Self::sync_file`].
     ///
     /// # Errors
     /// When the name is taken or the disk refuses; then nothing is left.
-    pub(crate) fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), IndexError> {
-        NewFile::with(&self.path(name), bytes)?.persist(true)
+    pub(crate) fn put_new(&self, name: &str, bytes: &[u8], durable: bool) -> Result<(), IndexError> {
+        NewFile::with(&self.path(name), bytes)?.persist(durable)
+    }
+
+    /// Makes a file's bytes durable.
+    ///
+    /// # Errors
+    /// When it is not there, or the system refuses.
+    pub(crate) fn sync_file(&self, name: &str) -> Result<(), IndexError> {
+        let path = self.path(name);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(IndexError::io(&path))
     }
 
     /// Writes a whole file under its name, in place of the one that has it.

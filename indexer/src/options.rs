@@ -6,7 +6,7 @@ use quarry_index::clusters::ClusterParams;
 use quarry_index::features::{Channels, Features};
 use quarry_index::fields::FieldRules;
 use quarry_index::impact::MOST_DOCUMENTS;
-use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams};
+use quarry_index::seismic::{SMALL_SEGMENT, SeismicParams, TINY_SEGMENT};
 use quarry_vectors::{EncodeDocument, SplitText};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,8 +51,12 @@ impl Lists {
     /// Clusters only.
     pub const CLUSTERS: Self = Self::These { impact: false, seismic: false, clusters: true };
 
-    /// The lists that the index has, plus those that `Auto` builds for this number of rows.
+    /// For a segment of this many rows that joins others: the lists that the index has, plus those that `Auto` builds.
+    /// None for at most [`TINY_SEGMENT`] rows.
     pub(crate) fn of(features: &Features, rows: u64) -> Self {
+        if rows <= TINY_SEGMENT {
+            return Self::NONE;
+        }
         let (auto, fits) = (Self::Auto, rows <= MOST_DOCUMENTS);
         Self::These {
             impact: auto.impact(rows) || (features.impact && fits),

@@ -85,8 +85,8 @@ pub(crate) fn write(
     encoded: bool,
 ) -> Result<(), BuildError> {
     let mut part = PartWriter::create(path, KIND, VERSION)?;
-    if !encoded {
-        part = part.without_fsync();
+    if encoded {
+        part = part.with_fsync();
     }
     part.put_json("meta", meta)?;
     let mut ends: Vec<u64> = Vec::with_capacity(docs.len());

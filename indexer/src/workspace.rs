@@ -95,10 +95,18 @@ pub(crate) fn clear(build: &Path) -> Result<(), BuildError> {
     if !build.exists() {
         return Ok(());
     }
-    quarry_index::text::clear_work(&build.join(TEXT))?;
-    remove_files(build, |name| name != job::FILE && is_ours(name))?;
+    empty(build)?;
     remove_files(build, |name| name == job::FILE)?;
     remove_if_empty(build)
+}
+
+/// Removes our files from a folder that is ours, but for the record.
+pub(crate) fn empty(build: &Path) -> Result<(), BuildError> {
+    if !build.exists() {
+        return Ok(());
+    }
+    quarry_index::text::clear_work(&build.join(TEXT))?;
+    remove_files(build, |name| name != job::FILE && is_ours(name))
 }
 
 /// The error for a folder that holds no record of ours.

@@ -133,6 +133,7 @@ impl Searcher {
             let facts = Facts::of(segment);
             let shape = &query.shape;
             let planned = plan(&facts, params, shape, at.allowed.map(RowSet::len), &factors);
+            let planned = planned.or_scan(&facts, self.index().features());
             let plan = query.planned(planned.plan, forward);
             // The time of another plan says nothing about this one.
             let micros = planned.micros.filter(|_| plan == planned.plan);

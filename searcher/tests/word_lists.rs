@@ -176,7 +176,9 @@ fn changes_change_nothing() {
     drop(index);
     // A segment without a word has nothing to list, and lacks nothing.
     let blank = vec![with_text("blank", "", "")];
-    add(read(blank), None, &Adding::new(&change(0)), &|_| {}).unwrap();
+    let mut options = change(0);
+    options.seal.words = WordLists::Always;
+    add(read(blank), None, &Adding::new(&options), &|_| {}).unwrap();
     assert!(add_lists(at(0), &words, &|_| {}).unwrap().is_none());
 }
 

@@ -1,4 +1,4 @@
-//! Turns changes into generations of a collection.
+//! Turns changes into generations of a collection, which searches do not see yet, and into operations for its log.
 //!
 //! 1. of changes one after another that add documents: take the documents that fit, in order  2. add them as one
 //!    generation, in which a document replaces an older one of its id  3. a document that only the build refuses is
@@ -10,12 +10,15 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use quarry_index::claim::Claim;
 use quarry_indexer::{BuildError, SealOptions};
 use quarry_vectors::Document;
 
 use super::StoreError;
 use super::change::{Change, Changed, Mode, RefusalKind, Refused};
 use super::check::Check;
+use super::log::{Entry, Operation};
+use crate::snapshot::Snapshot;
 use crate::write::{Add, Writer};
 use crate::{Collection, EngineError};
 
@@ -26,6 +29,45 @@ const MOST_REFUSED: usize = 16;
 
 type Outcome = Result<Changed, StoreError>;
 
+/// A change that was made, or not.
+pub(super) struct Applied {
+    pub(super) outcome: Outcome,
+    /// What changed, if anything did.
+    pub(super) operation: Option<Operation>,
+}
+
+impl Applied {
+    fn failed(error: StoreError) -> Self {
+        Self { outcome: Err(error), operation: None }
+    }
+}
+
+/// A collection's newest generation, whether searches see it or not.
+pub(super) struct Head<'a> {
+    pub(super) collection: &'a Collection,
+    pub(super) writer: &'a Writer,
+    pub(super) claim: &'a Claim,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+impl Head<'_> {
+    /// Commits by `change`, and opens that. Where it fails, nothing has changed.
+    fn advance<T>(
+        &mut self,
+        change: impl FnOnce(&Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let place = self.claim.place();
+        let made = change(self.writer).and_then(|made| {
+            self.snapshot = self.collection.next(&self.snapshot)?;
+            Ok(made)
+        });
+        if made.is_err() {
+            self.claim.rewind(place);
+        }
+        made
+    }
+}
+
 /// Documents to add.
 #[derive(Debug, Clone)]
 struct Put {
@@ -33,49 +75,37 @@ struct Put {
     mode: Mode,
 }
 
-/// Applies changes in order; gives an outcome for each.
-pub(super) fn apply(
-    collection: &Collection,
-    writer: &Writer,
-    changes: Vec<Change>,
-) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(changes.len());
+/// Applies changes in order; gives what became of each.
+pub(super) fn apply(head: &mut Head<'_>, changes: Vec<Change>) -> Vec<Applied> {
+    let mut all = Vec::with_capacity(changes.len());
     let mut puts: Vec<Put> = Vec::new();
     for change in changes {
         match change {
             Change::Put { documents, mode } => puts.push(Put { documents, mode }),
             Change::Delete(ids) => {
-                outcomes.extend(put(collection, writer, &std::mem::take(&mut puts)));
-                outcomes.push(delete(collection, writer, &ids));
+                all.extend(put(head, &std::mem::take(&mut puts)));
+                all.push(delete(head, &ids).unwrap_or_else(Applied::failed));
             }
         }
     }
-    outcomes.extend(put(collection, writer, &puts));
-    outcomes
+    all.extend(put(head, &puts));
+    all
 }
 
-fn put(collection: &Collection, writer: &Writer, puts: &[Put]) -> Vec<Outcome> {
+fn put(head: &mut Head<'_>, puts: &[Put]) -> Vec<Applied> {
     if puts.is_empty() {
         return Vec::new();
     }
-    match put_together(collection, writer, puts) {
-        Ok(changed) => changed.into_iter().map(Ok).collect(),
-        // All are made; to make each alone would be to make it twice.
-        Err(StoreError::NotOpened { source }) => {
-            let each = |_| Err(StoreError::NotOpened { source: Arc::clone(&source) });
-            puts.iter().map(each).collect()
-        }
-        Err(error) if puts.len() == 1 => vec![Err(error)],
+    match put_together(head, puts) {
+        Ok(all) => all,
+        Err(error) if puts.len() == 1 => vec![Applied::failed(error)],
         Err(_) => {
-            let alone = |one| put_together(collection, writer, std::slice::from_ref(one));
             // One change gives one answer.
-            puts.iter().map(|one| alone(one).and_then(only)).collect()
+            let only = |mut all: Vec<Applied>| all.pop().ok_or(StoreError::Interrupted);
+            let mut alone = |one| put_together(head, std::slice::from_ref(one)).and_then(only);
+            puts.iter().map(|one| alone(one).unwrap_or_else(Applied::failed)).collect()
         }
     }
-}
-
-fn only(mut changed: Vec<Changed>) -> Outcome {
-    changed.pop().ok_or(StoreError::Interrupted)
 }
 
 /// A document's place: of which change, and which of its documents.
@@ -95,17 +125,11 @@ struct Selection {
     changed: Vec<Changed>,
 }
 
-fn put_together(
-    collection: &Collection,
-    writer: &Writer,
-    puts: &[Put],
-) -> Result<Vec<Changed>, StoreError> {
-    // What an earlier change stored and could not open decides which ids are there.
-    collection.reload_own()?;
+fn put_together(head: &mut Head<'_>, puts: &[Put]) -> Result<Vec<Applied>, StoreError> {
     let mut unfit: HashMap<Place, String> = HashMap::new();
     loop {
-        let Selection { taken, mut changed } = selected(collection, puts, &unfit);
-        if let Some((place, reason)) = add(writer, &taken)? {
+        let Selection { taken, mut changed } = selected(&head.snapshot, puts, &unfit);
+        if let Some((place, reason)) = head.advance(|writer| add(writer, &taken))? {
             if unfit.len() == MOST_REFUSED {
                 return Err(StoreError::Setting {
                     param: "documents",
@@ -116,24 +140,28 @@ fn put_together(
             unfit.insert(place, reason);
             continue;
         }
-        opened(collection)?;
-        let version = collection.snapshot().version();
+        let version = head.snapshot.version();
         let mut replaced: HashSet<(usize, &str)> = HashSet::new();
+        let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); puts.len()];
         for one in &taken {
             let change = one.place.0;
+            entries[change].push(Entry::from(&one.document));
             changed[change].accepted += 1;
             if one.replaces && replaced.insert((change, &one.document.id)) {
                 changed[change].replaced += 1;
             }
         }
         changed.iter_mut().for_each(|one| one.version = version);
-        return Ok(changed);
+        let made = changed.into_iter().zip(entries).map(|(changed, entries)| Applied {
+            outcome: Ok(changed),
+            operation: (!entries.is_empty()).then_some(Operation::Put(entries)),
+        });
+        return Ok(made.collect());
     }
 }
 
 /// Takes the documents that fit, in order, but for those that the build refused.
-fn selected(collection: &Collection, puts: &[Put], unfit: &HashMap<Place, String>) -> Selection {
-    let snapshot = collection.snapshot();
+fn selected(snapshot: &Snapshot, puts: &[Put], unfit: &HashMap<Place, String>) -> Selection {
     let mut changed = vec![Changed::nothing(snapshot.version()); puts.len()];
     let mut check = Check::of(snapshot.index());
     let mut taken: Vec<Taken> = Vec::new();
@@ -204,19 +232,15 @@ fn add(writer: &Writer, taken: &[Taken]) -> Result<Option<(Place, String)>, Stor
     }
 }
 
-fn delete(collection: &Collection, writer: &Writer, ids: &[String]) -> Outcome {
+fn delete(head: &mut Head<'_>, ids: &[String]) -> Result<Applied, StoreError> {
     if ids.is_empty() {
         return Err(StoreError::NoIds);
     }
-    let report = writer.delete(ids.iter().map(String::as_str))?;
-    opened(collection)?;
-    let version = collection.snapshot().version();
+    let report =
+        head.advance(|writer| Ok(writer.delete(ids.iter().map(String::as_str))?))?;
     let (deleted, unknown) = (report.deleted, report.unknown);
-    Ok(Changed { deleted, unknown, ..Changed::nothing(version) })
-}
-
-/// Opens what was committed.
-fn opened(collection: &Collection) -> Result<(), StoreError> {
-    let opened = collection.reload_own().map(drop);
-    opened.map_err(|source| StoreError::NotOpened { source: Arc::new(source) })
+    let operation = (deleted > 0).then(|| Operation::Delete(ids.to_vec()));
+    let version = head.snapshot.version();
+    let changed = Changed { deleted, unknown, ..Changed::nothing(version) };
+    Ok(Applied { outcome: Ok(changed), operation })
 }

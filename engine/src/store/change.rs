@@ -18,6 +18,18 @@ pub enum Change {
     Delete(Vec<String>),
 }
 
+/// When a change is answered. Each promises what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Ack {
+    /// When every later search sees it. A crash of the process loses nothing; a power cut may lose the last second.
+    Received,
+    /// When it is synced to the log: a power cut does not lose it.
+    #[default]
+    Synced,
+    /// When it is in a sealed generation, which other processes can open.
+    Sealed,
+}
+
 /// Which documents are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -35,6 +47,8 @@ pub enum Mode {
 pub struct Changed {
     /// The generation that has it.
     pub version: Version,
+    /// Its number among the changes of the collection, from 1; of a change that changed nothing, that of the last one.
+    pub sequence: u64,
     /// Documents taken. Of several with one id, the last stays.
     pub accepted: u64,
     /// Documents that the accepted ones replaced.
@@ -50,7 +64,7 @@ pub struct Changed {
 impl Changed {
     pub(super) fn nothing(version: Version) -> Self {
         let (unknown, refused) = (Vec::new(), Vec::new());
-        Self { version, accepted: 0, replaced: 0, deleted: 0, unknown, refused }
+        Self { version, sequence: 0, accepted: 0, replaced: 0, deleted: 0, unknown, refused }
     }
 }
 

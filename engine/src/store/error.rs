@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use quarry_index::IndexError;
 use quarry_indexer::BuildError;
@@ -68,12 +67,6 @@ pub enum StoreError {
     /// The thread that applied this change ended without an answer.
     #[error("the change was interrupted by a fault; whether it was made is unknown")]
     Interrupted,
-    /// The change is stored, and its generation cannot be opened.
-    #[error("the change is stored, but cannot be searched: {source}")]
-    NotOpened {
-        /// Why.
-        source: Arc<EngineError>,
-    },
     /// The record of a collection cannot be read or written.
     #[error("{}: the record of the collection: {source}", folder.display())]
     Record {
@@ -94,6 +87,38 @@ pub enum StoreError {
         found: u32,
         /// The one that is read.
         known: u32,
+    },
+    /// The log of a collection is damaged, or not its own.
+    #[error(
+        "{}: byte {offset}: {what}. Changes that the log alone has are lost if it is removed; restore it from a backup, or remove the file to go on without them", path.display()
+    )]
+    DamagedLog {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A change that the log has cannot be made again.
+    #[error("change {number} of the log cannot be made again: {what}")]
+    NotReplayed {
+        /// Its number.
+        number: u64,
+        /// Why.
+        what: String,
+    },
+    /// The change could not be logged, so it was not made.
+    #[error("the change was not made, since it cannot be logged: {why}")]
+    NotLogged {
+        /// The error.
+        why: String,
+    },
+    /// The log was stopped by an error of the disk.
+    #[error("writes have stopped after an error of the disk ({why}); a restart reads what it holds")]
+    LogStopped {
+        /// The error.
+        why: String,
     },
     /// The system refuses.
     #[error("{}: {source}", path.display())]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use quarry_index::Storage;
 use quarry_index::claim::Claim;
 use quarry_index::folder::{BUILD, CURRENT, JOB, claim, owns};
-use quarry_index::names::is_uuid;
+use quarry_index::names::{is_uuid, log};
 use uuid::Uuid;
 
 use super::error::io;
@@ -128,7 +128,7 @@ pub(super) fn foreign(folder: &Path) -> Result<Option<String>, StoreError> {
         BUILD => work.join(JOB).is_file(),
         name => {
             let is_file = folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
-            is_file && (name == RECORD || owns(name))
+            is_file && (name == RECORD || owns(name) || log(name).is_some())
         }
     };
     Ok(Storage::of(folder).names()?.into_iter().find(|name| !ours(name)))

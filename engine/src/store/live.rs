@@ -1,16 +1,25 @@
 //! A collection that is searched and changed at the same time.
+//!
+//! 1. a group of changes becomes a generation that runs ahead of the sealed one: its files are not synced (`apply.rs`)
+//! 2. what changed is appended to the log, and synced once for the whole group (`log`)  3. searches see the generation,
+//!    and the changes are answered  4. [`Live::tend`] seals: it syncs the files, makes the generation the one that others
+//!    open, and clears the log  5. opened after a crash, the changes that the log has are made again
+//!
+//! Where 2 fails, the generation is left behind, and nothing has changed.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use quarry_index::claim::Claim;
-use quarry_index::folder::claim;
+use quarry_index::folder::{claim, seal, sync_ahead};
 use quarry_indexer::MOST_SEGMENTS;
 
-use super::apply::{MEMORY, apply};
-use super::change::{Change, Changed};
+use super::apply::{Applied, Head, MEMORY, apply};
+use super::change::{Ack, Change, Changed, Mode};
+use super::log::{Log, Operation, Pending};
 use super::queue::Queue;
 use super::{CollectionSettings, StoreError};
 use crate::write::Writer;
@@ -18,10 +27,19 @@ use crate::{Collection, OpenOptions};
 
 /// This many times [`MOST_SEGMENTS`], a change merges before it is made: merging in the background is behind.
 const BEHIND: usize = 2;
+/// Bytes of log from which it is sealed at once.
+const SEAL_BYTES: u64 = 32 << 20;
+/// Longest time that a change waits to be sealed.
+const SEAL_AFTER: Duration = Duration::from_secs(2);
+/// Longest time that a change waits to be synced, if its caller did not.
+const SYNC_AFTER: Duration = Duration::from_millis(500);
+/// Changes of the log that are made again together.
+const REPLAYED_TOGETHER: usize = 256;
 
 /// A collection of a store. Changes are made one after another; searches do not wait for them.
 pub struct Live {
     name: String,
+    folder: PathBuf,
     collection: Arc<Collection>,
     writer: Writer,
     settings: Option<CollectionSettings>,
@@ -29,6 +47,12 @@ pub struct Live {
     merging: AtomicBool,
     removed: AtomicBool,
     claim: Mutex<Option<Claim>>,
+    log: Mutex<Log>,
+    /// Since when changes wait to be sealed.
+    waiting: Mutex<Option<Instant>>,
+    /// Number of the last change that searches see.
+    visible: Mutex<u64>,
+    seen: Condvar,
 }
 
 impl fmt::Debug for Live {
@@ -37,8 +61,20 @@ impl fmt::Debug for Live {
     }
 }
 
+/// How far a collection's changes have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the last change that searches see.
+    pub visible: u64,
+    /// Number of the last change that is in a sealed generation.
+    pub sealed: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+}
+
 impl Live {
-    /// Opens the collection in `folder`, and keeps it for writing; others are told `address`.
+    /// Opens the collection in `folder`, and keeps it for writing; others are told `address`. Changes that its log has
+    /// and no sealed generation are made again.
     pub(super) fn open(
         name: &str,
         folder: &Path,
@@ -47,16 +83,28 @@ impl Live {
     ) -> Result<Self, StoreError> {
         let claim = claim(folder, address)?;
         let settings = CollectionSettings::read(folder)?;
-        let collection = Collection::open(folder, options)?;
+        let collection = Arc::new(Collection::open(folder, options)?);
+        let writer = Writer::open(folder, options.models.clone())?;
+        let manifest = collection.snapshot().index().manifest().clone();
+        let (log, pending) = Log::open(folder, manifest.uuid, manifest.applied_sequence)?;
+        claim.run_ahead();
+        let waits = !pending.operations.is_empty();
+        replay(&collection, &writer, &claim, (manifest.applied_sequence, pending))?;
+        let visible = log.last();
         Ok(Self {
             name: name.to_owned(),
-            collection: Arc::new(collection),
-            writer: Writer::open(folder, options.models.clone())?,
+            folder: folder.to_owned(),
+            collection,
+            writer,
             settings,
             queue: Queue::default(),
             merging: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             claim: Mutex::new(Some(claim)),
+            log: Mutex::new(log),
+            waiting: Mutex::new(waits.then(Instant::now)),
+            visible: Mutex::new(visible),
+            seen: Condvar::new(),
         })
     }
 
@@ -72,34 +120,186 @@ impl Live {
         self.settings.as_ref()
     }
 
-    /// Makes a change. When this returns, it is committed to the disk and visible to every later search. Changes
-    /// that wait at the same time are committed together where they can be. Blocks.
+    /// How far its changes have come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let log_bytes = self.log().bytes();
+        let visible = *locked(&self.visible);
+        let sealed = match log_bytes {
+            0 => visible,
+            _ => self.collection.snapshot().index().manifest().applied_sequence,
+        };
+        Progress { visible, sealed, log_bytes }
+    }
+
+    /// Waits until searches see the change of this number. Returns whether they do, at the latest at `deadline`.
+    #[must_use]
+    pub fn wait_for(&self, sequence: u64, deadline: Instant) -> bool {
+        let mut visible = locked(&self.visible);
+        while *visible < sequence {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.seen.wait_timeout(visible, left);
+            visible = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Makes a change. When this returns, every later search sees it, and it is as safe as `ack` says. Changes that wait
+    /// at the same time are made together where they can be. Blocks.
     ///
     /// Then merges the smallest segments in the background if there are more than
     /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS); changes wait for that.
     ///
     /// # Errors
     /// If no ids are given, the collection was removed, or encoding or writing fails: nothing is changed then. A
-    /// document that does not fit is no error, but named in the answer. [`StoreError::NotOpened`] if the change was
-    /// made.
-    pub fn change(self: &Arc<Self>, change: Change) -> Result<Changed, StoreError> {
-        let outcome = self.queue.run(change, |changes| {
-            if self.removed.load(Ordering::SeqCst) || !self.holds() {
-                return changes.iter().map(|_| Err(StoreError::Removed)).collect();
-            }
-            if self.segments() >= BEHIND * MOST_SEGMENTS {
-                self.merge();
-            }
-            apply(&self.collection, &self.writer, changes)
-        });
+    /// document that does not fit is no error, but named in the answer. With [`Ack::Sealed`], an error of sealing comes
+    /// after the change was made and logged.
+    pub fn change(self: &Arc<Self>, change: Change, ack: Ack) -> Result<Changed, StoreError> {
+        let outcome = self.queue.run((change, ack), |changes| self.make(changes));
         self.merge_if_many();
-        outcome
+        let mut changed = outcome?;
+        if ack == Ack::Sealed {
+            self.seal()?;
+            changed.version = self.collection.snapshot().version();
+        }
+        Ok(changed)
+    }
+
+    /// Makes changes; the caller has the turn.
+    fn make(&self, changes: Vec<(Change, Ack)>) -> Vec<Result<Changed, StoreError>> {
+        let count = changes.len();
+        let all_fail = |error: &dyn Fn() -> StoreError| (0..count).map(|_| Err(error())).collect();
+        if self.removed.load(Ordering::SeqCst) || !self.holds() {
+            return all_fail(&|| StoreError::Removed);
+        }
+        if self.segments() >= BEHIND * MOST_SEGMENTS {
+            self.merge();
+        }
+        let claim = locked(&self.claim);
+        let Some(claim) = claim.as_ref() else { return all_fail(&|| StoreError::Removed) };
+        let synced = changes.iter().any(|(_, ack)| *ack >= Ack::Synced);
+        let changes = changes.into_iter().map(|(change, _)| change).collect();
+        let place = claim.place();
+        let mut head = Head {
+            collection: &self.collection,
+            writer: &self.writer,
+            claim,
+            snapshot: self.collection.snapshot(),
+        };
+        let mut applied = apply(&mut head, changes);
+        let last = match self.record(&mut applied, synced) {
+            Ok(last) => last,
+            Err(error) => {
+                claim.rewind(place);
+                let why = error.to_string();
+                return applied
+                    .into_iter()
+                    .map(|one| one.outcome.and(Err(StoreError::NotLogged { why: why.clone() })))
+                    .collect();
+            }
+        };
+        self.collection.show(head.snapshot);
+        *locked(&self.visible) = last;
+        self.seen.notify_all();
+        applied.into_iter().map(|one| one.outcome).collect()
+    }
+
+    /// Appends what was changed to the log, and numbers the changes; gives the number of the last.
+    fn record(&self, applied: &mut [Applied], synced: bool) -> Result<u64, StoreError> {
+        let mut log = self.log();
+        let (bytes, before) = (log.bytes(), log.last());
+        let mut last = before;
+        let mut operations = Vec::new();
+        for one in applied {
+            if let Some(operation) = one.operation.take() {
+                operations.push(operation);
+                last += 1;
+            }
+            if let Ok(changed) = &mut one.outcome {
+                changed.sequence = last;
+            }
+        }
+        if !operations.is_empty() {
+            log.append(&operations)?;
+            locked(&self.waiting).get_or_insert_with(Instant::now);
+        }
+        if synced && let Err(error) = log.sync() {
+            log.take_back(bytes, before);
+            return Err(error);
+        }
+        Ok(last)
+    }
+
+    /// Syncs and seals what has waited long enough: called a few times a second.
+    ///
+    /// # Errors
+    /// If the disk refuses; what is logged stays in the log.
+    pub fn tend(&self) -> Result<(), StoreError> {
+        let Some(since) = *locked(&self.waiting) else { return Ok(()) };
+        if since.elapsed() >= SEAL_AFTER || self.log().bytes() >= SEAL_BYTES {
+            return self.seal();
+        }
+        if since.elapsed() >= SYNC_AFTER && self.log().is_behind() {
+            self.log().sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the newest generation the one that other processes open, synced, and clears the log. Blocks.
+    ///
+    /// # Errors
+    /// If the disk refuses; what is logged stays in the log.
+    pub fn seal(&self) -> Result<(), StoreError> {
+        if self.removed.load(Ordering::SeqCst) || !self.holds() {
+            return Err(StoreError::Removed);
+        }
+        // Most of the time goes into this; changes need not wait for it.
+        sync_ahead(&self.folder)?;
+        let _turn = self.queue.turn();
+        if self.removed.load(Ordering::SeqCst) {
+            return Err(StoreError::Removed);
+        }
+        self.seal_now()
+    }
+
+    /// The caller has the turn.
+    fn seal_now(&self) -> Result<(), StoreError> {
+        let mut log = self.log();
+        log.check()?;
+        seal(&self.folder, log.last())?;
+        log.clear()?;
+        *locked(&self.waiting) = None;
+        drop(log);
+        Ok(self.collection.reload_own().map(drop)?)
+    }
+
+    /// Opens what was put into the folder by hand, such as a backup; not while changes wait to be sealed. Returns whether
+    /// there was something.
+    ///
+    /// # Errors
+    /// If it cannot be opened; the old generation stays.
+    pub fn reload_if_newer(&self) -> Result<bool, StoreError> {
+        let Some(_turn) = self.queue.free_turn() else { return Ok(false) };
+        let mut log = self.log();
+        if log.bytes() > 0 || !self.collection.reload_if_newer()? {
+            return Ok(false);
+        }
+        let manifest = self.collection.snapshot().index().manifest().clone();
+        *log = Log::open(&self.folder, manifest.uuid, manifest.applied_sequence)?.0;
+        *locked(&self.visible) = log.last();
+        Ok(true)
     }
 
     /// Whether the collection's folder is still the one that was opened.
     pub(super) fn holds(&self) -> bool {
-        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
-        claim.as_ref().is_some_and(Claim::holds)
+        locked(&self.claim).as_ref().is_some_and(Claim::holds)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        locked(&self.log)
     }
 
     fn segments(&self) -> usize {
@@ -156,9 +356,76 @@ impl Live {
         }
         let withdrawn = withdraw()?;
         self.removed.store(true, Ordering::SeqCst);
-        drop(self.claim.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(locked(&self.claim).take());
         Ok(withdrawn)
     }
+
+    /// Ends all changes, and seals what was made: the folder is then like any other index's.
+    ///
+    /// # Errors
+    /// If the disk refuses; what is logged stays in the log.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let _turn = self.queue.turn();
+        if self.removed.swap(true, Ordering::SeqCst) || !self.holds() {
+            return Ok(());
+        }
+        let sealed = self.seal_now();
+        drop(locked(&self.claim).take());
+        sealed
+    }
+}
+
+/// Makes the changes again that no sealed generation contains.
+fn replay(
+    collection: &Collection,
+    writer: &Writer,
+    claim: &Claim,
+    (applied, pending): (u64, Pending),
+) -> Result<(), StoreError> {
+    let Pending { operations, dropped } = pending;
+    if dropped > 0 {
+        tracing::warn!(bytes = dropped, "the log ends with a change that was not complete; it is dropped");
+    }
+    let count = operations.len();
+    if count == 0 {
+        return Ok(());
+    }
+    let mut head = Head { collection, writer, claim, snapshot: collection.snapshot() };
+    let mut numbered = (applied + 1..).zip(operations);
+    loop {
+        let group: Vec<(u64, Operation)> = numbered.by_ref().take(REPLAYED_TOGETHER).collect();
+        let (numbers, operations): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        if numbers.is_empty() {
+            break;
+        }
+        let mut changes = Vec::with_capacity(operations.len());
+        for (number, operation) in numbers.iter().zip(operations) {
+            let again = |what: String| StoreError::NotReplayed { number: *number, what };
+            changes.push(match operation {
+                Operation::Delete(ids) => Change::Delete(ids),
+                Operation::Put(entries) => {
+                    let documents = (1..).zip(entries).map(|(line, entry)| entry.document(line));
+                    let documents = documents.collect::<Result<Vec<_>, _>>();
+                    let documents = documents.map_err(|error| again(error.to_string()))?;
+                    Change::Put { documents, mode: Mode::Upsert }
+                }
+            });
+        }
+        for (number, one) in numbers.iter().zip(apply(&mut head, changes)) {
+            let again = |what: String| StoreError::NotReplayed { number: *number, what };
+            let changed = one.outcome.map_err(|error| again(error.to_string()))?;
+            if let Some(refused) = changed.refused.first() {
+                return Err(again(format!("document `{}`: {}", refused.id, refused.reason)));
+            }
+        }
+    }
+    collection.show(head.snapshot);
+    tracing::info!(changes = count, "changes of the log were made again");
+    Ok(())
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A merge in the background; however it ends, the next one may begin.

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
-//!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: each change is a new generation,
-//!    sealed and visible when the call returns  3. `queue.rs` lets one caller apply the changes of all who wait
-//! 4. `apply.rs` turns changes into generations; `check.rs` refuses documents one by one
+//!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: changes are logged (`log`) and
+//!    visible when the call returns, and sealed into a generation within seconds (`tending.rs`)  3. `queue.rs` lets one
+//!    caller apply the changes of all who wait  4. `apply.rs` turns changes into generations; `check.rs` refuses
+//!    documents one by one
 
 mod apply;
 mod change;
@@ -16,14 +17,16 @@ mod check;
 mod error;
 mod folder;
 mod live;
+mod log;
 mod name;
 mod queue;
 mod settings;
 mod stores;
+mod tending;
 
-pub use change::{Change, Changed, Mode, RefusalKind, Refused};
+pub use change::{Ack, Change, Changed, Mode, RefusalKind, Refused};
 pub use error::StoreError;
-pub use live::Live;
+pub use live::{Live, Progress};
 pub use name::CollectionName;
 pub use settings::{CollectionModel, CollectionSettings};
 pub use stores::{Made, Store, StoreOptions};

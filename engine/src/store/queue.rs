@@ -5,10 +5,10 @@
 //!
 //! So there is one writer at a time, and changes that arrive while one is written share the next.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::StoreError;
-use super::change::{Change, Changed};
+use super::change::{Ack, Change, Changed};
 
 type Outcome = Result<Changed, StoreError>;
 
@@ -21,7 +21,7 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Waiting {
-    change: Change,
+    change: (Change, Ack),
     answer: Arc<Mutex<Option<Outcome>>>,
 }
 
@@ -29,8 +29,8 @@ impl Queue {
     /// Applies `change`, alone or with others. `apply` gives an outcome for each change, in order.
     pub(super) fn run(
         &self,
-        change: Change,
-        apply: impl FnOnce(Vec<Change>) -> Vec<Outcome>,
+        change: (Change, Ack),
+        apply: impl FnOnce(Vec<(Change, Ack)>) -> Vec<Outcome>,
     ) -> Outcome {
         let answer = Arc::new(Mutex::new(None));
         locked(&self.waiting).push(Waiting { change, answer: Arc::clone(&answer) });
@@ -46,6 +46,15 @@ impl Queue {
         }
         // Without an answer: another caller took this change, and panicked.
         locked(&answer).take().unwrap_or(Err(StoreError::Interrupted))
+    }
+
+    /// The turn, if nobody has it.
+    pub(super) fn free_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.turn.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Waits until no change is written, and keeps others waiting.

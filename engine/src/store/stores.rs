@@ -1,9 +1,8 @@
 //! The collections of a folder by their names.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quarry_encoders::{EncoderError, Hub};
 use quarry_index::folder::CURRENT;
@@ -12,7 +11,9 @@ use quarry_vectors::Document;
 use serde_json::Value;
 
 use super::folder::{Listed, StoreFolder, foreign};
+use super::error::io;
 use super::live::Live;
+use super::tending::{Open, tend};
 use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
 use crate::write::{Build, Encoding, PassageSize, build_documents};
 use crate::{EngineError, ModelSource, OpenOptions};
@@ -34,7 +35,7 @@ pub struct StoreOptions {
 pub struct Store {
     folder: StoreFolder,
     options: StoreOptions,
-    open: RwLock<BTreeMap<CollectionName, Arc<Live>>>,
+    open: Arc<Open>,
     /// Collections are made, opened and removed one at a time.
     changing: Mutex<()>,
 }
@@ -56,8 +57,21 @@ impl Store {
     /// If another process holds the folder, which is named; something else lies under the name that a store needs; or
     /// the system refuses.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let path = folder;
         let folder = StoreFolder::open(folder, &options.address)?;
-        Ok(Self { folder, options, open: RwLock::default(), changing: Mutex::default() })
+        let open = Arc::new(Open::default());
+        tend(&open).map_err(io(path))?;
+        Ok(Self { folder, options, open, changing: Mutex::default() })
+    }
+
+    /// Ends all changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
+    pub fn close(&self) {
+        let _one = self.changing();
+        for (name, live) in self.collections() {
+            if let Err(error) = live.close() {
+                tracing::error!(collection = name.as_str(), %error, "not sealed; its log is kept");
+            }
+        }
     }
 
     /// The open collections, by name.

@@ -77,12 +77,6 @@ impl DenseWriter {
         Ok(Self { part, meta, rows: 0, scales, present, bytes })
     }
 
-    /// For a temporary file; see [`PartWriter::without_fsync`].
-    #[must_use]
-    pub fn without_fsync(self) -> Self {
-        Self { part: self.part.without_fsync(), ..self }
-    }
-
     /// Rows so far.
     #[must_use]
     pub fn len(&self) -> u64 {

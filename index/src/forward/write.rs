@@ -112,12 +112,6 @@ impl ForwardWriter {
         Self { before, ..self }
     }
 
-    /// For a temporary file; see [`PartWriter::without_fsync`].
-    #[must_use]
-    pub fn without_fsync(self) -> Self {
-        Self { part: self.part.without_fsync(), ..self }
-    }
-
     /// Appends the next document.
     ///
     /// # Errors

@@ -15,6 +15,10 @@ pub(crate) const READABLE: Range<u32> = VERSION..VERSION + 1;
 /// a careful approximation.
 pub const SMALL_SEGMENT: u64 = 10_000;
 
+/// A segment of at most this many rows that is added to an index gets no lists, whatever the others have: their tables
+/// cover the whole vocabulary, which takes longer to write than a scan of these rows does.
+pub const TINY_SEGMENT: u64 = 512;
+
 /// How lists were cut, blocked and summarised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SeismicParams {

@@ -84,7 +84,6 @@ pub struct TokensWriter {
     max_norm: f64,
     error: f64,
     row: Scratch,
-    durable: bool,
 }
 
 #[derive(Debug, Default)]
@@ -160,14 +159,7 @@ impl TokensWriter {
             max_norm: 0.0,
             error: 0.0,
             row: Scratch::default(),
-            durable: true,
         })
-    }
-
-    /// For a temporary file; see [`PartWriter::without_fsync`].
-    #[must_use]
-    pub fn without_fsync(self) -> Self {
-        Self { durable: false, ..self }
     }
 
     /// Documents so far.
@@ -285,8 +277,7 @@ impl TokensWriter {
             let n = self.meta.tokens as f64;
             self.meta.mean_error = self.error / n;
         }
-        let part = PartWriter::create(&self.path, KIND, VERSION)?;
-        let mut part = if self.durable { part } else { part.without_fsync() };
+        let mut part = PartWriter::create(&self.path, KIND, VERSION)?;
         part.put_section("starts", &self.starts)?;
         for column in self.columns {
             part.section(column.section)?;

@@ -53,7 +53,7 @@ impl Heads {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Self, BuildError> {
         let mut done = 0;
-        let mut part = PartWriter::create(path, KIND, VERSION)?.without_fsync();
+        let mut part = PartWriter::create(path, KIND, VERSION)?;
         part.section("heads")?;
         let shards: Vec<usize> = (0..rows.shards()).collect();
         for some in shards.chunks(rayon::current_num_threads().max(1)) {

@@ -34,7 +34,7 @@ pub(crate) fn build(
     let dimension = forward.meta().dimension;
     let quantization = forward.meta().quantization;
     let temporary = work.join("summaries.qry");
-    let mut summaries = ForwardWriter::create(&temporary, dimension, quantization)?.without_fsync();
+    let mut summaries = ForwardWriter::create(&temporary, dimension, quantization)?;
     let records = forward.records();
     let starts: Vec<u32> = std::iter::once(0).chain(ends.iter().copied()).collect();
     let keep = params.components as usize;

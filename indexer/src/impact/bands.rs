@@ -32,8 +32,12 @@ impl Banding {
     }
 
     /// The bands of a list, largest levels first, none empty. `docs` ascend; `levels` are parallel to them.
-    /// Cost: O(postings + bins).
+    /// Cost: O(postings + bins); nothing for an empty
+    /// list.
     pub(crate) fn cut(&mut self, docs: &[u32], levels: &[u16]) -> Vec<BandData> {
+        if docs.is_empty() {
+            return Vec::new();
+        }
         self.counts.fill(0);
         for level in levels {
             self.counts[bin(*level)] += 1;

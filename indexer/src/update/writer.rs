@@ -58,6 +58,8 @@ impl IndexWriter {
                 return Err(BuildError::Interrupted { path: folder.to_path_buf(), documents });
             }
             Found::Ours(job) if keep(&job) => {}
+            // What runs ahead leaves its record there, which would have to be synced each time.
+            Found::Ours(job) if writer.is_ahead() && job == Job::change() => workspace::empty(&build)?,
             Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
             Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
         }
@@ -94,6 +96,9 @@ impl IndexWriter {
 
     /// Begins work that writes files to [`Self::build`].
     pub(crate) fn begin(&self, job: &Job) -> Result<(), BuildError> {
+        if self.folder.is_ahead() && Job::read(&self.build)?.as_ref() == Some(job) {
+            return Ok(());
+        }
         workspace::begin(&self.build, job)
     }
 
@@ -114,7 +119,9 @@ impl IndexWriter {
 }
 
 fn finish(folder: &FolderWriter, build: &Path, works: bool) -> Result<(), BuildError> {
-    if works {
+    if works && folder.is_ahead() {
+        workspace::empty(build)?;
+    } else if works {
         workspace::clear(build)?;
     }
     folder.collect()?;

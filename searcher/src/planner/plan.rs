@@ -14,7 +14,8 @@ use std::num::NonZeroUsize;
 
 use quarry_index::Segment;
 use quarry_index::calibration::{Calibration, Curve, Point, Setting};
-use quarry_index::seismic::SMALL_SEGMENT;
+use quarry_index::features::Features;
+use quarry_index::seismic::{SMALL_SEGMENT, TINY_SEGMENT};
 
 use crate::method::Method;
 use crate::methods::impact::approximate;
@@ -105,6 +106,11 @@ impl<'a> Facts<'a> {
         self.impact || self.clusters || self.seismic
     }
 
+    /// Whether the segment may lack lists that the others have.
+    fn is_tiny(&self) -> bool {
+        u64::try_from(self.rows).is_ok_and(|rows| rows <= TINY_SEGMENT)
+    }
+
     pub(crate) fn is_small(&self) -> bool {
         u64::try_from(self.rows).is_ok_and(|rows| rows <= SMALL_SEGMENT)
     }
@@ -124,6 +130,22 @@ pub(crate) fn plan(
             Planned { plan, micros: None }
         }
         None => unfiltered(facts, params, shape, factors),
+    }
+}
+
+impl Planned {
+    /// A scan instead, in a segment too small to have the lists that the plan needs and the index has.
+    pub(crate) fn or_scan(self, facts: &Facts<'_>, index: &Features) -> Self {
+        let lacks = match self.plan {
+            Plan::Impact(_) => index.impact && !facts.impact,
+            Plan::Clusters(_) => index.clusters.is_some() && !facts.clusters,
+            Plan::Seismic(_) => index.seismic.is_some() && !facts.seismic,
+            Plan::Exact | Plan::Scan => false,
+        };
+        match lacks && facts.is_tiny() {
+            true => Self { plan: Plan::Scan, micros: None },
+            false => self,
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct RemovedResponse {
 pub struct DocumentsResponse {
     /// The generation that has them; every later search sees it or a newer one.
     pub index: IndexVersion,
+    /// Number of this change among those of the collection, for `min_seq`.
+    pub seq: u64,
     /// Documents taken. Of several with one id, the last stays.
     pub accepted: u64,
     /// Documents that these replaced.
@@ -93,7 +95,7 @@ pub struct RejectedDocument {
 pub struct WriteTimings {
     /// Reading the documents out of the body.
     pub parse: u64,
-    /// Waiting for the writes before, encoding and writing, until the documents can be found.
+    /// Waiting for the writes before, encoding and writing, until the documents are as safe as `ack` says.
     pub write: u64,
 }
 
@@ -120,6 +122,8 @@ impl DeleteRequest {
 pub struct DeleteResponse {
     /// The generation without them.
     pub index: IndexVersion,
+    /// Number of this change among those of the collection, for `min_seq`.
+    pub seq: u64,
     /// Documents deleted.
     pub deleted: u64,
     /// Ids that no document has.

@@ -38,6 +38,9 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = 1000, minimum = 1, maximum = 60_000)]
     pub timeout_ms: Option<u64>,
+    /// Waits until the change of this number can be found, within `timeout_ms`: the `seq` of a write's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_seq: Option<u64>,
     /// overlap@k with the exact search to aim at, above 0 and at most 1; 0.98 if absent. Of the channel sparse, and of
     /// `dense_method` graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -370,6 +373,7 @@ impl SearchRequest {
             fields: Vec::new(),
             explain: false,
             timeout_ms: None,
+            min_seq: None,
             overlap: None,
             postings: None,
             candidates: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use quarry_engine::store::{Change, Changed, Live, Mode, RefusalKind};
+use quarry_engine::store::{Ack, Change, Changed, Live, Mode, RefusalKind};
 use quarry_engine::{Document, FieldType, read_sent_document};
 
 use super::split::{Form, Piece, split};
@@ -19,6 +19,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) form: Form,
     pub(crate) mode: Mode,
+    pub(crate) ack: Ack,
     /// Most bytes of a document.
     pub(crate) most: usize,
 }
@@ -37,9 +38,9 @@ pub(crate) fn put(live: &Arc<Live>, sent: &Sent<'_>) -> Result<DocumentsResponse
     }
     let parse = micros(started);
     let started = Instant::now();
-    let changed = live.change(Change::Put { documents, mode: sent.mode })?;
+    let changed = live.change(Change::Put { documents, mode: sent.mode }, sent.ack)?;
     let timings_us = WriteTimings { parse, write: micros(started) };
-    let Changed { accepted, replaced, refused, .. } = changed;
+    let Changed { sequence: seq, accepted, replaced, refused, .. } = changed;
     rejected.extend(refused.into_iter().map(|one| RejectedDocument {
         line: one.line,
         id: Some(one.id),
@@ -47,13 +48,18 @@ pub(crate) fn put(live: &Arc<Live>, sent: &Sent<'_>) -> Result<DocumentsResponse
     }));
     rejected.sort_by_key(|one| one.line);
     let index = version(changed.version);
-    Ok(DocumentsResponse { index, accepted, replaced, rejected, timings_us })
+    Ok(DocumentsResponse { index, seq, accepted, replaced, rejected, timings_us })
 }
 
 /// Deletes documents.
-pub(crate) fn delete(live: &Arc<Live>, ids: Vec<String>) -> Result<DeleteResponse, ApiError> {
-    let Changed { version: found, deleted, unknown, .. } = live.change(Change::Delete(ids))?;
-    Ok(DeleteResponse { index: version(found), deleted, unknown })
+pub(crate) fn delete(
+    live: &Arc<Live>,
+    ids: Vec<String>,
+    ack: Ack,
+) -> Result<DeleteResponse, ApiError> {
+    let changed = live.change(Change::Delete(ids), ack)?;
+    let Changed { version: found, sequence: seq, deleted, unknown, .. } = changed;
+    Ok(DeleteResponse { index: version(found), seq, deleted, unknown })
 }
 
 fn read(piece: Piece<'_>, most: usize, kept: &[String]) -> Result<Document, RejectedDocument> {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quarry_engine::Collection;
+use quarry_engine::store::Live;
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use documents::{Sent, delete, put};
@@ -35,6 +36,8 @@ use version::version;
 #[derive(Debug)]
 pub struct Engine {
     collection: Arc<Collection>,
+    /// The same, if requests can change it.
+    live: Option<Arc<Live>>,
     /// Most bytes of an answer, if there is a limit.
     answer_bytes: Option<NonZeroUsize>,
 }
@@ -43,7 +46,13 @@ impl Engine {
     /// Wraps an open collection. Requests must bring encoded queries if it has no model to encode them.
     #[must_use]
     pub fn new(collection: impl Into<Arc<Collection>>) -> Self {
-        Self { collection: collection.into(), answer_bytes: None }
+        Self { collection: collection.into(), live: None, answer_bytes: None }
+    }
+
+    /// Searches can wait for changes of this collection, which is the one that was wrapped.
+    #[must_use]
+    pub(crate) fn of_live(self, live: Arc<Live>) -> Self {
+        Self { live: Some(live), ..self }
     }
 
     /// Sets a limit on the bytes of an answer as JSON. Stored fields are counted while they are fetched, so
@@ -71,11 +80,29 @@ impl Engine {
         deadline: Option<Instant>,
     ) -> Result<SearchResponse, ApiError> {
         let checked = request::check(request)?;
+        self.wait(request.min_seq, deadline)?;
         let snapshot = self.collection.snapshot();
         let mut search = ask::search(request, &checked, &snapshot)?;
         search.options.deadline = deadline;
         search.options.most_bytes = self.answer_bytes;
         respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
+    }
+
+    /// Waits until the change of this number can be found.
+    fn wait(&self, sequence: Option<u64>, deadline: Option<Instant>) -> Result<(), ApiError> {
+        let (Some(sequence), live) = (sequence, &self.live) else { return Ok(()) };
+        let Some(live) = live else {
+            let message = "this index is not written to over HTTP, so its changes have no numbers";
+            return Err(ApiError::not_supported("min_seq", message));
+        };
+        match live.wait_for(sequence, deadline.unwrap_or_else(Instant::now)) {
+            true => Ok(()),
+            false => {
+                let visible = live.progress().visible;
+                let hint = format!("the last change is {visible}; `seq` of a write's answer is its number");
+                Err(ApiError::timeout().param("min_seq").hint(hint))
+            }
+        }
     }
 
     /// The stored document with this id.

@@ -102,8 +102,9 @@ impl App {
         }
     }
 
-    fn engine_of(&self, live: &Live) -> Engine {
-        Engine::new(Arc::clone(live.collection())).with_answer_bytes(self.config.answer_bytes)
+    fn engine_of(&self, live: &Arc<Live>) -> Engine {
+        let engine = Engine::new(Arc::clone(live.collection())).of_live(Arc::clone(live));
+        engine.with_answer_bytes(self.config.answer_bytes)
     }
 
     fn open(&self, store: &Store, name: &str) -> Result<Arc<Live>, ApiError> {
@@ -200,7 +201,19 @@ impl App {
             });
         }
         for (name, live) in open.into_iter().filter(|(name, _)| store.get(name).is_some()) {
-            self.look_at(name.as_str(), live.collection(), at_once);
+            let changed = changed(&store.path(&name));
+            let what = "what was put into the folder cannot be opened; the old generation is served";
+            self.watch.attempt(&Attempt { name: name.as_str(), changed, at_once, what }, || {
+                let newer = live.reload_if_newer()?;
+                Ok::<_, quarry_engine::store::StoreError>(newer.then(|| version(&live)))
+            });
+        }
+    }
+
+    /// Seals the collections that were written to. Blocks.
+    pub(crate) fn close(&self) {
+        if let Some(Hosting::Many(store)) = self.hosting.get() {
+            store.close();
         }
     }
 

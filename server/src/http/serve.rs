@@ -122,6 +122,9 @@ where
     drop(listener);
     watching.abort_all();
     connections.end(drained_by.unwrap_or_else(Instant::now)).await;
+    if let Err(error) = tokio::task::spawn_blocking(move || app.close()).await {
+        tracing::error!(%error, "sealing failed");
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use quarry_engine::store::{CollectionName, Mode};
+use quarry_engine::store::{Ack, CollectionName, Mode};
 
 use super::app::App;
 use super::body::{form, json_body, read_body};
@@ -81,12 +81,12 @@ fn named(name: &str) -> Result<CollectionName, ApiError> {
     name.parse().map_err(|message: String| ApiError::invalid("collection", message))
 }
 
-/// Add documents, or replace those whose ids are there. Answered when they can be found, and are on the disk.
+/// Add documents, or replace those whose ids are there. Answered when they can be found, and are as safe as `ack` says.
 #[utoipa::path(post, path = "/v1/collections/{collection}/documents", tag = "documents",
     params(
         ("collection" = String, Path, description = "Name of the collection."),
         ("mode" = Option<String>, Query, description = "`upsert` (if absent) takes all documents, `insert` those whose ids are not there, `update` those whose ids are."),
-        ("ack" = Option<String>, Query, description = "When the request is answered: `sealed`, when the documents are in a committed generation; the only value so far."),
+        ("ack" = Option<String>, Query, description = "When the request is answered: `received`, when the documents can be found; `synced` (if absent), when the disk has them in the log as well; `sealed`, when they are in a generation that other processes can open."),
     ),
     request_body(
         content((Vec<serde_json::Value> = "application/json"), (String = "application/x-ndjson")),
@@ -98,7 +98,7 @@ pub(crate) async fn put_documents(
     request: Request,
 ) -> Result<Json<DocumentsResponse>, ApiError> {
     let live = app.live(&parts(name)?)?;
-    let mode = mode(request.uri())?;
+    let (mode, ack) = put_parameters(request.uri())?;
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;
     let most = app.config.write_bytes.get();
@@ -106,7 +106,7 @@ pub(crate) async fn put_documents(
     let body = read_body(body, most, app.config.body_timeout).await?;
     let document_bytes = app.config.document_bytes.get();
     let answer = app
-        .write(pass, move || put(&live, &Sent { body: &body, form, mode, most: document_bytes }));
+        .write(pass, move || put(&live, &Sent { body: &body, form, mode, ack, most: document_bytes }));
     // Without a limit of its own, which would hide what was done; it is about as long as the body at most.
     Ok(Json(answer.await?))
 }
@@ -116,6 +116,7 @@ pub(crate) async fn put_documents(
     params(
         ("collection" = String, Path, description = "Name of the collection."),
         ("id" = String, Path, description = "The document's id, percent-encoded."),
+        ("ack" = Option<String>, Query, description = "As for documents that are added."),
     ),
     responses((status = 200, description = "It is deleted.", body = DeleteResponse), WriteErrors))]
 pub(crate) async fn delete_document(
@@ -125,10 +126,10 @@ pub(crate) async fn delete_document(
 ) -> Result<Json<DeleteResponse>, ApiError> {
     let (name, id) = parts(path)?;
     let live = app.live(&name)?;
-    no_parameters(&uri)?;
+    let ack = ack_alone(&uri)?;
     let pass = app.writes.enter(id.len())?;
     let message = format!("no document has the id `{id}`");
-    let deleted = app.write(pass, move || delete(&live, vec![id])).await?;
+    let deleted = app.write(pass, move || delete(&live, vec![id], ack)).await?;
     match deleted.deleted {
         0 => Err(ApiError::new(ErrorCode::DocumentNotFound, message).param("id")),
         _ => Ok(Json(deleted)),
@@ -137,7 +138,10 @@ pub(crate) async fn delete_document(
 
 /// Delete documents by their ids.
 #[utoipa::path(post, path = "/v1/collections/{collection}/documents/delete", tag = "documents",
-    params(("collection" = String, Path, description = "Name of the collection.")),
+    params(
+        ("collection" = String, Path, description = "Name of the collection."),
+        ("ack" = Option<String>, Query, description = "As for documents that are added."),
+    ),
     request_body = DeleteRequest,
     responses((status = 200, description = "What was deleted; ids that no document has are named.", body = DeleteResponse), WriteErrors))]
 pub(crate) async fn delete_documents(
@@ -152,7 +156,7 @@ pub(crate) async fn delete_documents(
         return Err(ApiError::new(ErrorCode::MethodNotAllowed, message));
     }
     let live = app.live(&name)?;
-    no_parameters(request.uri())?;
+    let ack = ack_alone(request.uri())?;
     let (head, body) = request.into_parts();
     let pass = app.writes.enter(MAX_BODY_BYTES)?;
     let body = json_body(&head.headers, body, app.config.body_timeout).await?;
@@ -161,7 +165,7 @@ pub(crate) async fn delete_documents(
         let message = format!("{} ids, 1 to {MAX_DOCUMENTS} were expected", ids.len());
         return Err(ApiError::invalid("ids", message));
     }
-    Ok(Json(app.write(pass, move || delete(&live, ids)).await?))
+    Ok(Json(app.write(pass, move || delete(&live, ids, ack)).await?))
 }
 
 /// The length of a body that its head declares.
@@ -169,44 +173,55 @@ fn declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The mode in the URL; other parameters are refused.
-fn mode(uri: &Uri) -> Result<Mode, ApiError> {
+/// Mode and acknowledgement in the URL; other parameters are refused.
+fn put_parameters(uri: &Uri) -> Result<(Mode, Ack), ApiError> {
+    let [mode, ack] = parameters(uri, ["mode", "ack"])?;
+    let mode = match mode.as_deref() {
+        None | Some("upsert") => Mode::Upsert,
+        Some("insert") => Mode::Insert,
+        Some("update") => Mode::Update,
+        Some(other) => {
+            let message = format!("`{other}` is none of upsert, insert, update");
+            return Err(ApiError::invalid("mode", message));
+        }
+    };
+    Ok((mode, acknowledged(ack.as_deref())?))
+}
+
+/// The acknowledgement in the URL; other parameters are refused.
+fn ack_alone(uri: &Uri) -> Result<Ack, ApiError> {
+    let [ack] = parameters(uri, ["ack"])?;
+    acknowledged(ack.as_deref())
+}
+
+fn acknowledged(ack: Option<&str>) -> Result<Ack, ApiError> {
+    match ack {
+        None | Some("synced") => Ok(Ack::Synced),
+        Some("received") => Ok(Ack::Received),
+        Some("sealed") => Ok(Ack::Sealed),
+        Some(other) => {
+            let message = format!("`{other}` is none of received, synced, sealed");
+            Err(ApiError::invalid("ack", message))
+        }
+    }
+}
+
+/// The values of the parameters of these names; others, and repeated ones, are refused.
+fn parameters<const N: usize>(
+    uri: &Uri,
+    names: [&str; N],
+) -> Result<[Option<String>; N], ApiError> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
-    let (mut mode, mut ack) = (None, None);
+    let mut values = [const { None }; N];
     for (name, value) in pairs {
-        let slot = match name.as_str() {
-            "mode" => &mut mode,
-            "ack" => &mut ack,
-            _ => {
-                let message = format!("unknown parameter `{name}`");
-                return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
-            }
+        let Some(at) = names.iter().position(|known| *known == name) else {
+            let message = format!("unknown parameter `{name}`");
+            return Err(ApiError::new(ErrorCode::UnknownField, message).param(name));
         };
-        if slot.replace(value).is_some() {
+        if values[at].replace(value).is_some() {
             return Err(ApiError::invalid(name, "given more than once"));
         }
     }
-    match ack.as_deref() {
-        None | Some("sealed") => {}
-        Some("synced" | "received") => {
-            let message = "this version answers when documents are sealed, which promises more";
-            return Err(
-                ApiError::not_supported("ack", message).hint("leave it out, or give sealed")
-            );
-        }
-        Some(other) => {
-            let message = format!("`{other}` is not sealed, the only value");
-            return Err(ApiError::invalid("ack", message));
-        }
-    }
-    match mode.as_deref() {
-        None | Some("upsert") => Ok(Mode::Upsert),
-        Some("insert") => Ok(Mode::Insert),
-        Some("update") => Ok(Mode::Update),
-        Some(other) => {
-            let message = format!("`{other}` is none of upsert, insert, update");
-            Err(ApiError::invalid("mode", message))
-        }
-    }
+    Ok(values)
 }

@@ -53,7 +53,7 @@ impl Spool {
                     storage: DenseStorage::Fp32,
                     source: self.source.clone(),
                 };
-                let mut part = DenseWriter::create(&path, options)?.without_fsync();
+                let mut part = DenseWriter::create(&path, options)?;
                 for start in docs.clone().step_by(BATCH) {
                     let batch: Vec<DocId> = (start..docs.end.min(start + BATCH)).map(row).collect();
                     let vectors = encoded(segment, &batch, encoder)?;

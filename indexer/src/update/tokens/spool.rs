@@ -119,7 +119,7 @@ pub(crate) fn encode_shard(
         centroids: Default::default(),
         source: source.clone(),
     };
-    let mut part = TokensWriter::create(path, options)?.without_fsync();
+    let mut part = TokensWriter::create(path, options)?;
     for start in (0..documents).step_by(BATCH) {
         let batch = start..documents.min(start + BATCH);
         let texts = batch.clone().map(stored).collect::<Result<Vec<_>, _>>()?;
