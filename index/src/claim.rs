@@ -48,7 +48,10 @@ struct Kept {
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("busy", &self.busy).field("ahead", &self.ahead).finish_non_exhaustive()
+        f.debug_struct("Kept")
+            .field("busy", &self.busy)
+            .field("ahead", &self.ahead)
+            .finish_non_exhaustive()
     }
 }
 

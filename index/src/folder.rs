@@ -207,7 +207,9 @@ impl FolderWriter {
         })?;
         let storage = Storage::of(folder);
         // A server that was killed left changes that come before those of any other writer.
-        if matches!(lock, FolderLock::File(_)) && storage.list()?.iter().any(|n| names::log(n).is_some()) {
+        if matches!(lock, FolderLock::File(_))
+            && storage.list()?.iter().any(|n| names::log(n).is_some())
+        {
             return Err(IndexError::HasLog { path: folder.to_path_buf() });
         }
         Ok(Self { storage, lock, current })

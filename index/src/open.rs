@@ -71,14 +71,14 @@ impl Index {
         Self::open_parts(folder, Opening { before: None, verify: &|_| verify, sources_only: true })
     }
 
-
     fn open_parts(folder: &Path, opening: Opening<'_>) -> Result<Self, IndexError> {
         let (manifest, lease) = folder::read_current(folder)?;
         let storage = Storage::of(folder);
         // In a folder that this process writes to, the next generation shares what the last one has open.
         let before = claim::open::<Shared>(folder);
         let before = before.as_deref().filter(|before| before.manifest.uuid == manifest.uuid);
-        let opening = Opening { before: before.map(|before| before.segments.as_slice()), ..opening };
+        let opening =
+            Opening { before: before.map(|before| before.segments.as_slice()), ..opening };
         let known: HashSet<&str> =
             before.iter().flat_map(|b| b.manifest.parts()).map(|p| p.file.as_str()).collect();
         check_names(&storage, &manifest)?;

@@ -93,7 +93,9 @@ impl Segment {
             let Some(part) = entry.parts.iter().find(|p| p.kind == kind.kind.name) else {
                 continue;
             };
-            if let Some(open) = before.and_then(|before| before.same(part, entry.rows, (opening.verify)(kind.kind.name))) {
+            if let Some(open) = before
+                .and_then(|before| before.same(part, entry.rows, (opening.verify)(kind.kind.name)))
+            {
                 parts.push(open);
                 continue;
             }

@@ -72,7 +72,12 @@ impl Storage {
     ///
     /// # Errors
     /// When the name is taken or the disk refuses; then nothing is left.
-    pub(crate) fn put_new(&self, name: &str, bytes: &[u8], durable: bool) -> Result<(), IndexError> {
+    pub(crate) fn put_new(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        durable: bool,
+    ) -> Result<(), IndexError> {
         NewFile::with(&self.path(name), bytes)?.persist(durable)
     }
 

@@ -36,7 +36,7 @@ pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{
     AddDense, AddDenseOptions, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DENSE_MODEL_FROM,
     DeleteReport, DenseInput, MOST_SEGMENTS, MakeGraph, MakeGraphs, Merge, MergeReport, NewGraph,
-    TokenInput, TokenOptions, add, add_dense, add_lists, add_neighbours, add_tokens, delete, merge,
-    store_calibration,
+    PreparedMerge, TokenInput, TokenOptions, add, add_dense, add_lists, add_neighbours, add_tokens,
+    delete, install_merge, merge, prepare_merge, store_calibration, tidy,
 };
 pub use upgrade::{UpgradeReport, upgrade};

@@ -236,8 +236,7 @@ fn delete(head: &mut Head<'_>, ids: &[String]) -> Result<Applied, StoreError> {
     if ids.is_empty() {
         return Err(StoreError::NoIds);
     }
-    let report =
-        head.advance(|writer| Ok(writer.delete(ids.iter().map(String::as_str))?))?;
+    let report = head.advance(|writer| Ok(writer.delete(ids.iter().map(String::as_str))?))?;
     let (deleted, unknown) = (report.deleted, report.unknown);
     let operation = (deleted > 0).then(|| Operation::Delete(ids.to_vec()));
     let version = head.snapshot.version();

@@ -101,10 +101,12 @@ pub enum StoreError {
         what: String,
     },
     /// A change that the log has cannot be made again.
-    #[error("change {number} of the log cannot be made again: {what}")]
+    #[error("changes {first} to {last} of the log cannot be made again: {what}")]
     NotReplayed {
-        /// Its number.
-        number: u64,
+        /// Number of the first of the changes that it is among.
+        first: u64,
+        /// Number of the last.
+        last: u64,
         /// Why.
         what: String,
     },
@@ -115,7 +117,9 @@ pub enum StoreError {
         why: String,
     },
     /// The log was stopped by an error of the disk.
-    #[error("writes have stopped after an error of the disk ({why}); a restart reads what it holds")]
+    #[error(
+        "writes have stopped after an error of the disk ({why}); a restart reads what it holds"
+    )]
     LogStopped {
         /// The error.
         why: String,

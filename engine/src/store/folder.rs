@@ -2,7 +2,8 @@
 //!
 //! 1. `DIR/.quarry` is the store's, marked by `store.json`; its lock keeps other servers out
 //! 2. a collection is made under `.quarry/new-ID` and renamed to its name  3. it is removed by a rename to
-//!    `.quarry/gone-ID`, whose files then go  4. what lies there at the start was left by a crash, and goes
+//!    `.quarry/gone-ID`, whose files then go; merges are prepared in `.quarry/merge-ID`  4. what lies there at the start
+//!    was left by a crash, and goes
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +24,8 @@ const MARK: &str = "store.json";
 const MARKED: &[u8] = b"{\"magic\": \"quarry-store\", \"version\": 1}\n";
 const NEW: &str = "new-";
 const GONE: &str = "gone-";
+/// Begins the name of a folder in which a merge is prepared.
+pub(super) const MERGE: &str = "merge-";
 
 /// A folder of collections, kept by this process.
 #[derive(Debug)]
@@ -60,6 +63,11 @@ impl StoreFolder {
         Ok(kept)
     }
 
+    /// The store's own folder.
+    pub(super) fn own(&self) -> &Path {
+        &self.own
+    }
+
     /// Where a collection lies or will lie.
     pub(super) fn path(&self, name: &CollectionName) -> PathBuf {
         self.folder.join(name.as_str())
@@ -67,7 +75,7 @@ impl StoreFolder {
 
     /// A folder for a collection that is being made; nothing is there yet.
     pub(super) fn staged(&self) -> PathBuf {
-        self.own.join(format!("{NEW}{}", Uuid::new_v4().simple()))
+        self.own.join(passing(NEW))
     }
 
     /// Gives what was made in a [`Self::staged`] folder its name, which is free. Durable on return.
@@ -80,8 +88,7 @@ impl StoreFolder {
 
     /// Takes a collection out of the store, durably, and returns where it lies; [`Self::discard`] removes it.
     pub(super) fn withdraw(&self, name: &CollectionName) -> Result<PathBuf, StoreError> {
-        let (from, to) =
-            (self.path(name), self.own.join(format!("{GONE}{}", Uuid::new_v4().simple())));
+        let (from, to) = (self.path(name), self.own.join(passing(GONE)));
         fs::rename(&from, &to).map_err(io(&from))?;
         Storage::of(&self.folder).sync()?;
         Storage::of(&self.own).sync()?;
@@ -134,7 +141,12 @@ pub(super) fn foreign(folder: &Path) -> Result<Option<String>, StoreError> {
     Ok(Storage::of(folder).names()?.into_iter().find(|name| !ours(name)))
 }
 
-/// Whether a folder of this name is on its way in or out.
+/// A name that was never used, for a folder of the store's own that a crash leaves and a start removes.
+pub(super) fn passing(kind: &str) -> String {
+    format!("{kind}{}", Uuid::new_v4().simple())
+}
+
+/// Whether a folder has such a name.
 fn is_passing(name: &str) -> bool {
-    [NEW, GONE].iter().any(|kind| name.strip_prefix(kind).is_some_and(is_uuid))
+    [NEW, GONE, MERGE].iter().any(|kind| name.strip_prefix(kind).is_some_and(is_uuid))
 }

@@ -8,6 +8,7 @@
 //! Where 2 fails, the generation is left behind, and nothing has changed.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +16,15 @@ use std::time::{Duration, Instant};
 
 use quarry_index::claim::Claim;
 use quarry_index::folder::{claim, seal, sync_ahead};
-use quarry_indexer::MOST_SEGMENTS;
+use quarry_indexer::{MOST_SEGMENTS, MergeReport, tidy};
 
 use super::apply::{Applied, Head, MEMORY, apply};
-use super::change::{Ack, Change, Changed, Mode};
-use super::log::{Log, Operation, Pending};
+use super::change::{Ack, Change, Changed};
+use super::error::io;
+use super::folder::{MERGE, passing};
+use super::log::Log;
 use super::queue::Queue;
+use super::replay::replay;
 use super::{CollectionSettings, StoreError};
 use crate::write::Writer;
 use crate::{Collection, OpenOptions};
@@ -33,13 +37,13 @@ const SEAL_BYTES: u64 = 32 << 20;
 const SEAL_AFTER: Duration = Duration::from_secs(2);
 /// Longest time that a change waits to be synced, if its caller did not.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
-/// Changes of the log that are made again together.
-const REPLAYED_TOGETHER: usize = 256;
 
 /// A collection of a store. Changes are made one after another; searches do not wait for them.
 pub struct Live {
     name: String,
     folder: PathBuf,
+    /// Merges are prepared in folders in it.
+    work: PathBuf,
     collection: Arc<Collection>,
     writer: Writer,
     settings: Option<CollectionSettings>,
@@ -73,12 +77,12 @@ pub struct Progress {
 }
 
 impl Live {
-    /// Opens the collection in `folder`, and keeps it for writing; others are told `address`. Changes that its log has
-    /// and no sealed generation are made again.
+    /// Opens the collection in `folder`, and keeps it for writing; others are told `address`. Merges are prepared in
+    /// `work`. Changes that its log has and no sealed generation are made again.
     pub(super) fn open(
         name: &str,
         folder: &Path,
-        address: &str,
+        (address, work): (&str, &Path),
         options: &OpenOptions,
     ) -> Result<Self, StoreError> {
         let claim = claim(folder, address)?;
@@ -89,11 +93,16 @@ impl Live {
         let (log, pending) = Log::open(folder, manifest.uuid, manifest.applied_sequence)?;
         claim.run_ahead();
         let waits = !pending.operations.is_empty();
-        replay(&collection, &writer, &claim, (manifest.applied_sequence, pending))?;
+        let snapshot = collection.snapshot();
+        let mut head = Head { collection: &collection, writer: &writer, claim: &claim, snapshot };
+        replay(&mut head, manifest.applied_sequence, pending)?;
+        let snapshot = head.snapshot;
+        collection.show(snapshot);
         let visible = log.last();
         Ok(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
+            work: work.to_owned(),
             collection,
             writer,
             settings,
@@ -151,7 +160,7 @@ impl Live {
     /// at the same time are made together where they can be. Blocks.
     ///
     /// Then merges the smallest segments in the background if there are more than
-    /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS); changes wait for that.
+    /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS).
     ///
     /// # Errors
     /// If no ids are given, the collection was removed, or encoding or writing fails: nothing is changed then. A
@@ -313,14 +322,34 @@ impl Live {
         let merging = Merging(Arc::clone(self));
         let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
             let live = &merging.0;
-            let _turn = live.queue.turn();
-            if !live.removed.load(Ordering::SeqCst) && live.holds() {
-                live.merge();
-            }
+            let merged = live.merge_beside();
+            live.merged(merged);
         });
         if let Err(error) = spawned {
             tracing::error!(collection = self.name, %error, "no thread to merge segments in");
         }
+    }
+
+    /// Merges the smallest segments; changes go on until that is done, but for a moment at its end.
+    fn merge_beside(&self) -> Result<Option<MergeReport>, StoreError> {
+        let work = self.work.join(passing(MERGE));
+        fs::create_dir(&work).map_err(io(&work))?;
+        let merged = self.writer.prepare_merge(&work, MEMORY).map_err(StoreError::from);
+        let merged = merged.and_then(|prepared| {
+            let Some(prepared) = prepared else { return Ok(None) };
+            let _turn = self.queue.turn();
+            if self.removed.load(Ordering::SeqCst) || !self.holds() {
+                return Ok(None);
+            }
+            let merged = self.writer.install_merge(prepared)?;
+            self.collection.reload_own()?;
+            Ok(merged)
+        });
+        if let Err(error) = fs::remove_dir_all(&work) {
+            let work = work.display();
+            tracing::warn!(%error, "the work of a merge, {work}, goes at the next start");
+        }
+        merged
     }
 
     /// Merges the smallest segments. The caller has the turn.
@@ -330,6 +359,10 @@ impl Live {
             self.collection.reload_own()?;
             Ok(merged)
         });
+        self.merged(merged.map_err(StoreError::from));
+    }
+
+    fn merged(&self, merged: Result<Option<MergeReport>, StoreError>) {
         match merged {
             Ok(None) => {}
             Ok(Some(report)) => tracing::info!(
@@ -371,57 +404,10 @@ impl Live {
         }
         let sealed = self.seal_now();
         drop(locked(&self.claim).take());
+        // What is not tidied here, the next writer tidies.
+        let _ = tidy(&self.folder);
         sealed
     }
-}
-
-/// Makes the changes again that no sealed generation contains.
-fn replay(
-    collection: &Collection,
-    writer: &Writer,
-    claim: &Claim,
-    (applied, pending): (u64, Pending),
-) -> Result<(), StoreError> {
-    let Pending { operations, dropped } = pending;
-    if dropped > 0 {
-        tracing::warn!(bytes = dropped, "the log ends with a change that was not complete; it is dropped");
-    }
-    let count = operations.len();
-    if count == 0 {
-        return Ok(());
-    }
-    let mut head = Head { collection, writer, claim, snapshot: collection.snapshot() };
-    let mut numbered = (applied + 1..).zip(operations);
-    loop {
-        let group: Vec<(u64, Operation)> = numbered.by_ref().take(REPLAYED_TOGETHER).collect();
-        let (numbers, operations): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        if numbers.is_empty() {
-            break;
-        }
-        let mut changes = Vec::with_capacity(operations.len());
-        for (number, operation) in numbers.iter().zip(operations) {
-            let again = |what: String| StoreError::NotReplayed { number: *number, what };
-            changes.push(match operation {
-                Operation::Delete(ids) => Change::Delete(ids),
-                Operation::Put(entries) => {
-                    let documents = (1..).zip(entries).map(|(line, entry)| entry.document(line));
-                    let documents = documents.collect::<Result<Vec<_>, _>>();
-                    let documents = documents.map_err(|error| again(error.to_string()))?;
-                    Change::Put { documents, mode: Mode::Upsert }
-                }
-            });
-        }
-        for (number, one) in numbers.iter().zip(apply(&mut head, changes)) {
-            let again = |what: String| StoreError::NotReplayed { number: *number, what };
-            let changed = one.outcome.map_err(|error| again(error.to_string()))?;
-            if let Some(refused) = changed.refused.first() {
-                return Err(again(format!("document `{}`: {}", refused.id, refused.reason)));
-            }
-        }
-    }
-    collection.show(head.snapshot);
-    tracing::info!(changes = count, "changes of the log were made again");
-    Ok(())
 }
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

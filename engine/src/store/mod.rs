@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! DIR/NAME/             an index folder, with `collection.json` if it was made here
-//! DIR/.quarry/          the store's own: LOCK, store.json, and what is on its way in (new-*) or out (gone-*)
+//! DIR/.quarry/          the store's own: LOCK, store.json, and what passes: new-*, gone-*, merge-*
 //! ```
 //!
 //! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
 //!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: changes are logged (`log`) and
 //!    visible when the call returns, and sealed into a generation within seconds (`tending.rs`)  3. `queue.rs` lets one
 //!    caller apply the changes of all who wait  4. `apply.rs` turns changes into generations; `check.rs` refuses
-//!    documents one by one
+//!    documents one by one  5. after a crash `replay.rs` makes the changes of the log again
 
 mod apply;
 mod change;
@@ -20,6 +20,7 @@ mod live;
 mod log;
 mod name;
 mod queue;
+mod replay;
 mod settings;
 mod stores;
 mod tending;

@@ -10,8 +10,8 @@ use quarry_indexer::SealOptions;
 use quarry_vectors::Document;
 use serde_json::Value;
 
-use super::folder::{Listed, StoreFolder, foreign};
 use super::error::io;
+use super::folder::{Listed, StoreFolder, foreign};
 use super::live::Live;
 use super::tending::{Open, tend};
 use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
@@ -193,7 +193,8 @@ impl Store {
     fn open_now(&self, name: &CollectionName) -> Result<Arc<Live>, StoreError> {
         let address = format!("{}/v1/collections/{name}", self.options.address);
         let folder = self.folder.path(name);
-        let live = Live::open(name.as_str(), &folder, &address, &self.options.open)?;
+        let at = (address.as_str(), self.folder.own());
+        let live = Live::open(name.as_str(), &folder, at, &self.options.open)?;
         let live = Arc::new(live);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone(), Arc::clone(&live));

@@ -40,7 +40,11 @@ fn run(open: &Weak<Open>) {
                 Err(error) => {
                     let error = error.to_string();
                     if errors.get(&name) != Some(&error) {
-                        tracing::error!(collection = name.as_str(), error, "not sealed; tried again");
+                        tracing::error!(
+                            collection = name.as_str(),
+                            error,
+                            "not sealed; tried again"
+                        );
                         errors.insert(name, error);
                     }
                 }

@@ -9,7 +9,8 @@ use quarry_index::folder::read_current;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
     AddDense, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DeleteReport, Event, Merge,
-    MergeReport, SealOptions, add, add_lists, delete, is_share, merge,
+    MergeReport, PreparedMerge, SealOptions, add, add_lists, delete, install_merge, is_share,
+    merge, prepare_merge,
 };
 use quarry_vectors::Document;
 use serde_json::Value;
@@ -274,6 +275,32 @@ impl Writer {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Option<u64>, EngineError> {
         graph::add(&self.folder, options, progress)
+    }
+
+    /// Writes the segment of such a merge as [`Self::merge_smallest`] makes into `work`, an empty folder on the disk of
+    /// the index, while the index is changed. [`Self::install_merge`] commits it.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub(crate) fn prepare_merge(
+        &self,
+        work: &Path,
+        memory: u64,
+    ) -> Result<Option<PreparedMerge>, EngineError> {
+        Ok(prepare_merge(&self.folder, Merge::Policy, work, memory, &|_| {})?)
+    }
+
+    /// Commits a merge; `None` if its segments are no longer those of the index.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub(crate) fn install_merge(
+        &self,
+        prepared: PreparedMerge,
+    ) -> Result<Option<MergeReport>, EngineError> {
+        let Some(mut report) = install_merge(&self.folder, prepared)? else { return Ok(None) };
+        report.generation = self.filled(report.generation, &|_| {});
+        Ok(Some(report))
     }
 
     /// Merges the smallest segments if there are too many, as additions do.

@@ -12,7 +12,9 @@ mod tests;
 mod write;
 
 pub(crate) use layout::READABLE;
-pub use layout::{BlockData, KIND, SMALL_SEGMENT, SeismicMeta, SeismicParams, TINY_SEGMENT, VERSION};
+pub use layout::{
+    BlockData, KIND, SMALL_SEGMENT, SeismicMeta, SeismicParams, TINY_SEGMENT, VERSION,
+};
 pub use lists::{Lists, SeismicLists, Sizes, Tables};
 pub use summary::{GROUP, LAST, Page, SLACK, Summaries};
 pub use write::{ListData, SeismicWriter};

@@ -7,14 +7,22 @@
 //! build of these documents would make. Weights keep their storage form if all segments share one;
 //! otherwise one is chosen as in a build. Every byte is verified when it is read, and a merge that would
 //! lose anything is refused before anything is written.
+//!
+//! 2 and 3 can be done beside other writers ([`prepare_merge`]); what they deleted meanwhile is deleted when the merge
+//! is committed ([`install_merge`]).
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use quarry_index::features::{Channels, Features};
-use quarry_index::{Index, Segment, dense, kinds, tokens};
-use quarry_vectors::counted;
+use quarry_index::folder::BUILD;
+use quarry_index::manifest::SegmentEntry;
+use quarry_index::{Index, IndexError, Segment, Storage, Verify, dense, kinds, tokens};
+use quarry_vectors::{DocId, counted};
+use roaring::RoaringBitmap;
+use uuid::Uuid;
 
-use super::{Checked, IndexWriter};
+use super::{Checked, Deletions, IndexWriter};
 use crate::BuildError;
 use crate::job::Job;
 use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions, WordLists};
@@ -22,6 +30,7 @@ use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
 use crate::unseal::{carried_over, unseal};
+use crate::workspace;
 
 /// Most segments of an index before an addition merges the smallest of them.
 pub const MOST_SEGMENTS: usize = 8;
@@ -76,45 +85,149 @@ pub fn merge(
     check_tokens(folder, &merged)?;
     check_dense(folder, &merged)?;
     writer.begin(&Job::change())?;
+    let place = Place { storage: writer.storage(), build };
+    let sealed = sealed(index, &merged, &place, (memory, progress))?;
     let mut manifest = index.manifest().clone();
     manifest.features = index.features().clone();
-    let sealed = if merged.is_empty() {
-        None
-    } else {
-        let mut shards = 0;
-        for segment in &merged {
-            shards = unseal(segment, (build, shards), progress)?;
-        }
-        let options = options(memory, index, &merged);
-        let job = SealJob {
-            storage: writer.storage(),
-            build,
-            shards: &shard_paths(build, shards),
-            options: &options,
-            tokens: None,
-            ids_are_unique: true,
-            kept: Some(Kept {
-                dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
-                stored: shared_form(&merged),
-            }),
-            channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
-        };
-        let mut sealed = seal(job, progress)?.segment;
-        sealed.parts.extend(carried_over(&merged, writer.storage(), &sealed)?);
-        Some(sealed)
-    };
-    let mut at = 0;
-    manifest.segments.retain(|_| {
-        at += 1;
-        !chosen.contains(&(at - 1))
-    });
-    if let Some(sealed) = sealed {
-        let first = chosen.first().copied().unwrap_or(0).min(manifest.segments.len());
-        manifest.segments.insert(first, sealed);
-    }
+    let ids: Vec<Uuid> = chosen.iter().map(|at| segments[*at].entry().id).collect();
+    replace(&mut manifest.segments, &ids, sealed);
     let left = manifest.segments.len();
     let generation = writer.commit(manifest)?;
     Ok(Some(MergeReport { generation, merged: chosen.len(), segments: left, dropped }))
+}
+
+/// A merge whose segment is written, and that is not committed.
+#[derive(Debug)]
+pub struct PreparedMerge {
+    work: PathBuf,
+    /// The merged segments, with the rows that were deleted in them.
+    merged: Vec<(Uuid, RoaringBitmap)>,
+    sealed: Option<SegmentEntry>,
+    dropped: u64,
+}
+
+/// Writes the segment of a merge into `work`, an empty folder on the disk of `folder`, while others write to the index;
+/// `None` if there is nothing to merge. [`install_merge`] commits it.
+///
+/// # Errors
+/// As [`merge`], without those of other writers.
+pub fn prepare_merge(
+    folder: &Path,
+    which: Merge,
+    work: &Path,
+    memory: u64,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Option<PreparedMerge>, BuildError> {
+    let index = Index::open(folder, Verify::Full)?;
+    let segments = index.segments();
+    let chosen: Vec<&Segment> = choose(segments, which).iter().map(|at| &segments[*at]).collect();
+    let dropped: u64 = chosen.iter().map(|s| deleted(s)).sum();
+    if chosen.len() < 2 && dropped == 0 {
+        return Ok(None);
+    }
+    let live: Vec<&Segment> = chosen.iter().copied().filter(|s| live(s) > 0).collect();
+    check_kinds(folder, &live)?;
+    check_tokens(folder, &live)?;
+    check_dense(folder, &live)?;
+    let (storage, build) = (Storage::of(work), work.join(BUILD));
+    workspace::begin(&build, &Job::change())?;
+    let sealed =
+        sealed(&index, &live, &Place { storage: &storage, build: &build }, (memory, progress))?;
+    workspace::clear(&build)?;
+    let rows = |s: &Segment| s.deleted().cloned().unwrap_or_default();
+    let merged = chosen.iter().map(|s| (s.entry().id, rows(s))).collect();
+    Ok(Some(PreparedMerge { work: work.to_path_buf(), merged, sealed, dropped }))
+}
+
+/// Commits a prepared merge; documents that were deleted or replaced since are deleted in its segment too. `None` if a
+/// segment that it merges is no longer there: what was prepared is of no use then.
+///
+/// # Errors
+/// As [`merge`].
+pub fn install_merge(
+    folder: &Path,
+    prepared: PreparedMerge,
+) -> Result<Option<MergeReport>, BuildError> {
+    let PreparedMerge { work, merged, mut sealed, mut dropped } = prepared;
+    let writer = IndexWriter::take(folder, Checked::Rewritten, |_| false)?;
+    let index = writer.index();
+    let mut gone: Vec<&str> = Vec::new();
+    for (id, before) in &merged {
+        let Some(segment) = index.segments().iter().find(|s| s.entry().id == *id) else {
+            return Ok(None);
+        };
+        let since = segment.deleted().map(|now| now - before).unwrap_or_default();
+        gone.extend(since.iter().map(|row| segment.documents().id(DocId(row))));
+    }
+    if let Some(entry) = &mut sealed {
+        for part in &entry.parts {
+            let (from, to) = (work.join(&part.file), writer.storage().path(&part.file));
+            fs::rename(&from, &to).map_err(IndexError::io(&from))?;
+        }
+        let segment = [Segment::open(writer.storage(), entry, Verify::Envelope)?];
+        let mut deletions = Deletions::new(&segment);
+        for id in gone {
+            deletions.delete(id);
+        }
+        deletions.write(writer.storage(), std::slice::from_mut(entry))?;
+        dropped -= deletions.count().min(dropped);
+    }
+    let mut manifest = index.manifest().clone();
+    manifest.features = index.features().clone();
+    let ids: Vec<Uuid> = merged.iter().map(|(id, _)| *id).collect();
+    replace(&mut manifest.segments, &ids, sealed);
+    let left = manifest.segments.len();
+    let generation = writer.commit(manifest)?;
+    Ok(Some(MergeReport { generation, merged: ids.len(), segments: left, dropped }))
+}
+
+/// Where a segment is written.
+struct Place<'a> {
+    storage: &'a Storage,
+    build: &'a Path,
+}
+
+/// Seals the documents of these segments as one; `None` if they have none.
+fn sealed(
+    index: &Index,
+    merged: &[&Segment],
+    place: &Place<'_>,
+    (memory, progress): (u64, &(dyn Fn(Event) + Sync)),
+) -> Result<Option<SegmentEntry>, BuildError> {
+    if merged.is_empty() {
+        return Ok(None);
+    }
+    let Place { storage, build } = *place;
+    let mut shards = 0;
+    for segment in merged {
+        shards = unseal(segment, (build, shards), progress)?;
+    }
+    let options = options(memory, index, merged);
+    let job = SealJob {
+        storage,
+        build,
+        shards: &shard_paths(build, shards),
+        options: &options,
+        tokens: None,
+        ids_are_unique: true,
+        kept: Some(Kept {
+            dimension: index.lexicon().map_or(0, quarry_index::lexicon::Lexicon::len),
+            stored: shared_form(merged),
+        }),
+        channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
+    };
+    let mut sealed = seal(job, progress)?.segment;
+    sealed.parts.extend(carried_over(merged, storage, &sealed)?);
+    Ok(Some(sealed))
+}
+
+/// Puts `by` in the place of the first of these segments, and takes the others out.
+fn replace(segments: &mut Vec<SegmentEntry>, ids: &[Uuid], by: Option<SegmentEntry>) {
+    let first = segments.iter().position(|s| ids.contains(&s.id)).unwrap_or(segments.len());
+    segments.retain(|s| !ids.contains(&s.id));
+    if let Some(by) = by {
+        segments.insert(first.min(segments.len()), by);
+    }
 }
 
 /// Fails if a segment has parts of unknown kinds, which the merge could not carry over.

@@ -30,10 +30,13 @@ pub use calibration::store_calibration;
 pub use delete::{DeleteReport, delete};
 pub use dense::{AddDenseOptions, DENSE_MODEL_FROM, DenseInput, add_dense};
 pub use lists::{AddOptions, add_lists};
-pub use merge::{MOST_SEGMENTS, Merge, MergeReport, merge};
+pub use merge::{
+    MOST_SEGMENTS, Merge, MergeReport, PreparedMerge, install_merge, merge, prepare_merge,
+};
 pub use neighbours::{MakeGraph, MakeGraphs, NewGraph, add_neighbours};
 pub use rules::{AddDense, AddTokens, Adding, AsBuilt};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
+pub use writer::tidy;
 pub(crate) use writer::{Checked, IndexWriter};
 
 /// Deletions in addition to those that the segments have.

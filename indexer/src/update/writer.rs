@@ -59,7 +59,9 @@ impl IndexWriter {
             }
             Found::Ours(job) if keep(&job) => {}
             // What runs ahead leaves its record there, which would have to be synced each time.
-            Found::Ours(job) if writer.is_ahead() && job == Job::change() => workspace::empty(&build)?,
+            Found::Ours(job) if writer.is_ahead() && job == Job::change() => {
+                workspace::empty(&build)?
+            }
             Found::Ours(_) | Found::Nothing => workspace::clear(&build)?,
             Found::Foreign(name) => return Err(workspace::foreign(&build, name)),
         }
@@ -116,6 +118,14 @@ impl IndexWriter {
     pub(crate) fn leave(self) -> Result<(), BuildError> {
         finish(&self.folder, &self.build, self.works)
     }
+}
+
+/// Removes what earlier writers left in an index's folder: their work, and files that no generation in use names.
+///
+/// # Errors
+/// When there is no index, another process writes to it, an unfinished build lies there, or the disk refuses.
+pub fn tidy(folder: &Path) -> Result<(), BuildError> {
+    IndexWriter::take(folder, Checked::None, |_| false)?.leave()
 }
 
 fn finish(folder: &FolderWriter, build: &Path, works: bool) -> Result<(), BuildError> {

@@ -99,7 +99,9 @@ impl Engine {
             true => Ok(()),
             false => {
                 let visible = live.progress().visible;
-                let hint = format!("the last change is {visible}; `seq` of a write's answer is its number");
+                let hint = format!(
+                    "the last change is {visible}; `seq` of a write's answer is its number"
+                );
                 Err(ApiError::timeout().param("min_seq").hint(hint))
             }
         }

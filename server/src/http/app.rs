@@ -202,7 +202,8 @@ impl App {
         }
         for (name, live) in open.into_iter().filter(|(name, _)| store.get(name).is_some()) {
             let changed = changed(&store.path(&name));
-            let what = "what was put into the folder cannot be opened; the old generation is served";
+            let what =
+                "what was put into the folder cannot be opened; the old generation is served";
             self.watch.attempt(&Attempt { name: name.as_str(), changed, at_once, what }, || {
                 let newer = live.reload_if_newer()?;
                 Ok::<_, quarry_engine::store::StoreError>(newer.then(|| version(&live)))

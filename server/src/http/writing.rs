@@ -105,8 +105,9 @@ pub(crate) async fn put_documents(
     let pass = app.writes.enter(declared(&head.headers).map_or(most, |bytes| bytes.min(most)))?;
     let body = read_body(body, most, app.config.body_timeout).await?;
     let document_bytes = app.config.document_bytes.get();
-    let answer = app
-        .write(pass, move || put(&live, &Sent { body: &body, form, mode, ack, most: document_bytes }));
+    let answer = app.write(pass, move || {
+        put(&live, &Sent { body: &body, form, mode, ack, most: document_bytes })
+    });
     // Without a limit of its own, which would hide what was done; it is about as long as the body at most.
     Ok(Json(answer.await?))
 }

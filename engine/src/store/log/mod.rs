@@ -59,12 +59,19 @@ impl Log {
     ///
     /// # Errors
     /// [`StoreError::DamagedLog`] if it is another index's, or synced bytes are damaged; or the disk refuses.
-    pub(super) fn open(folder: &Path, index: Uuid, applied: u64) -> Result<(Self, Pending), StoreError> {
+    pub(super) fn open(
+        folder: &Path,
+        index: Uuid,
+        applied: u64,
+    ) -> Result<(Self, Pending), StoreError> {
         let storage = Storage::of(folder);
         let mut pending = Pending::default();
         let mut last = applied;
-        let mut files: Vec<(u64, String)> =
-            storage.list()?.into_iter().filter_map(|name| Some((names::log(&name)?, name))).collect();
+        let mut files: Vec<(u64, String)> = storage
+            .list()?
+            .into_iter()
+            .filter_map(|name| Some((names::log(&name)?, name)))
+            .collect();
         files.sort_unstable();
         let count = files.len();
         for (at, (first, name)) in files.into_iter().enumerate() {
@@ -80,7 +87,8 @@ impl Log {
             if head != (Head { index, first }) {
                 return Err(damaged(0, "it is the log of another index"));
             }
-            let found = frames(&bytes).map_err(|at| damaged(at, "a change that was synced is damaged"))?;
+            let found =
+                frames(&bytes).map_err(|at| damaged(at, "a change that was synced is damaged"))?;
             let torn = bytes.len() - found.end;
             if torn > 0 && at + 1 < count {
                 return Err(damaged(found.end, "a change is damaged, and later ones follow"));
@@ -94,7 +102,10 @@ impl Log {
                 }
                 for (number, operation) in (frame.first..).zip(operations) {
                     if number > last && number != last + 1 {
-                        return Err(damaged(json.start, &format!("change {} is missing", last + 1)));
+                        return Err(damaged(
+                            json.start,
+                            &format!("change {} is missing", last + 1),
+                        ));
                     }
                     if number > last {
                         pending.operations.push(operation);
@@ -186,7 +197,9 @@ impl Log {
     /// If the disk refuses: then the log stops.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        let Some(file) = self.file.as_mut().filter(|file| file.synced < file.end) else { return Ok(()) };
+        let Some(file) = self.file.as_mut().filter(|file| file.synced < file.end) else {
+            return Ok(());
+        };
         match file.file.sync_data() {
             Ok(()) => {
                 file.synced = file.end;

@@ -58,6 +58,11 @@ impl From<&Document> for Entry {
 }
 
 impl Entry {
+    /// The document's id.
+    pub(in crate::store) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The document; `line` is its place.
     ///
     /// # Errors
