@@ -118,14 +118,22 @@ fn commands_are_refused_with_the_address() {
     fails(&["serve", text(&index), "--data", text(&data)], 2);
     fails(&["serve", "--data", text(&data), "--model", "x"], 2);
     fails(&["serve", text(&index), "--writes", "3"], 2);
-    // It only reads beside, and finds what the server wrote.
-    server.ok("POST", &format!("{DOCS}/documents"), &json!([{"id": "a", "vector": {"dog": 1}}]));
+    // It only reads beside, and finds what the server sealed.
+    let sealed = format!("{DOCS}/documents?ack=sealed");
+    server.ok("POST", &sealed, &json!([{"id": "a", "vector": {"dog": 1}}]));
     std::fs::write(at("queries.jsonl"), r#"{"id": "q", "vector": {"dog": 1}}"#).unwrap();
     let found = common::run_of(&index, &at("queries.jsonl"));
     assert!(found.contains(" a "), "{found}");
+    server.ok("POST", &format!("{DOCS}/documents"), &json!([{"id": "b", "vector": {"dog": 1}}]));
     drop(server);
+    // Killed, it leaves a change in its log, which comes first; stopped, it leaves nothing.
+    let said = fails(&["add", text(&index), text(&at("more.jsonl"))], 5);
+    assert!(said.contains("quarry serve --data"), "{said}");
+    let mut server = serve(&data);
+    assert_eq!(server.ok("GET", DOCS, &Value::Null)["documents"], 2);
+    server.stop();
     ok(&["add", text(&index), text(&at("more.jsonl"))]);
-    assert!(serve(&data).ok("GET", DOCS, &Value::Null)["documents"] == 6);
+    assert_eq!(serve(&data).ok("GET", DOCS, &Value::Null)["documents"], 7);
 }
 
 /// What a writer knows of its documents: their versions, or that they are deleted.

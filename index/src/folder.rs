@@ -543,13 +543,16 @@ fn check_empty(folder: &Path, mark: &dyn Fn(&Path) -> Mark) -> Result<(), IndexE
     Ok(())
 }
 
-/// Whether a file is a manifest of ours, of whatever version.
+/// Whether a file is a manifest of ours, of whatever version, or what a power cut left of one.
 fn is_manifest(storage: &Storage, name: &str) -> bool {
     #[derive(Deserialize)]
     struct Head {
         magic: String,
     }
-    let bytes = storage.read(name).ok();
-    let head = bytes.and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
-    head.is_some_and(|head| head.magic == MANIFEST_MAGIC)
+    let Ok(bytes) = storage.read(name) else { return false };
+    // A power cut leaves zeros of what was not synced, or nothing.
+    if bytes.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    serde_json::from_slice::<Head>(&bytes).is_ok_and(|head| head.magic == MANIFEST_MAGIC)
 }

@@ -23,6 +23,7 @@ pub mod container;
 pub mod deleted;
 pub mod dense;
 pub mod doctable;
+pub mod durable;
 mod error;
 pub mod features;
 pub mod fields;

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::error::IndexError;
 use crate::files;
 use crate::map::MappedFile;
@@ -87,7 +88,8 @@ impl Storage {
     /// When it is not there, or the system refuses.
     pub(crate) fn sync_file(&self, name: &str) -> Result<(), IndexError> {
         let path = self.path(name);
-        File::open(&path).and_then(|file| file.sync_all()).map_err(IndexError::io(&path))
+        let synced = File::open(&path).and_then(|file| durable::sync_file(&file, &path));
+        synced.map_err(IndexError::io(&path))
     }
 
     /// Writes a whole file under its name, in place of the one that has it.
@@ -176,7 +178,7 @@ impl NewFile {
     pub(crate) fn persist(self, durable: bool) -> Result<(), IndexError> {
         let Self { path, file } = self;
         if durable {
-            file.as_file().sync_all().map_err(IndexError::io(&path))?;
+            durable::sync_file(file.as_file(), &path).map_err(IndexError::io(&path))?;
         }
         match file.persist_noclobber(&path) {
             Ok(_) => Ok(()),
@@ -206,7 +208,7 @@ pub(crate) fn scratch(path: &Path) -> Result<File, IndexError> {
 /// When the disk refuses; the old file then stays.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
     let NewFile { path, file } = NewFile::with(path, bytes)?;
-    file.as_file().sync_all().map_err(IndexError::io(&path))?;
+    durable::sync_file(file.as_file(), &path).map_err(IndexError::io(&path))?;
     match file.persist(&path) {
         Ok(_) => Ok(()),
         Err(error) => Err(IndexError::Io { path, source: error.error }),
@@ -218,9 +220,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
 /// # Errors
 /// When the system refuses.
 pub fn sync_folder(folder: &Path) -> Result<(), IndexError> {
-    #[cfg(unix)]
-    File::open(folder).and_then(|f| f.sync_all()).map_err(IndexError::io(folder))?;
-    Ok(())
+    durable::sync_folder(folder).map_err(IndexError::io(folder))
 }
 
 /// Creates a folder and its parents, and makes their names durable.

@@ -5,6 +5,7 @@
 //!    document table, origins beside them, then lists built from the forward index
 //! 3. return the entries for the manifest
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use quarry_index::doctable::{self, DocTableBuilder};
@@ -186,6 +187,9 @@ impl Input<'_> {
     }
 }
 
+/// Bytes of shards up to which their text is written in memory.
+const LITTLE_TEXT: u64 = 8 << 20;
+
 /// Writes the text part, and lists over its words where they are wanted for `rows` rows.
 fn write_text(
     job: &SealJob<'_>,
@@ -193,7 +197,10 @@ fn write_text(
     (input, rows): (Input<'_>, u64),
 ) -> Result<Vec<PartEntry>, BuildError> {
     let memory = job.options.memory / 4;
-    let mut builder = TextWriter::create(&job.build.join(TEXT), memory, &job.options.fields)?;
+    let builder = TextWriter::create(&job.build.join(TEXT), memory, &job.options.fields)?;
+    let bytes = |path: &PathBuf| fs::metadata(path).map_or(u64::MAX, |found| found.len());
+    let little = job.shards.iter().map(bytes).fold(0, u64::saturating_add) <= LITTLE_TEXT;
+    let mut builder = if little { builder.in_memory() } else { builder };
     match input.order {
         Some(order) => {
             stored_in_order(input.rows, order, memory, |stored| Ok(builder.add(stored)?))?

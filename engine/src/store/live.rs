@@ -29,8 +29,8 @@ use super::{CollectionSettings, StoreError};
 use crate::write::Writer;
 use crate::{Collection, OpenOptions};
 
-/// This many times [`MOST_SEGMENTS`], a change merges before it is made: merging in the background is behind.
-const BEHIND: usize = 2;
+/// From this many times [`MOST_SEGMENTS`] on, a change waits for the merge in the background, which is behind.
+const BEHIND: usize = 4;
 /// Bytes of log from which it is sealed at once.
 const SEAL_BYTES: u64 = 32 << 20;
 /// Longest time that a change waits to be sealed.
@@ -48,7 +48,8 @@ pub struct Live {
     writer: Writer,
     settings: Option<CollectionSettings>,
     queue: Queue,
-    merging: AtomicBool,
+    merging: Mutex<bool>,
+    merged: Condvar,
     removed: AtomicBool,
     claim: Mutex<Option<Claim>>,
     log: Mutex<Log>,
@@ -107,7 +108,8 @@ impl Live {
             writer,
             settings,
             queue: Queue::default(),
-            merging: AtomicBool::new(false),
+            merging: Mutex::new(false),
+            merged: Condvar::new(),
             removed: AtomicBool::new(false),
             claim: Mutex::new(Some(claim)),
             log: Mutex::new(log),
@@ -167,6 +169,7 @@ impl Live {
     /// document that does not fit is no error, but named in the answer. With [`Ack::Sealed`], an error of sealing comes
     /// after the change was made and logged.
     pub fn change(self: &Arc<Self>, change: Change, ack: Ack) -> Result<Changed, StoreError> {
+        self.wait_for_merge();
         let outcome = self.queue.run((change, ack), |changes| self.make(changes));
         self.merge_if_many();
         let mut changed = outcome?;
@@ -183,9 +186,6 @@ impl Live {
         let all_fail = |error: &dyn Fn() -> StoreError| (0..count).map(|_| Err(error())).collect();
         if self.removed.load(Ordering::SeqCst) || !self.holds() {
             return all_fail(&|| StoreError::Removed);
-        }
-        if self.segments() >= BEHIND * MOST_SEGMENTS {
-            self.merge();
         }
         let claim = locked(&self.claim);
         let Some(claim) = claim.as_ref() else { return all_fail(&|| StoreError::Removed) };
@@ -315,15 +315,31 @@ impl Live {
         self.collection.snapshot().index().segments().len()
     }
 
+    /// Lets a merge that is behind end.
+    fn wait_for_merge(&self) {
+        let mut merging = locked(&self.merging);
+        while *merging && self.segments() >= BEHIND * MOST_SEGMENTS {
+            merging = self.merged.wait(merging).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn merge_if_many(self: &Arc<Self>) {
-        if self.segments() <= MOST_SEGMENTS || self.merging.swap(true, Ordering::SeqCst) {
+        if self.segments() <= MOST_SEGMENTS || std::mem::replace(&mut *locked(&self.merging), true)
+        {
             return;
         }
         let merging = Merging(Arc::clone(self));
         let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
             let live = &merging.0;
             let merged = live.merge_beside();
-            live.merged(merged);
+            let done = matches!(merged, Ok(Some(_)));
+            live.told(merged);
+            let live = Arc::clone(live);
+            drop(merging);
+            // Changes that came meanwhile found one at work.
+            if done {
+                live.merge_if_many();
+            }
         });
         if let Err(error) = spawned {
             tracing::error!(collection = self.name, %error, "no thread to merge segments in");
@@ -352,17 +368,7 @@ impl Live {
         merged
     }
 
-    /// Merges the smallest segments. The caller has the turn.
-    fn merge(&self) {
-        let merged = self.writer.merge_smallest(MEMORY, &|_| {});
-        let merged = merged.and_then(|merged| {
-            self.collection.reload_own()?;
-            Ok(merged)
-        });
-        self.merged(merged.map_err(StoreError::from));
-    }
-
-    fn merged(&self, merged: Result<Option<MergeReport>, StoreError>) {
+    fn told(&self, merged: Result<Option<MergeReport>, StoreError>) {
         match merged {
             Ok(None) => {}
             Ok(Some(report)) => tracing::info!(
@@ -419,6 +425,7 @@ struct Merging(Arc<Live>);
 
 impl Drop for Merging {
     fn drop(&mut self) {
-        self.0.merging.store(false, Ordering::SeqCst);
+        *locked(&self.0.merging) = false;
+        self.0.merged.notify_all();
     }
 }

@@ -277,8 +277,8 @@ impl Writer {
         graph::add(&self.folder, options, progress)
     }
 
-    /// Writes the segment of such a merge as [`Self::merge_smallest`] makes into `work`, an empty folder on the disk of
-    /// the index, while the index is changed. [`Self::install_merge`] commits it.
+    /// Merges the smallest segments if there are too many, as additions do, into `work`, an empty folder on the disk of the
+    /// index, while the index is changed. [`Self::install_merge`] commits it.
     ///
     /// # Errors
     /// As [`Self::merge`].
@@ -300,21 +300,6 @@ impl Writer {
     ) -> Result<Option<MergeReport>, EngineError> {
         let Some(mut report) = install_merge(&self.folder, prepared)? else { return Ok(None) };
         report.generation = self.filled(report.generation, &|_| {});
-        Ok(Some(report))
-    }
-
-    /// Merges the smallest segments if there are too many, as additions do.
-    ///
-    /// # Errors
-    /// As [`Self::merge`].
-    pub(crate) fn merge_smallest(
-        &self,
-        memory: u64,
-        progress: &(dyn Fn(Event) + Sync),
-    ) -> Result<Option<MergeReport>, EngineError> {
-        let merged = merge(&self.folder, Merge::Policy, memory, progress)?;
-        let Some(mut report) = merged else { return Ok(None) };
-        report.generation = self.filled(report.generation, progress);
         Ok(Some(report))
     }
 

@@ -1,8 +1,8 @@
 //! Packing the files of a finished tantivy index into one part.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use tantivy::{Directory, Index};
 
 use super::layout::{KIND, Meta, PackedFile, VERSION};
 use crate::container::{ALIGN, PartWriter, Written};
@@ -13,47 +13,48 @@ use crate::error::IndexError;
 const SEGMENT_NAME: (&str, &str) =
     ("00000000000000000000000000000001", "00000000-0000-0000-0000-000000000001");
 
-/// Packs the files of a finished tantivy index (one segment, in `folder`) into one part. The segment is
-/// given a fixed name.
+/// Packs the files of a finished tantivy index (one segment, written under `folder` or in memory) into one part. The
+/// segment is given a fixed name.
 ///
 /// # Errors
 /// When a file cannot be read, there is not one segment, or the disk refuses.
-pub(super) fn pack(folder: &Path, path: &Path, documents: u64) -> Result<Written, IndexError> {
+pub(super) fn pack(
+    index: &Index,
+    folder: &Path,
+    path: &Path,
+    documents: u64,
+) -> Result<Written, IndexError> {
     let list = folder.join(TANTIVY_LIST);
-    let text = std::fs::read_to_string(&list).map_err(IndexError::io(&list))?;
+    let directory = index.directory();
+    let read = |name: &Path| {
+        let file = directory.open_read(name).map_err(|e| IndexError::text(folder)(e.into()))?;
+        file.read_bytes().map_err(IndexError::io(&folder.join(name)))
+    };
+    let text = String::from_utf8(read(Path::new(TANTIVY_LIST))?.to_vec())
+        .map_err(|_| IndexError::corrupt(&list, "tantivy's list is not UTF-8"))?;
     let drawn = segment_name(&text)
         .ok_or_else(|| IndexError::corrupt(&list, "tantivy's list does not name one segment"))?;
     let text = text.replace(&drawn, SEGMENT_NAME.1);
     let drawn = drawn.replace('-', "");
-    let mut names: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(IndexError::io(folder))? {
-        let name = PathBuf::from(entry.map_err(IndexError::io(folder))?.file_name());
-        // Readers need neither locks nor tantivy's list of files to collect; other files are not tantivy's.
-        let text = name.to_string_lossy();
-        if text == TANTIVY_LIST || text.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.'))
-        {
-            names.push(name);
-        }
-    }
+    // Readers need neither locks nor tantivy's list of files to collect.
+    let of_segment = |name: &PathBuf| {
+        let name = name.to_string_lossy();
+        let named = name.strip_prefix(&drawn).is_some_and(|end| end.starts_with('.'));
+        // The list has files that were removed as well.
+        named && directory.exists(Path::new(&*name)).unwrap_or(true)
+    };
+    let mut names: Vec<PathBuf> =
+        directory.list_managed_files().into_iter().filter(of_segment).collect();
+    names.push(PathBuf::from(TANTIVY_LIST));
     names.sort();
     let mut part = PartWriter::create(path, KIND, VERSION)?;
     let mut files = Vec::new();
     part.section("files")?;
-    let mut buffer = vec![0u8; 1 << 18];
     for name in names {
-        let source = folder.join(&name);
         let start = part.section_len();
-        let mut file: Box<dyn Read> = if name.as_os_str() == TANTIVY_LIST {
-            Box::new(text.as_bytes())
-        } else {
-            Box::new(File::open(&source).map_err(IndexError::io(&source))?)
-        };
-        loop {
-            let n = file.read(&mut buffer).map_err(IndexError::io(&source))?;
-            if n == 0 {
-                break;
-            }
-            part.write(&buffer[..n])?;
+        match name.as_os_str() == TANTIVY_LIST {
+            true => part.write(text.as_bytes())?,
+            false => part.write(&read(&name)?)?,
         }
         let bytes = part.section_len() - start;
         let name = name.to_string_lossy().replace(&drawn, SEGMENT_NAME.0);

@@ -3,6 +3,8 @@
 //! 1. fill one-segment indexes, each until its arena is full  2. merge them in order
 //! 3. pack the result into one file
 //!
+//! tantivy syncs each file that it writes; little text is written in memory instead ([`TextWriter::in_memory`]).
+//!
 //! tantivy's merge concatenates segments in the order given, so its document numbers are ours.
 
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use quarry_vectors::join_title_and_text;
 use serde_json::{Map, Value};
-use tantivy::directory::MmapDirectory;
+use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
 use tantivy::indexer::{SingleSegmentIndexWriter, merge_indices};
 use tantivy::schema::OwnedValue;
 use tantivy::store::{Compressor, ZstdCompressor};
@@ -35,6 +37,7 @@ const STORE_BLOCK: usize = 16 << 10;
 pub struct TextWriter {
     folder: PathBuf,
     arena: usize,
+    in_memory: bool,
     fields: TextFields,
     full: Vec<Index>,
     open: Option<SingleSegmentIndexWriter>,
@@ -74,6 +77,7 @@ impl TextWriter {
         Ok(Self {
             folder: folder.to_path_buf(),
             arena,
+            in_memory: false,
             fields,
             full: Vec::new(),
             open: None,
@@ -83,6 +87,12 @@ impl TextWriter {
         })
     }
 
+    /// Works in memory, which takes about as many bytes as the documents have.
+    #[must_use]
+    pub fn in_memory(self) -> Self {
+        Self { in_memory: true, ..self }
+    }
+
     /// Adds the document of the next row: a [`StoredDocument`] as JSON, or nothing.
     ///
     /// # Errors
@@ -90,9 +100,10 @@ impl TextWriter {
     pub fn add(&mut self, stored: &str) -> Result<(), IndexError> {
         let writer = match &mut self.open {
             Some(writer) => writer,
-            None => self
-                .open
-                .insert(new_writer(&self.folder.join(self.full.len().to_string()), self.arena)?),
+            None => {
+                let directory = self.directory(&self.full.len().to_string())?;
+                self.open.insert(new_writer(&self.folder, directory, self.arena)?)
+            }
         };
         let mut document = TantivyDocument::default();
         let bytes = if stored.is_empty() { "{}" } else { stored };
@@ -140,23 +151,37 @@ impl TextWriter {
     pub fn finish(mut self, path: &Path) -> Result<Written, IndexError> {
         if self.open.is_none() && self.full.is_empty() {
             // An empty collection still has a text part, with no document.
-            self.open = Some(new_writer(&self.folder.join("0"), self.arena)?);
+            self.open = Some(new_writer(&self.folder, self.directory("0")?, self.arena)?);
         }
         self.close()?;
-        let merged = if self.full.len() == 1 {
-            self.folder.join("0")
-        } else {
-            let folder = self.folder.join("merged");
-            fs::create_dir_all(&folder).map_err(IndexError::io(&folder))?;
-            let directory =
-                MmapDirectory::open(&folder).map_err(|e| IndexError::text(&folder)(e.into()))?;
-            merge_indices(&self.full, directory).map_err(IndexError::text(&folder))?;
-            folder
+        let merged = match self.full.as_slice() {
+            [_] => None,
+            parts => {
+                let directory = self.directory("merged")?;
+                Some(merge_indices(parts, directory).map_err(IndexError::text(&self.folder))?)
+            }
         };
-        let written = pack(&merged, path, self.documents)?;
+        let written = match merged.as_ref().or(self.full.first()) {
+            Some(index) => pack(index, &self.folder, path, self.documents)?,
+            None => return Err(IndexError::corrupt(&self.folder, "no text was written")),
+        };
+        drop(merged);
         self.full.clear();
         clear_work(&self.folder)?;
         Ok(written)
+    }
+}
+
+impl TextWriter {
+    /// Where tantivy writes an index.
+    fn directory(&self, name: &str) -> Result<Box<dyn Directory>, IndexError> {
+        if self.in_memory {
+            return Ok(Box::new(RamDirectory::create()));
+        }
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).map_err(IndexError::io(&folder))?;
+        let directory = MmapDirectory::open(&folder);
+        Ok(Box::new(directory.map_err(|e| IndexError::text(&folder)(e.into()))?))
     }
 }
 
@@ -207,9 +232,11 @@ fn owned(value: Value, path: &str, keywords: &BTreeSet<String>) -> OwnedValue {
     }
 }
 
-fn new_writer(folder: &Path, arena: usize) -> Result<SingleSegmentIndexWriter, IndexError> {
-    fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
-    let directory = MmapDirectory::open(folder).map_err(|e| IndexError::text(folder)(e.into()))?;
+fn new_writer(
+    folder: &Path,
+    directory: Box<dyn Directory>,
+    arena: usize,
+) -> Result<SingleSegmentIndexWriter, IndexError> {
     let settings = IndexSettings {
         docstore_compression: Compressor::Zstd(ZstdCompressor::default()),
         docstore_blocksize: STORE_BLOCK,

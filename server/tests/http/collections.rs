@@ -308,6 +308,47 @@ fn documents_are_put_and_deleted() {
 }
 
 #[test]
+fn changes_are_numbered_and_waited_for() {
+    let data = tempfile::tempdir().unwrap();
+    let server = start(data.path());
+    server.make("docs");
+    let one = json!([document("a", "dog")]).to_string();
+    for (number, ack) in (1..).zip(["?ack=received", "?ack=synced", "?ack=sealed", ""]) {
+        assert_eq!(server.put("docs", ack, &one)["seq"], number, "{ack}");
+    }
+    // What changes nothing has no number of its own.
+    assert_eq!(server.put("docs", "", "[]")["seq"], 4);
+    let gone = |id: &str| {
+        let body = json!({"ids": [id]}).to_string();
+        server.send("POST", "/docs/documents/delete?ack=received", &[JSON], &body).ok()
+    };
+    assert_eq!(gone("no")["seq"], 4);
+    assert_eq!(gone("a")["seq"], 5);
+    let search = |least: u64| {
+        let query = json!({"tokens": {"dog": 1}});
+        let body = json!({"query": {"sparse": query}, "min_seq": least, "timeout_ms": 200});
+        server.send("POST", "/docs/search", &[JSON], &body.to_string())
+    };
+    assert_eq!(search(5).ok()["hits"], json!([]));
+    let error = search(6).error(504, "timeout");
+    assert_eq!(error["param"], "min_seq", "{error}");
+    // Another client waits for a change that is not made yet.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let query = json!({"tokens": {"cat": 1}});
+            let body = json!({"query": {"sparse": query}, "min_seq": 6, "timeout_ms": 60_000});
+            server.send("POST", "/docs/search", &[JSON], &body.to_string()).ok()
+        });
+        server.put("docs", "", &json!([document("b", "cat")]).to_string());
+        assert_eq!(waiting.join().unwrap()["hits"][0]["id"], "b");
+    });
+    let only = crate::server::Server::start();
+    let body = r#"{"query":{"sparse":{"tokens":{"dog":1}}},"min_seq":1}"#;
+    let error = only.post(body).error(422, "not_supported");
+    assert_eq!(error["param"], "min_seq", "{error}");
+}
+
+#[test]
 fn modes() {
     let data = tempfile::tempdir().unwrap();
     let server = start(data.path());
@@ -334,7 +375,6 @@ fn modes() {
     for (query, status, code, param) in [
         ("mode=replace", 400, "invalid_value", "mode"),
         ("mode=insert&mode=insert", 400, "invalid_value", "mode"),
-        ("ack=synced", 422, "not_supported", "ack"),
         ("ack=x", 400, "invalid_value", "ack"),
         ("wait=true", 400, "unknown_field", "wait"),
     ] {

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use quarry_index::durable::sync_file;
 use quarry_index::{Storage, names};
 use uuid::Uuid;
 
@@ -116,8 +117,10 @@ impl Log {
             }
             if torn > 0 {
                 let cut = File::options().write(true).open(&path);
-                cut.and_then(|file| file.set_len(found.end as u64).and_then(|()| file.sync_all()))
-                    .map_err(io(&path))?;
+                cut.and_then(|file| {
+                    file.set_len(found.end as u64).and_then(|()| sync_file(&file, &path))
+                })
+                .map_err(io(&path))?;
                 pending.dropped += torn as u64;
             }
         }
@@ -200,7 +203,7 @@ impl Log {
         let Some(file) = self.file.as_mut().filter(|file| file.synced < file.end) else {
             return Ok(());
         };
-        match file.file.sync_data() {
+        match sync_file(&file.file, &file.path) {
             Ok(()) => {
                 file.synced = file.end;
                 Ok(())
