@@ -11,6 +11,7 @@ mod feedback;
 mod filters;
 mod fusion;
 mod hits;
+mod kept_encoders;
 mod model_source;
 mod models;
 mod query;

@@ -297,6 +297,7 @@ impl Models {
 }
 
 /// An encoder of dense vectors, and what an index keeps of it.
+#[derive(Clone)]
 pub struct MadeByDense {
     /// The encoder.
     pub encoder: Arc<dyn EncodeDense>,
@@ -311,6 +312,7 @@ impl std::fmt::Debug for MadeByDense {
 }
 
 /// An encoder of token embeddings, with its identity.
+#[derive(Clone)]
 pub struct MadeBy {
     /// The encoder.
     pub encoder: Arc<dyn EncodeTokens>,

@@ -26,6 +26,7 @@ use super::log::Log;
 use super::queue::Queue;
 use super::replay::replay;
 use super::{CollectionSettings, StoreError};
+use crate::kept_encoders::KeptEncoders;
 use crate::write::Writer;
 use crate::{Collection, OpenOptions};
 
@@ -51,7 +52,7 @@ pub struct Live {
     merging: Mutex<bool>,
     merged: Condvar,
     removed: AtomicBool,
-    claim: Mutex<Option<Claim>>,
+    claim: Mutex<Option<Arc<Claim>>>,
     log: Mutex<Log>,
     /// Since when changes wait to be sealed.
     waiting: Mutex<Option<Instant>>,
@@ -84,12 +85,12 @@ impl Live {
         name: &str,
         folder: &Path,
         (address, work): (&str, &Path),
-        options: &OpenOptions,
+        (options, kept): (&OpenOptions, &Arc<KeptEncoders>),
     ) -> Result<Self, StoreError> {
         let claim = claim(folder, address)?;
         let settings = CollectionSettings::read(folder)?;
         let collection = Arc::new(Collection::open(folder, options)?);
-        let writer = Writer::open(folder, options.models.clone())?;
+        let writer = Writer::open(folder, options.models.clone())?.keeping(Arc::clone(kept));
         let manifest = collection.snapshot().index().manifest().clone();
         let (log, pending) = Log::open(folder, manifest.uuid, manifest.applied_sequence)?;
         claim.run_ahead();
@@ -111,7 +112,7 @@ impl Live {
             merging: Mutex::new(false),
             merged: Condvar::new(),
             removed: AtomicBool::new(false),
-            claim: Mutex::new(Some(claim)),
+            claim: Mutex::new(Some(Arc::new(claim))),
             log: Mutex::new(log),
             waiting: Mutex::new(waits.then(Instant::now)),
             visible: Mutex::new(visible),
@@ -187,8 +188,8 @@ impl Live {
         if self.removed.load(Ordering::SeqCst) || !self.holds() {
             return all_fail(&|| StoreError::Removed);
         }
-        let claim = locked(&self.claim);
-        let Some(claim) = claim.as_ref() else { return all_fail(&|| StoreError::Removed) };
+        let claim = locked(&self.claim).clone();
+        let Some(claim) = claim.as_deref() else { return all_fail(&|| StoreError::Removed) };
         let synced = changes.iter().any(|(_, ack)| *ack >= Ack::Synced);
         let changes = changes.into_iter().map(|(change, _)| change).collect();
         let place = claim.place();
@@ -304,7 +305,7 @@ impl Live {
 
     /// Whether the collection's folder is still the one that was opened.
     pub(super) fn holds(&self) -> bool {
-        locked(&self.claim).as_ref().is_some_and(Claim::holds)
+        locked(&self.claim).as_ref().is_some_and(|claim| claim.holds())
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

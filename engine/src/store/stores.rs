@@ -15,6 +15,7 @@ use super::folder::{Listed, StoreFolder, foreign};
 use super::live::Live;
 use super::tending::{Open, tend};
 use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
+use crate::kept_encoders::KeptEncoders;
 use crate::write::{Build, Encoding, PassageSize, build_documents};
 use crate::{EngineError, ModelSource, OpenOptions};
 
@@ -36,6 +37,7 @@ pub struct Store {
     folder: StoreFolder,
     options: StoreOptions,
     open: Arc<Open>,
+    kept: Arc<KeptEncoders>,
     /// Collections are made, opened and removed one at a time.
     changing: Mutex<()>,
 }
@@ -61,7 +63,7 @@ impl Store {
         let folder = StoreFolder::open(folder, &options.address)?;
         let open = Arc::new(Open::default());
         tend(&open).map_err(io(path))?;
-        Ok(Self { folder, options, open, changing: Mutex::default() })
+        Ok(Self { folder, options, open, kept: Arc::default(), changing: Mutex::default() })
     }
 
     /// Ends all changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
@@ -194,7 +196,7 @@ impl Store {
         let address = format!("{}/v1/collections/{name}", self.options.address);
         let folder = self.folder.path(name);
         let at = (address.as_str(), self.folder.own());
-        let live = Live::open(name.as_str(), &folder, at, &self.options.open)?;
+        let live = Live::open(name.as_str(), &folder, at, (&self.options.open, &self.kept))?;
         let live = Arc::new(live);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone(), Arc::clone(&live));

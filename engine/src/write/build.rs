@@ -195,6 +195,7 @@ impl Build {
             filled_in: false,
             remembered: None,
             indexed: None,
+            kept: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::encoding::{Encoding, TextsAs, setup};
 use super::input::{Input, InputReport, Reading, Watched};
 use super::rules::Content;
 use super::{OnProgress, WriteError};
+use crate::kept_encoders::{KeptEncoders, OpenDocuments};
 use crate::remembered::record;
 use crate::{EngineError, ModelSource, Models};
 
@@ -44,6 +45,8 @@ pub(super) struct Target<'a> {
     pub(super) remembered: Option<&'a ModelSource>,
     /// When adding to an index: the identity of its encoder.
     pub(super) indexed: Option<&'a EncoderIdentity>,
+    /// Where encoders stay open.
+    pub(super) kept: Option<&'a KeptEncoders>,
 }
 
 /// The input of a build, of a share of one, or of an addition.
@@ -187,22 +190,30 @@ impl Target<'_> {
         run: impl FnOnce(Ready<'_>) -> Result<T, BuildError>,
     ) -> Result<T, EngineError> {
         let options = self.encoding.options();
-        let model = if facts.encode {
-            Some(models.open(&self.encoding.source(self.remembered))?)
-        } else {
-            None
+        let source = self.encoding.source(self.remembered);
+        let open = || {
+            let model = models.open(&source)?;
+            self.check_remembered(&model, &options)?;
+            let encoder = model.document_encoder(&options)?;
+            Ok(OpenDocuments { model, encoder })
         };
-        if let Some(model) = &model {
-            self.check_remembered(model, &options)?;
+        let opened = match (facts.encode, self.kept) {
+            (false, _) => None,
+            (true, None) => Some(Arc::new(open()?)),
+            (true, Some(kept)) => Some(kept.documents((source.clone(), options.clone()), open)?),
+        };
+        if let Some(opened) = &opened {
+            self.check_remembered(&opened.model, &options)?;
         }
-        let encoder = model.as_ref().map(|m| m.document_encoder(&options)).transpose()?;
-        let splitter = match (self.encoding.passages, &model) {
+        let (model, encoder) =
+            (opened.as_ref().map(|o| &o.model), opened.as_ref().map(|o| &o.encoder));
+        let splitter = match (self.encoding.passages, model) {
             (Some(size), Some(model)) => {
                 Some((model.splitter(size.tokens, size.overlap, &options)?, size))
             }
             _ => None,
         };
-        let setup = match (&model, &encoder) {
+        let setup = match (model, encoder) {
             (Some(model), Some(encoder)) => Some(EncoderSetup {
                 passages: splitter.as_ref().map(|(splitter, size)| Passages {
                     splitter,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use quarry_encoders::{DenseOptions, EncoderIdentity};
 use quarry_index::dense::DenseKept;
@@ -22,6 +23,7 @@ use super::{
     Reading, StoreDense, StoreTokens, TextsAs, TokensFrom, WriteError, calibrate, dense, graph,
     tokens,
 };
+use crate::kept_encoders::KeptEncoders;
 use crate::models::{MadeBy, MadeByDense, identity};
 use crate::{EngineError, ModelSource, Models};
 
@@ -37,6 +39,7 @@ const MERGE_MEMORY: u64 = 1 << 30;
 pub struct Writer {
     folder: PathBuf,
     models: Models,
+    kept: Option<Arc<KeptEncoders>>,
 }
 
 /// Options of adding documents.
@@ -118,7 +121,12 @@ impl Writer {
             return Err(WriteError::IsShard { path: folder.to_path_buf() }.into());
         }
         read_current(folder)?;
-        Ok(Self { folder: folder.to_path_buf(), models })
+        Ok(Self { folder: folder.to_path_buf(), models, kept: None })
+    }
+
+    /// Keeps encoders open between changes.
+    pub(crate) fn keeping(self, kept: Arc<KeptEncoders>) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     /// The folder of the index.
@@ -352,7 +360,11 @@ impl Writer {
                     NewTokens::By(model) => model.clone(),
                     _ => options.encoding.source(remembered.as_ref()),
                 };
-                let made = self.models.token_encoder(Some(kept), &by, None);
+                let open = || self.models.token_encoder(Some(kept), &by, None);
+                let made = match &self.kept {
+                    Some(all) => all.tokens((Some(kept.clone()), by.clone()), open),
+                    None => open(),
+                };
                 let failed = |source| WriteError::NewTokens { source: Box::new(source) };
                 Some(made.map_err(failed)?)
             }
@@ -376,7 +388,12 @@ impl Writer {
             }
             (_, NewDense::By(model)) => model.clone(),
         };
-        let made = self.models.dense_encoder(kept, &model, &DenseOptions::default());
+        let how = DenseOptions::default();
+        let open = || self.models.dense_encoder(kept, &model, &how);
+        let made = match &self.kept {
+            Some(all) => all.dense((kept.cloned(), model.clone(), how.clone()), open),
+            None => open(),
+        };
         let failed = |source| WriteError::NewDense { source: Box::new(of_documents(source)) };
         Ok(Some(made.map_err(failed)?))
     }
@@ -407,6 +424,7 @@ impl ReadyToAdd {
             filled_in: true,
             remembered: self.remembered.as_ref(),
             indexed: self.indexed.as_ref(),
+            kept: writer.kept.as_deref(),
         }
     }
 

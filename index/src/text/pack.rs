@@ -19,13 +19,13 @@ const SEGMENT_NAME: (&str, &str) =
 /// # Errors
 /// When a file cannot be read, there is not one segment, or the disk refuses.
 pub(super) fn pack(
-    index: &Index,
+    (index, directory): (&Index, &dyn Directory),
     folder: &Path,
     path: &Path,
     documents: u64,
 ) -> Result<Written, IndexError> {
     let list = folder.join(TANTIVY_LIST);
-    let directory = index.directory();
+    // Not through the index, which hides the ends of files.
     let read = |name: &Path| {
         let file = directory.open_read(name).map_err(|e| IndexError::text(folder)(e.into()))?;
         file.read_bytes().map_err(IndexError::io(&folder.join(name)))
@@ -44,7 +44,7 @@ pub(super) fn pack(
         named && directory.exists(Path::new(&*name)).unwrap_or(true)
     };
     let mut names: Vec<PathBuf> =
-        directory.list_managed_files().into_iter().filter(of_segment).collect();
+        index.directory().list_managed_files().into_iter().filter(of_segment).collect();
     names.push(PathBuf::from(TANTIVY_LIST));
     names.sort();
     let mut part = PartWriter::create(path, KIND, VERSION)?;

@@ -39,8 +39,8 @@ pub struct TextWriter {
     arena: usize,
     in_memory: bool,
     fields: TextFields,
-    full: Vec<Index>,
-    open: Option<SingleSegmentIndexWriter>,
+    full: Vec<(Index, Box<dyn Directory>)>,
+    open: Option<(SingleSegmentIndexWriter, Box<dyn Directory>)>,
     documents: u64,
     /// Paths of fields whose strings are words, also where they look like dates.
     keywords: BTreeSet<String>,
@@ -98,11 +98,12 @@ impl TextWriter {
     /// # Errors
     /// When it is something else, or the disk refuses.
     pub fn add(&mut self, stored: &str) -> Result<(), IndexError> {
-        let writer = match &mut self.open {
-            Some(writer) => writer,
+        let (writer, _) = match &mut self.open {
+            Some(open) => open,
             None => {
                 let directory = self.directory(&self.full.len().to_string())?;
-                self.open.insert(new_writer(&self.folder, directory, self.arena)?)
+                let writer = new_writer(&self.folder, directory.clone(), self.arena)?;
+                self.open.insert((writer, directory))
             }
         };
         let mut document = TantivyDocument::default();
@@ -138,8 +139,9 @@ impl TextWriter {
     }
 
     fn close(&mut self) -> Result<(), IndexError> {
-        if let Some(writer) = self.open.take() {
-            self.full.push(writer.finalize().map_err(IndexError::text(&self.folder))?);
+        if let Some((writer, directory)) = self.open.take() {
+            let index = writer.finalize().map_err(IndexError::text(&self.folder))?;
+            self.full.push((index, directory));
         }
         Ok(())
     }
@@ -151,18 +153,24 @@ impl TextWriter {
     pub fn finish(mut self, path: &Path) -> Result<Written, IndexError> {
         if self.open.is_none() && self.full.is_empty() {
             // An empty collection still has a text part, with no document.
-            self.open = Some(new_writer(&self.folder, self.directory("0")?, self.arena)?);
+            let directory = self.directory("0")?;
+            let writer = new_writer(&self.folder, directory.clone(), self.arena)?;
+            self.open = Some((writer, directory));
         }
         self.close()?;
         let merged = match self.full.as_slice() {
             [_] => None,
             parts => {
                 let directory = self.directory("merged")?;
-                Some(merge_indices(parts, directory).map_err(IndexError::text(&self.folder))?)
+                let parts: Vec<Index> = parts.iter().map(|(index, _)| index.clone()).collect();
+                let merged = merge_indices(&parts, directory.clone());
+                Some((merged.map_err(IndexError::text(&self.folder))?, directory))
             }
         };
         let written = match merged.as_ref().or(self.full.first()) {
-            Some(index) => pack(index, &self.folder, path, self.documents)?,
+            Some((index, directory)) => {
+                pack((index, &**directory), &self.folder, path, self.documents)?
+            }
             None => return Err(IndexError::corrupt(&self.folder, "no text was written")),
         };
         drop(merged);
