@@ -9,8 +9,14 @@ mod errors;
 #[cfg(test)]
 mod index;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod load;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod transport;
