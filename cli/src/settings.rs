@@ -181,7 +181,10 @@ fn of_environment(
     if let Some(unknown) =
         ours.filter(|name| name.starts_with(PREFIX)).find(|n| !names.contains(*n))
     {
-        let hint = suggestion(unknown, names.iter().map(String::as_str));
+        let hint = match unknown.strip_prefix(PREFIX) {
+            Some("KEY") => format!("; the key is `{KEY_VARIABLE}`"),
+            _ => suggestion(unknown, names.iter().map(String::as_str)),
+        };
         return Err(Usage(format!(
             "the environment: no option has the variable `{unknown}`{hint}"
         )));
@@ -330,6 +333,8 @@ mod tests {
     fn unknown_names_and_values_are_refused() {
         let error = of(&["serve", "x"], &[("QUARRY_SERVE_QUEUES", "6")]).unwrap_err();
         assert!(error.contains("`QUARRY_SERVE_QUEUE`"), "{error}");
+        let error = of(&["serve", "x"], &[("QUARRY_SERVE_KEY", "secret")]).unwrap_err();
+        assert!(error.contains("`QUARRY_KEY`") && !error.contains("secret"), "{error}");
         assert!(of(&["serve", "x"], &[("QUARRY_SERVE_PRELOAD", "maybe")]).is_err());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("quarry.toml");

@@ -1,6 +1,8 @@
 //! Tests of the server through a real socket: answers, errors, and behaviour under load.
 
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod collections;
 #[cfg(test)]
 mod contract;
