@@ -9,6 +9,7 @@ use quarry_engine::store::StoreError;
 use quarry_engine::write::WriteError;
 use quarry_engine::{EngineError, IndexError, SearchError};
 use quarry_indexer::BuildError;
+use quarry_server::keys::KeyFileError;
 use quarry_server::{ConfigError, ServeError};
 
 const FAILED: u8 = 1;
@@ -85,8 +86,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<EncoderError>() {
         return of_encoder(error);
     }
-    if let Some(ServeError::Config(error)) = cause.downcast_ref::<ServeError>() {
-        return Some(of_config(error));
+    match cause.downcast_ref::<ServeError>() {
+        Some(ServeError::Config(error)) => return Some(of_config(error)),
+        Some(ServeError::Keys(_) | ServeError::Tls(_)) => return Some(BAD_INPUT),
+        _ => {}
+    }
+    if cause.is::<KeyFileError>() {
+        return Some(BAD_INPUT);
     }
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return of_build(error);
@@ -119,6 +125,7 @@ fn of_config(error: &ConfigError) -> u8 {
         ConfigError::KeyNeeded { .. }
         | ConfigError::KeyAndNoAuth
         | ConfigError::Key
+        | ConfigError::Origin(_)
         | ConfigError::Collection { .. } => USAGE,
     }
 }

@@ -16,6 +16,7 @@ changes the index
 
 Environment variables:
   QUARRY_KEY                key that clients of `serve` must send
+  QUARRY_SERVE_...          options of `serve`, such as QUARRY_SERVE_LISTEN for --listen
   QUARRY_LOG                what is logged, such as `warn` or `info,quarry_server=debug`
   QUARRY_DATASETS           folder of pulled collections [default: ~/.cache/quarry/datasets]
   QUARRY_DATASETS_BASE      address of a mirror for `dataset pull`
@@ -45,11 +46,28 @@ const GENERAL: &str = "General";
 
 /// The groups in their order, and the options of each in every command that has them, but for [`IN_COMMAND`].
 const GROUPS: &[(&str, &[&str])] = &[
-    (ACCESS, &["name", "listen", "key", "no_auth"]),
+    (
+        ACCESS,
+        &[
+            "config",
+            "name",
+            "listen",
+            "key",
+            "keys",
+            "no_auth",
+            "tls_cert",
+            "tls_key",
+            "cors_origin",
+            "scope",
+            "expires",
+            "rate",
+        ],
+    ),
     (
         LIMITS,
         &[
             "queue",
+            "queue_ms",
             "in_flight",
             "connections",
             "head_timeout",
@@ -228,7 +246,20 @@ const GROUPS: &[(&str, &[&str])] = &[
             "bits",
         ],
     ),
-    (GENERAL, &["threads", "memory", "resume", "shard", "no_verify", "help", "version"]),
+    (
+        GENERAL,
+        &[
+            "log_format",
+            "slow_ms",
+            "threads",
+            "memory",
+            "resume",
+            "shard",
+            "no_verify",
+            "help",
+            "version",
+        ],
+    ),
 ];
 
 /// Options that are in another group in a command: the name of the command, the option, the group.
@@ -263,6 +294,9 @@ const IN_COMMAND: &[(&str, &str, &str)] = &[
     ("export", "passages", OUTPUT),
     ("encode", "queries", INPUT),
     ("make", "from", INPUT),
+    ("add", "collection", ACCESS),
+    ("add", "filter", ACCESS),
+    ("add", "keys", REQUIRED),
 ];
 
 /// The command with its options, and those of its subcommands, in groups.

@@ -23,6 +23,7 @@ mod report;
 mod rerank;
 mod retrieve;
 mod runs;
+mod settings;
 mod telemetry;
 mod terminal;
 mod told;
@@ -31,6 +32,8 @@ mod watched;
 use std::process::ExitCode;
 
 use applies::Given;
+use settings::Completed;
+
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A search engine for learned sparse retrieval.
@@ -65,6 +68,7 @@ enum Command {
     Tune(commands::tune::Args),
     Dataset(commands::dataset::Args),
     Serve(commands::serve::Args),
+    Key(commands::key::Args),
     Model(commands::model::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
@@ -93,12 +97,17 @@ fn quiet_guarded_panics() {
 
 /// Tells what is wrong with the arguments, or gives the help that was asked for. An argument with control
 /// characters is repeated without them, and then without colours.
-fn misused(error: &clap::Error) -> ExitCode {
+fn misused(error: &clap::Error, given: &Completed) -> ExitCode {
+    if error.use_stderr()
+        && let Some(origins) = given.origins()
+    {
+        output::note(origins);
+    }
     let plain = |arg: std::ffi::OsString| {
         let arg = arg.to_string_lossy();
         arg == terminal::escaped(&arg)
     };
-    if !error.use_stderr() || std::env::args_os().all(plain) {
+    if !error.use_stderr() || given.words.iter().cloned().all(plain) {
         error.exit();
     }
     // Nothing is left to do when stderr is closed too.
@@ -109,13 +118,18 @@ fn misused(error: &clap::Error) -> ExitCode {
 
 fn main() -> ExitCode {
     telemetry::off();
-    let matches = match help::grouped(Cli::command()).try_get_matches() {
+    let command = help::grouped(Cli::command());
+    let given = match settings::completed(&command, std::env::args_os().collect()) {
+        Ok(given) => given,
+        Err(error) => return exit::code(Err(error.into())),
+    };
+    let matches = match command.try_get_matches_from(&given.words) {
         Ok(matches) => matches,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(&error, &given),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(&error, &given),
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUARRY_LOG").unwrap_or_else(|_| {
         // A server says once what it runs on; a command of one search need not.
@@ -124,13 +138,18 @@ fn main() -> ExitCode {
         tracing_subscriber::EnvFilter::new(format!("warn{crates}"))
     });
     // No colours: logs are kept in files, and what stands in them comes from outside.
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         // Whoever read the log may be gone; that is no reason to fail a request.
         .log_internal_errors(false)
-        .with_writer(|| terminal::LogLine)
-        .init();
+        .with_writer(|| terminal::LogLine);
+    match &cli.command {
+        Command::Serve(args) if args.logs_json() => {
+            log.json().flatten_event(true).with_span_list(false).init();
+        }
+        _ => log.init(),
+    }
     quiet_guarded_panics();
     if let Some(threads) = cli.threads
         && let Err(error) =
@@ -165,6 +184,7 @@ fn check(command: &Command, given: Given<'_>) -> Result<(), exit::Usage> {
         | Command::Merge(_)
         | Command::Dataset(_)
         | Command::Serve(_)
+        | Command::Key(_)
         | Command::Model(_)
         | Command::Demo(_)
         | Command::Upgrade(_)
@@ -192,6 +212,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tune(args) => commands::tune::run(&args),
         Command::Dataset(args) => commands::dataset::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Key(args) => commands::key::run(&args),
         Command::Model(args) => commands::model::run(&args),
         Command::Demo(args) => commands::demo::run(&args, cli.threads),
         Command::Manual(args) => commands::manual::run(&args, help::grouped(Cli::command())),

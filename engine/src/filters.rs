@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use quarry_searcher::{Filter, SearchError, Searcher};
 
+use crate::search::SearchOptions;
+
 /// Most filters in the cache.
 const MOST: usize = 64;
 /// Most bytes of all filters together; a filter takes one bit per row.
@@ -18,6 +20,22 @@ const MOST_BYTES: usize = 64 << 20;
 pub(crate) struct Filters(Lately<Filter>);
 
 impl Filters {
+    /// What the two expressions of a search allow, if it has any.
+    pub(crate) fn both(
+        &self,
+        searcher: &Searcher,
+        options: &SearchOptions,
+    ) -> Result<Option<Arc<Filter>>, SearchError> {
+        let get = |expression: &Option<String>| {
+            let made = expression.as_deref().map(|e| self.get(searcher, e, options.deadline));
+            made.transpose()
+        };
+        Ok(match (get(&options.within)?, get(&options.filter)?) {
+            (Some(within), Some(filter)) => Some(Arc::new(within.and(&filter)?)),
+            (within, filter) => within.or(filter),
+        })
+    }
+
     /// The filter for an expression, from the cache or newly made.
     pub(crate) fn get(
         &self,
@@ -29,6 +47,14 @@ impl Filters {
         let most = MOST.min(MOST_BYTES / (rows / 8).max(1));
         self.0.get(expression, most, || searcher.filter_until(expression, deadline))
     }
+}
+
+/// Whether an expression is one of tantivy's query syntax; its fields and values are those of some index.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_filter(expression: &str) -> Result<(), String> {
+    quarry_searcher::filter_syntax::parse(expression).map(drop)
 }
 
 /// A cache of values by name, most recently used first.

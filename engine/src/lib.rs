@@ -32,6 +32,7 @@ pub use dense::DenseModel;
 pub use describe::Description;
 pub use error::EngineError;
 pub use feedback::{FeedbackCondition, FeedbackFrom, FeedbackOptions, MOST_FEEDBACK_DEPTH};
+pub use filters::check_filter;
 pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
     FusionOptions, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,

@@ -42,6 +42,9 @@ pub struct SearchOptions {
     pub maxsim_exact: bool,
     /// Which documents may be found, by their other fields, in tantivy's query syntax.
     pub filter: Option<String>,
+    /// A second such expression, by itself: documents are found only if both allow them. It is not joined to the text
+    /// of the other, so that nothing in that one reaches beyond it.
+    pub within: Option<String>,
     /// Stored fields wanted with each hit: `title`, `text` or any other field of the documents.
     pub fields: Vec<String>,
     /// Whether each hit tells its matched tokens, on the sparse channel, and the answer its expanded queries, with
@@ -74,6 +77,7 @@ impl SearchOptions {
             dense: DenseSearchOptions::default(),
             maxsim_exact: false,
             filter: None,
+            within: None,
             fields: Vec::new(),
             explain: false,
             feedback: None,

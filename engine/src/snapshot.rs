@@ -266,7 +266,7 @@ impl Snapshot {
         queries: &[Q],
         options: &SearchOptions,
     ) -> Result<Results<Retrieved>, EngineError> {
-        if channel == Channel::Maxsim && options.filter.is_some() {
+        if channel == Channel::Maxsim && (options.filter.is_some() || options.within.is_some()) {
             let what = "the channel maxsim scores every document and takes no filter";
             return Err(EngineError::NotSupported { what });
         }
@@ -288,8 +288,7 @@ impl Snapshot {
     ) -> Result<Results<Retrieved>, EngineError> {
         let started = Instant::now();
         let searcher = self.searcher();
-        let filter = options.filter.as_deref();
-        let filter = filter.map(|f| self.filters.get(searcher, f, options.deadline)).transpose()?;
+        let filter = self.filters.both(searcher, options)?;
         let filter = filter.as_deref();
         options.expire()?;
         let filtering = if filter.is_some() { started.elapsed() } else { Duration::ZERO };
@@ -537,6 +536,19 @@ impl Snapshot {
         let hit = hit.ok_or_else(|| EngineError::UnknownDocument { id: id.to_owned() })?;
         let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
         Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
+    }
+
+    /// [`Self::document`] among the documents that a filter allows; another one is as if it were not there.
+    ///
+    /// # Errors
+    /// As [`Self::document`], and those of the filter.
+    pub fn document_within(&self, id: &str, filter: &str) -> Result<StoredDocument, EngineError> {
+        // Made first, so that its errors tell nothing of the document.
+        let filter = self.filters.get(self.searcher(), filter, None)?;
+        match self.searcher().find(id) {
+            Some(hit) if filter.allows(&hit) => self.document(id),
+            _ => Err(EngineError::UnknownDocument { id: id.to_owned() }),
+        }
     }
 }
 

@@ -4,11 +4,15 @@ pub mod api;
 mod engine;
 mod hosted;
 mod http;
+pub mod keys;
 
 pub use engine::Engine;
+#[doc(hidden)]
+pub use engine::split_documents;
 pub use hosted::Hosted;
 #[doc(hidden)]
 pub use http::search_request as parse_url;
 pub use http::{
-    ConfigError, Key, Reload, ServeError, ServerConfig, openapi, run, serve, terminated,
+    BadOrigin, ConfigError, Key, Reload, ServeError, ServerConfig, TlsError, TlsFiles, openapi,
+    run, serve, terminated,
 };

@@ -16,6 +16,7 @@ pub(crate) mod index;
 pub(crate) mod index_check;
 pub(crate) mod inspect;
 pub(crate) mod judged;
+pub(crate) mod key;
 pub(crate) mod lists;
 pub(crate) mod manual;
 pub(crate) mod merge;

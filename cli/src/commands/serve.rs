@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use quarry_engine::store::{Store, StoreError, StoreOptions};
 use quarry_engine::{Collection, DenseModel, OpenOptions, TokenModel, TokensOptions, Verify};
-use quarry_server::{Engine, Key, ServerConfig};
+use quarry_server::keys::KeyFile;
+use quarry_server::{Engine, Key, ServerConfig, TlsFiles};
 
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
@@ -27,6 +28,16 @@ use crate::{dense, model, models, rerank};
 /// /readyz are still answered, and other requests with 429.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// File of options in TOML, such as `listen = "0.0.0.0:7878"`. The environment goes before it (QUARRY_SERVE_LISTEN),
+    /// and options before both
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Log searches that take at least so many milliseconds, with their query, and list them at GET /v1/slow
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    slow_ms: Option<u64>,
     /// Folder of the index
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     dir: Option<PathBuf>,
@@ -52,12 +63,29 @@ pub(crate) struct Args {
     /// Key that clients must send, as `Authorization: Bearer KEY` or `X-API-Key: KEY`
     #[arg(long, value_name = "KEY", env = "QUARRY_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// File of further keys, each with what it may do (`quarry key`); it is followed as it changes
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Certificate for TLS, in PEM, with those that lead to its issuer; read again at SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Origins whose pages may ask, such as https://docs.example; several are separated by commas. `*` lets all
+    /// [default: none]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origin: Vec<String>,
     /// Allow requests from other machines without a key
-    #[arg(long, conflicts_with = "key")]
+    #[arg(long, conflicts_with_all = ["key", "keys"])]
     no_auth: bool,
-    /// Most searches that wait; further ones are answered with 429 [default: 4 per core]
+    /// Most searches that wait; further ones are answered with 429 [default: 1024]
     #[arg(long, value_name = "N")]
     queue: Option<usize>,
+    /// Longest time in milliseconds that a search waits to begin; then it is answered with 429. Its own time limit holds
+    /// as well
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    queue_ms: u64,
     /// Most searches that run at the same time [default: the number of cores]
     #[arg(long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
@@ -108,13 +136,39 @@ pub(crate) struct Args {
     device_memory: Option<u64>,
 }
 
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+impl Args {
+    /// Whether the log is JSON.
+    pub(crate) fn logs_json(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
+    /// The files of the certificate.
+    fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(TlsFiles { certificate, key })
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     rerank::check_memory(args.device, args.device_memory, false)?;
     let (mut config, routes) = match &args.dir {
         Some(dir) => {
             // What is not there, or cannot be read, is said before anything is bound; that the address is open
             // to others is the server's to refuse, and comes first.
-            if args.listen.ip().is_loopback() || args.no_auth || args.key.is_some() {
+            if args.listen.ip().is_loopback()
+                || args.no_auth
+                || args.key.is_some()
+                || args.keys.is_some()
+            {
                 quarry_index::folder::read_current(dir)?;
             }
             let name = match &args.name {
@@ -127,8 +181,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => (ServerConfig::of_folder(args.listen), "/v1/collections".to_owned()),
     };
     config.key = args.key.as_ref().map(Key::new);
+    config.keys = args.keys.as_ref().map(KeyFile::new);
+    config.tls = args.tls();
+    config.cors_origins.clone_from(&args.cors_origin);
+    config.slow = args.slow_ms.map(Duration::from_millis);
     config.no_auth = args.no_auth;
     config.queue = args.queue.unwrap_or(config.queue);
+    config.queue_time = Duration::from_millis(args.queue_ms);
     config.in_flight = args.in_flight.unwrap_or(config.in_flight);
     config.connections = args.connections;
     config.head_timeout = Duration::from_secs(args.head_timeout);
@@ -143,14 +202,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         config.document_bytes = positive("--document-bytes", bytes)?;
     }
     let options = open_options(args);
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let bound = |address: SocketAddr| {
         // Whoever started us with port 0 reads the address here; nobody need listen, though.
-        let _ = line(format!("http://{address}{routes}"));
+        let _ = line(format!("{scheme}://{address}{routes}"));
     };
     let ended = match (args.dir.clone(), args.data.clone()) {
         (None, Some(data)) => {
             let load = move |address: SocketAddr| -> Result<Store, StoreError> {
-                let address = format!("http://{address}");
+                let address = format!("{scheme}://{address}");
                 Store::open(&data, StoreOptions { address, open: options })
             };
             quarry_server::run(config, load, bound)

@@ -11,7 +11,9 @@ use std::fmt;
 use quarry_index::Index;
 use uuid::Uuid;
 
+use crate::error::SearchError;
 use crate::filter::rows::RowSet;
+use crate::outcome::Hit;
 
 /// The rows that a search may find, for one generation of one index. Making a filter visits each of its rows
 /// once; searches share it. Searching another index or generation with it is an error, since its row numbers
@@ -43,6 +45,28 @@ impl Filter {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.sets.iter().map(RowSet::len).sum()
+    }
+
+    /// The rows that both allow: one pass over a bit per row.
+    ///
+    /// # Errors
+    /// When they were made for different indexes or generations.
+    pub fn and(&self, other: &Self) -> Result<Self, SearchError> {
+        if self.of != other.of {
+            return Err(SearchError::Param {
+                name: "filter",
+                found: other.of.to_string(),
+                expected: "a filter of the same generation as the other",
+            });
+        }
+        let sets = self.sets.iter().zip(&other.sets).map(|(one, other)| one.and(other)).collect();
+        Ok(Self { sets, of: self.of })
+    }
+
+    /// Whether it allows a row.
+    #[must_use]
+    pub fn allows(&self, hit: &Hit) -> bool {
+        self.sets.get(hit.segment).is_some_and(|set| set.contains(hit.doc))
     }
 
     pub(crate) fn set(&self, segment: usize) -> Option<&RowSet> {

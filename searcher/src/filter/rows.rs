@@ -29,6 +29,13 @@ impl RowSet {
         set
     }
 
+    /// The rows that are in both; those of `self` have the same segment as those of `other`.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let words: Vec<u64> = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
+        let count = words.iter().map(|word| word.count_ones() as usize).sum();
+        Self { words, rows: self.rows, count }
+    }
+
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.count
@@ -95,6 +102,10 @@ mod tests {
             let want: Vec<u32> = bitmap.iter().filter(|r| (*r as usize) < rows).collect();
             prop_assert_eq!(set.len(), want.len());
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), want);
+            let odd: RoaringBitmap = bitmap.iter().filter(|row| row % 2 == 1).collect();
+            let even_too: RoaringBitmap = near.iter().copied().chain(odd.iter()).collect();
+            let both = set.and(&RowSet::of(rows, &even_too));
+            prop_assert_eq!(both, RowSet::of(rows, &(&bitmap & &even_too)));
             for row in near {
                 let inside = (row as usize) < rows && bitmap.contains(row);
                 prop_assert_eq!(set.contains(DocId(row)), inside);

@@ -23,12 +23,16 @@ pub enum ErrorCode {
     InvalidValue,
     /// 401: the key is missing or wrong.
     Unauthorized,
+    /// 403: the key may not do that, whether or not what was asked for is there.
+    Forbidden,
     /// 404: no such route.
     RouteNotFound,
     /// 404: no such collection.
     CollectionNotFound,
     /// 404: no such document.
     DocumentNotFound,
+    /// 404: no key has this id.
+    KeyNotFound,
     /// 405: the route does not support this method, or the server only reads.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
@@ -57,6 +61,8 @@ pub enum ErrorCode {
     Overloaded,
     /// 429: too many writes are waiting; try again after `Retry-After` seconds.
     IngestOverloaded,
+    /// 429: the key has asked more often than it may; try again after `Retry-After` seconds.
+    RateLimited,
     /// 500: a fault of the server or of the index files.
     Internal,
     /// 503: still loading, or shutting down.
@@ -74,7 +80,11 @@ impl ErrorCode {
         match self {
             Self::InvalidJson | Self::UnknownField | Self::InvalidValue => 400,
             Self::Unauthorized => 401,
-            Self::RouteNotFound | Self::CollectionNotFound | Self::DocumentNotFound => 404,
+            Self::Forbidden => 403,
+            Self::RouteNotFound
+            | Self::CollectionNotFound
+            | Self::DocumentNotFound
+            | Self::KeyNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
             Self::CollectionExists
@@ -84,7 +94,7 @@ impl ErrorCode {
             Self::BodyTooLarge | Self::DocumentTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::NotSupported | Self::InvalidDocument | Self::AnswerTooLarge => 422,
-            Self::Overloaded | Self::IngestOverloaded => 429,
+            Self::Overloaded | Self::IngestOverloaded | Self::RateLimited => 429,
             Self::Internal => 500,
             Self::NotReady | Self::CollectionUnavailable => 503,
             Self::Timeout => 504,

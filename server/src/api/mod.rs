@@ -5,14 +5,17 @@ mod collection;
 mod error;
 mod json;
 mod json_words;
+mod keys;
 mod request;
 mod response;
+mod slow;
 
 pub use collection::{
     CollectionInput, DeleteRequest, DeleteResponse, DocumentsResponse, RejectedDocument,
     RemovedResponse, WriteTimings,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
+pub use keys::{KeyInput, KeyResponse, KeysResponse, NewKeyResponse, RemovedKeyResponse};
 pub use request::{
     Channel, Condition, DenseMethod, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion,
     FusionInput, MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
@@ -23,6 +26,7 @@ pub use response::{
     ExpandedTerm, Hit, IndexVersion, Limits, MatchedToken, Origin, Passage, Ranks, RerankReport,
     Scores, SearchResponse, Timings, Warning, WarningCode,
 };
+pub use slow::{SlowResponse, SlowSearch};
 
 /// Most results of one search.
 pub const MAX_K: u32 = 1000;

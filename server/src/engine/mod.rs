@@ -30,6 +30,8 @@ use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use documents::{Sent, delete, put};
 pub(crate) use settings::settings;
 pub(crate) use split::Form;
+#[doc(hidden)]
+pub use split::split_documents;
 use version::version;
 
 /// A collection that answers requests. Share it between threads in an `Arc`.
@@ -79,10 +81,24 @@ impl Engine {
         request: &SearchRequest,
         deadline: Option<Instant>,
     ) -> Result<SearchResponse, ApiError> {
+        self.search_within(request, deadline, None)
+    }
+
+    /// [`Self::search`] among the documents that a filter allows, beside that of the request.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub fn search_within(
+        &self,
+        request: &SearchRequest,
+        deadline: Option<Instant>,
+        within: Option<&str>,
+    ) -> Result<SearchResponse, ApiError> {
         let checked = request::check(request)?;
         self.wait(request.min_seq, deadline)?;
         let snapshot = self.collection.snapshot();
         let mut search = ask::search(request, &checked, &snapshot)?;
+        search.options.within = within.map(str::to_owned);
         search.options.deadline = deadline;
         search.options.most_bytes = self.answer_bytes;
         respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
@@ -114,6 +130,15 @@ impl Engine {
     /// no documents; [`crate::api::ErrorCode::Internal`] if its files cannot be read.
     pub fn document(&self, id: &str) -> Result<DocumentResponse, ApiError> {
         let found = self.collection.document(id)?;
+        Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })
+    }
+
+    /// [`Self::document`] among the documents that a filter allows; another one is as if it were not there.
+    ///
+    /// # Errors
+    /// As [`Self::document`], and those of the filter.
+    pub fn document_within(&self, id: &str, filter: &str) -> Result<DocumentResponse, ApiError> {
+        let found = self.collection.snapshot().document_within(id, filter)?;
         Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })
     }
 }

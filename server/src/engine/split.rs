@@ -44,6 +44,20 @@ pub(super) fn split(body: &[u8], form: Form, most: usize) -> Result<Vec<Piece<'_
     Ok(pieces)
 }
 
+/// The documents in a body with their lines, at most `most`: a JSON list, or with `lines` one a line. For the fuzz target.
+///
+/// # Errors
+/// If it is not UTF-8, no list, or has more.
+#[doc(hidden)]
+pub fn split_documents(
+    body: &[u8],
+    lines: bool,
+    most: usize,
+) -> Result<Vec<(u64, &str)>, ApiError> {
+    let form = if lines { Form::Lines } else { Form::List };
+    Ok(split(body, form, most)?.into_iter().map(|piece| (piece.line, piece.text)).collect())
+}
+
 fn lines<'a>(
     text: &'a str,
     mut take: impl FnMut(Piece<'a>) -> Result<(), ApiError>,

@@ -8,14 +8,20 @@ use std::time::{Duration, SystemTime};
 use quarry_engine::store::{CollectionName, Live, Store};
 use quarry_engine::{Collection, Version};
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 use super::admission::Admission;
 use super::answer::Answers;
+use super::body::Bodies;
 use super::config::ServerConfig;
+use super::error::ServeError;
 use super::metrics::{Metrics, Served};
+use super::slow::SlowLog;
+use super::tls::Tls;
 use super::watch::{Attempt, Watch};
 use super::writes::{WritePass, Writes};
 use crate::api::{ApiError, ErrorCode};
+use crate::keys::KeyRing;
 use crate::{Engine, Hosted};
 
 #[derive(Debug)]
@@ -25,7 +31,12 @@ pub(crate) struct App {
     pub(crate) writes: Writes,
     pub(crate) metrics: Metrics,
     pub(crate) answers: Answers,
+    pub(crate) bodies: Bodies,
     pub(crate) watch: Watch,
+    /// The keys of a file.
+    pub(crate) keys: Option<Arc<KeyRing>>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) slow: SlowLog,
     /// Set once it is loaded. Newer generations are opened inside its collections.
     hosting: OnceLock<Hosting>,
     draining: AtomicBool,
@@ -39,17 +50,23 @@ enum Hosting {
 }
 
 impl App {
-    pub(crate) fn new(config: ServerConfig, metrics: Metrics) -> Self {
-        Self {
-            admission: Admission::new(config.in_flight, config.queue),
+    pub(crate) fn new(config: ServerConfig, metrics: Metrics) -> Result<Self, ServeError> {
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        let keys = config.keys.clone().map(KeyRing::open).transpose()?.map(Arc::new);
+        Ok(Self {
+            admission: Admission::new(config.searches()),
             writes: Writes::new(config.writes, config.write_bytes),
             answers: Answers::new(config.answer_bytes),
+            bodies: Bodies::default(),
+            slow: SlowLog::new(config.slow),
             config,
             metrics,
             watch: Watch::default(),
             hosting: OnceLock::new(),
             draining: AtomicBool::new(false),
-        }
+            keys,
+            tls,
+        })
     }
 
     /// Serves what was loaded from now on; opens the collections of a folder before. Blocks.
@@ -158,6 +175,17 @@ impl App {
 
     /// Opens what is newer than what is served. Blocks. `at_once`: without regard to pauses between attempts.
     pub(crate) fn reload(&self, at_once: bool) {
+        match self.keys.as_ref().map(|keys| keys.reload_if_changed()) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => tracing::info!("the file of keys was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the keys of before hold"),
+        }
+        if let Some(tls) = self.tls.as_ref().filter(|_| at_once) {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate of before is used"),
+            }
+        }
         match (self.hosting.get(), &self.config.collection) {
             (Some(Hosting::One(engine)), Some(name)) => {
                 self.look_at(name, engine.collection(), at_once);
@@ -230,8 +258,9 @@ impl App {
         let deadline = arrived + time;
         let pass = self.admission.enter(deadline).await?;
         self.metrics.stage("queue", arrived.elapsed());
+        let span = Span::current();
         let task = tokio::task::spawn_blocking(move || {
-            let result = job(&engine, deadline.into_std());
+            let result = span.in_scope(|| job(&engine, deadline.into_std()));
             drop(pass);
             result
         });
@@ -250,8 +279,9 @@ impl App {
     ) -> Result<T, ApiError> {
         // Before the connection is closed for taking too long.
         let deadline = Instant::now() + self.config.request_timeout.mul_f64(0.9);
+        let span = Span::current();
         let task = tokio::task::spawn_blocking(move || {
-            let result = job();
+            let result = span.in_scope(job);
             drop(pass);
             result
         });

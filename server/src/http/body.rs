@@ -3,7 +3,9 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::api::{ApiError, ErrorCode, MAX_BODY_BYTES};
@@ -13,17 +15,73 @@ use crate::engine::Form;
 /// reading sees the error.
 const MAX_DISCARDED: usize = 7 * MAX_BODY_BYTES;
 
+/// Number of bodies of the largest size that searches may hold at the same time, while they are read and wait.
+const AT_ONCE: usize = 64;
+/// Bytes per unit of that limit.
+const UNIT: usize = 1 << 10;
+
+/// The limit on the bodies of all searches together.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    room: Arc<Semaphore>,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { room: Arc::new(Semaphore::new(AT_ONCE * MAX_BODY_BYTES / UNIT)) }
+    }
+}
+
+/// A body, which counts towards the limit until it is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldBody {
+    pub(crate) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Bodies {
+    /// [`json_body`] of a search. Bytes count as they arrive, so that who only declares a long body takes no room.
+    pub(crate) async fn json(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        time: Duration,
+    ) -> Result<HeldBody, ApiError> {
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        let grow = |bytes: usize| {
+            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+            let more = self.room.clone().try_acquire_many_owned(units).map_err(|_| {
+                ApiError::new(ErrorCode::Overloaded, "too many long requests are being read")
+                    .hint("try again after the seconds in Retry-After")
+            })?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                none => *none = Some(more),
+            }
+            Ok(())
+        };
+        declared_json(headers)?;
+        let bytes = read(body, Bounds { most: MAX_BODY_BYTES, time }, grow).await?;
+        Ok(HeldBody { bytes, _room: held })
+    }
+}
+
 /// Reads the whole body, which must be declared as JSON.
 pub(crate) async fn json_body(
     headers: &HeaderMap,
     body: Body,
     time: Duration,
 ) -> Result<Bytes, ApiError> {
-    if !is_json(headers) {
-        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the body must be JSON")
-            .hint("send the header Content-Type: application/json"));
-    }
+    declared_json(headers)?;
     read_body(body, MAX_BODY_BYTES, time).await
+}
+
+fn declared_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the body must be JSON")
+        .hint("send the header Content-Type: application/json"))
 }
 
 /// How the documents of a body are declared.
@@ -41,6 +99,23 @@ pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
 
 /// Reads the whole body, of at most `most` bytes.
 pub(crate) async fn read_body(body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
+    read(body, Bounds { most, time }, |_| Ok(())).await
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Bytes.
+    most: usize,
+    time: Duration,
+}
+
+/// Calls `grow` with the length of each part before it is kept.
+async fn read(
+    body: Body,
+    bounds: Bounds,
+    mut grow: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
+    let Bounds { most, time } = bounds;
     let read = async {
         let mut body = Limited::new(body, most.saturating_add(MAX_DISCARDED));
         let mut bytes = Vec::new();
@@ -49,6 +124,7 @@ pub(crate) async fn read_body(body: Body, most: usize, time: Duration) -> Result
             let Ok(data) = frame?.into_data() else { continue };
             total += data.len();
             if total <= most {
+                grow(data.len())?;
                 bytes.extend_from_slice(&data);
             } else {
                 bytes = Vec::new();
@@ -68,7 +144,13 @@ pub(crate) async fn read_body(body: Body, most: usize, time: Duration) -> Result
         Ok(Ok(Some(bytes))) => Ok(bytes.into()),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(ApiError::new(ErrorCode::InvalidJson, "the body broke off")),
+        Ok(Err(error)) => Err(match error.downcast::<ApiError>() {
+            Ok(error) => *error,
+            Err(_) => ApiError::new(
+                ErrorCode::InvalidJson,
+                "the body broke off, or is not what its Content-Encoding says",
+            ),
+        }),
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::admission::SearchLimits;
+use super::layers::{BadOrigin, origins};
 use super::reload::Reload;
-
-/// Waiting searches allowed per running search.
-const QUEUE_FACTOR: usize = 4;
+use super::tls::TlsFiles;
+use crate::keys::KeyFile;
 
 /// A secret that clients send with each request. It is never displayed.
 #[derive(Clone)]
@@ -48,12 +49,22 @@ pub struct ServerConfig {
     pub collection: Option<String>,
     /// The key that clients must send as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
     pub key: Option<Key>,
+    /// The file of further keys, each with what it may do. It is read again when it changes.
+    pub keys: Option<KeyFile>,
+    /// Speak TLS, with this certificate; read again when newer generations are looked for at once.
+    pub tls: Option<TlsFiles>,
+    /// Origins whose pages may ask, as `https://docs.example`; or `*` alone, for all.
+    pub cors_origins: Vec<String>,
+    /// Searches that take at least as long are logged with their query, and listed by `GET /v1/slow`.
+    pub slow: Option<Duration>,
     /// Allow serving without a key on an address that other machines can reach.
     pub no_auth: bool,
     /// Most searches that run at the same time.
     pub in_flight: NonZeroUsize,
     /// Most searches that wait; more are refused with 429.
     pub queue: usize,
+    /// Longest time that a search waits to begin; then it is refused with 429. Its own deadline holds as well.
+    pub queue_time: Duration,
     /// Most writes that run or wait; more are refused with 429.
     pub writes: NonZeroUsize,
     /// Most bytes of a body with documents; all bodies together may have four times as many.
@@ -84,7 +95,7 @@ pub struct ServerConfig {
 pub enum ConfigError {
     /// The address is reachable from other machines, and there is no key.
     #[error(
-        "{address} can be reached from other machines: give a key, or state that none is wanted"
+        "{address} can be reached from other machines: give a key or a file of keys, or state that none is wanted"
     )]
     KeyNeeded {
         /// The address.
@@ -96,6 +107,9 @@ pub enum ConfigError {
     /// The key cannot be sent in a header.
     #[error("a key must be one or more visible ASCII characters")]
     Key,
+    /// An origin is not as browsers send it.
+    #[error(transparent)]
+    Origin(#[from] BadOrigin),
     /// The name cannot be part of a route.
     #[error(
         "collection name `{name}`: only letters, digits, `-`, `_` and `.`, not starting with `.`"
@@ -107,7 +121,7 @@ pub enum ConfigError {
 }
 
 impl ServerConfig {
-    /// The defaults: one running search per core, and four times as many waiting.
+    /// The defaults: one running search per core, and 1,024 that wait, each for half a second at most.
     #[must_use]
     pub fn new(address: SocketAddr, collection: impl Into<String>) -> Self {
         Self { collection: Some(collection.into()), ..Self::of_folder(address) }
@@ -127,9 +141,14 @@ impl ServerConfig {
             address,
             collection: None,
             key: None,
+            keys: None,
+            tls: None,
+            cors_origins: Vec::new(),
+            slow: None,
             no_auth: false,
             in_flight: cores,
-            queue: QUEUE_FACTOR.saturating_mul(cores.get()),
+            queue: 1024,
+            queue_time: Duration::from_millis(500),
             writes: WRITES,
             write_bytes: WRITE_BYTES,
             document_bytes: DOCUMENT_BYTES,
@@ -144,6 +163,12 @@ impl ServerConfig {
         }
     }
 
+    /// The limits on searches.
+    pub(crate) fn searches(&self) -> SearchLimits {
+        let Self { in_flight, queue, queue_time, .. } = *self;
+        SearchLimits { in_flight, queue, queue_time }
+    }
+
     /// Validates the configuration.
     ///
     /// # Errors
@@ -156,12 +181,18 @@ impl ServerConfig {
         if let Some(name) = self.collection.as_ref().filter(wrong) {
             return Err(ConfigError::Collection { name: name.clone() });
         }
+        origins(&self.cors_origins)?;
         match &self.key {
-            Some(_) if self.no_auth => Err(ConfigError::KeyAndNoAuth),
+            _ if self.no_auth && (self.key.is_some() || self.keys.is_some()) => {
+                Err(ConfigError::KeyAndNoAuth)
+            }
             Some(Key(key)) if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) => {
                 Err(ConfigError::Key)
             }
-            None if !self.no_auth && !self.address.ip().to_canonical().is_loopback() => {
+            None if !self.no_auth
+                && self.keys.is_none()
+                && !self.address.ip().to_canonical().is_loopback() =>
+            {
                 Err(ConfigError::KeyNeeded { address: self.address })
             }
             _ => Ok(()),

@@ -12,23 +12,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, Id, JoinSet};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 use super::app::App;
 use super::router::{probes, router};
 use super::stall::Stalling;
+use super::tls::{H2, Tls};
 use super::work::{Counted, Work};
 
 /// Most bytes of a request's head: headers and a percent-encoded query in the URL.
 const HEAD_BYTES: usize = 128 << 10;
 /// The same on a reserved seat: the smallest size that hyper allows.
 const PROBE_HEAD_BYTES: usize = 8 << 10;
+/// Most requests at the same time on a connection of HTTP/2.
+const STREAMS: u32 = 64;
 /// Connections beyond the limit that only answer probes.
 const RESERVED: usize = 32;
 /// Time limit for the head of a request on a reserved seat.
@@ -47,12 +51,72 @@ struct Entry {
 /// How one kind of seat is served.
 struct Seats {
     router: Router,
-    http: http1::Builder,
+    http: Speaking,
     most: usize,
+}
+
+/// How a connection is spoken on.
+#[derive(Clone)]
+struct Speaking {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    /// Time limit for the handshake of TLS.
+    handshake: Duration,
+}
+
+impl Speaking {
+    fn new(timeout: Duration, head_bytes: usize) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(timeout).max_buf_size(head_bytes);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(timeout)
+            .keep_alive_timeout(timeout)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
+        Self { http1, http2, handshake: timeout }
+    }
+
+    /// Speaks TLS first if that is wanted, and then what was agreed on.
+    async fn speak(self, stream: TcpStream, wrapped: Wrapped) {
+        let Wrapped { tls, stall, work, watcher, service } = wrapped;
+        let Some(acceptor) = tls else {
+            let io = TokioIo::new(Stalling::new(stream, stall, work));
+            return told(watcher.watch(self.http1.serve_connection(io, service)).await);
+        };
+        let stream = match timeout(self.handshake, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake"),
+            Err(_) => return tracing::debug!("the TLS handshake took too long"),
+        };
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+        let io = TokioIo::new(Stalling::new(stream, stall, work));
+        match h2 {
+            true => told(watcher.watch(self.http2.serve_connection(io, service)).await),
+            false => told(watcher.watch(self.http1.serve_connection(io, service)).await),
+        }
+    }
+}
+
+/// What a connection is served with.
+struct Wrapped {
+    tls: Option<TlsAcceptor>,
+    stall: Duration,
+    work: Work,
+    watcher: Watcher,
+    service: Counted<TowerToHyperService<Router>>,
+}
+
+fn told(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection");
+    }
 }
 
 /// All open connections, within the limit.
 pub(super) struct Connections {
+    app: Arc<App>,
     seats: Seats,
     reserve: Seats,
     stall_timeout: Duration,
@@ -65,17 +129,13 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(app: &Arc<App>) -> Self {
         let config = &app.config;
-        let http = |timeout: Duration, bytes: usize| {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(timeout).max_buf_size(bytes);
-            http
-        };
-        let mut once = http(config.head_timeout.min(PROBE_TIMEOUT), PROBE_HEAD_BYTES);
-        once.keep_alive(false);
+        let mut once = Speaking::new(config.head_timeout.min(PROBE_TIMEOUT), PROBE_HEAD_BYTES);
+        once.http1.keep_alive(false);
         Self {
+            app: Arc::clone(app),
             seats: Seats {
                 router: router(app.clone()),
-                http: http(config.head_timeout, HEAD_BYTES),
+                http: Speaking::new(config.head_timeout, HEAD_BYTES),
                 most: config.connections.get(),
             },
             reserve: Seats { router: probes(app.clone()), http: once, most: RESERVED },
@@ -103,18 +163,21 @@ impl Connections {
         }
         let seats = if reserved { &self.reserve } else { &self.seats };
         let work = Work::new();
-        let io = TokioIo::new(Stalling::new(stream, self.stall_timeout, work.clone()));
         let service = TowerToHyperService::new(seats.router.clone());
-        let service = Counted { service, work: work.clone() };
-        let connection = self.graceful.watch(seats.http.serve_connection(io, service));
+        let connection = seats.http.clone().speak(
+            stream,
+            Wrapped {
+                tls: self.app.tls.as_ref().map(Tls::acceptor),
+                stall: self.stall_timeout,
+                work: work.clone(),
+                watcher: self.graceful.watcher(),
+                service: Counted { service, work: work.clone() },
+            },
+        );
         let overdue = work.clone().overdue(self.request_timeout);
         let abort = self.tasks.spawn(async move {
             tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "connection");
-                    }
-                }
+                () = connection => {}
                 () = overdue => tracing::warn!("a request took too long; its connection was closed"),
             }
         });

@@ -14,10 +14,10 @@ pub(crate) struct SearchErrors;
 /// Errors of routes that change something.
 pub(crate) struct WriteErrors;
 
-const STATE: &[u16] = &[400, 401, 404, 405, 503];
-const READ: &[u16] = &[400, 401, 404, 405, 422, 429, 500, 503, 504];
-const WRITE: &[u16] = &[400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504];
-const SEARCH: &[u16] = &[400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
+const STATE: &[u16] = &[400, 401, 403, 404, 405, 429, 503];
+const READ: &[u16] = &[400, 401, 403, 404, 405, 422, 429, 500, 503, 504];
+const WRITE: &[u16] = &[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504];
+const SEARCH: &[u16] = &[400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
 
 impl IntoResponses for StateErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -59,7 +59,8 @@ fn meaning(status: u16) -> &'static str {
     match status {
         400 => "Invalid JSON, an unknown name, or a value out of range.",
         401 => "The key is missing or wrong.",
-        404 => "No such route, collection or document.",
+        403 => "The key may not do that, whether or not what was asked for is there.",
+        404 => "No such route, collection, document or key.",
         405 => "The route does not support this method, or the server only reads.",
         408 => "The body did not arrive in time.",
         409 => {
@@ -70,7 +71,9 @@ fn meaning(status: u16) -> &'static str {
         422 => {
             "This index or this version does not support the request, or the answer is too large."
         }
-        429 => "Too many searches or writes wait, or all connections are busy; see Retry-After.",
+        429 => {
+            "Too many searches or writes wait, all connections are busy, or the key has asked too often; see Retry-After."
+        }
         503 => "Loading or shutting down, see Retry-After; or the collection cannot be opened.",
         504 => "The search did not end within timeout_ms; or a write takes long, and goes on.",
         _ => "A fault of the server.",

@@ -1,39 +1,53 @@
 //! The HTTP server around the engine.
 //!
 //! 1. `serve` binds, loads, accepts and drains; `connections` limits open connections, using the state that
-//!    `work` tracks for each; `stall` ends connections whose clients do not read
-//! 2. `observe` wraps every request: id, key, log line, metrics, error bodies
-//! 3. `router` maps paths to handlers in `routes`, and in `writing` those that change something; `params` parses URL
+//!    `work` tracks for each; `stall` ends connections whose clients do not read; `tls` has the certificate
+//! 2. `observe` wraps every request: id, log line, metrics, error bodies; `access` says who asks, and what they may
+//!    `layers` stand around that: other origins, compressed bodies
+//! 3. `router` maps paths to handlers in `routes`, in `writing` those that change something, and in `keying` those of keys; `params` parses URL
 //!    queries, `body` reads bodies, `answer` limits what is written
-//! 4. `admission` limits running and waiting searches, `writes` does so for writes; they run on blocking threads
+//!    `slow` notes searches that take long
+//! 4. `admission` limits running and waiting searches, `writes` does so for writes, both by measured times (`pace`); they
+//!    run on blocking threads
 //! 5. `app` is the state that requests share; each request takes the engine from it once; `watch` opens newer
 //!    generations
 
+mod access;
 mod admission;
 mod answer;
 mod app;
 mod body;
 mod config;
 mod connections;
+mod error;
 mod errors;
+mod keying;
+mod layers;
 mod metrics;
 mod observe;
 mod openapi;
+mod pace;
 mod params;
 mod reload;
 mod router;
 mod routes;
 mod serve;
 mod signal;
+mod slow;
 mod stall;
+mod tls;
+mod url_search;
 mod watch;
 mod work;
 mod writes;
 mod writing;
 
 pub use config::{ConfigError, Key, ServerConfig};
+pub use error::ServeError;
+pub use layers::BadOrigin;
 pub use openapi::openapi;
 pub use params::search_request;
 pub use reload::Reload;
-pub use serve::{ServeError, run, serve};
+pub use serve::{run, serve};
 pub use signal::terminated;
+pub use tls::{TlsError, TlsFiles};

@@ -1,25 +1,29 @@
-//! Wraps every request: its id, the key, a log line, metrics, and error bodies.
+//! Wraps every request: its id, who asks, a log line, metrics, and error bodies.
 
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::error::Error;
 use std::sync::Arc;
 
+use tracing::Instrument;
+
+use super::access::{Asked, Caller};
 use super::app::App;
+use super::layers::check_encoding;
 use crate::api::{ApiError, ErrorBody, ErrorCode};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longest request id that is accepted from a client.
 const LONGEST_ID: usize = 128;
 /// Status in the log for a request whose client disconnected before the answer.
 const ABANDONED: u16 = 499;
-/// Seconds after which a refused client may try again.
+/// Seconds after which a client may ask again, if nothing measured says more.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 impl IntoResponse for ApiError {
@@ -32,10 +36,27 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// The id of a request, for its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+pub(crate) async fn observe(
+    State(app): State<Arc<App>>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let mut record = Record::new(app.clone(), &request);
-    let response = match authorize(&app, &request) {
-        Ok(()) => next.run(request).await,
+    let span = tracing::info_span!("request", request_id = &*record.id);
+    let asked = caller(&app, &params, &request)
+        .and_then(|caller| check_encoding(request.headers()).map(|()| caller));
+    let response = match asked {
+        Ok(caller) => {
+            record.key = caller.id().map(str::to_owned);
+            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(RequestId(Arc::clone(&record.id)));
+            next.run(request).instrument(span).await
+        }
         Err(error) => error.into_response(),
     };
     let mut response = record.shape(response);
@@ -46,30 +67,27 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-fn authorize(app: &App, request: &Request) -> Result<(), ApiError> {
-    let Some(key) = &app.config.key else { return Ok(()) };
-    if matches!(request.uri().path(), "/livez" | "/readyz") {
-        return Ok(());
-    }
-    let headers = request.headers();
-    let bearer = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|v| {
-        let (scheme, rest) = v.split_at_checked("Bearer ".len())?;
-        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
-    });
-    match bearer.or_else(|| headers.get(API_KEY).map(HeaderValue::as_bytes)) {
-        Some(given) if key.matches(given) => Ok(()),
-        given => {
-            let what = if given.is_some() { "the key is wrong" } else { "a key is needed" };
-            Err(ApiError::new(ErrorCode::Unauthorized, what)
-                .hint("send Authorization: Bearer KEY, or X-API-Key: KEY"))
-        }
-    }
+/// Who asks, for the collection that the handler will read from the same parameters.
+fn caller(
+    app: &App,
+    params: &Result<RawPathParams, RawPathParamsRejection>,
+    request: &Request,
+) -> Result<Caller, ApiError> {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    // Parameters that are not UTF-8 are no name.
+    let unreadable = params.is_err() && route.is_some_and(|route| route.contains('{'));
+    let mut named = params.as_ref().ok().into_iter().flatten();
+    let named = named.find(|(name, _)| *name == "collection").map(|(_, value)| value);
+    let collection = named.or(unreadable.then_some(""));
+    Caller::of(app, request.headers(), Asked { route, method: request.method(), collection })
 }
 
 /// Logs and counts a request when it is dropped, so also if its client disconnects.
 struct Record {
     app: Arc<App>,
-    id: String,
+    id: Arc<str>,
+    /// The id of the key.
+    key: Option<String>,
     method: &'static str,
     route: String,
     started: Instant,
@@ -81,7 +99,8 @@ impl Record {
         let matched = request.extensions().get::<MatchedPath>();
         Self {
             app,
-            id: request_id(request.headers()),
+            id: request_id(request.headers()).into(),
+            key: None,
             method: method_name(request.method()),
             route: matched.map_or_else(|| "unmatched".to_owned(), |m| m.as_str().to_owned()),
             started: Instant::now(),
@@ -99,13 +118,20 @@ impl Record {
             ErrorCode::IngestOverloaded => self.app.metrics.write_rejected(),
             ErrorCode::Internal => {
                 let cause = error.source().map(ToString::to_string);
-                tracing::error!(request_id = self.id, cause, "{error}");
+                tracing::error!(request_id = &*self.id, cause, "{error}");
             }
             _ => {}
         }
         let headers = response.headers_mut();
         match error.code() {
-            ErrorCode::Overloaded | ErrorCode::IngestOverloaded | ErrorCode::NotReady => {
+            ErrorCode::Overloaded => {
+                headers.insert(header::RETRY_AFTER, self.app.admission.retry_after().into());
+            }
+            ErrorCode::IngestOverloaded => {
+                headers.insert(header::RETRY_AFTER, self.app.writes.retry_after().into());
+            }
+            // A rate is at least one a second.
+            ErrorCode::NotReady | ErrorCode::RateLimited => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             ErrorCode::Unauthorized => {
@@ -121,7 +147,7 @@ impl Record {
         headers.remove(header::CONTENT_LENGTH);
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
-        let body = ErrorBody { error: error.detail().clone(), request_id: self.id.clone() };
+        let body = ErrorBody { error: error.detail().clone(), request_id: self.id.to_string() };
         // Strings and enums always serialise.
         *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
         response
@@ -137,7 +163,8 @@ impl Drop for Record {
             route = self.route,
             status = self.status,
             micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
-            request_id = self.id,
+            request_id = &*self.id,
+            key = self.key,
             "request"
         );
     }

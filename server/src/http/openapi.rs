@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
-use super::{routes, writing};
+use super::{keying, routes, writing};
 use crate::api::ErrorBody;
 
 /// Path of the description.
@@ -30,10 +30,14 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         writing::put_documents,
         writing::delete_document,
         writing::delete_documents,
+        routes::slow,
+        keying::list_keys,
+        keying::make_key,
+        keying::remove_key,
     ),
     components(schemas(ErrorBody)),
     security(("bearer" = []), ("api_key" = [])),
-    modifiers(&Keys)
+    modifiers(&Keys, &UrlSearch)
 )]
 struct Description;
 
@@ -48,6 +52,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), StateErrors))]
 pub(crate) async fn openapi_json() -> impl IntoResponse {
     Json(openapi())
+}
+
+struct UrlSearch;
+
+impl Modify for UrlSearch {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        super::url_search::describe(openapi);
+    }
 }
 
 struct Keys;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::app::App;
+use super::keying::{list_keys, make_key, remove_key};
+use super::layers::{compressing, inflating, origins};
 use super::observe::observe;
 use super::openapi::{OPENAPI_PATH, openapi_json};
 use super::routes::{
-    collection, collections, document, livez, metrics, readyz, search_get, search_post,
+    collection, collections, document, livez, metrics, readyz, search_get, search_post, slow,
 };
 use super::writing::{
     delete_document, delete_documents, make_collection, put_documents, remove_collection,
@@ -19,11 +21,14 @@ use crate::api::{ApiError, ErrorCode};
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route(OPENAPI_PATH, get(openapi_json))
+        .route("/v1/slow", get(slow))
+        .route("/v1/keys", get(list_keys).post(make_key))
+        .route("/v1/keys/{id}", delete(remove_key))
         .route("/v1/collections", get(collections))
         .route(
             "/v1/collections/{collection}",
@@ -42,8 +47,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             ApiError::new(ErrorCode::RouteNotFound, "no such route")
                 .hint(format!("GET {OPENAPI_PATH} lists them"))
         })
+        .layer(inflating())
         .layer(from_fn_with_state(app.clone(), observe))
-        .with_state(app)
+        .layer(compressing());
+    // The configuration was validated.
+    let routes = match origins(&app.config.cors_origins) {
+        Ok(Some(cors)) => routes.layer(cors),
+        Ok(None) | Err(_) => routes,
+    };
+    routes.with_state(app)
 }
 
 /// The routes that are answered when all connections are busy.

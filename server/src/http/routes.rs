@@ -1,24 +1,26 @@
 //! The handlers of all routes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::app::App;
-use super::body::json_body;
 use super::errors::{ReadErrors, SearchErrors, StateErrors};
+use super::observe::RequestId;
 use super::params::search_request;
+use super::slow::Answered;
 use crate::Engine;
 use crate::api::{
     ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, DocumentResponse,
-    ErrorCode, SearchRequest, SearchResponse,
+    ErrorCode, SearchRequest, SearchResponse, SlowResponse,
 };
 
 pub(super) type Shared = State<Arc<App>>;
@@ -59,13 +61,17 @@ pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-/// All collections served.
+/// The collections served, as far as the key is for them.
 #[utoipa::path(get, path = "/v1/collections", tag = "collections",
     responses((status = 200, description = "The collections.", body = CollectionsResponse), StateErrors))]
-pub(crate) async fn collections(State(app): Shared) -> Result<Json<CollectionsResponse>, ApiError> {
+pub(crate) async fn collections(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<CollectionsResponse>, ApiError> {
     app.ready()?;
     let served = app.served();
-    let collections = served.iter().map(|one| one.engine.describe(&one.name)).collect();
+    let shown = served.iter().filter(|one| caller.reaches(&one.name));
+    let collections = shown.map(|one| one.engine.describe(&one.name)).collect();
     Ok(Json(CollectionsResponse { collections }))
 }
 
@@ -83,34 +89,19 @@ pub(crate) async fn collection(
 
 /// Search with a query in the URL.
 #[utoipa::path(get, path = "/v1/collections/{collection}/search", tag = "search",
-    params(
-        ("collection" = String, Path, description = "Name of the collection."),
-        ("q" = String, Query, description = "The query, as text."),
-        ("k" = Option<u32>, Query, description = "Number of results; 10 if absent."),
-        ("channels" = Option<String>, Query, description = "`sparse` (if absent), `bm25`, or several, separated by commas; also as `channel`."),
-        ("method" = Option<String>, Query, description = "`auto` (if absent), `impact`, `clusters`, `seismic`, `exact` or `scan`."),
-        ("overlap" = Option<f32>, Query, description = "Target overlap@k with the exact search, above 0 and at most 1; 0.98 if absent."),
-        ("fields" = Option<String>, Query, description = "Stored fields to return, separated by commas."),
-        ("explain" = Option<bool>, Query, description = "Whether each hit lists its matched tokens."),
-        ("timeout_ms" = Option<u64>, Query, description = "Milliseconds the search may take; 1000 if absent."),
-        ("postings" = Option<u32>, Query, description = "Impact, clusters: number of postings to accumulate."),
-        ("candidates" = Option<u32>, Query, description = "Impact: documents scored exactly; clusters: clusters whose documents are scored exactly."),
-        ("query_cut" = Option<u32>, Query, description = "Seismic: query terms whose lists are visited."),
-        ("heap_factor" = Option<f32>, Query, description = "Seismic: above 0 and at most 1; smaller is slower and more accurate."),
-        ("dense_method" = Option<String>, Query, description = "How dense vectors are searched: `exact` or `graph`."),
-        ("dense_beam" = Option<u32>, Query, description = "Graph: rows kept during the walk."),
-        ("fusion" = Option<String>, Query, description = "With several channels: `max`, `minmax`, `z` or `rrf`, with the defaults of `FusionInput`."),
-        ("filter" = Option<String>, Query, description = "Restricts the search to documents whose fields match, in tantivy's query syntax."),
-        ("rerank" = Option<bool>, Query, description = "Whether hits are reranked by MaxSim over token embeddings, with the defaults of `RerankInput`."),
-    ),
+    params(("collection" = String, Path, description = "Name of the collection.")),
     responses((status = 200, description = "The hits.", body = SearchResponse), SearchErrors))]
 pub(crate) async fn search_get(
     State(app): Shared,
     name: Parts<String>,
+    Extension(caller): Extension<Caller>,
+    Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let engine = app.engine(&parts(name)?)?;
-    search(&app, engine, search_request(request.uri())?).await
+    let name = parts(name)?;
+    let engine = app.engine(&name)?;
+    let request = search_request(request.uri())?;
+    search(&app, Asking { name, id, engine, caller, request }).await
 }
 
 /// Search.
@@ -121,33 +112,61 @@ pub(crate) async fn search_get(
 pub(crate) async fn search_post(
     State(app): Shared,
     name: Parts<String>,
+    Extension(caller): Extension<Caller>,
+    Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let name = parts(name)?;
     // Taken before the body is read: a request that has begun is answered, even if the signal to stop
     // arrives before its body.
-    let engine = app.engine(&parts(name)?)?;
+    let engine = app.engine(&name)?;
     no_parameters(request.uri())?;
     let (head, body) = request.into_parts();
-    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
-    search(&app, engine, SearchRequest::from_json(&body)?).await
+    let body = app.bodies.json(&head.headers, body, app.config.body_timeout).await?;
+    let request = SearchRequest::from_json(&body.bytes)?;
+    search(&app, Asking { name, id, engine, caller, request }).await
 }
 
-async fn search(
-    app: &App,
+/// A search, and who asks.
+struct Asking {
+    /// The collection.
+    name: String,
+    id: RequestId,
     engine: Arc<Engine>,
+    caller: Caller,
     request: SearchRequest,
-) -> Result<Response, ApiError> {
-    let time = request.timeout()?;
-    let answers = app.answers.clone();
-    let (timings, answer) = app
+}
+
+async fn search(app: &App, asking: Asking) -> Result<Response, ApiError> {
+    let Asking { name, id, engine, caller, request } = asking;
+    let (time, started, request) = (request.timeout()?, Instant::now(), Arc::new(request));
+    let (answers, asked, key) = (app.answers.clone(), Arc::clone(&request), caller.clone());
+    let found = app
         .run(engine, time, move |engine, deadline| {
-            let answer = engine.search(&request, Some(deadline))?;
+            let answer = engine.search_within(&asked, Some(deadline), caller.filter())?;
             Ok((answer.timings_us, answers.write(&answer)?))
         })
-        .await?;
+        .await;
+    app.slow.note(&Answered {
+        request: &request,
+        collection: &name,
+        request_id: &id.0,
+        key: key.id(),
+        total: started.elapsed(),
+        result: found.as_ref().map(|found| found.0).map_err(ApiError::code),
+    });
+    let (timings, answer) = found?;
     app.metrics.stage("encode", Duration::from_micros(timings.encode));
     app.metrics.stage("search", Duration::from_micros(timings.search));
     Ok(answer.into_response())
+}
+
+/// The searches that took longest, if the server notes them.
+#[utoipa::path(get, path = "/v1/slow", tag = "health",
+    responses((status = 200, description = "The last 100.", body = SlowResponse), StateErrors))]
+pub(crate) async fn slow(State(app): Shared, uri: Uri) -> Result<Json<SlowResponse>, ApiError> {
+    no_parameters(&uri)?;
+    Ok(Json(app.slow.noted()))
 }
 
 /// A stored document.
@@ -160,12 +179,19 @@ async fn search(
 pub(crate) async fn document(
     State(app): Shared,
     path: Parts<(String, String)>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
     let (name, id) = parts(path)?;
     let engine = app.engine(&name)?;
     let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
     let answers = app.answers.clone();
-    let job = move |engine: &Engine, _| answers.write(&engine.document(&id)?);
+    let job = move |engine: &Engine, _| {
+        let found = match caller.filter() {
+            Some(filter) => engine.document_within(&id, filter)?,
+            None => engine.document(&id)?,
+        };
+        answers.write(&found)
+    };
     Ok(app.run(engine, time, job).await?.into_response())
 }
 

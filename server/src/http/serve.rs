@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use super::app::App;
-use super::config::{ConfigError, ServerConfig};
+use super::config::ServerConfig;
 use super::connections::Connections;
+use super::error::ServeError;
 use super::metrics::Metrics;
 use super::signal::{reload_at_hangup, terminated};
 use super::watch::LOOK;
@@ -29,28 +30,6 @@ use crate::Hosted;
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-
-/// Why the server failed to start or ended on its own.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The configuration is invalid.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Listening on the address failed.
-    #[error("{address}: {source}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Loading the index or the encoder failed.
-    #[error("loading failed: {0}")]
-    Load(#[source] Box<dyn Error + Send + Sync>),
-    /// Setting up threads, signals or metrics failed.
-    #[error("setting up: {0}")]
-    Setup(#[source] Box<dyn Error + Send + Sync>),
-}
 
 /// Serves until `shutdown` completes, then drains for at most [`ServerConfig::drain_timeout`].
 ///
@@ -76,7 +55,7 @@ where
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let drain_timeout = config.drain_timeout;
     let metrics = Metrics::new().map_err(|e| ServeError::Setup(e.into()))?;
-    let app = Arc::new(App::new(config, metrics));
+    let app = Arc::new(App::new(config, metrics)?);
     let mut connections = Connections::new(&app);
     let address = listener.local_addr().map_err(bind)?;
     bound(address);

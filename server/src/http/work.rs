@@ -3,6 +3,7 @@
 //! A connection is busy from a request's head until the whole answer has been handed to the system: while
 //! the request or its response body exists, and while bytes wait to be written.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -20,8 +21,11 @@ pub(crate) struct Work(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests in progress, including those whose response body still exists.
-    requests: usize,
+    /// When the requests in progress began, by their numbers; also those whose response body still exists. HTTP/2 has
+    /// several at the same time.
+    requests: BTreeMap<u64, Instant>,
+    /// The number of the next one.
+    next: u64,
     /// Whether bytes wait to be written.
     writing: bool,
     /// When the connection last became busy or idle.
@@ -30,13 +34,19 @@ struct State {
 
 impl State {
     fn busy(&self) -> bool {
-        self.requests > 0 || self.writing
+        !self.requests.is_empty() || self.writing
+    }
+
+    /// When the oldest request began, or bytes began to wait after the last one.
+    fn busy_since(&self) -> Instant {
+        self.requests.values().next().copied().unwrap_or(self.since)
     }
 }
 
 impl Work {
     pub(crate) fn new() -> Self {
-        let state = State { requests: 0, writing: false, since: Instant::now() };
+        let state =
+            State { requests: BTreeMap::new(), next: 0, writing: false, since: Instant::now() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -61,25 +71,28 @@ impl Work {
     /// All bytes have been written.
     pub(crate) fn wrote(&self) {
         self.change(|state| {
-            if std::mem::take(&mut state.writing) && state.requests == 0 {
+            if std::mem::take(&mut state.writing) && state.requests.is_empty() {
                 state.since = Instant::now();
             }
         });
     }
 
     fn request(&self) -> Underway {
+        let mut number = 0;
         self.change(|state| {
-            state.requests += 1;
+            number = state.next;
+            state.next += 1;
             state.since = Instant::now();
+            state.requests.insert(number, state.since);
         });
-        Underway(self.clone())
+        Underway { work: self.clone(), number }
     }
 
     /// Completes when a request has taken longer than `limit`.
     pub(crate) async fn overdue(self, limit: Duration) {
         loop {
             let left = self.seen(|state| match state.busy() {
-                true => limit.saturating_sub(state.since.elapsed()),
+                true => limit.saturating_sub(state.busy_since().elapsed()),
                 false => limit,
             });
             if left.is_zero() {
@@ -92,12 +105,15 @@ impl Work {
 
 /// A request in progress; dropped with its response body.
 #[derive(Debug)]
-pub(crate) struct Underway(Work);
+pub(crate) struct Underway {
+    work: Work,
+    number: u64,
+}
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.0.change(|state| {
-            state.requests = state.requests.saturating_sub(1);
+        self.work.change(|state| {
+            state.requests.remove(&self.number);
             if !state.busy() {
                 state.since = Instant::now();
             }

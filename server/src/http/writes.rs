@@ -3,9 +3,11 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pace::{Pace, Waiting};
 use crate::api::{ApiError, ErrorCode};
 
 /// Number of bodies of the largest size that may be held at the same time.
@@ -20,6 +22,7 @@ pub(crate) struct Writes {
     room: Arc<Semaphore>,
     seat_count: u32,
     room_units: u32,
+    pace: Arc<Pace>,
 }
 
 /// The permission to write; dropping it makes room for the next.
@@ -27,6 +30,14 @@ pub(crate) struct Writes {
 pub(crate) struct WritePass {
     _seat: OwnedSemaphorePermit,
     _room: OwnedSemaphorePermit,
+    began: Instant,
+    pace: Arc<Pace>,
+}
+
+impl Drop for WritePass {
+    fn drop(&mut self) {
+        self.pace.record(self.began.elapsed());
+    }
 }
 
 impl Writes {
@@ -40,6 +51,7 @@ impl Writes {
             room: Arc::new(Semaphore::new(room)),
             seat_count,
             room_units,
+            pace: Arc::default(),
         }
     }
 
@@ -50,7 +62,10 @@ impl Writes {
         let seat = self.seats.clone().try_acquire_owned();
         let room = self.room.clone().try_acquire_many_owned(units);
         match (seat, room) {
-            (Ok(seat), Ok(room)) => Ok(WritePass { _seat: seat, _room: room }),
+            (Ok(seat), Ok(room)) => {
+                let (began, pace) = (Instant::now(), Arc::clone(&self.pace));
+                Ok(WritePass { _seat: seat, _room: room, began, pace })
+            }
             _ => Err(ApiError::new(ErrorCode::IngestOverloaded, "too many writes are waiting")
                 .hint("try again after the seconds in Retry-After")),
         }
@@ -60,6 +75,12 @@ impl Writes {
     pub(crate) async fn idle(&self) {
         // The semaphore is never closed, so there is no error to report.
         drop(self.seats.acquire_many(self.seat_count).await);
+    }
+
+    /// Seconds after which a refused client may try again: a write takes as long as those that it waits for, too, so
+    /// that is how long one took lately.
+    pub(crate) fn retry_after(&self) -> u64 {
+        self.pace.retry_after(Waiting { pieces: 1, at_once: 1 })
     }
 
     /// Number of writes that run or wait.

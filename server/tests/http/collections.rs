@@ -19,22 +19,22 @@ const LINES: (&str, &str) = ("Content-Type", "application/x-ndjson");
 /// Documents bring their vectors: no model is needed.
 const VECTORS: &str = r#"{"model": null, "fields": {"year": "integer"}}"#;
 
-struct Served {
+pub(crate) struct Served {
     data: PathBuf,
-    address: std::net::SocketAddr,
+    pub(crate) address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<Result<(), ServeError>>>,
 }
 
-fn config() -> ServerConfig {
+pub(crate) fn config() -> ServerConfig {
     ServerConfig::of_folder("127.0.0.1:0".parse().unwrap())
 }
 
-fn start(data: &Path) -> Served {
+pub(crate) fn start(data: &Path) -> Served {
     with(data, config())
 }
 
-fn with(data: &Path, config: ServerConfig) -> Served {
+pub(crate) fn with(data: &Path, config: ServerConfig) -> Served {
     let (data, folder) = (data.to_path_buf(), data.to_path_buf());
     let (stop, stopped) = oneshot::channel();
     let load = move |address| {
@@ -52,16 +52,22 @@ fn with(data: &Path, config: ServerConfig) -> Served {
 }
 
 impl Served {
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
         exchange(self.address, &request(method, &format!("/v1/collections{path}"), headers, body))
     }
 
-    fn make(&self, name: &str) {
+    pub(crate) fn make(&self, name: &str) {
         let reply = self.send("PUT", &format!("/{name}"), &[JSON], VECTORS);
         assert_eq!(reply.status, 201, "{}", reply.text());
     }
 
-    fn put(&self, name: &str, more: &str, body: &str) -> Value {
+    pub(crate) fn put(&self, name: &str, more: &str, body: &str) -> Value {
         self.send("POST", &format!("/{name}/documents{more}"), &[JSON], body).ok()
     }
 

@@ -347,3 +347,36 @@ fn a_signal_ends_it() {
     thread.join().unwrap().unwrap();
     assert!(TcpStream::connect(address).is_err());
 }
+
+/// Sixteen clients who ask again and again wait a moment for each other, and none is refused.
+#[test]
+fn a_moment_in_the_queue_is_no_overload() {
+    let mut config = config();
+    config.in_flight = NonZeroUsize::MIN;
+    config.queue_time = Duration::from_secs(60);
+    let server = Server::with(config, ALL, true);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| (0..25).for_each(|_| drop(server.post(DOG).ok())));
+        }
+    });
+    assert_eq!(server.metric("quarry_searches_rejected_total"), Some(0.0));
+}
+
+#[test]
+fn a_search_waits_no_longer_than_the_queue_allows() {
+    let mut config = config();
+    config.in_flight = NonZeroUsize::MIN;
+    config.queue_time = Duration::from_millis(50);
+    let server = Server::with(config, ALL, true);
+    let held = server.post_aside(WAIT);
+    server.encoder.await_waiting(1);
+    let error = server.post(DOG).error(429, "overloaded");
+    assert_eq!(error["message"], "no search could begin within 50 ms");
+    // Its own limit comes first.
+    server.post(r#"{"query":{"text":"dog"},"timeout_ms":1}"#).error(504, "timeout");
+    assert_eq!(server.get("/readyz").status, 200);
+    server.encoder.open();
+    held.join().unwrap().ok();
+    server.post(DOG).ok();
+}

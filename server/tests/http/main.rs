@@ -1,6 +1,8 @@
 //! Tests of the server through a real socket: answers, errors, and behaviour under load.
 
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod collections;
 #[cfg(test)]
 mod contract;
@@ -9,8 +11,14 @@ mod errors;
 #[cfg(test)]
 mod index;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod load;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod transport;

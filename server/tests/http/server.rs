@@ -93,6 +93,17 @@ impl Server {
         server
     }
 
+    /// A server whose connections speak TLS; it may still be loading.
+    pub(crate) fn over_tls(config: ServerConfig) -> (SocketAddr, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let index = build(&folder.path().join("index"), ALL);
+        let encoder = Arc::new(FakeEncoder::default());
+        let used = Some(encoder.clone() as Arc<dyn quarry_vectors::EncodeQuery>);
+        let (stop, stopped) = oneshot::channel();
+        let (address, thread) = spawn(config, move || Ok(engine(index, used)), stopped);
+        (address, Self { address, encoder, stop: Some(stop), thread: Some(thread), folder })
+    }
+
     /// The folder of the index.
     pub(crate) fn index(&self) -> PathBuf {
         self.folder.path().join("index")
@@ -102,6 +113,7 @@ impl Server {
         let mut config = config();
         config.in_flight = NonZeroUsize::new(in_flight).unwrap();
         config.queue = queue;
+        config.queue_time = Duration::from_secs(3600);
         Self::with(config, ALL, true)
     }
 
@@ -237,6 +249,17 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> Reply {
     exchange(address, &request("GET", path, &[], ""))
+}
+
+/// The same where the connection may be closed without an answer.
+pub(crate) fn get_raw(address: SocketAddr, path: &str) -> Reply {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&request("GET", path, &[], "")).unwrap();
+    let mut bytes = Vec::new();
+    // Closed in whatever way.
+    let _ = stream.read_to_end(&mut bytes);
+    let http = bytes.starts_with(b"HTTP/");
+    Reply { status: u16::from(http), headers: Vec::new(), body: bytes }
 }
 
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Reply {
