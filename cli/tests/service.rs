@@ -140,7 +140,7 @@ fn commands_are_refused_with_the_address() {
 type State = BTreeMap<String, Option<u64>>;
 
 /// Rounds of the crash test; `QUARRY_KILLS` sets another number.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 20;
 const WRITERS: u64 = 3;
 const IDS: u64 = 12;
 
