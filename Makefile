@@ -14,7 +14,7 @@ export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
 # Tests load ONNX Runtime themselves; the binary sets this on its own.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help build binary install demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+.PHONY: help build binary install demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-service bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,10 @@ bench: build ## Micro-benchmarks
 bench-load: build ## Load test of the server: requests a second and latencies
 	$(CARGO) build --release --locked --bin load
 	benches/load.sh
+
+bench-service: build ## The same with writes, and at fixed rates of requests
+	$(CARGO) build --release --locked --bin service
+	benches/service.sh
 
 bench-index: build ## The sparse index beside Seismic: time at equal overlap, bytes, builds
 	CARGO=$(CARGO) benches/index/run.sh bench $(ARGS)

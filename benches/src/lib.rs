@@ -1,6 +1,8 @@
 //! What is measured and can be measured again: micro-benchmarks (`benches/`, criterion) and whole
 //! workloads (`src/bin/`), which print JSON.
 
+pub mod http;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,18 +1,18 @@
 //! A load test of `quarry serve`: searches by vector over keep-alive connections, as fast as
 //! answers come. Prints one JSON object: requests a second, latencies, and statuses.
 //!
-//! Without an HTTP library on purpose: the client must not be what is measured.
+//! Without an HTTP library on purpose (`http.rs`): the client must not be what is measured.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Parser;
+use quarry_benches::http::{Connection, query_input};
 use quarry_datasets::{QueryOptions, open_queries};
-use quarry_vectors::{InputVector, Query};
+use quarry_vectors::Query;
 use serde_json::json;
 
 /// Load a running server with searches.
@@ -87,17 +87,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn body(query: &Query, args: &Args) -> String {
-    let input = match &query.vector {
-        Some(InputVector::Terms(v)) => {
-            json!({"sparse": {"term_ids": v.terms(), "weights": v.weights()}})
-        }
-        Some(InputVector::Tokens(tokens)) => {
-            let tokens: serde_json::Map<_, _> =
-                tokens.iter().map(|(t, w)| (t.clone(), json!(w))).collect();
-            json!({"sparse": {"tokens": tokens}})
-        }
-        None => json!({"text": query.text}),
-    };
+    let input = query_input(query);
     json!({"query": input, "k": args.k, "method": args.method, "timeout_ms": 10_000}).to_string()
 }
 
@@ -108,47 +98,16 @@ fn connection(
     first: usize,
     end: Instant,
 ) -> anyhow::Result<Vec<(u16, u64)>> {
-    let stream = TcpStream::connect(&args.address).with_context(|| args.address.clone())?;
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut writer = stream;
+    let mut connection = Connection::open(&args.address)?;
+    let path = format!("/v1/collections/{}/search", args.collection);
     let mut out = Vec::new();
     for body in bodies.iter().cycle().skip(first * 17) {
         let begun = Instant::now();
         if begun >= end {
             break;
         }
-        let head = format!(
-            "POST /v1/collections/{}/search HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            args.collection,
-            args.address,
-            body.len()
-        );
-        writer.write_all(head.as_bytes())?;
-        writer.write_all(body.as_bytes())?;
-        let status = read_answer(&mut reader)?;
+        let (status, _) = connection.post(&path, false, body)?;
         out.push((status, u64::try_from(begun.elapsed().as_micros())?));
     }
     Ok(out)
-}
-
-fn read_answer(reader: &mut impl BufRead) -> anyhow::Result<u16> {
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).context("no status line")?.parse()?;
-    let mut length = 0;
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let header = line.trim_end().to_ascii_lowercase();
-        if header.is_empty() {
-            break;
-        }
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(status)
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quarry_engine::Collection;
-use quarry_engine::store::Live;
+use quarry_engine::store::{Live, Progress};
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use documents::{Sent, delete, put};
@@ -102,6 +102,11 @@ impl Engine {
         search.options.deadline = deadline;
         search.options.most_bytes = self.answer_bytes;
         respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
+    }
+
+    /// How far the changes of the collection have come, if requests can change it.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.live.as_ref().map(|live| live.progress())
     }
 
     /// Waits until the change of this number can be found.

@@ -24,7 +24,7 @@ const IN_FLIGHT: &str = "quarry_searches_in_flight";
 const QUEUED: &str = "quarry_searches_queued";
 
 /// Gauges of each collection, with its name as a label.
-const OF_COLLECTIONS: [OfCollection; 4] = [
+const OF_COLLECTIONS: [OfCollection; 7] = [
     OfCollection {
         name: "quarry_documents",
         help: "Documents of the generation served.",
@@ -42,6 +42,21 @@ const OF_COLLECTIONS: [OfCollection; 4] = [
             let segments = served.engine.collection().snapshot().index().segments().len();
             u64::try_from(segments).unwrap_or(u64::MAX)
         },
+    },
+    OfCollection {
+        name: "quarry_change",
+        help: "Number of the last change that searches see; 0 for a collection that is only read.",
+        value: |one| one.engine.progress().map_or(0, |progress| progress.visible),
+    },
+    OfCollection {
+        name: "quarry_change_sealed",
+        help: "Number of the last change that is in a sealed generation.",
+        value: |one| one.engine.progress().map_or(0, |progress| progress.sealed),
+    },
+    OfCollection {
+        name: "quarry_log_bytes",
+        help: "Bytes of changes that are logged and not sealed.",
+        value: |one| one.engine.progress().map_or(0, |progress| progress.log_bytes),
     },
     OfCollection {
         name: "quarry_generation_refused",

@@ -330,6 +330,8 @@ fn changes_are_numbered_and_waited_for() {
     };
     assert_eq!(gone("no")["seq"], 4);
     assert_eq!(gone("a")["seq"], 5);
+    let text = get(server.address, "/metrics").text();
+    assert!(text.contains(r#"quarry_change{collection="docs"} 5"#), "{text}");
     let search = |least: u64| {
         let query = json!({"tokens": {"dog": 1}});
         let body = json!({"query": {"sparse": query}, "min_seq": least, "timeout_ms": 200});
