@@ -449,6 +449,29 @@ pub fn seal(folder: &Path, applied: u64) -> Result<u64, IndexError> {
     Ok(generation)
 }
 
+/// Gives the files of the current generation a second name in `to`, a new folder on the same disk, which is then an index of
+/// its own; files are copied where the disk has no second names. Durable on return, but for the name of `to`. No writer may
+/// be at work.
+///
+/// # Errors
+/// When the generation cannot be read, or the disk refuses; then a part of them lies in `to`.
+pub fn link(folder: &Path, to: &Path) -> Result<(), IndexError> {
+    let (from, target) = (Storage::of(folder), Storage::of(to));
+    let (manifest, _lease) = read_current(folder)?;
+    create_folder(to)?;
+    let own = names::manifest(manifest.generation);
+    for name in manifest.parts().map(|part| &part.file).chain([&own]) {
+        let (old, new) = (from.path(name), target.path(name));
+        if fs::hard_link(&old, &new).is_err() {
+            fs::copy(&old, &new).map_err(IndexError::io(&old))?;
+            target.sync_file(name)?;
+        }
+    }
+    target.sync()?;
+    target.replace(CURRENT, &pointer_file(&from)?)?;
+    target.sync()
+}
+
 /// The manifest that the file `CURRENT` names, whatever this process sees.
 fn sealed(storage: &Storage) -> Result<Option<Manifest>, IndexError> {
     let current = match pointer_file(storage) {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quarry_index::claim::Claim;
-use quarry_index::folder::{claim, seal, sync_ahead};
+use quarry_index::folder::{claim, link, seal, sync_ahead};
 use quarry_indexer::{MOST_SEGMENTS, MergeReport, tidy};
 
 use super::apply::{Applied, Head, MEMORY, apply};
@@ -398,6 +398,25 @@ impl Live {
         self.removed.store(true, Ordering::SeqCst);
         drop(locked(&self.claim).take());
         Ok(withdrawn)
+    }
+
+    /// Seals what was made, and gives the files a second name in `to`, a new folder, as a collection made in the same way.
+    pub(super) fn link(&self, to: &Path) -> Result<(), StoreError> {
+        let Some(settings) = &self.settings else {
+            return Err(StoreError::NotOurs {
+                name: self.name.clone(),
+                found: "it has no collection.json".to_owned(),
+            });
+        };
+        // Most of what is to be synced, without holding others up.
+        sync_ahead(&self.folder)?;
+        let _turn = self.queue.turn();
+        if self.removed.load(Ordering::SeqCst) || !self.holds() {
+            return Err(StoreError::Removed);
+        }
+        self.seal_now()?;
+        link(&self.folder, to)?;
+        settings.write(to)
     }
 
     /// Ends all changes, and seals what was made: the folder is then like any other index's.

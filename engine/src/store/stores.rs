@@ -158,6 +158,29 @@ impl Store {
         Ok(Made { live: self.open_now(name)?, new: true })
     }
 
+    /// Makes a collection that has the documents of another one as they are now. Their files are shared as long as neither
+    /// changes, so it takes a moment and no space.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is none to copy; [`StoreError::Exists`], [`StoreError::NotOurs`]; if the disk
+    /// fails. Nothing is left then, as with [`Self::make`].
+    pub fn copy(&self, name: &CollectionName, from: &CollectionName) -> Result<Made, StoreError> {
+        let _one = self.changing();
+        let live = self.get(from);
+        let live = live.ok_or_else(|| StoreError::NotFound { name: from.to_string() })?;
+        if self.folder.path(name).symlink_metadata().is_ok() {
+            return Err(StoreError::Exists { name: name.to_string(), differs: "from" });
+        }
+        let staged = self.folder.staged();
+        let made = live.link(&staged);
+        if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
+            // The first error matters more; what is left goes at the next start.
+            let _ = self.folder.discard(&staged);
+            return Err(error);
+        }
+        Ok(Made { live: self.open_now(name)?, new: true })
+    }
+
     /// Removes a collection that a store made. Searches of it that run are answered.
     ///
     /// # Errors

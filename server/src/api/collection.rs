@@ -12,6 +12,10 @@ use super::{ApiError, ErrorDetail, IndexVersion};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CollectionInput {
+    /// Name of a collection whose documents and settings it has, as they are now: a copy that takes a moment. Nothing else
+    /// is given then.
+    #[serde(default)]
+    pub from: Option<String>,
     /// Name of the model that encodes texts, as `org/name`, from the server's cache; the bundled model if absent. `null`:
     /// none, documents bring their vectors.
     #[serde(default, deserialize_with = "given")]

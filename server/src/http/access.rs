@@ -95,7 +95,7 @@ impl Caller {
                 format!("this needs a key with the scope `{}` for every collection", scope.name())
             }
         };
-        Err(ApiError::new(ErrorCode::Forbidden, "this key may not do that").hint(hint))
+        Err(forbidden().hint(hint))
     }
 
     fn has(&self, scope: Scope) -> bool {
@@ -125,6 +125,11 @@ impl Caller {
     pub(crate) fn id(&self) -> Option<&str> {
         Some(self.key.as_ref()?.record.id.as_str())
     }
+}
+
+/// The refusal of what a key may not do, whether it is there or not.
+pub(super) fn forbidden() -> ApiError {
+    ApiError::new(ErrorCode::Forbidden, "this key may not do that")
 }
 
 fn need(asked: Asked<'_>) -> Need {

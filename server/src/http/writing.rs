@@ -1,12 +1,13 @@
 //! The handlers of routes that make, change and remove collections.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use quarry_engine::store::{Ack, CollectionName, Mode};
 
+use super::access::{Caller, forbidden};
 use super::app::App;
 use super::body::{form, json_body, read_body};
 use super::errors::WriteErrors;
@@ -18,7 +19,7 @@ use crate::api::{
 };
 use crate::engine::{Sent, delete, put, settings};
 
-/// Make a collection. The same request again changes nothing.
+/// Make a collection, empty or of another one's documents. The same request again changes nothing, but for a copy.
 #[utoipa::path(put, path = "/v1/collections/{collection}", tag = "collections",
     params(("collection" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, - and _, first a letter or digit.")),
     request_body = CollectionInput,
@@ -26,6 +27,7 @@ use crate::engine::{Sent, delete, put, settings};
         (status = 200, description = "It was there, made the same way.", body = CollectionResponse), WriteErrors))]
 pub(crate) async fn make_collection(
     State(app): Shared,
+    Extension(caller): Extension<Caller>,
     name: Parts<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -34,15 +36,33 @@ pub(crate) async fn make_collection(
     no_parameters(request.uri())?;
     let name = named(&name)?;
     let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let settings = settings(CollectionInput::from_json(&settings_body(&app, request).await?)?)?;
+    let input = CollectionInput::from_json(&settings_body(&app, request).await?)?;
+    let from = input.from.clone();
+    if from.as_ref().is_some_and(|from| !caller.reaches(from)) {
+        return Err(forbidden());
+    }
+    let from = from.map(|from| copied(&from, &input)).transpose()?;
+    let settings = settings(input)?;
     let described = app.write(pass, move || {
-        let made = store.make(&name, &settings)?;
+        let made = match &from {
+            Some(from) => store.copy(&name, from)?,
+            None => store.make(&name, &settings)?,
+        };
         let engine = Engine::new(made.live.collection().clone());
         Ok((made.new, engine.describe(name.as_str())))
     });
     let (new, described) = described.await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(described)).into_response())
+}
+
+/// The collection to copy; nothing else may be said of the new one.
+fn copied(from: &str, input: &CollectionInput) -> Result<CollectionName, ApiError> {
+    if *input != (CollectionInput { from: input.from.clone(), ..CollectionInput::default() }) {
+        let message = "a copy is made as its original was; give nothing else";
+        return Err(ApiError::invalid("from", message));
+    }
+    from.parse().map_err(|message: String| ApiError::invalid("from", message))
 }
 
 /// The body that says how a collection is made. Nothing need be declared if nothing is sent.

@@ -108,5 +108,12 @@ fn keys_write_where_they_may() {
     assert_eq!(send(&write, "POST", "/docs/documents/delete", ids).ok()["deleted"], 1);
     send(&write, "GET", "/docs/documents/b", "").error(403, "forbidden");
     send(&write, "DELETE", "/docs", "").error(403, "forbidden");
+    // A copy is of what the key reaches as well, whether it is there or not.
+    assert_eq!(send("owner", "PUT", "/secret", made).status, 201);
+    for from in ["secret", "none"] {
+        let copy = format!(r#"{{"from": "{from}"}}"#);
+        send(&admin, "PUT", "/docs-3", &copy).error(403, "forbidden");
+    }
+    assert_eq!(send(&admin, "PUT", "/docs-3", r#"{"from": "docs"}"#).status, 201);
     assert_eq!(send("owner", "DELETE", "/docs", "").status, 200);
 }

@@ -357,6 +357,33 @@ fn changes_are_numbered_and_waited_for() {
 }
 
 #[test]
+fn copies_go_their_own_way() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = start(data.path());
+    server.make("docs");
+    server.put("docs", "", &json!([document("a", "dog"), document("b", "dog")]).to_string());
+    let copy = r#"{"from": "docs"}"#;
+    assert_eq!(server.send("PUT", "/saved", &[JSON], copy).status, 201);
+    server.put("docs", "", &json!([document("a", "cat"), document("c", "dog")]).to_string());
+    server.send("DELETE", "/saved/documents/b", &[], "").ok();
+    assert_eq!(server.search("docs", "dog"), ["c", "b"]);
+    assert_eq!(server.search("saved", "dog"), ["a"]);
+    let put = |path: &str, body: &str| server.send("PUT", path, &[JSON], body);
+    put("/saved", copy).error(409, "collection_exists");
+    put("/more", r#"{"from": "no"}"#).error(404, "collection_not_found");
+    let error = put("/more", r#"{"from": "docs", "model": null}"#).error(400, "invalid_value");
+    assert_eq!(error["param"], "from");
+    put("/more", r#"{"from": "../docs"}"#).error(400, "invalid_value");
+    // The original goes; the copy stays, also over a start.
+    server.send("DELETE", "/docs", &[], "").ok();
+    server.stop();
+    let server = start(data.path());
+    assert_eq!(server.search("saved", "dog"), ["a"]);
+    server.put("saved", "", &json!([document("d", "dog")]).to_string());
+    assert_eq!(server.search("saved", "dog"), ["d", "a"]);
+}
+
+#[test]
 fn modes() {
     let data = tempfile::tempdir().unwrap();
     let server = start(data.path());
