@@ -1,10 +1,12 @@
 //! What is left of a store's collection when the power goes: only what was synced. Everything that was answered as synced
 //! is there, at any moment, and what was not synced does no harm whatever the disk made of it.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use quarry_engine::store::{
     Ack, Change, CollectionModel, CollectionSettings, Mode, Store, StoreOptions,
@@ -28,23 +30,26 @@ fn cut(from: &Path, to: &Path, unsynced: Unsynced) {
     let (mut lengths, mut names) = (BTreeMap::new(), BTreeMap::new());
     for synced in recorded() {
         match synced {
-            Synced::File(path, length) => drop(lengths.insert(path, length)),
-            Synced::Folder(path, there) => drop(names.insert(path, there)),
+            Synced::File(inode, length) => drop(lengths.insert(inode, length)),
+            Synced::Folder(inode, there) => drop(names.insert(inode, there)),
         }
     }
     copy(from, to, unsynced, (&lengths, &names));
 }
 
-type Lengths = BTreeMap<PathBuf, u64>;
-type Names = BTreeMap<PathBuf, Vec<String>>;
+/// By inode.
+type Lengths = BTreeMap<u64, u64>;
+type Names = BTreeMap<u64, Vec<String>>;
 
 fn copy(from: &Path, to: &Path, unsynced: Unsynced, known: (&Lengths, &Names)) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let name = entry.unwrap().file_name();
         let (path, target) = (from.join(&name), to.join(&name));
-        let named =
-            known.1.get(from).is_some_and(|all| all.iter().any(|n| *n == name.to_string_lossy()));
+        let named = known
+            .1
+            .get(&inode(from))
+            .is_some_and(|all| all.iter().any(|n| *n == name.to_string_lossy()));
         if !named && matches!(unsynced, Unsynced::Gone) {
             continue;
         }
@@ -53,7 +58,8 @@ fn copy(from: &Path, to: &Path, unsynced: Unsynced, known: (&Lengths, &Names)) {
             continue;
         }
         let mut bytes = fs::read(&path).unwrap();
-        let synced = known.0.get(&path).map_or(0, |length| usize::try_from(*length).unwrap());
+        let synced =
+            known.0.get(&inode(&path)).map_or(0, |length| usize::try_from(*length).unwrap());
         match unsynced {
             Unsynced::Gone => bytes.truncate(synced),
             Unsynced::Zeros => bytes.iter_mut().skip(synced).for_each(|byte| *byte = 0),
@@ -61,6 +67,10 @@ fn copy(from: &Path, to: &Path, unsynced: Unsynced, known: (&Lengths, &Names)) {
         }
         fs::write(target, bytes).unwrap();
     }
+}
+
+fn inode(path: &Path) -> u64 {
+    path.metadata().unwrap().ino()
 }
 
 fn document(id: u32, version: u32) -> Document {

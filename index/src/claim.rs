@@ -34,8 +34,9 @@ fn claimed() -> MutexGuard<'static, BTreeMap<PathBuf, Arc<Kept>>> {
 }
 
 /// What this process knows of a folder that it claims.
-#[derive(Default)]
 struct Kept {
+    path: PathBuf,
+    file: File,
     /// Whether a writer is at work.
     busy: AtomicBool,
     /// Whether commits run ahead of `CURRENT`.
@@ -44,6 +45,23 @@ struct Kept {
     pointer: Mutex<Option<Arc<[u8]>>>,
     /// What is open of the folder; its type is the opener's.
     open: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Kept {
+    /// Whether the folder is still the one that was claimed: another one may have been put in its place by hand. Looks
+    /// at the lock file's inode, where the system has such.
+    fn holds(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (Ok(own), Ok(there)) = (self.file.metadata(), std::fs::metadata(&self.path)) else {
+                return false;
+            };
+            (own.dev(), own.ino()) == (there.dev(), there.ino())
+        }
+        #[cfg(not(unix))]
+        self.path.is_file()
+    }
 }
 
 impl fmt::Debug for Kept {
@@ -63,8 +81,6 @@ pub struct Place(Option<Arc<[u8]>>);
 #[derive(Debug)]
 pub struct Claim {
     folder: PathBuf,
-    path: PathBuf,
-    file: File,
     kept: Arc<Kept>,
 }
 
@@ -88,9 +104,16 @@ impl Claim {
             let _ = file.set_len(0);
             return Err(IndexError::Io { path: lock_file.to_path_buf(), source });
         }
-        let kept = Arc::new(Kept::default());
+        let kept = Arc::new(Kept {
+            path: lock_file.to_path_buf(),
+            file,
+            busy: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
+            pointer: Mutex::new(None),
+            open: Mutex::new(None),
+        });
         all.insert(key.clone(), Arc::clone(&kept));
-        Ok(Self { folder: key, path: lock_file.to_path_buf(), file, kept })
+        Ok(Self { folder: key, kept })
     }
 
     /// From now on commits of this process to the folder are neither synced nor named by `CURRENT`: this process
@@ -115,16 +138,7 @@ impl Claim {
     /// at the lock file's inode, where the system has such.
     #[must_use]
     pub fn holds(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let (Ok(own), Ok(there)) = (self.file.metadata(), std::fs::metadata(&self.path)) else {
-                return false;
-            };
-            (own.dev(), own.ino()) == (there.dev(), there.ino())
-        }
-        #[cfg(not(unix))]
-        self.path.is_file()
+        self.kept.holds()
     }
 }
 
@@ -136,7 +150,9 @@ impl Drop for Claim {
             all.remove(&self.folder);
         }
         // A stale address would only make a message wrong.
-        let _ = self.file.set_len(0);
+        let _ = self.kept.file.set_len(0);
+        // A turn may keep the file open a moment longer.
+        let _ = self.kept.file.unlock();
     }
 }
 
@@ -177,7 +193,7 @@ fn kept(folder: &Path) -> Option<Arc<Kept>> {
         return None;
     }
     let key = key(folder).ok()?;
-    claimed().get(&key).cloned()
+    claimed().get(&key).filter(|kept| kept.holds()).cloned()
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

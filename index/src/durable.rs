@@ -2,29 +2,30 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What was synced, since [`record`].
 static RECORD: OnceLock<Mutex<Vec<Synced>>> = OnceLock::new();
 
-/// A sync that succeeded.
+/// A sync that succeeded, of a file or folder by its inode, which renames do not change.
+#[doc(hidden)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Synced {
     /// A file's bytes, up to this length.
-    File(PathBuf, u64),
+    File(u64, u64),
     /// The names in a folder, as they were.
-    Folder(PathBuf, Vec<String>),
+    Folder(u64, Vec<String>),
 }
 
 /// Syncs a file's bytes and length.
 ///
 /// # Errors
 /// If the system refuses.
-pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+pub fn sync_file(file: &File) -> io::Result<()> {
     file.sync_all()?;
     if let Some(record) = RECORD.get() {
-        let synced = Synced::File(path.to_path_buf(), file.metadata()?.len());
+        let synced = Synced::File(inode(file)?, file.metadata()?.len());
         record.lock().unwrap_or_else(PoisonError::into_inner).push(synced);
     }
     Ok(())
@@ -36,17 +37,31 @@ pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
 /// If the system refuses.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    if let Some(record) = RECORD.get() {
-        let names = std::fs::read_dir(folder)?.map(|entry| Ok(name(&entry?.file_name())));
-        let synced = Synced::Folder(folder.to_path_buf(), names.collect::<io::Result<_>>()?);
-        record.lock().unwrap_or_else(PoisonError::into_inner).push(synced);
+    {
+        let opened = File::open(folder)?;
+        opened.sync_all()?;
+        if let Some(record) = RECORD.get() {
+            let name = |entry: io::Result<std::fs::DirEntry>| {
+                Ok(entry?.file_name().to_string_lossy().into_owned())
+            };
+            let names = std::fs::read_dir(folder)?.map(name).collect::<io::Result<_>>()?;
+            let synced = Synced::Folder(inode(&opened)?, names);
+            record.lock().unwrap_or_else(PoisonError::into_inner).push(synced);
+        }
     }
+    #[cfg(not(unix))]
+    let _ = folder;
     Ok(())
 }
 
-fn name(name: &std::ffi::OsStr) -> String {
-    name.to_string_lossy().into_owned()
+fn inode(file: &File) -> io::Result<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok(file.metadata()?.ino())
+    }
+    #[cfg(not(unix))]
+    Ok(file.metadata()?.len())
 }
 
 /// Keeps what is synced from now on, for tests: [`recorded`] gives it.

@@ -88,7 +88,7 @@ impl Storage {
     /// When it is not there, or the system refuses.
     pub(crate) fn sync_file(&self, name: &str) -> Result<(), IndexError> {
         let path = self.path(name);
-        let synced = File::open(&path).and_then(|file| durable::sync_file(&file, &path));
+        let synced = File::open(&path).and_then(|file| durable::sync_file(&file));
         synced.map_err(IndexError::io(&path))
     }
 
@@ -178,7 +178,7 @@ impl NewFile {
     pub(crate) fn persist(self, durable: bool) -> Result<(), IndexError> {
         let Self { path, file } = self;
         if durable {
-            durable::sync_file(file.as_file(), &path).map_err(IndexError::io(&path))?;
+            durable::sync_file(file.as_file()).map_err(IndexError::io(&path))?;
         }
         match file.persist_noclobber(&path) {
             Ok(_) => Ok(()),
@@ -208,7 +208,7 @@ pub(crate) fn scratch(path: &Path) -> Result<File, IndexError> {
 /// When the disk refuses; the old file then stays.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
     let NewFile { path, file } = NewFile::with(path, bytes)?;
-    durable::sync_file(file.as_file(), &path).map_err(IndexError::io(&path))?;
+    durable::sync_file(file.as_file()).map_err(IndexError::io(&path))?;
     match file.persist(&path) {
         Ok(_) => Ok(()),
         Err(error) => Err(IndexError::Io { path, source: error.error }),

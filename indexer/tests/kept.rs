@@ -10,6 +10,7 @@ use std::path::Path;
 use collection::{build_all, document, options, texts, vectors, with_tokens};
 use proptest::prelude::*;
 use quarry_index::features::Channels;
+use quarry_index::seismic::TINY_SEGMENT;
 use quarry_index::tokens::Form;
 use quarry_index::{Index, Segment, Verify};
 use quarry_indexer::{
@@ -55,9 +56,11 @@ fn added_documents_get_all_that_the_index_has() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         whole(folder.path(), forms);
-        add_more(folder.path(), more(100, 5)).unwrap();
+        // More than are tiny, which get no lists.
+        add_more(folder.path(), more(100, TINY_SEGMENT + 1)).unwrap();
+        add_more(folder.path(), more(100 + TINY_SEGMENT + 1, 5)).unwrap();
         let index = open(folder.path());
-        let [first, second] = index.segments() else { panic!("{}", index.segments().len()) };
+        let [first, second, tiny] = index.segments() else { panic!("{}", index.segments().len()) };
         let has = |s: &Segment| {
             [s.impact().is_some(), s.seismic().is_some(), s.clusters().is_some()]
                 .into_iter()
@@ -65,6 +68,7 @@ fn added_documents_get_all_that_the_index_has() {
                 .all(|has| has)
         };
         assert!(has(first) && has(second));
+        assert!(tiny.impact().is_none() && tiny.text().is_some() && tiny.forward().is_some());
         let (a, b) = (first.tokens().unwrap().meta(), second.tokens().unwrap().meta());
         assert_eq!((&a.forms, a.pool, a.dims, &a.source), (&b.forms, b.pool, b.dims, &b.source));
         assert!(index.has_tokens());
@@ -261,21 +265,22 @@ fn an_emptied_index_keeps_its_features() {
         assert_eq!(*index.features(), had);
         assert_eq!(collection::names(path), collection::expected_names(path));
         drop(index);
+        let some = TINY_SEGMENT + 1;
         // Changes that affect no document are valid.
         assert_eq!(merged(path).unwrap(), 0);
         assert_eq!(delete(path, ["doc-1"]).unwrap().deleted, 0);
         if lists == Lists::NONE {
             let mut given = options(path);
             given.seal.lists = lists;
-            add(read(texts(9)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
+            add(read(texts(some)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
         } else {
-            add_more(path, texts(9)).unwrap();
+            add_more(path, texts(some)).unwrap();
         }
         let index = open(path);
         let segment = &index.segments()[0];
         assert_eq!(
             (index.manifest().documents(), index.has_sparse(), index.has_text()),
-            (9, true, true)
+            (some, true, true)
         );
         assert_eq!(segment.forward().unwrap().meta().dimension, index.lexicon().unwrap().len());
         assert_eq!(segment.impact().is_some(), lists != Lists::NONE);
@@ -346,7 +351,7 @@ fn lists_of_an_empty_index() {
     assert!(add_lists(path, &lists, &|_| {}).unwrap().is_none());
     let mut given = options(path);
     given.seal.lists = Lists::Auto;
-    add(read(texts(5)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
+    add(read(texts(TINY_SEGMENT + 1)), Some(&setup()), &Adding::new(&given), &|_| {}).unwrap();
     let index = open(path);
     let segment = &index.segments()[0];
     assert!(

@@ -44,6 +44,7 @@ pub fn search_request(uri: &Uri) -> Result<SearchRequest, ApiError> {
             "fields" => request.fields = list(value).map(str::to_owned).collect(),
             "explain" => request.explain = parsed(name, value, BOOLEAN)?,
             "timeout_ms" => request.timeout_ms = Some(parsed(name, value, WHOLE)?),
+            "min_seq" => request.min_seq = Some(parsed(name, value, WHOLE)?),
             "overlap" => request.overlap = Some(parsed(name, value, NUMBER)?),
             "postings" => request.postings = Some(parsed(name, value, WHOLE)?),
             "candidates" => request.candidates = Some(parsed(name, value, WHOLE)?),

@@ -117,10 +117,8 @@ impl Log {
             }
             if torn > 0 {
                 let cut = File::options().write(true).open(&path);
-                cut.and_then(|file| {
-                    file.set_len(found.end as u64).and_then(|()| sync_file(&file, &path))
-                })
-                .map_err(io(&path))?;
+                cut.and_then(|file| file.set_len(found.end as u64).and_then(|()| sync_file(&file)))
+                    .map_err(io(&path))?;
                 pending.dropped += torn as u64;
             }
         }
@@ -203,7 +201,7 @@ impl Log {
         let Some(file) = self.file.as_mut().filter(|file| file.synced < file.end) else {
             return Ok(());
         };
-        match sync_file(&file.file, &file.path) {
+        match sync_file(&file.file) {
             Ok(()) => {
                 file.synced = file.end;
                 Ok(())
