@@ -206,12 +206,7 @@ impl FolderWriter {
             Ok::<_, IndexError>(())
         })?;
         let storage = Storage::of(folder);
-        // A server that was killed left changes that come before those of any other writer.
-        if matches!(lock, FolderLock::File(_))
-            && storage.list()?.iter().any(|n| names::log(n).is_some())
-        {
-            return Err(IndexError::HasLog { path: folder.to_path_buf() });
-        }
+        expect_no_log(&lock, &storage)?;
         Ok(Self { storage, lock, current })
     }
 
@@ -235,7 +230,9 @@ impl FolderWriter {
             };
             Ok(())
         })?;
-        Ok(Self { storage: Storage::of(folder), lock, current })
+        let storage = Storage::of(folder);
+        expect_no_log(&lock, &storage)?;
+        Ok(Self { storage, lock, current })
     }
 
     /// The folder.
@@ -542,6 +539,15 @@ pub fn lock<E: From<IndexError>>(
         let lock = claim::take(folder, &path)?;
         check()?;
         return Ok(lock);
+    }
+}
+
+/// Refuses a log to a writer that is not the server: a server that was killed left changes in it that come first.
+fn expect_no_log(lock: &FolderLock, storage: &Storage) -> Result<(), IndexError> {
+    let has_log = || Ok::<_, IndexError>(storage.list()?.iter().any(|n| names::log(n).is_some()));
+    match matches!(lock, FolderLock::File(_)) && has_log()? {
+        true => Err(IndexError::HasLog { path: storage.folder().to_path_buf() }),
+        false => Ok(()),
     }
 }
 

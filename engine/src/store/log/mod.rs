@@ -30,6 +30,8 @@ pub(super) struct Log {
     storage: Storage,
     index: Uuid,
     file: Option<OpenFile>,
+    /// Names of its files: only these are removed.
+    names: Vec<String>,
     /// Number of the next operation.
     next: u64,
     /// Why nothing more is appended.
@@ -75,6 +77,7 @@ impl Log {
             .collect();
         files.sort_unstable();
         let count = files.len();
+        let own = files.iter().map(|(_, name)| name.clone()).collect();
         for (at, (first, name)) in files.into_iter().enumerate() {
             let path = storage.path(&name);
             let damaged = |offset: usize, what: &str| StoreError::DamagedLog {
@@ -122,7 +125,8 @@ impl Log {
                 pending.dropped += torn as u64;
             }
         }
-        Ok((Self { storage, index, file: None, next: last + 1, broken: None }, pending))
+        let log = Self { storage, index, file: None, names: own, next: last + 1, broken: None };
+        Ok((log, pending))
     }
 
     /// Number of the last operation.
@@ -163,7 +167,14 @@ impl Log {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
+                let name = names::log_file(first);
+                let path = self.storage.path(&name);
+                if !self.names.contains(&name) && path.symlink_metadata().is_ok() {
+                    let what = "a file of this name is there that is not this log's".to_owned();
+                    return Err(StoreError::DamagedLog { path, offset: 0, what });
+                }
                 let file = begin(&self.storage, Head { index: self.index, first })?;
+                self.names.push(name);
                 self.file.insert(file)
             }
         };
@@ -220,8 +231,9 @@ impl Log {
     /// If the system refuses. What is left says nothing new.
     pub(super) fn clear(&mut self) -> Result<(), StoreError> {
         self.file = None;
-        for name in self.storage.list()?.iter().filter(|name| names::log(name).is_some()) {
+        while let Some(name) = self.names.last() {
             self.storage.remove(name)?;
+            self.names.pop();
         }
         Ok(())
     }
@@ -279,8 +291,10 @@ mod tests {
         let error = Log::open(path, index, 3).unwrap_err();
         assert!(error.to_string().contains("change 4 is missing"), "{error}");
         assert!(Log::open(path, Uuid::new_v4(), 8).is_err());
+        // A file of that name that somebody else put there stays.
+        fs::write(path.join(names::log_file(77)), "a diary").unwrap();
         log.clear().unwrap();
-        assert!(Storage::of(path).names().unwrap().is_empty());
+        assert_eq!(Storage::of(path).names().unwrap(), [names::log_file(77)]);
         log.append(&[delete("f")]).unwrap();
         assert_eq!(log.last(), 10);
     }
