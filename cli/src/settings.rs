@@ -78,6 +78,10 @@ impl Known<'_> {
         }
     }
 
+    fn takes_path(&self) -> bool {
+        self.arg.get_value_parser().type_id() == std::any::TypeId::of::<std::path::PathBuf>()
+    }
+
     fn is_switch(&self) -> bool {
         matches!(self.arg.get_action(), ArgAction::SetTrue)
     }
@@ -240,6 +244,8 @@ fn read(path: &Path) -> std::io::Result<String> {
 fn values(option: &Known<'_>, value: &Value) -> Result<Vec<OsString>, &'static str> {
     let one = |value: &Value| match value {
         Value::String(text) => Some(OsString::from(text)),
+        // A path is a text: a number there is meant for something else.
+        _ if option.takes_path() => None,
         Value::Integer(number) => Some(number.to_string().into()),
         Value::Float(number) => Some(number.to_string().into()),
         _ => None,
@@ -250,6 +256,7 @@ fn values(option: &Known<'_>, value: &Value) -> Result<Vec<OsString>, &'static s
         (false, Value::Array(list)) if matches!(option.arg.get_action(), ArgAction::Append) => {
             list.iter().map(|value| one(value).ok_or("a list of texts")).collect()
         }
+        (false, value) if option.takes_path() => Ok(vec![one(value).ok_or("a text")?]),
         (false, value) => Ok(vec![one(value).ok_or("a text or a number")?]),
     }
 }
@@ -342,6 +349,7 @@ mod tests {
             ("lisen = \"x\"", "the nearest is `listen`"),
             ("zzz = 1", "quarry serve --help"),
             ("config = \"x\"", "no option is named `config`"),
+            ("data = 5", "a text was expected"),
             ("queue = true", "a text or a number was expected, found boolean"),
             ("preload = \"yes\"", "true or false was expected"),
             ("[listen]\nport = 1", "found table"),

@@ -542,10 +542,17 @@ pub fn lock<E: From<IndexError>>(
     }
 }
 
+/// Whether an index's folder has changes that a server logged and did not seal: no generation contains them.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn has_log(folder: &Path) -> Result<bool, IndexError> {
+    Ok(Storage::of(folder).names()?.iter().any(|name| names::log(name).is_some()))
+}
+
 /// Refuses a log to a writer that is not the server: a server that was killed left changes in it that come first.
 fn expect_no_log(lock: &FolderLock, storage: &Storage) -> Result<(), IndexError> {
-    let has_log = || Ok::<_, IndexError>(storage.list()?.iter().any(|n| names::log(n).is_some()));
-    match matches!(lock, FolderLock::File(_)) && has_log()? {
+    match matches!(lock, FolderLock::File(_)) && has_log(storage.folder())? {
         true => Err(IndexError::HasLog { path: storage.folder().to_path_buf() }),
         false => Ok(()),
     }

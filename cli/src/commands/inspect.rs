@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use quarry_engine::LEAST_MEASURED;
+use quarry_index::folder::has_log;
 use quarry_index::seismic::Sizes;
 use quarry_index::{Index, Verify};
 use quarry_vectors::PooledBy;
@@ -34,6 +35,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let verify = if args.no_verify { Verify::Envelope } else { Verify::Full };
     let index = Index::open(&args.dir, verify)?;
     let manifest = index.manifest();
+    if has_log(&args.dir)? {
+        note(
+            "a server logged changes here that are not in this generation, and are not checked; `quarry serve --data` on \
+             the folder around it makes them",
+        );
+    }
     if let Some(file) = &args.plot {
         let mut tables = index.segments().iter().filter_map(quarry_index::Segment::calibration);
         let Some(table) = tables.next() else {

@@ -116,6 +116,14 @@ pub enum StoreError {
         /// The error.
         why: String,
     },
+    /// A log came into the folder of an open collection.
+    #[error(
+        "{}: came into the folder while the collection was open, so its changes are not in it; stop the server and start it again, or take the folder out and move it in as a whole", path.display()
+    )]
+    LateLog {
+        /// The file.
+        path: PathBuf,
+    },
     /// The log was stopped by an error of the disk.
     #[error(
         "writes have stopped after an error of the disk ({why}); a restart reads what it holds"

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use quarry_index::Storage;
 use quarry_index::claim::Claim;
 use quarry_index::folder::{BUILD, CURRENT, JOB, claim, owns};
-use quarry_index::names::{is_uuid, log};
+use quarry_index::names::is_uuid;
 use uuid::Uuid;
 
 use super::error::io;
+use super::log::is_log;
 use super::settings::RECORD;
 use super::{CollectionName, StoreError};
 
@@ -135,7 +136,7 @@ pub(super) fn foreign(folder: &Path) -> Result<Option<String>, StoreError> {
         BUILD => work.join(JOB).is_file(),
         name => {
             let is_file = folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
-            is_file && (name == RECORD || owns(name) || log(name).is_some())
+            is_file && (name == RECORD || owns(name) || is_log(&folder.join(name)))
         }
     };
     Ok(Storage::of(folder).names()?.into_iter().find(|name| !ours(name)))

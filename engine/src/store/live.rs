@@ -54,6 +54,8 @@ pub struct Live {
     removed: AtomicBool,
     claim: Mutex<Option<Arc<Claim>>>,
     log: Mutex<Log>,
+    /// A log that somebody put into the folder.
+    late: Mutex<Option<PathBuf>>,
     /// Since when changes wait to be sealed.
     waiting: Mutex<Option<Instant>>,
     /// Number of the last change that searches see.
@@ -114,6 +116,7 @@ impl Live {
             removed: AtomicBool::new(false),
             claim: Mutex::new(Some(Arc::new(claim))),
             log: Mutex::new(log),
+            late: Mutex::new(None),
             waiting: Mutex::new(waits.then(Instant::now)),
             visible: Mutex::new(visible),
             seen: Condvar::new(),
@@ -187,6 +190,9 @@ impl Live {
         let all_fail = |error: &dyn Fn() -> StoreError| (0..count).map(|_| Err(error())).collect();
         if self.removed.load(Ordering::SeqCst) || !self.holds() {
             return all_fail(&|| StoreError::Removed);
+        }
+        if let Some(path) = locked(&self.late).clone() {
+            return all_fail(&|| StoreError::LateLog { path: path.clone() });
         }
         let claim = locked(&self.claim).clone();
         let Some(claim) = claim.as_deref() else { return all_fail(&|| StoreError::Removed) };
@@ -290,10 +296,16 @@ impl Live {
     /// there was something.
     ///
     /// # Errors
-    /// If it cannot be opened; the old generation stays.
+    /// If it cannot be opened; the old generation stays. [`StoreError::LateLog`] if a log was put there: changes are
+    /// refused until it is gone.
     pub fn reload_if_newer(&self) -> Result<bool, StoreError> {
         let Some(_turn) = self.queue.free_turn() else { return Ok(false) };
         let mut log = self.log();
+        let late = log.other()?;
+        *locked(&self.late) = late.clone();
+        if let Some(path) = late {
+            return Err(StoreError::LateLog { path });
+        }
         if log.bytes() > 0 || !self.collection.reload_if_newer()? {
             return Ok(false);
         }

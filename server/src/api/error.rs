@@ -154,6 +154,15 @@ impl ApiError {
         Self::new(ErrorCode::NotSupported, message).param(param)
     }
 
+    /// Without the names that there are instead, which a message about an unknown one ends with.
+    #[must_use]
+    pub(crate) fn without_list(mut self) -> Self {
+        if let Some(at) = self.detail.message.find("; there are ") {
+            self.detail.message.truncate(at);
+        }
+        self
+    }
+
     /// A fault of the server.
     #[must_use]
     pub fn internal(source: impl Error + Send + Sync + 'static) -> Self {
@@ -369,6 +378,8 @@ impl From<StoreError> for ApiError {
             StoreError::NotOurs { .. } => Self::new(ErrorCode::NotMadeHere, message),
             StoreError::Setting { param, what } => Self::not_supported(param, what),
             StoreError::NoIds => Self::invalid("ids", message),
+            StoreError::LateLog { .. } => Self::new(ErrorCode::CollectionUnavailable, message)
+                .hint("the server's log has the file"),
             StoreError::Engine(error) => match *error {
                 EngineError::Build(BuildError::OtherEncoder { built_with, given, .. }) => {
                     let message = format!("made with the encoder {built_with}; there is {given}");

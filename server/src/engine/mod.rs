@@ -101,7 +101,12 @@ impl Engine {
         search.options.within = within.map(str::to_owned);
         search.options.deadline = deadline;
         search.options.most_bytes = self.answer_bytes;
-        respond::response(snapshot.search(&search)?, search.options.channels.len() > 1)
+        let found = snapshot.search(&search).map_err(|error| {
+            let error = ApiError::from(error);
+            // Names of fields may be those of documents outside the filter.
+            if within.is_some() { error.without_list() } else { error }
+        });
+        respond::response(found?, search.options.channels.len() > 1)
     }
 
     /// How far the changes of the collection have come, if requests can change it.

@@ -3,27 +3,49 @@
 //! Bodies of requests are inflated as they are read, so that every limit counts what comes out: one that inflates to more
 //! is refused when it has done so much.
 
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::TryStreamExt;
+use tokio_util::io::{ReaderStream, StreamReader};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::decompression::RequestDecompressionLayer;
-use tower_http::map_request_body::MapRequestBodyLayer;
 
 use crate::api::{ApiError, ErrorCode};
 
 /// Shortest answer that is worth compressing.
 const LEAST_BYTES: u64 = 1 << 10;
 
-/// Inflates bodies of requests.
-pub(super) fn inflating() -> (RequestDecompressionLayer, MapRequestBodyLayer<ToBody>) {
-    let inflate = RequestDecompressionLayer::new().pass_through_unaccepted(true);
-    (inflate, MapRequestBodyLayer::new(Body::new))
+/// Inflates the body of a request: all of it, also where it has several members or frames one after another.
+pub(super) async fn inflate(request: Request, next: Next) -> Response {
+    let gzip = match request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        Some(b"gzip") => true,
+        Some(b"zstd") => false,
+        // Others are refused where bodies are read.
+        _ => return next.run(request).await,
+    };
+    let (mut head, body) = request.into_parts();
+    head.headers.remove(header::CONTENT_ENCODING);
+    head.headers.remove(header::CONTENT_LENGTH);
+    // Its length is unknown from here on.
+    head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    let packed = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    let body = if gzip {
+        let mut plain = GzipDecoder::new(packed);
+        plain.multiple_members(true);
+        Body::from_stream(ReaderStream::new(plain))
+    } else {
+        let mut plain = ZstdDecoder::new(packed);
+        plain.multiple_members(true);
+        Body::from_stream(ReaderStream::new(plain))
+    };
+    next.run(Request::from_parts(head, body)).await
 }
-
-type ToBody = fn(tower_http::decompression::DecompressionBody<Body>) -> Body;
 
 /// Refuses bodies in encodings that are not inflated.
 pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {

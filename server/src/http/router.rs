@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
 use super::app::App;
 use super::keying::{list_keys, make_key, remove_key};
-use super::layers::{compressing, inflating, origins};
+use super::layers::{compressing, inflate, origins};
 use super::observe::observe;
 use super::openapi::{OPENAPI_PATH, openapi_json};
 use super::routes::{
@@ -47,7 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             ApiError::new(ErrorCode::RouteNotFound, "no such route")
                 .hint(format!("GET {OPENAPI_PATH} lists them"))
         })
-        .layer(inflating())
+        .layer(from_fn(inflate))
         .layer(from_fn_with_state(app.clone(), observe))
         .layer(compressing());
     // The configuration was validated.

@@ -40,6 +40,26 @@ fn documents_may_be_compressed_and_bombs_are_refused() {
         let answer = exchange(server.address, &packed(encoding, &bytes)).ok();
         assert_eq!(answer["accepted"], 1, "{encoding}");
     }
+    // Several members one after another are one body, as they are one file; what follows them is not passed over.
+    let parts =
+        [&br#"[{"id": "b", "vector": {"dog": 1}},"#[..], br#"{"id": "c", "vector": {"dog": 1}}]"#];
+    let zipped = [gzip(parts[0]), gzip(parts[1])].concat();
+    let framed = parts.map(|part| zstd::encode_all(part, 3).unwrap()).concat();
+    for (encoding, bytes) in [("gzip", &zipped), ("zstd", &framed)] {
+        let answer = exchange(server.address, &packed(encoding, bytes)).ok();
+        assert_eq!(answer["accepted"], 2, "{encoding}");
+        let more = [&bytes[..], b"junk"].concat();
+        exchange(server.address, &packed(encoding, &more)).error(400, "invalid_json");
+    }
+    // How a collection is made may be compressed too.
+    let made = gzip(br#"{"model": null}"#);
+    let head = format!(
+        "PUT /v1/collections/small HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        made.len()
+    );
+    let reply = exchange(server.address, &[head.as_bytes(), &made].concat());
+    assert_eq!(reply.status, 201, "{}", reply.text());
     let spaces = vec![b' '; 64 << 20];
     for (encoding, bytes) in
         [("gzip", gzip(&spaces)), ("zstd", zstd::encode_all(&*spaces, 3).unwrap())]

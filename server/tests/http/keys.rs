@@ -123,6 +123,10 @@ fn a_key_sees_only_what_its_filter_allows() {
     let key = made["key"].as_str().unwrap();
     assert_eq!(ids(&keyed.ask(&keyed.admin, "POST", SEARCH, DOG)).len(), 3);
     assert_eq!(ids(&keyed.ask(key, "POST", SEARCH, DOG)), ["d1"]);
+    // Nor the names of fields that others' documents may have.
+    let unknown = keyed.ask(key, "GET", &format!("{SEARCH}?q=dog&filter=nope:1"), "");
+    let error = unknown.error(400, "invalid_value");
+    assert!(!error["message"].as_str().unwrap().contains("there are"), "{error}");
     for (channel, query) in [("bm25", "sleep"), ("sparse,bm25", "sleep"), ("sparse", "cat")] {
         let path = format!("{SEARCH}?q={query}&channels={channel}&fusion=rrf");
         let path = if channel.contains(',') { path } else { path.replace("&fusion=rrf", "") };

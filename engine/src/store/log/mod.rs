@@ -11,7 +11,7 @@ mod frame;
 mod operation;
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use quarry_index::durable::sync_file;
@@ -71,7 +71,7 @@ impl Log {
         let mut pending = Pending::default();
         let mut last = applied;
         let mut files: Vec<(u64, String)> = storage
-            .list()?
+            .names()?
             .into_iter()
             .filter_map(|name| Some((names::log(&name)?, name)))
             .collect();
@@ -85,6 +85,9 @@ impl Log {
                 offset: offset as u64,
                 what: what.to_owned(),
             };
+            if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                return Err(damaged(0, "it is not a file, but a link or a folder"));
+            }
             let bytes = fs::read(&path).map_err(io(&path))?;
             // The head is synced before the file has its name.
             let head = Head::read(&bytes).map_err(|what| damaged(0, &what))?;
@@ -127,6 +130,13 @@ impl Log {
         }
         let log = Self { storage, index, file: None, names: own, next: last + 1, broken: None };
         Ok((log, pending))
+    }
+
+    /// A log in the folder that this one did not have when it was opened, nor made.
+    pub(super) fn other(&self) -> Result<Option<PathBuf>, StoreError> {
+        let all = self.storage.names()?;
+        let other = all.iter().find(|n| names::log(n).is_some() && !self.names.contains(n));
+        Ok(other.map(|name| self.storage.path(name)))
     }
 
     /// Number of the last operation.
@@ -239,6 +249,14 @@ impl Log {
     }
 }
 
+/// Whether a file is a log, by its name and its first bytes.
+pub(super) fn is_log(path: &Path) -> bool {
+    let named = path.file_name().and_then(|name| names::log(name.to_str()?)).is_some();
+    let mut head = [0; HEAD];
+    let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    named && read().is_ok() && Head::read(&head).is_ok()
+}
+
 /// Makes a file with its head, synced, open at its end.
 fn begin(storage: &Storage, head: Head) -> Result<OpenFile, StoreError> {
     let name = names::log_file(head.first);
@@ -291,6 +309,16 @@ mod tests {
         let error = Log::open(path, index, 3).unwrap_err();
         assert!(error.to_string().contains("change 4 is missing"), "{error}");
         assert!(Log::open(path, Uuid::new_v4(), 8).is_err());
+        // A log that somebody put there is noticed, and stays; so does one that is no file.
+        assert!(log.other().unwrap().is_none());
+        #[cfg(unix)]
+        {
+            let link = path.join(names::log_file(70));
+            std::os::unix::fs::symlink("nowhere", &link).unwrap();
+            assert_eq!(log.other().unwrap(), Some(link.clone()));
+            assert!(Log::open(path, index, 9).unwrap_err().to_string().contains("a link"));
+            fs::remove_file(link).unwrap();
+        }
         // A file of that name that somebody else put there stays.
         fs::write(path.join(names::log_file(77)), "a diary").unwrap();
         log.clear().unwrap();
