@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quarry_engine::store::{
     Ack, Change, CollectionModel, CollectionSettings, Mode, Store, StoreOptions,
@@ -25,52 +26,77 @@ enum Unsynced {
     There,
 }
 
-/// Copies `from` to `to` as the power cut leaves it.
+/// Copies `from` to `to` as the power cut leaves it. Sealing and merging go on beside: a copy during which something
+/// changed is none of a moment, and is made again.
 fn cut(from: &Path, to: &Path, unsynced: Unsynced) {
-    let (mut lengths, mut names) = (BTreeMap::new(), BTreeMap::new());
-    for synced in recorded() {
-        match synced {
-            Synced::File(inode, length) => drop(lengths.insert(inode, length)),
-            Synced::Folder(inode, there) => drop(names.insert(inode, there)),
+    loop {
+        let synced = recorded();
+        let before = names(from);
+        let (mut lengths, mut folders) = (BTreeMap::new(), BTreeMap::new());
+        for synced in &synced {
+            match synced {
+                Synced::File(inode, length) => drop(lengths.insert(*inode, *length)),
+                Synced::Folder(inode, there) => drop(folders.insert(*inode, there.clone())),
+            }
         }
+        let copied = copy(from, to, unsynced, (&lengths, &folders));
+        if copied.is_ok()
+            && before.is_ok_and(|before| names(from).is_ok_and(|now| now == before))
+            && recorded() == synced
+        {
+            return;
+        }
+        fs::remove_dir_all(to).unwrap();
     }
-    copy(from, to, unsynced, (&lengths, &names));
 }
 
 /// By inode.
 type Lengths = BTreeMap<u64, u64>;
 type Names = BTreeMap<u64, Vec<String>>;
 
-fn copy(from: &Path, to: &Path, unsynced: Unsynced, known: (&Lengths, &Names)) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let name = entry.unwrap().file_name();
+/// All paths in a folder.
+fn names(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.extend(names(&path)?);
+        }
+        all.insert(path);
+    }
+    Ok(all)
+}
+
+fn copy(from: &Path, to: &Path, unsynced: Unsynced, known: (&Lengths, &Names)) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let own = inode(from)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
         let (path, target) = (from.join(&name), to.join(&name));
-        let named = known
-            .1
-            .get(&inode(from))
-            .is_some_and(|all| all.iter().any(|n| *n == name.to_string_lossy()));
+        let listed = |all: &Vec<String>| all.iter().any(|n| *n == name.to_string_lossy());
+        let named = known.1.get(&own).is_some_and(listed);
         if !named && matches!(unsynced, Unsynced::Gone) {
             continue;
         }
         if path.is_dir() {
-            copy(&path, &target, unsynced, known);
+            copy(&path, &target, unsynced, known)?;
             continue;
         }
-        let mut bytes = fs::read(&path).unwrap();
-        let synced =
-            known.0.get(&inode(&path)).map_or(0, |length| usize::try_from(*length).unwrap());
+        let mut bytes = fs::read(&path)?;
+        let length = known.0.get(&inode(&path)?).copied().unwrap_or(0);
+        let synced = usize::try_from(length).unwrap();
         match unsynced {
             Unsynced::Gone => bytes.truncate(synced),
             Unsynced::Zeros => bytes.iter_mut().skip(synced).for_each(|byte| *byte = 0),
             Unsynced::There => {}
         }
-        fs::write(target, bytes).unwrap();
+        fs::write(target, bytes)?;
     }
+    Ok(())
 }
 
-fn inode(path: &Path) -> u64 {
-    path.metadata().unwrap().ino()
+fn inode(path: &Path) -> io::Result<u64> {
+    Ok(path.metadata()?.ino())
 }
 
 fn document(id: u32, version: u32) -> Document {
