@@ -72,7 +72,7 @@ pub(crate) struct Args {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Origins whose pages may ask, such as https://docs.example; several are separated by commas. `*` lets all
+    /// Origins whose pages may ask, such as `https://docs.example`; several are separated by commas. `*` lets all
     /// [default: none]
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     cors_origin: Vec<String>,
