@@ -107,8 +107,10 @@ impl Log {
                 if frame.first != expected || operations.len() as u64 != u64::from(frame.count) {
                     return Err(damaged(json.start, "the numbers of the changes do not follow on"));
                 }
-                for (number, operation) in (frame.first..).zip(operations) {
-                    if number > last && number != last + 1 {
+                let after = frame.first.checked_add(u64::from(frame.count));
+                let after = after.ok_or_else(|| damaged(json.start, "its numbers have no end"))?;
+                for (number, operation) in (frame.first..after).zip(operations) {
+                    if number > last && number - last != 1 {
                         return Err(damaged(
                             json.start,
                             &format!("change {} is missing", last + 1),
@@ -119,7 +121,7 @@ impl Log {
                         last = number;
                     }
                 }
-                expected = frame.first + u64::from(frame.count);
+                expected = after;
             }
             if torn > 0 {
                 let cut = File::options().write(true).open(&path);
@@ -128,7 +130,14 @@ impl Log {
                 pending.dropped += torn as u64;
             }
         }
-        let log = Self { storage, index, file: None, names: own, next: last + 1, broken: None };
+        let log = Self {
+            storage,
+            index,
+            file: None,
+            names: own,
+            next: last.saturating_add(1),
+            broken: None,
+        };
         Ok((log, pending))
     }
 
