@@ -17,7 +17,7 @@ use quarry_benches::http::{Connection, query_input};
 use quarry_datasets::{QueryOptions, open_queries};
 use serde_json::{Value, json};
 
-/// Every so many answers one is kept, to be compared.
+/// One answer in this many is kept, to be compared.
 const SAMPLED: u64 = 64;
 
 /// Load a running server with searches and writes.

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// How the log is written
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// Log searches that take at least so many milliseconds, with their query, and list them at GET /v1/slow
+    /// Log searches that take at least this many milliseconds, with their query, and list them at GET /v1/slow
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     slow_ms: Option<u64>,
     /// Folder of the index

@@ -114,22 +114,35 @@ impl Engine {
         self.live.as_ref().map(|live| live.progress())
     }
 
+    /// Whether searches see the change of this number.
+    pub(crate) fn sees(&self, sequence: Option<u64>) -> Result<bool, ApiError> {
+        let Some(sequence) = sequence else { return Ok(true) };
+        match self.progress() {
+            Some(progress) => Ok(progress.visible >= sequence),
+            None => {
+                let message =
+                    "this index is not written to over HTTP, so its changes have no numbers";
+                Err(ApiError::not_supported("min_seq", message))
+            }
+        }
+    }
+
+    /// The error of a search whose time is up before it sees the change that it waits for.
+    pub(crate) fn unseen(&self) -> ApiError {
+        let visible = self.progress().map_or(0, |progress| progress.visible);
+        let hint = format!("the last change is {visible}; `seq` of a write's answer is its number");
+        ApiError::timeout().param("min_seq").hint(hint)
+    }
+
     /// Waits until the change of this number can be found.
     fn wait(&self, sequence: Option<u64>, deadline: Option<Instant>) -> Result<(), ApiError> {
-        let (Some(sequence), live) = (sequence, &self.live) else { return Ok(()) };
-        let Some(live) = live else {
-            let message = "this index is not written to over HTTP, so its changes have no numbers";
-            return Err(ApiError::not_supported("min_seq", message));
-        };
+        if self.sees(sequence)? {
+            return Ok(());
+        }
+        let (Some(sequence), Some(live)) = (sequence, &self.live) else { return Ok(()) };
         match live.wait_for(sequence, deadline.unwrap_or_else(Instant::now)) {
             true => Ok(()),
-            false => {
-                let visible = live.progress().visible;
-                let hint = format!(
-                    "the last change is {visible}; `seq` of a write's answer is its number"
-                );
-                Err(ApiError::timeout().param("min_seq").hint(hint))
-            }
+            false => Err(self.unseen()),
         }
     }
 

@@ -27,6 +27,9 @@ pub(super) type Shared = State<Arc<App>>;
 /// Path parameters; one that is not UTF-8 is an error.
 pub(super) type Parts<T> = Result<Path<T>, PathRejection>;
 
+/// Time between two looks for a change that a search waits for.
+const UNSEEN_REST: Duration = Duration::from_millis(2);
+
 /// The server's state.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct Health {
@@ -140,6 +143,14 @@ struct Asking {
 async fn search(app: &App, asking: Asking) -> Result<Response, ApiError> {
     let Asking { name, id, engine, caller, request } = asking;
     let (time, started, request) = (request.timeout()?, Instant::now(), Arc::new(request));
+    // Before the search takes a slot, which others would wait for as well.
+    while !engine.sees(request.min_seq)? {
+        if started.elapsed() >= time {
+            return Err(engine.unseen());
+        }
+        tokio::time::sleep(UNSEEN_REST).await;
+    }
+    let time = time.saturating_sub(started.elapsed());
     let (answers, asked, key) = (app.answers.clone(), Arc::clone(&request), caller.clone());
     let found = app
         .run(engine, time, move |engine, deadline| {

@@ -78,7 +78,12 @@ impl Log {
         files.sort_unstable();
         let count = files.len();
         let own = files.iter().map(|(_, name)| name.clone()).collect();
+        let firsts: Vec<u64> = files.iter().map(|(first, _)| *first).collect();
         for (at, (first, name)) in files.into_iter().enumerate() {
+            // The generation has all of it: a power cut may bring back, in any state, what was removed.
+            if firsts.get(at + 1).is_some_and(|next| *next <= applied.saturating_add(1)) {
+                continue;
+            }
             let path = storage.path(&name);
             let damaged = |offset: usize, what: &str| StoreError::DamagedLog {
                 path: path.clone(),
@@ -365,5 +370,10 @@ mod tests {
         fs::write(&file, damaged).unwrap();
         let error = Log::open(path, index, 0).unwrap_err().to_string();
         assert!(error.contains(&format!("byte {}", ends[0])), "{error}");
+        // What a generation has and a later log follows is not read, in whatever state a power cut brought it back.
+        begin(&Storage::of(path), Head { index, first: 4 }).unwrap();
+        let (log, pending) = Log::open(path, index, 3).unwrap();
+        assert!(pending.operations.is_empty() && log.last() == 3);
+        assert!(Log::open(path, index, 2).is_err());
     }
 }
