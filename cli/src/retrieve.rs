@@ -313,7 +313,7 @@ pub(crate) struct Opened {
 pub(crate) struct Prepared {
     asked: Vec<quarry_engine::Query>,
     /// By channel.
-    encoded: Vec<Vec<EncodedQuery>>,
+    pub(crate) encoded: Vec<Vec<EncodedQuery>>,
 }
 
 /// Opens the index in `folder`.

@@ -148,6 +148,11 @@ fn vectors_are_added_and_searched() {
     let named = ok(&words(&eval(&["--dense-query-ids", text(&ids)])));
     let named: Value = serde_json::from_str(&named).unwrap();
     assert_eq!(named["nDCG@10"], 1.0);
+    let compared = eval(&["--dense-query-ids", text(&ids), "--against-exact", "2"]);
+    let compared = quarry(&words(&compared)).output().unwrap();
+    let answer: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    assert_eq!(answer["overlap@2"], 1.0);
+    assert!(said(&compared).contains("every dense vector"), "{}", said(&compared));
     let error = fails(&words(&eval(&[])), 4);
     assert!(
         error.contains("3 rows for 2 queries") && error.contains("--dense-query-ids"),

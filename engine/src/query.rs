@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quarry_index::Index;
-use quarry_searcher::{SearchError, WordWeight};
+use quarry_searcher::{ChannelQuery as RowQuery, Hit, SearchError, WordWeight};
 use quarry_vectors::{
     DenseVector, EncodeError, EncodeQuery, InputVector, SparseVector, TokenEmbeddings,
 };
@@ -133,6 +133,27 @@ impl EncodedQuery {
         match &self.query {
             ChannelQuery::Sparse(vector) => Some(vector),
             _ => None,
+        }
+    }
+
+    /// The dense vector, on the channel dense; `None` of a blank text too.
+    #[must_use]
+    pub fn dense(&self) -> Option<&DenseVector> {
+        match &self.query {
+            ChannelQuery::Dense(vector) => vector.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// As the searcher takes it; walks over a graph begin at `seeds` too. `None` where the text was blank, and on the
+    /// channel maxsim, which is searched with all queries at once.
+    pub(crate) fn of_rows<'a>(&'a self, seeds: &'a [Hit]) -> Option<RowQuery<'a>> {
+        match &self.query {
+            ChannelQuery::Sparse(vector) => Some(RowQuery::Sparse(vector)),
+            ChannelQuery::Bm25(text) => Some(RowQuery::Words(text)),
+            ChannelQuery::Bm25Weighted(words) => Some(RowQuery::Weighted(words)),
+            ChannelQuery::Dense(Some(vector)) => Some(RowQuery::DenseFrom(vector, seeds)),
+            ChannelQuery::Dense(None) | ChannelQuery::Maxsim(_) => None,
         }
     }
 }

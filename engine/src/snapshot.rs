@@ -295,18 +295,14 @@ impl Snapshot {
         let row_options = options.row_options(filter);
         Ok(each(queries, |query| {
             let started = Instant::now();
-            let seeds = query.seeds;
-            let query = match &query.encoded.query {
-                ChannelQuery::Sparse(vector) => RowQuery::Sparse(vector),
-                ChannelQuery::Bm25(text) => RowQuery::Words(text),
-                ChannelQuery::Bm25Weighted(words) => RowQuery::Weighted(words),
-                ChannelQuery::Dense(Some(vector)) => RowQuery::DenseFrom(vector, seeds),
-                ChannelQuery::Dense(None) => {
-                    return Ok(Retrieved { outcome: nothing(), took: filtering });
-                }
-                ChannelQuery::Maxsim(_) => {
-                    return Err(EngineError::NoQuery { channel: channel.name() });
-                }
+            let encoded = query.encoded;
+            let Some(query) = encoded.of_rows(query.seeds) else {
+                return match &encoded.query {
+                    ChannelQuery::Maxsim(_) => {
+                        Err(EngineError::NoQuery { channel: channel.name() })
+                    }
+                    _ => Ok(Retrieved { outcome: nothing(), took: filtering }),
+                };
             };
             let outcome = searcher.search(&query, &row_options)?;
             Ok(Retrieved { outcome, took: filtering + started.elapsed() })
@@ -360,9 +356,18 @@ impl Snapshot {
         found: &[FoundOn<'_>],
         options: &SearchOptions,
     ) -> Result<Vec<Found>, EngineError> {
-        let mut fused = of_channels(self.searcher(), found, &options.fusion)?;
+        let mut fused = self.fuse_all(found, options)?;
         fused.truncate(options.depth().get());
         Ok(fused)
+    }
+
+    /// [`Self::fuse`], and all that the channels found.
+    pub(crate) fn fuse_all(
+        &self,
+        found: &[FoundOn<'_>],
+        options: &SearchOptions,
+    ) -> Result<Vec<Found>, EngineError> {
+        of_channels(self.searcher(), found, (&options.fusion, &options.row_options(None)))
     }
 
     /// Stage 2 of queries that are encoded: all channels, feedback and fusion, without reranking what is found. `encoded` has the

@@ -92,29 +92,31 @@ fn channels_are_fused_and_each_hit_tells_its_scores() {
     }
 }
 
-/// Where scores are subtracted from, a document that the window of vectors lacks has its own score all the same.
+/// Where scores are subtracted from, a document that the window of a channel lacks has its own score all the same.
 #[test]
-fn documents_beyond_the_window_are_scored_by_vector() {
+fn documents_beyond_the_window_are_scored_by_each_channel() {
     let folder = tempfile::tempdir().unwrap();
     built(folder.path());
     let collection = Collection::open(folder.path(), &OpenOptions::default()).unwrap();
     let search =
         |options: SearchOptions| collection.search(&Search::new(asked(), options)).unwrap();
-    let (all, bm25) = (search(k(60)), search(k(10).on(Channel::Bm25)));
-    let vector = |id: &str| all.hits.iter().find(|h| h.id == id).map_or(0.0, |h| h.score);
-    let words = |id: &str| bm25.hits.iter().find(|h| h.id == id).map(|h| h.score);
+    let (sparse, bm25) = (search(k(60)), search(k(60).on(Channel::Bm25)));
+    let score = |answer: &Answer, id: &str| {
+        answer.hits.iter().find(|h| h.id == id).map_or(0.0, |h| h.score)
+    };
     let mut fusion = FusionOptions::default().by(FusionMethod::MinMax);
     fusion.window = NonZeroUsize::new(10).unwrap();
     let fused = search(both(10, fusion));
-    let union = all.hits[..10].iter().chain(&bm25.hits).map(|hit| hit.id.as_str());
-    let scores: Vec<f64> = union.map(vector).collect();
-    let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    assert!(least < all.hits[9].score, "no document was beyond the window");
-    let (best, last) = (bm25.hits[0].score, bm25.hits[9].score);
+    let windows = sparse.hits[..10].iter().chain(&bm25.hits[..10]);
+    let union: Vec<&str> = windows.map(|hit| hit.id.as_str()).collect();
+    let part = |answer: &Answer, id: &str| {
+        let scores = union.iter().map(|id| score(answer, id));
+        let least = scores.fold(f64::INFINITY, f64::min);
+        assert!(least < answer.hits[9].score, "no document was beyond the window");
+        (score(answer, id) - least) / (answer.hits[0].score - least)
+    };
     for hit in &fused.hits {
-        let of_words = words(&hit.id).map_or(0.0, |score| (score - last) / (best - last));
-        let of_vector = (vector(&hit.id) - least) / (all.hits[0].score - least);
-        let wanted = of_vector + 0.3 * of_words;
+        let wanted = part(&sparse, &hit.id) + 0.3 * part(&bm25, &hit.id);
         assert!((hit.score - wanted).abs() < 1e-6, "{hit:?} {wanted}");
     }
 }

@@ -34,6 +34,7 @@ mod passages;
 mod planner;
 mod random;
 mod rerank;
+mod row_scores;
 mod search;
 mod searcher;
 mod sparse;

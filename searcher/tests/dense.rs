@@ -172,6 +172,10 @@ proptest! {
                     };
                     assert!((hit.score - exact).abs() <= loss, "{} {exact}", hit.score);
                 }
+                let mut backwards = found.hits.clone();
+                backwards.reverse();
+                let scores = searcher.scores_of(&asked, &backwards, &options).unwrap();
+                assert!(scores.iter().zip(&backwards).all(|(s, hit)| *s == Some(hit.score)));
                 let batch = searcher.search_batch(&[asked, asked], &options).unwrap();
                 assert_eq!(&batch, &[found.clone(), found.clone()]);
             }

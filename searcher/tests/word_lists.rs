@@ -77,6 +77,13 @@ fn assert_alike(
         let [one, other] = filter.map(|filter| Options { filter, ..Options::new(top(k)) });
         assert_eq!(found(lists, query, &other), found(plain, query, &one), "k {k}, {query:?}");
     }
+    let options = Options { filter: filter[0], ..Options::new(top(5000)) };
+    let mut hits = plain.search(query, &options).unwrap().hits;
+    hits.reverse();
+    for searcher in [plain, lists] {
+        let scores = searcher.scores_of(query, &hits, &options).unwrap();
+        assert!(scores.iter().zip(&hits).all(|(score, hit)| *score == Some(hit.score)));
+    }
 }
 
 /// The same collections with and without lists, a segment each.

@@ -13,6 +13,7 @@ use quarry_engine::{EncodedQuery, RowOptions};
 use quarry_vectors::Query;
 use serde_json::{Map, Value, json};
 
+use crate::channels::Channel;
 use crate::collections::place;
 use crate::commands::eval_args::Args;
 use crate::commands::judged::{
@@ -224,6 +225,42 @@ fn queries(args: &Args, collection: Option<&Path>) -> anyhow::Result<Vec<Query>>
 
 /// Share of the exact top k that the chosen method finds, with feedback of its second search; says what it was judged by.
 fn overlap(
+    opened: &Opened,
+    queries: &[Query],
+    args: &Args,
+    depth: (NonZeroUsize, &Ignored),
+) -> anyhow::Result<f64> {
+    match args.search.channels.only(Channel::Dense) {
+        true => dense_overlap(opened, queries, args, depth),
+        false => sparse_overlap(opened, queries, args, depth),
+    }
+}
+
+fn dense_overlap(
+    opened: &Opened,
+    queries: &[Query],
+    args: &Args,
+    (k, ignored): (NonZeroUsize, &Ignored),
+) -> anyhow::Result<f64> {
+    let options = args.search.first_stage(k);
+    let searched: Vec<EncodedQuery> = match args.search.feedback.is_on() {
+        false => {
+            opened.prepared(queries, &options, ignored)?.encoded.into_iter().flatten().collect()
+        }
+        true => {
+            let found = opened.first_stages(queries, &args.search, (k, ignored))?;
+            found.into_iter().flat_map(|found| found.searched).collect()
+        }
+    };
+    let vectors: Vec<_> = searched.iter().filter_map(EncodedQuery::dense).cloned().collect();
+    let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
+    let options = RowOptions { k, ..options.row_options(filter.as_ref()) };
+    let share = evaluate::dense_overlap(opened.searcher(), &vectors, &options).map_err(told)?;
+    note("note: judged by comparing every dense vector, as it is stored".to_owned());
+    Ok(share)
+}
+
+fn sparse_overlap(
     opened: &Opened,
     queries: &[Query],
     args: &Args,

@@ -99,7 +99,7 @@ pub(crate) struct Args {
     pub(crate) ties: TiesArg,
     /// Also report overlap@K: the share of the exact top K that the search found. The exact ranking is computed
     /// from the file of vectors that the index was built from, in 64 bits, if that file still exists, else from
-    /// the stored weights
+    /// the stored weights; of --channel dense by comparing every stored vector
     #[arg(long, value_name = "K", requires = "dir")]
     pub(crate) against_exact: Option<NonZeroUsize>,
     /// Compare feedback before fusion, after it and both, for every choice of channels that are fed back, with no
@@ -185,11 +185,11 @@ impl Args {
             "--rerank prints stages side by side; write --run FILE, and evaluate that without DIR";
         given.only_if(!rerank, &["per_query", "compare"], why)?;
         given.only_if(!rerank, &["against_exact"], "--rerank reports no overlap; leave it out")?;
-        let sparse = self.search.channels.only(Channel::Sparse);
+        let of_vectors = [Channel::Sparse, Channel::Dense];
         given.only_if(
-            sparse,
+            of_vectors.into_iter().any(|channel| self.search.channels.only(channel)),
             &["against_exact"],
-            "it compares searches of --channel sparse alone",
+            "it compares searches of --channel sparse, or of --channel dense, alone",
         )?;
         if self.dir.is_none() {
             return Ok(());

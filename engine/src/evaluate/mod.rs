@@ -14,9 +14,10 @@ use std::path::PathBuf;
 
 use quarry_datasets::measures::evaluate;
 use quarry_searcher::{
-    ChannelQuery, Method, Options, Outcome, Searcher, SparseOptions, mean_overlap,
+    ChannelQuery, DenseMethod, DenseSearchOptions, Method, Options, Outcome, Searcher,
+    SparseOptions, mean_overlap,
 };
-use quarry_vectors::SparseVector;
+use quarry_vectors::{DenseVector, SparseVector};
 
 use crate::EngineError;
 
@@ -123,6 +124,23 @@ pub fn overlap(
         errors.map(|forward| forward.meta().max_relative_error).fold(0.0, f64::max);
     let judged_by = JudgedBy::Stored { max_relative_error, why };
     Ok(Overlap { share: mean_overlap(&found, &exact), judged_by })
+}
+
+/// Searches dense vectors with `options` and by comparing every stored row: the mean share of the exact top `options.k`
+/// that was found (0 to 1), counted as [`Overlap::share`] is. Cost: both searches.
+///
+/// # Errors
+/// If a search fails.
+pub fn dense_overlap(
+    searcher: &Searcher,
+    vectors: &[DenseVector],
+    options: &Options<'_>,
+) -> Result<f64, EngineError> {
+    let queries: Vec<ChannelQuery<'_>> = vectors.iter().map(ChannelQuery::Dense).collect();
+    let found = searcher.search_batch(&queries, options)?;
+    let dense = DenseSearchOptions { method: DenseMethod::Exact, ..options.dense };
+    let exact = searcher.search_batch(&queries, &Options { dense, ..*options })?;
+    Ok(mean_overlap(&found, &exact))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::options::{FedChannel, FeedbackCondition, FeedbackPlan};
 use crate::EngineError;
 use crate::channel::Channel;
 use crate::channel_list::{ChannelList, Expanded};
-use crate::fusion::{FoundOn, of_channels};
+use crate::fusion::FoundOn;
 use crate::query::{ChannelQuery, EncodedQuery};
 use crate::rerank::RerankOptions;
 use crate::rescoring::Rated;
@@ -117,7 +117,7 @@ impl Snapshot {
                 [one] => one.found.clone(),
                 lists => {
                     let lists: Vec<FoundOn<'_>> = lists.iter().map(ChannelList::found_on).collect();
-                    of_channels(self.searcher(), &lists, &options.fusion)?
+                    self.fuse_all(&lists, options)?
                 }
             };
             found.truncate(depth);
@@ -145,7 +145,7 @@ impl Snapshot {
             (FeedbackCondition::Before | FeedbackCondition::Both, None) => {
                 let lists: Vec<FoundOn<'_>> =
                     work.lists.iter().map(ChannelList::found_on).collect();
-                Some(of_channels(self.searcher(), &lists, &options.fusion)?)
+                Some(self.fuse_all(&lists, options)?)
             }
         };
         let mut again = Vec::with_capacity(plan.fed.len());

@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use quarry_searcher::{Hit, Searcher};
-use quarry_vectors::SparseVector;
+use quarry_searcher::{Hit, Options, Searcher};
 
 use super::fuse::{List, Scored, fuse};
 use super::options::{ChannelWeight, FusionMethod, FusionOptions};
@@ -35,12 +34,12 @@ type Row = (usize, u32);
 
 /// Fuses by row; of a document that was split, its best passage is the hit.
 ///
-/// Where scores are subtracted from, what other channels found is scored by vector as well: the lists are of the
-/// channel's own length, and a document below their end is not as far below it as 0 says.
+/// Where scores are subtracted from, what other channels found is scored by this one as well, with the parameters of
+/// `rows`: the lists are of the channel's own length, and a document below their end is not as far below it as 0 says.
 pub(crate) fn of_channels(
     searcher: &Searcher,
     found: &[FoundOn<'_>],
-    options: &FusionOptions,
+    (options, params): (&FusionOptions, &Options<'_>),
 ) -> Result<Vec<Hit>, EngineError> {
     let mut found = found.to_vec();
     found.sort_by(|a, b| {
@@ -56,11 +55,9 @@ pub(crate) fn of_channels(
     for on in &found {
         let scored = |hit: &Hit| Scored { key: (hit.segment, hit.doc.0), score: hit.score };
         let hits: Vec<Scored<Row>> = on.hits.iter().map(scored).collect();
-        let vector =
-            on.query.vector().filter(|vector| subtracts && !vector.is_empty() && !hits.is_empty());
-        let scored = match vector {
-            Some(vector) => by_vector(searcher, vector, &rows, &hits)?,
-            None => Vec::new(),
+        let scored = match subtracts && !hits.is_empty() {
+            true => lacking(searcher, on.query, (&rows, &hits), params)?,
+            false => Vec::new(),
         };
         lists.push(List { weight: on.weighted.weight, hits, scored });
     }
@@ -80,19 +77,20 @@ pub(crate) fn of_channels(
     Ok(hits)
 }
 
-/// The rows that a list lacks, scored by vector.
-fn by_vector(
+/// The rows that a list lacks, scored as its channel does; not those that it cannot score.
+fn lacking(
     searcher: &Searcher,
-    vector: &SparseVector,
-    rows: &HashMap<Row, Hit>,
-    hits: &[Scored<Row>],
+    query: &EncodedQuery,
+    (rows, hits): (&HashMap<Row, Hit>, &[Scored<Row>]),
+    params: &Options<'_>,
 ) -> Result<Vec<Scored<Row>>, EngineError> {
+    let Some(query) = query.of_rows(&[]) else { return Ok(Vec::new()) };
     let there: HashSet<Row> = hits.iter().map(|hit| hit.key).collect();
     let mut lacking: Vec<Row> = rows.keys().copied().filter(|row| !there.contains(row)).collect();
     // Sums of floats must not hang on the order of a map.
     lacking.sort_unstable();
     let asked: Vec<Hit> = lacking.iter().filter_map(|row| rows.get(row)).copied().collect();
-    let scores = searcher.scores(vector, &asked)?;
-    let scored = |(key, score): (&Row, f64)| Scored { key: *key, score };
-    Ok(lacking.iter().zip(scores).map(scored).collect())
+    let scores = searcher.scores_of(&query, &asked, params)?;
+    let scored = |(key, score): (&Row, Option<f64>)| Some(Scored { key: *key, score: score? });
+    Ok(lacking.iter().zip(scores).filter_map(scored).collect())
 }

@@ -15,11 +15,11 @@ pub enum FusionMethod {
     #[default]
     Max,
     /// The least score of a list (within the window) becomes 0, the best 1; all of one list are 1 where they
-    /// are equal, as one hit is. Documents of other lists are scored by vector and belong to the list of vectors,
-    /// without a rank; where a list cannot score them they get 0.
+    /// are equal, as one hit is. Documents of other lists are scored as this one's are and belong to it, without
+    /// a rank; where a list cannot score them they get 0.
     MinMax,
     /// A score's distance from the mean of its list (within the window) in standard deviations of it; 0 where
-    /// all are equal. Documents of other lists are scored by vector, as for [`Self::MinMax`]; where a list cannot
+    /// all are equal. Documents of other lists are scored, as for [`Self::MinMax`]; where a list cannot
     /// score them they get its least part.
     Z,
     /// Reciprocal rank fusion (Cormack et al., SIGIR 2009): 1 over `k` and the rank, from 1; a document that the

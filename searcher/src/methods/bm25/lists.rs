@@ -39,15 +39,7 @@ pub(super) fn search(
     scratch: &mut ImpactScratch,
     stats: &mut Stats,
 ) -> Result<SegmentHits, SearchError> {
-    let field = target.text.fields().contents;
-    let reader = target.text.reader();
-    let scorer = Scorer {
-        inverted: reader.inverted_index(field).map_err(Box::new)?,
-        lengths: reader.get_fieldnorms_reader(field).map_err(Box::new)?,
-        terms: query.of(target.place).filter(|(weight, _)| *weight > 0.0).collect(),
-        norms: &query.norms,
-        deadline: params.deadline,
-    };
+    let scorer = Scorer::of(target, query, params.deadline)?;
     let (k, documents) = (params.k.get(), target.segment.documents());
     if let Some(allowed) = target.allowed.filter(|rows| rows.len() <= k.saturating_mul(2)) {
         let (rows, scored) = (&mut scratch.chosen, &mut scratch.scored);

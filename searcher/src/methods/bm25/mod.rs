@@ -19,11 +19,12 @@ use quarry_index::guarded;
 use quarry_index::words::WordLists;
 
 use crate::error::SearchError;
-use crate::methods::collect::SegmentHits;
+use crate::methods::collect::{Scored, SegmentHits};
 use crate::methods::impact::ImpactScratch;
 use crate::options::{Bm25Options, Options};
 use crate::outcome::Stats;
 pub(crate) use query::{Bm25Query, documents, frequency, tokens};
+use score::Scorer;
 pub(crate) use target::Target;
 
 /// The most that bounds may be above the impacts of the lists, where the mean length has changed: with more, nearly
@@ -34,6 +35,21 @@ const MOST_GROWTH: f64 = 2.0;
 pub(crate) fn fit(lists: &WordLists, params: &Bm25Options) -> bool {
     let meta = lists.meta();
     meta.k1.to_bits() == params.k1.to_bits() && meta.b.to_bits() == params.b.to_bits()
+}
+
+/// The scores of rows of a segment, ascending, to the bit as [`search`] gives them: of those that have a word of the
+/// query.
+pub(crate) fn scores(
+    target: &Target<'_>,
+    query: &Bm25Query,
+    docs: &[u32],
+    params: &Options<'_>,
+) -> Result<Vec<Scored>, SearchError> {
+    guarded(target.text.path(), || {
+        let mut scored = Vec::with_capacity(docs.len());
+        Scorer::of(target, query, params.deadline)?.score(docs, &mut scored)?;
+        Ok(scored)
+    })
 }
 
 /// The k best of a segment, best first: over its lists where they fit, else over all postings.

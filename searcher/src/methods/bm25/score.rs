@@ -13,6 +13,8 @@ use tantivy::postings::TermInfo;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{InvertedIndexReader, TERMINATED};
 
+use super::query::Bm25Query;
+use super::target::Target;
 use crate::error::SearchError;
 use crate::methods::collect::Scored;
 
@@ -35,7 +37,24 @@ pub(super) struct Scorer<'a> {
     pub(super) deadline: Option<Instant>,
 }
 
-impl Scorer<'_> {
+impl<'a> Scorer<'a> {
+    /// For the words of a query that add to a score.
+    pub(super) fn of(
+        target: &Target<'a>,
+        query: &'a Bm25Query,
+        deadline: Option<Instant>,
+    ) -> Result<Self, SearchError> {
+        let field = target.text.fields().contents;
+        let reader = target.text.reader();
+        Ok(Self {
+            inverted: reader.inverted_index(field).map_err(Box::new)?,
+            lengths: reader.get_fieldnorms_reader(field).map_err(Box::new)?,
+            terms: query.of(target.place).filter(|(weight, _)| *weight > 0.0).collect(),
+            norms: &query.norms,
+            deadline,
+        })
+    }
+
     /// What a row's length adds to a frequency.
     #[inline(always)]
     pub(super) fn norm(&self, doc: u32) -> f32 {
