@@ -7,6 +7,7 @@ use quarry_index::{Index, Segment};
 use quarry_vectors::{DocId, Ranking, ScoredDoc, printed};
 
 use crate::error::SearchError;
+use crate::feedback::known_words::KnownWords;
 use crate::filter::Filter;
 use crate::filter::rows::{self, RowSet};
 use crate::kernels::Kernels;
@@ -26,6 +27,7 @@ pub struct Searcher {
     live: Vec<Option<RowSet>>,
     scratch: Mutex<Vec<Scratch>>,
     walks: Mutex<Vec<WalkScratch>>,
+    words: Mutex<Vec<KnownWords>>,
 }
 
 impl Searcher {
@@ -33,8 +35,15 @@ impl Searcher {
     #[must_use]
     pub fn new(index: Arc<Index>) -> Self {
         let live = index.segments().iter().map(rows::live).collect();
-        let (scratch, walks) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-        Self { index, kernels: Kernels::detect(), observed: None, live, scratch, walks }
+        Self {
+            index,
+            kernels: Kernels::detect(),
+            observed: None,
+            live,
+            scratch: Mutex::default(),
+            walks: Mutex::default(),
+            words: Mutex::default(),
+        }
     }
 
     /// Like `self`, but corrects the calibrated costs by the times that its own searches take, for a
@@ -160,6 +169,15 @@ impl Searcher {
 
     pub(crate) fn give_walk_back(&self, scratch: WalkScratch) {
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+
+    /// What texts had for words; [`Self::give_words_back`] lets another use it.
+    pub(crate) fn take_words(&self) -> KnownWords {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_words_back(&self, words: KnownWords) {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).push(words);
     }
 
     pub(crate) fn take_scratch(&self, dimension: u32) -> Scratch {

@@ -11,7 +11,7 @@ mod packed;
 mod read;
 mod write;
 
-pub use analysis::{Word, words};
+pub use analysis::{Word, stem, unstemmed, words};
 pub(crate) use layout::READABLE;
 pub use layout::{KIND, StoredDocument, TextFields, VERSION};
 pub use read::TextIndex;

@@ -5,6 +5,7 @@
 //! (`rocchio.rs`), words (`rm3.rs`), dense vectors (`vector_prf.rs`).
 
 mod expansion;
+pub(crate) mod known_words;
 mod rm3;
 mod rocchio;
 pub(crate) mod sums;

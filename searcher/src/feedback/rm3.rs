@@ -7,20 +7,19 @@
 //! 4. the heaviest words stay
 //! 5. question and words are brought to one sum, mixed, and scaled back to the question's own length
 //!
-//! Cost: what reading and analysing the documents takes, and a dictionary lookup for each different word that is
-//! looked at: a few milliseconds for ten documents of 200 words.
+//! Cost: what reading and analysing the documents takes, and for each different word that was not seen in an earlier
+//! query (`known_words.rs`) a stem and a dictionary lookup.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use quarry_index::guarded;
-use quarry_index::text::{TextIndex, words};
-use quarry_vectors::join_title_and_text;
+use quarry_index::text::TextIndex;
 
 use super::expansion::{Expansion, heaviest};
+use super::known_words::KnownWords;
 use crate::error::SearchError;
-use crate::methods::bm25::{documents, frequency};
+use crate::methods::bm25::{documents as all_documents, frequency};
 use crate::outcome::Hit;
 use crate::searcher::Searcher;
 use crate::words::{WordWeight, counted};
@@ -48,34 +47,43 @@ impl Searcher {
         let Some(first) = texts.first().filter(|_| self.index().has_text()) else {
             return Err(SearchError::NoText);
         };
+        let mut known = self.take_words();
+        known.tidy();
         guarded(first.path(), || {
-            let model = Model { searcher: self, frequencies: Frequencies::of(&texts), deadline };
-            model.expanded(question, documents, expansion)
+            let all = all_documents(&texts).max(1.0);
+            let mut model =
+                Model { searcher: self, texts: &texts, documents: all, known, deadline };
+            let expanded = model.expanded(question, documents, expansion);
+            self.give_words_back(model.known);
+            expanded
         })
     }
 }
 
 struct Model<'a> {
     searcher: &'a Searcher,
-    frequencies: Frequencies<'a>,
+    texts: &'a [&'a TextIndex],
+    /// Of all texts, deleted ones too.
+    documents: f64,
+    known: KnownWords,
     deadline: Option<Instant>,
 }
 
 impl Model<'_> {
     fn expanded(
-        mut self,
+        &mut self,
         question: &str,
         documents: &[Hit],
         expansion: &Expansion,
     ) -> Result<Vec<WordWeight>, SearchError> {
         let mut query = Vec::new();
         for word in counted(question) {
-            if self.frequencies.share(&word.word)? > 0.0 {
+            if frequency(self.texts, &word.word)? > 0.0 {
                 query.push(word);
             }
         }
         let scored = documents.iter().all(|hit| hit.score > 0.0);
-        let mut sums: HashMap<String, f64> = HashMap::new();
+        let mut sums: HashMap<u32, f64> = HashMap::new();
         for hit in documents {
             let counts = self.counts(hit, expansion)?;
             let all: f64 = counts.iter().map(|(_, count)| count).sum();
@@ -84,7 +92,8 @@ impl Model<'_> {
                 *sums.entry(word).or_default() += weight * count / all;
             }
         }
-        let mut terms: Vec<(String, f64)> = sums.into_iter().collect();
+        let word = |number: u32| self.known.word(number);
+        let mut terms: Vec<(&str, f64)> = sums.iter().map(|(w, sum)| (word(*w), *sum)).collect();
         heaviest(expansion.terms, &mut terms);
         let own = query.iter().map(|word| word.weight).sum();
         let factors = expansion.factors(own, terms.iter().map(|(_, weight)| weight).sum());
@@ -93,7 +102,7 @@ impl Model<'_> {
             let weight = factors.added * weight;
             match query.iter_mut().find(|own| own.word == word) {
                 Some(own) => own.weight += weight,
-                None => query.push(WordWeight { word, weight }),
+                None => query.push(WordWeight { word: word.to_owned(), weight }),
             }
         }
         query.retain(|word| word.weight > 0.0);
@@ -101,53 +110,30 @@ impl Model<'_> {
     }
 
     /// The most frequent words of a document that are not common, with their counts.
-    fn counts(
-        &mut self,
-        hit: &Hit,
-        expansion: &Expansion,
-    ) -> Result<Vec<(String, f64)>, SearchError> {
+    fn counts(&mut self, hit: &Hit, expansion: &Expansion) -> Result<Vec<(u32, f64)>, SearchError> {
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(SearchError::Timeout);
         }
         let Some(stored) = self.searcher.stored(hit)? else { return Ok(Vec::new()) };
-        let mut counts: HashMap<String, f64> = HashMap::new();
-        for word in words(&join_title_and_text(&stored.title, &stored.text, " ")) {
-            *counts.entry(word.term).or_default() += 1.0;
-        }
-        let mut counts: Vec<(String, f64)> = counts.into_iter().collect();
-        counts.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut numbers = Vec::new();
+        // No word reaches over a space.
+        self.known.analyse(&stored.title, &mut numbers);
+        self.known.analyse(&stored.text, &mut numbers);
+        numbers.sort_unstable();
+        #[expect(clippy::cast_precision_loss, reason = "a count of words")]
+        let mut counts: Vec<(u32, f64)> =
+            numbers.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as f64)).collect();
+        let word = |number: u32| self.known.word(number);
+        counts.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| word(a.0).cmp(word(b.0))));
         let mut kept = Vec::new();
-        for (word, count) in counts {
+        for (number, count) in counts {
             if kept.len() == expansion.terms.get() {
                 break;
             }
-            if self.frequencies.share(&word)? <= COMMON {
-                kept.push((word, count));
+            if self.known.frequency(number, self.texts)? / self.documents <= COMMON {
+                kept.push((number, count));
             }
         }
         Ok(kept)
-    }
-}
-
-/// How many documents have a word, looked up once.
-struct Frequencies<'a> {
-    texts: &'a [&'a TextIndex],
-    documents: f64,
-    shares: HashMap<String, f64>,
-}
-
-impl<'a> Frequencies<'a> {
-    fn of(texts: &'a [&'a TextIndex]) -> Self {
-        Self { texts, documents: documents(texts).max(1.0), shares: HashMap::new() }
-    }
-
-    /// The share of the documents that have it.
-    fn share(&mut self, word: &str) -> Result<f64, SearchError> {
-        match self.shares.entry(word.to_owned()) {
-            Entry::Occupied(found) => Ok(*found.get()),
-            Entry::Vacant(place) => {
-                Ok(*place.insert(frequency(self.texts, word)? / self.documents))
-            }
-        }
     }
 }
