@@ -26,14 +26,26 @@ impl Filters {
         searcher: &Searcher,
         options: &SearchOptions,
     ) -> Result<Option<Arc<Filter>>, SearchError> {
-        let get = |expression: &Option<String>| {
-            let made = expression.as_deref().map(|e| self.get(searcher, e, options.deadline));
-            made.transpose()
-        };
-        Ok(match (get(&options.within)?, get(&options.filter)?) {
-            (Some(within), Some(filter)) => Some(Arc::new(within.and(&filter)?)),
-            (within, filter) => within.or(filter),
-        })
+        let given = [options.within.as_deref(), options.filter.as_deref()];
+        self.all(searcher, given.into_iter().flatten(), options.deadline)
+    }
+
+    /// What several expressions allow together; `None` if there is none.
+    pub(crate) fn all<'a>(
+        &self,
+        searcher: &Searcher,
+        expressions: impl IntoIterator<Item = &'a str>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Arc<Filter>>, SearchError> {
+        let mut all: Option<Arc<Filter>> = None;
+        for expression in expressions {
+            let one = self.get(searcher, expression, deadline)?;
+            all = Some(match all {
+                Some(before) => Arc::new(before.and(&one)?),
+                None => one,
+            });
+        }
+        Ok(all)
     }
 
     /// The filter for an expression, from the cache or newly made.

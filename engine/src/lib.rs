@@ -12,6 +12,7 @@ mod filters;
 mod fusion;
 mod hits;
 mod kept_encoders;
+mod listing;
 mod model_source;
 mod models;
 mod query;
@@ -37,6 +38,7 @@ pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
     FusionOptions, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
 };
+pub use listing::{Page, PageWanted};
 pub use model_source::ModelSource;
 pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};

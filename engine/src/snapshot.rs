@@ -108,6 +108,11 @@ impl Snapshot {
         &self.parts.searcher
     }
 
+    /// The filters that were made lately.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
     /// What turns the text of queries into vectors, if something does.
     #[must_use]
     pub fn encoder(&self) -> Option<&Arc<dyn EncodeQuery>> {

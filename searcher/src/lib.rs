@@ -24,6 +24,7 @@ mod explain;
 mod feedback;
 mod filter;
 mod kernels;
+mod listing;
 mod method;
 mod methods;
 mod neighbours;
