@@ -263,6 +263,12 @@ pub enum EngineError {
         /// The reason, as a sentence.
         what: &'static str,
     },
+    /// The vectors of documents cannot be listed.
+    #[error("the vectors of these documents cannot be listed: {what}")]
+    NoVectors {
+        /// Why.
+        what: &'static str,
+    },
     /// The search was cancelled.
     #[error("the search was cancelled")]
     Cancelled,

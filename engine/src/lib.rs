@@ -38,7 +38,7 @@ pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,
     FusionOptions, LEAST_WEIGHT, MOST_RRF_K, MOST_WEIGHT,
 };
-pub use listing::{Page, PageWanted};
+pub use listing::{Listing, Page, PageWanted};
 pub use model_source::ModelSource;
 pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
@@ -52,6 +52,7 @@ pub use warning::{Warning, WarningKind};
 pub use write::{WriteError, Writer};
 
 // Types that appear in the API above.
+pub use quarry_datasets::export::DocumentLine;
 pub use quarry_datasets::{RefusedDocument, read_sent_document};
 pub use quarry_encoders::{Device, Hub, HubEvent};
 pub use quarry_index::dense::DenseStorage;

@@ -6,7 +6,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quarry_searcher::Filter;
+use quarry_index::Segment;
+use quarry_searcher::{Filter, Hit};
+use quarry_vectors::{Document, InputVector, SparseVector, TermId};
 
 use crate::EngineError;
 use crate::snapshot::Snapshot;
@@ -89,5 +91,73 @@ impl Snapshot {
         let more = behind > least.len();
         let ids = least.into_sorted_vec().into_iter().map(str::to_owned).collect();
         Ok(Page { ids, matched, more })
+    }
+}
+
+/// All documents of one generation that filters allow, as they can be added again.
+#[derive(Debug)]
+pub struct Listing {
+    snapshot: Arc<Snapshot>,
+    allowed: Option<Arc<Filter>>,
+    vectors: bool,
+}
+
+impl Listing {
+    /// Prepares to list. With `vectors` documents have theirs, by token, or by number where the index names no tokens.
+    ///
+    /// # Errors
+    /// As [`Snapshot::allowed`]; [`EngineError::NoVectors`] if the index has no sparse vectors, or one for each passage.
+    pub fn open<'a>(
+        snapshot: Arc<Snapshot>,
+        filters: impl IntoIterator<Item = &'a str>,
+        vectors: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Self, EngineError> {
+        let segments = snapshot.index().segments();
+        if vectors && segments.iter().any(|s| s.documents().has_passages()) {
+            let what = "texts are split into passages, and each passage has its own";
+            return Err(EngineError::NoVectors { what });
+        }
+        if vectors && segments.iter().any(|s| s.forward().is_none()) {
+            return Err(EngineError::NoVectors { what: "the index has none" });
+        }
+        let allowed = snapshot.allowed(filters, deadline)?;
+        Ok(Self { snapshot, allowed, vectors })
+    }
+
+    /// The documents, in the order of segments and rows. Each is read when it is asked for, so that one is held at a
+    /// time; the generation's files stay as long as this.
+    pub fn documents(&self) -> impl Iterator<Item = Result<Document, EngineError>> + '_ {
+        let found = self.snapshot.searcher().documents_of(self.allowed.as_deref());
+        found.zip(1..).map(|(hit, line)| self.document(&hit, line))
+    }
+
+    fn document(&self, hit: &Hit, line: u64) -> Result<Document, EngineError> {
+        let searcher = self.snapshot.searcher();
+        let id = searcher.id(hit).to_owned();
+        let stored = searcher.stored_whole(hit)?.unwrap_or_default();
+        let forward = searcher.index().segments().get(hit.segment).and_then(Segment::forward);
+        let vector = match forward.filter(|_| self.vectors) {
+            Some(forward) => Some(self.by_name(&forward.vector(hit.doc)?)?),
+            None => None,
+        };
+        let (title, text, fields) = (stored.title, stored.text, stored.fields);
+        Ok(Document { id, title, text, fields, vector, numbered: false, line })
+    }
+
+    fn by_name(&self, vector: &SparseVector) -> Result<InputVector, EngineError> {
+        let lexicon = self.snapshot.index().lexicon();
+        let lexicon = lexicon.ok_or(EngineError::NoVectors { what: "the index has none" })?;
+        Ok(match lexicon.is_named() {
+            true => InputVector::Tokens(
+                vector.iter().map(|(term, w)| (lexicon.token(TermId(term)), w)).collect(),
+            ),
+            false => InputVector::Terms(
+                SparseVector::from_pairs(
+                    vector.iter().map(|(term, w)| (lexicon.number(TermId(term)), w)),
+                )
+                .map_err(|source| EngineError::Weights { source })?,
+            ),
+        })
     }
 }

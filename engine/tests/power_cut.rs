@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use quarry_engine::store::{
-    Ack, Change, CollectionModel, CollectionSettings, Mode, Store, StoreOptions,
+    Ack, Change, CollectionModel, CollectionSettings, Mode, Selection, Store, StoreOptions,
 };
 use quarry_engine::{Document, InputVector, OpenOptions};
 use quarry_index::durable::{Synced, record, recorded};
@@ -105,6 +105,7 @@ fn document(id: u32, version: u32) -> Document {
         id: format!("d{id}"),
         text: format!("version {version}"),
         vector: Some(InputVector::Tokens(vector.to_vec())),
+        fields: [("number".to_owned(), id.into())].into_iter().collect(),
         line: 1,
         ..Document::default()
     }
@@ -179,7 +180,11 @@ fn what_was_synced_survives() {
         let id = step * 7 % 19;
         let (name, version) = (format!("d{id}"), step);
         if step % 5 == 4 {
-            live.change(Change::Delete(vec![name.clone()]), Ack::Synced).unwrap();
+            let selection = match step % 10 {
+                9 => Selection::Filter(format!("number:{id}")),
+                _ => Selection::Ids(vec![name.clone()]),
+            };
+            live.change(Change::Delete(selection), Ack::Synced).unwrap();
             known.remove(&name);
         } else {
             let ack = if step % 7 == 6 { Ack::Sealed } else { Ack::Synced };

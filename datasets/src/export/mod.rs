@@ -6,6 +6,7 @@
 
 mod ciff;
 mod csr;
+mod document_line;
 mod json_lines;
 mod seismic_bin;
 
@@ -17,6 +18,7 @@ use crate::error::DatasetError;
 
 pub use ciff::{CiffExport, CiffReport, DistortedList, write_ciff};
 pub use csr::write_csr;
+pub use document_line::DocumentLine;
 pub use json_lines::{VectorRecord, write_json_line};
 pub use seismic_bin::write_seismic_bin;
 

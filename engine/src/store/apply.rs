@@ -82,9 +82,9 @@ pub(super) fn apply(head: &mut Head<'_>, changes: Vec<Change>) -> Vec<Applied> {
     for change in changes {
         match change {
             Change::Put { documents, mode } => puts.push(Put { documents, mode }),
-            Change::Delete(ids) => {
+            Change::Delete(selection) => {
                 all.extend(put(head, &std::mem::take(&mut puts)));
-                all.push(delete(head, &ids).unwrap_or_else(Applied::failed));
+                all.push(delete(head, selection).unwrap_or_else(Applied::failed));
             }
         }
     }
@@ -232,13 +232,19 @@ fn add(writer: &Writer, taken: &[Taken]) -> Result<Option<(Place, String)>, Stor
     }
 }
 
-fn delete(head: &mut Head<'_>, ids: &[String]) -> Result<Applied, StoreError> {
+fn delete(head: &mut Head<'_>, selection: super::Selection) -> Result<Applied, StoreError> {
+    let ids = match selection {
+        super::Selection::Ids(ids) if ids.is_empty() => return Err(StoreError::NoIds),
+        super::Selection::Ids(ids) => ids,
+        by_filter => by_filter.resolve(&head.snapshot)?.ids,
+    };
     if ids.is_empty() {
-        return Err(StoreError::NoIds);
+        let outcome = Ok(Changed::nothing(head.snapshot.version()));
+        return Ok(Applied { outcome, operation: None });
     }
     let report = head.advance(|writer| Ok(writer.delete(ids.iter().map(String::as_str))?))?;
     let (deleted, unknown) = (report.deleted, report.unknown);
-    let operation = (deleted > 0).then(|| Operation::Delete(ids.to_vec()));
+    let operation = (deleted > 0).then(|| Operation::Delete(ids));
     let version = head.snapshot.version();
     let changed = Changed { deleted, unknown, ..Changed::nothing(version) };
     Ok(Applied { outcome: Ok(changed), operation })

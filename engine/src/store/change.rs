@@ -2,6 +2,7 @@
 
 use quarry_vectors::Document;
 
+use super::Selection;
 use crate::Version;
 
 /// A change of a collection.
@@ -14,8 +15,9 @@ pub enum Change {
         /// What happens to those whose ids are there, or are not.
         mode: Mode,
     },
-    /// Deletes documents by their ids.
-    Delete(Vec<String>),
+    /// Deletes documents. A filter is resolved in this change's turn, so that every change before it counts, and none
+    /// after it.
+    Delete(Selection),
 }
 
 /// When a change is answered. Each promises what those before it do.

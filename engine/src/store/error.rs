@@ -50,6 +50,52 @@ pub enum StoreError {
         /// The path.
         path: PathBuf,
     },
+    /// The file of aliases is damaged.
+    #[error(
+        "{}: the aliases: {what}; restore the file from a backup, or remove it to go on without aliases", path.display()
+    )]
+    DamagedAliases {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// An alias would have the name of a collection, or of something else in the folder.
+    #[error(
+        "`{name}` is there already, as a collection or in another way, so no alias can have this name"
+    )]
+    Shadows {
+        /// The name.
+        name: String,
+    },
+    /// There is no such alias.
+    #[error("no alias is named `{name}`")]
+    NoAlias {
+        /// The name.
+        name: String,
+    },
+    /// What concerns a collection itself was asked of an alias.
+    #[error(
+        "`{name}` is an alias; say the name of the collection itself, or remove the alias first"
+    )]
+    IsAlias {
+        /// The name.
+        name: String,
+    },
+    /// A collection is not removed while an alias names it.
+    #[error("the collection `{name}` is not removed while it is named by the alias `{}`", aliases.join("`, `"))]
+    Aliased {
+        /// The collection.
+        name: String,
+        /// Its aliases.
+        aliases: Vec<String>,
+    },
+    /// There would be too many aliases.
+    #[error("there would be more than {most} aliases")]
+    TooManyAliases {
+        /// The most there can be.
+        most: usize,
+    },
     /// A setting cannot be had.
     #[error("{param}: {what}")]
     Setting {

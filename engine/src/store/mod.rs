@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! DIR/NAME/             an index folder, with `collection.json` if it was made here
-//! DIR/.quarry/          the store's own: LOCK, store.json, and what passes: new-*, gone-*, merge-*
+//! DIR/.quarry/          the store's own: LOCK, store.json, aliases.json, and what passes: new-*, gone-*, merge-*
 //! ```
 //!
 //! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
 //!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: changes are logged (`log`) and
 //!    visible when the call returns, and sealed into a generation within seconds (`tending.rs`)  3. `queue.rs` lets one
 //!    caller apply the changes of all who wait  4. `apply.rs` turns changes into generations; `check.rs` refuses
-//!    documents one by one  5. after a crash `replay.rs` makes the changes of the log again
+//!    documents one by one; `selection.rs` finds those that a filter means  5. after a crash `replay.rs` makes the changes of
+//!    the log again  6. `aliases.rs` has other names of collections
 
+mod aliases;
 mod apply;
 mod change;
 mod check;
@@ -26,6 +28,7 @@ mod settings;
 mod stores;
 mod tending;
 
+pub use aliases::AliasAction;
 pub use change::{Ack, Change, Changed, Mode, RefusalKind, Refused};
 pub use error::StoreError;
 pub use live::{Live, Progress};

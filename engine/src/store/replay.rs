@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::StoreError;
 use super::apply::{Head, apply};
 use super::change::{Change, Mode};
 use super::log::{Entry, Operation, Pending};
+use super::{Selection, StoreError};
 
 /// Changes made again together, one after another.
 const TOGETHER: usize = 64;
@@ -99,7 +99,7 @@ fn net(operations: &[Operation]) -> Result<Vec<Change>, StoreError> {
     }
     let mut changes = Vec::new();
     if !ids.is_empty() {
-        changes.push(Change::Delete(ids));
+        changes.push(Change::Delete(Selection::Ids(ids)));
     }
     if !documents.is_empty() {
         changes.push(Change::Put { documents, mode: Mode::Upsert });
@@ -109,7 +109,7 @@ fn net(operations: &[Operation]) -> Result<Vec<Change>, StoreError> {
 
 fn change(operation: &Operation) -> Result<Change, StoreError> {
     Ok(match operation {
-        Operation::Delete(ids) => Change::Delete(ids.clone()),
+        Operation::Delete(ids) => Change::Delete(Selection::Ids(ids.clone())),
         Operation::Put(entries) => {
             let documents = (1..).zip(entries).map(|(line, entry)| document(entry, line));
             Change::Put { documents: documents.collect::<Result<_, _>>()?, mode: Mode::Upsert }
@@ -155,7 +155,9 @@ mod tests {
             delete(&["d", "e"]),
         ];
         let changes = net(&operations).unwrap();
-        let [Change::Delete(ids), Change::Put { documents, .. }] = changes.as_slice() else {
+        let [Change::Delete(Selection::Ids(ids)), Change::Put { documents, .. }] =
+            changes.as_slice()
+        else {
             panic!("{changes:?}")
         };
         assert_eq!(ids, &["d", "e"]);

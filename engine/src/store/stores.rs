@@ -2,14 +2,16 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use quarry_encoders::{EncoderError, Hub};
+use quarry_index::Storage;
 use quarry_index::folder::CURRENT;
 use quarry_indexer::SealOptions;
 use quarry_vectors::Document;
 use serde_json::Value;
 
+use super::aliases::{self, AliasAction, Aliases};
 use super::error::io;
 use super::folder::{Listed, StoreFolder, foreign};
 use super::live::Live;
@@ -38,7 +40,8 @@ pub struct Store {
     options: StoreOptions,
     open: Arc<Open>,
     kept: Arc<KeptEncoders>,
-    /// Collections are made, opened and removed one at a time.
+    aliases: RwLock<Aliases>,
+    /// Collections are made, opened and removed one at a time; aliases are changed as well.
     changing: Mutex<()>,
 }
 
@@ -61,9 +64,11 @@ impl Store {
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let path = folder;
         let folder = StoreFolder::open(folder, &options.address)?;
+        let aliases = RwLock::new(aliases::read(&Storage::of(folder.own()))?);
         let open = Arc::new(Open::default());
         tend(&open).map_err(io(path))?;
-        Ok(Self { folder, options, open, kept: Arc::default(), changing: Mutex::default() })
+        let (kept, changing) = (Arc::default(), Mutex::default());
+        Ok(Self { folder, options, open, kept, aliases, changing })
     }
 
     /// Ends all changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
@@ -87,6 +92,59 @@ impl Store {
     #[must_use]
     pub fn get(&self, name: &CollectionName) -> Option<Arc<Live>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The aliases with their collections, by name.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<(CollectionName, CollectionName)> {
+        let aliases = self.aliases.read().unwrap_or_else(PoisonError::into_inner);
+        aliases.iter().map(|(alias, of)| (alias.clone(), of.clone())).collect()
+    }
+
+    /// The collection that an alias names; `None` if there is no such alias, or a collection came into the folder under
+    /// its name.
+    #[must_use]
+    pub fn named_by(&self, alias: &CollectionName) -> Option<CollectionName> {
+        let aliases = self.aliases.read().unwrap_or_else(PoisonError::into_inner);
+        aliases.get(alias).filter(|_| self.get(alias).is_none()).cloned()
+    }
+
+    /// The aliases of a collection.
+    #[must_use]
+    pub fn aliases_of(&self, name: &CollectionName) -> Vec<CollectionName> {
+        aliases::of(&self.aliases.read().unwrap_or_else(PoisonError::into_inner), name)
+    }
+
+    /// Makes, switches and removes aliases, all at once and durably; gives all of them as they are then.
+    ///
+    /// # Errors
+    /// [`StoreError::Shadows`] if an alias would have the name of a collection, [`StoreError::NotFound`] if there is no
+    /// such collection, [`StoreError::NoAlias`]; or if the disk refuses. Nothing is changed then.
+    pub fn change_aliases(
+        &self,
+        actions: &[AliasAction],
+    ) -> Result<Vec<(CollectionName, CollectionName)>, StoreError> {
+        let _one = self.changing();
+        let before = self.aliases.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_there = |name: &CollectionName| {
+            self.get(name).is_some() || self.folder.path(name).symlink_metadata().is_ok()
+        };
+        let is_open = |name: &CollectionName| self.get(name).is_some();
+        let after = aliases::changed(&before, actions, is_there, is_open)?;
+        if after != before {
+            aliases::write(&Storage::of(self.folder.own()), &after)?;
+            *self.aliases.write().unwrap_or_else(PoisonError::into_inner) = after;
+        }
+        Ok(self.aliases())
+    }
+
+    /// Refuses the name of an alias for a new collection.
+    fn expect_no_alias(&self, name: &CollectionName) -> Result<(), StoreError> {
+        let aliases = self.aliases.read().unwrap_or_else(PoisonError::into_inner);
+        match aliases.contains_key(name) {
+            true => Err(StoreError::IsAlias { name: name.to_string() }),
+            false => Ok(()),
+        }
     }
 
     /// Where a collection lies, or would.
@@ -148,6 +206,7 @@ impl Store {
         if path.symlink_metadata().is_ok() {
             return Err(not_made(name));
         }
+        self.expect_no_alias(name)?;
         let staged = self.folder.staged();
         let made = self.build(&staged, settings).and_then(|()| settings.write(&staged));
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -171,6 +230,7 @@ impl Store {
         if self.folder.path(name).symlink_metadata().is_ok() {
             return Err(StoreError::Exists { name: name.to_string(), differs: "from" });
         }
+        self.expect_no_alias(name)?;
         let staged = self.folder.staged();
         let made = live.link(&staged);
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -184,14 +244,21 @@ impl Store {
     /// Removes a collection that a store made. Searches of it that run are answered.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::NotOurs`] if it was not made by a store, or its folder also holds
-    /// something else: nothing is touched then.
+    /// [`StoreError::NotFound`]; [`StoreError::IsAlias`]; [`StoreError::Aliased`] while an alias names it;
+    /// [`StoreError::NotOurs`] if it was not made by a store, or its folder also holds something else: nothing is
+    /// touched then.
     pub fn remove(&self, name: &CollectionName) -> Result<(), StoreError> {
         let _one = self.changing();
-        let live = self.get(name);
-        let live = live.ok_or_else(|| StoreError::NotFound { name: name.to_string() })?;
+        let Some(live) = self.get(name) else {
+            self.expect_no_alias(name)?;
+            return Err(StoreError::NotFound { name: name.to_string() });
+        };
         if live.settings().is_none() {
             return Err(not_made(name));
+        }
+        let aliases: Vec<String> = self.aliases_of(name).iter().map(ToString::to_string).collect();
+        if !aliases.is_empty() {
+            return Err(StoreError::Aliased { name: name.to_string(), aliases });
         }
         let gone = live.remove(|| {
             if !live.holds() || CollectionSettings::read(&self.folder.path(name))?.is_none() {

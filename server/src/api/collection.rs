@@ -102,34 +102,3 @@ pub struct WriteTimings {
     /// Waiting for the writes before, encoding and writing, until the documents are as safe as `ack` says.
     pub write: u64,
 }
-
-/// Documents to delete.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeleteRequest {
-    /// Their ids.
-    pub ids: Vec<String>,
-}
-
-impl DeleteRequest {
-    /// Parses a body.
-    ///
-    /// # Errors
-    /// If it is not JSON, has a name that is not known, or a value of another type.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
-        from_json(bytes, &[""])
-    }
-}
-
-/// What was deleted.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct DeleteResponse {
-    /// The generation without them.
-    pub index: IndexVersion,
-    /// Number of this change among those of the collection, for `min_seq`.
-    pub seq: u64,
-    /// Documents deleted.
-    pub deleted: u64,
-    /// Ids that no document has.
-    pub unknown: Vec<String>,
-}

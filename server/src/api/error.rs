@@ -33,12 +33,18 @@ pub enum ErrorCode {
     DocumentNotFound,
     /// 404: no key has this id.
     KeyNotFound,
+    /// 404: no such alias.
+    AliasNotFound,
     /// 405: the route does not support this method, or the server only reads.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     BodyTimeout,
     /// 409: there is a collection of this name, made otherwise; `param` names the difference.
     CollectionExists,
+    /// 409: an alias has this name, and what was asked for concerns a collection itself.
+    IsAlias,
+    /// 409: an alias names the collection, so it is not removed; switch or remove the alias first.
+    CollectionAliased,
     /// 409: there is a folder of this name that no server made; it is not touched.
     NotMadeHere,
     /// 409: the model that would encode the documents is not the one that the collection was made with.
@@ -84,10 +90,13 @@ impl ErrorCode {
             Self::RouteNotFound
             | Self::CollectionNotFound
             | Self::DocumentNotFound
-            | Self::KeyNotFound => 404,
+            | Self::KeyNotFound
+            | Self::AliasNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
             Self::CollectionExists
+            | Self::IsAlias
+            | Self::CollectionAliased
             | Self::NotMadeHere
             | Self::ModelMismatch
             | Self::DocumentExists => 409,
@@ -306,6 +315,7 @@ impl From<EngineError> for ApiError {
                     .hint("build the index from documents with text")
             }
             EngineError::AnswerTooLarge { most } => Self::answer_too_large(most.get()),
+            EngineError::NoVectors { .. } => Self::not_supported("vectors", message),
             EngineError::Cancelled => Self::timeout(),
             error => Self::internal(error),
         }
@@ -375,6 +385,16 @@ impl From<StoreError> for ApiError {
             StoreError::Exists { differs, .. } => {
                 Self::new(ErrorCode::CollectionExists, message).param(differs)
             }
+            StoreError::Shadows { .. } => {
+                Self::new(ErrorCode::CollectionExists, message).param("alias")
+            }
+            StoreError::NoAlias { .. } => Self::new(ErrorCode::AliasNotFound, message)
+                .param("remove")
+                .hint("GET /v1/aliases lists them"),
+            StoreError::IsAlias { .. } => Self::new(ErrorCode::IsAlias, message),
+            StoreError::Aliased { .. } => Self::new(ErrorCode::CollectionAliased, message)
+                .hint("POST /v1/aliases switches or removes an alias"),
+            StoreError::TooManyAliases { .. } => Self::not_supported("actions", message),
             StoreError::NotOurs { .. } => Self::new(ErrorCode::NotMadeHere, message),
             StoreError::Setting { param, what } => Self::not_supported(param, what),
             StoreError::NoIds => Self::invalid("ids", message),
@@ -389,6 +409,7 @@ impl From<StoreError> for ApiError {
                     WriteError::NewDense { source } | WriteError::NewTokens { source },
                 ) => Self::not_supported("documents", source.to_string())
                     .hint("`quarry add` takes them without, while no server keeps the collection"),
+                error @ EngineError::Search(_) => error.into(),
                 error => Self::change_failed(error),
             },
             error => Self::change_failed(error),

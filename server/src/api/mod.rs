@@ -1,21 +1,25 @@
 //! The contract of the API: requests, responses and errors, each with its schema. `--json` on the command
 //! line prints the same types.
 
+mod aliases;
 mod collection;
 mod error;
 mod json;
 mod json_words;
 mod keys;
+mod many;
 mod request;
 mod response;
 mod slow;
 
+pub use aliases::{Alias, AliasInput, AliasesRequest, AliasesResponse};
 pub use collection::{
-    CollectionInput, DeleteRequest, DeleteResponse, DocumentsResponse, RejectedDocument,
-    RemovedResponse, WriteTimings,
+    CollectionInput, DocumentsResponse, RejectedDocument, RemovedResponse, WriteTimings,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use keys::{KeyInput, KeyResponse, KeysResponse, NewKeyResponse, RemovedKeyResponse};
+pub(crate) use many::Wanted;
+pub use many::{DeleteRequest, DeleteResponse, DryRun, FoundDocument, GetRequest, GetResponse};
 pub use request::{
     Channel, Condition, DenseMethod, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion,
     FusionInput, MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,
@@ -46,6 +50,8 @@ pub const MAX_EXCLUDED: usize = 100;
 pub const MAX_FIELDS: usize = 64;
 /// Most documents in one request, and most ids.
 pub const MAX_DOCUMENTS: usize = 50_000;
+/// Most documents that a request gets.
+pub const MAX_GET: usize = 1000;
 /// Most bytes of a request body, other than of documents.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Time limit of a search that sets no `timeout_ms`, in milliseconds.

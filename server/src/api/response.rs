@@ -257,6 +257,8 @@ pub struct CollectionsResponse {
 pub struct CollectionResponse {
     /// Its name in routes.
     pub name: String,
+    /// Other names that it has there.
+    pub aliases: Vec<String>,
     /// The index and generation being served.
     pub index: IndexVersion,
     /// Number of documents.

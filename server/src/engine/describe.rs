@@ -16,6 +16,7 @@ impl Engine {
         let found = self.collection.describe();
         CollectionResponse {
             name: name.to_owned(),
+            aliases: Vec::new(),
             index: version(found.version),
             documents: found.documents,
             encoders: found.encoders,

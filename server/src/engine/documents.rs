@@ -9,8 +9,8 @@ use quarry_engine::{Document, FieldType, read_sent_document};
 use super::split::{Form, Piece, split};
 use super::version::version;
 use crate::api::{
-    ApiError, DeleteResponse, DocumentsResponse, ErrorCode, ErrorDetail, MAX_DOCUMENTS,
-    RejectedDocument, WriteTimings,
+    ApiError, DocumentsResponse, ErrorCode, ErrorDetail, MAX_DOCUMENTS, RejectedDocument,
+    WriteTimings,
 };
 
 /// Documents in a request.
@@ -49,17 +49,6 @@ pub(crate) fn put(live: &Arc<Live>, sent: &Sent<'_>) -> Result<DocumentsResponse
     rejected.sort_by_key(|one| one.line);
     let index = version(changed.version);
     Ok(DocumentsResponse { index, seq, accepted, replaced, rejected, timings_us })
-}
-
-/// Deletes documents.
-pub(crate) fn delete(
-    live: &Arc<Live>,
-    ids: Vec<String>,
-    ack: Ack,
-) -> Result<DeleteResponse, ApiError> {
-    let changed = live.change(Change::Delete(ids), ack)?;
-    let Changed { version: found, sequence: seq, deleted, unknown, .. } = changed;
-    Ok(DeleteResponse { index: version(found), seq, deleted, unknown })
 }
 
 fn read(piece: Piece<'_>, most: usize, kept: &[String]) -> Result<Document, RejectedDocument> {

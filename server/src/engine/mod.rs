@@ -5,7 +5,8 @@
 //! 2. convert it to the engine's types (`ask`), and search
 //! 3. convert the answer to the API's types (`respond`)
 //!
-//! Collections are made (`settings`) and changed (`documents`, of a body that `split` takes apart) over HTTP only.
+//! Collections are made (`settings`) and changed (`documents`, of a body that `split` takes apart; `many`, by ids or a
+//! filter) over HTTP only.
 //!
 //! Everything here is synchronous and may block on the disk or the encoder.
 
@@ -13,6 +14,7 @@ mod ask;
 mod describe;
 mod documents;
 mod feedback;
+mod many;
 mod request;
 mod respond;
 mod settings;
@@ -27,7 +29,8 @@ use quarry_engine::Collection;
 use quarry_engine::store::{Live, Progress};
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
-pub(crate) use documents::{Sent, delete, put};
+pub(crate) use documents::{Sent, put};
+pub(crate) use many::{delete, would_delete};
 pub(crate) use settings::settings;
 pub(crate) use split::Form;
 #[doc(hidden)]

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use time::OffsetDateTime;
 
 use super::app::App;
+use super::many::only_reads;
 use crate::api::{ApiError, ErrorCode};
 use crate::keys::{HeldKey, Refusal, Scope};
 
@@ -36,6 +37,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a Method,
     /// The collection in the path, as the handler reads it.
     pub(crate) collection: Option<&'a str>,
+    /// The document in the path, or what is posted to in its place.
+    pub(crate) document: Option<&'a str>,
 }
 
 /// What a route needs.
@@ -132,13 +135,17 @@ pub(super) fn forbidden() -> ApiError {
     ApiError::new(ErrorCode::Forbidden, "this key may not do that")
 }
 
+fn reads(asked: Asked<'_>) -> bool {
+    matches!(*asked.method, Method::GET | Method::HEAD) || only_reads(asked.method, asked.document)
+}
+
 fn need(asked: Asked<'_>) -> Need {
-    let reads = matches!(*asked.method, Method::GET | Method::HEAD);
+    let reads = reads(asked);
     let Some(route) = asked.route else { return Need::Key };
     match (route, route.strip_prefix(COLLECTION)) {
         ("/openapi.json", _) => Need::Key,
         ("/metrics", _) => Need::Everywhere(Scope::Metrics),
-        ("/v1/collections", _) if reads => Need::Scope(Scope::Search),
+        ("/v1/collections" | "/v1/aliases", _) if reads => Need::Scope(Scope::Search),
         (_, Some(_)) if reads => Need::Scope(Scope::Search),
         (_, Some("")) => Need::Scope(Scope::Admin),
         (_, Some("/search")) => Need::Scope(Scope::Search),
@@ -149,11 +156,11 @@ fn need(asked: Asked<'_>) -> Need {
 
 /// Whether the handler of a route asks [`Caller::filter`], or shows no document.
 fn heeds_filters(asked: Asked<'_>) -> bool {
-    let reads = matches!(*asked.method, Method::GET | Method::HEAD);
+    let reads = reads(asked);
     let Some(route) = asked.route else { return true };
     match (route, route.strip_prefix(COLLECTION)) {
-        ("/openapi.json" | "/v1/collections", _) => reads,
-        (_, Some("" | "/documents/{id}")) => reads,
+        ("/openapi.json" | "/v1/collections" | "/v1/aliases", _) => reads,
+        (_, Some("" | "/documents" | "/documents/{id}")) => reads,
         (_, Some("/search")) => reads || *asked.method == Method::POST,
         _ => false,
     }
@@ -181,6 +188,8 @@ mod tests {
         let one = |rest: &str| format!("{COLLECTION}{rest}");
         for (method, route, wanted, filtered) in [
             (&Method::GET, "/v1/collections".to_owned(), Need::Scope(Scope::Search), true),
+            (&Method::GET, "/v1/aliases".to_owned(), Need::Scope(Scope::Search), true),
+            (&Method::POST, "/v1/aliases".to_owned(), Need::Everywhere(Scope::Admin), false),
             (&Method::GET, one(""), Need::Scope(Scope::Search), true),
             (&Method::PUT, one(""), Need::Scope(Scope::Admin), false),
             (&Method::DELETE, one(""), Need::Scope(Scope::Admin), false),
@@ -188,15 +197,26 @@ mod tests {
             (&Method::GET, one("/documents/{id}"), Need::Scope(Scope::Search), true),
             (&Method::DELETE, one("/documents/{id}"), Need::Scope(Scope::Write), false),
             (&Method::POST, one("/documents"), Need::Scope(Scope::Write), false),
+            (&Method::GET, one("/documents"), Need::Scope(Scope::Search), true),
             (&Method::GET, one("/new"), Need::Scope(Scope::Search), false),
             (&Method::POST, one("/new"), Need::Scope(Scope::Write), false),
             (&Method::GET, "/metrics".to_owned(), Need::Everywhere(Scope::Metrics), false),
             (&Method::GET, "/v1/keys".to_owned(), Need::Everywhere(Scope::Admin), false),
             (&Method::GET, "/v1/new".to_owned(), Need::Everywhere(Scope::Admin), false),
         ] {
-            let asked = Asked { route: Some(&route), method, collection: None };
+            let asked = Asked { route: Some(&route), method, collection: None, document: None };
             assert_eq!(need(asked), wanted, "{method} {route}");
             assert_eq!(heeds_filters(asked), filtered, "{method} {route}");
+        }
+        let route = one("/documents/{id}");
+        for (document, wanted) in
+            [("get", Scope::Search), ("delete", Scope::Write), ("patch", Scope::Write)]
+        {
+            let document = Some(document);
+            let asked =
+                Asked { route: Some(&route), method: &Method::POST, collection: None, document };
+            assert_eq!(need(asked), Need::Scope(wanted));
+            assert_eq!(heeds_filters(asked), wanted == Scope::Search);
         }
     }
 }

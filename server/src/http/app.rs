@@ -15,12 +15,13 @@ use super::answer::Answers;
 use super::body::Bodies;
 use super::config::ServerConfig;
 use super::error::ServeError;
+use super::exporting::Exports;
 use super::metrics::{Metrics, Served};
 use super::slow::SlowLog;
 use super::tls::Tls;
 use super::watch::{Attempt, Watch};
 use super::writes::{WritePass, Writes};
-use crate::api::{ApiError, ErrorCode};
+use crate::api::{ApiError, CollectionResponse, ErrorCode};
 use crate::keys::KeyRing;
 use crate::{Engine, Hosted};
 
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) answers: Answers,
     pub(crate) bodies: Bodies,
+    pub(crate) exports: Exports,
     pub(crate) watch: Watch,
     /// The keys of a file.
     pub(crate) keys: Option<Arc<KeyRing>>,
@@ -58,6 +60,7 @@ impl App {
             writes: Writes::new(config.writes, config.write_bytes),
             answers: Answers::new(config.answer_bytes),
             bodies: Bodies::default(),
+            exports: Exports::default(),
             slow: SlowLog::new(config.slow),
             config,
             metrics,
@@ -134,6 +137,23 @@ impl App {
             }
             false => not_found(name),
         })
+    }
+
+    /// Describes a collection, with its aliases.
+    pub(crate) fn describe(&self, name: &str, engine: &Engine) -> CollectionResponse {
+        let mut described = engine.describe(name);
+        if let (Some(Hosting::Many(store)), Ok(name)) = (self.hosting.get(), name.parse()) {
+            described.aliases = store.aliases_of(&name).iter().map(ToString::to_string).collect();
+        }
+        described
+    }
+
+    /// The collection that an alias names.
+    pub(crate) fn named_by(&self, alias: &str) -> Option<CollectionName> {
+        match self.hosting.get()? {
+            Hosting::Many(store) => store.named_by(&alias.parse().ok()?),
+            Hosting::One(_) => None,
+        }
     }
 
     /// The folder of collections; an error if the server only reads, or accepts no requests.

@@ -60,11 +60,11 @@ fn meaning(status: u16) -> &'static str {
         400 => "Invalid JSON, an unknown name, or a value out of range.",
         401 => "The key is missing or wrong.",
         403 => "The key may not do that, whether or not what was asked for is there.",
-        404 => "No such route, collection, document or key.",
+        404 => "No such route, collection, document, alias or key.",
         405 => "The route does not support this method, or the server only reads.",
         408 => "The body did not arrive in time.",
         409 => {
-            "A collection is there that was made otherwise, or not by a server; or its model is another."
+            "A collection is there that was made otherwise, or not by a server; or its model is another; or an alias stands in the way."
         }
         413 => "The body is too large.",
         415 => "The body is not declared as JSON (documents: or as lines of JSON).",

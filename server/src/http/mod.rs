@@ -4,7 +4,9 @@
 //!    `work` tracks for each; `stall` ends connections whose clients do not read; `tls` has the certificate
 //! 2. `observe` wraps every request: id, log line, metrics, error bodies; `access` says who asks, and what they may
 //!    `layers` stand around that: other origins, compressed bodies
-//! 3. `router` maps paths to handlers in `routes`, in `writing` those that change something, and in `keying` those of keys; `params` parses URL
+//! 3. `router` maps paths to handlers in `routes`, in `writing` those that change something, in `many` those about many
+//!    documents, in `exporting` that of all, in `keying` those of keys, and in `aliases`
+//!    those of aliases, which are resolved before a path is routed; `params` parses URL
 //!    queries, `body` reads bodies, `answer` limits what is written
 //!    `slow` notes searches that take long
 //! 4. `admission` limits running and waiting searches, `writes` does so for writes, both by measured times (`pace`); they
@@ -14,6 +16,7 @@
 
 mod access;
 mod admission;
+mod aliases;
 mod answer;
 mod app;
 mod body;
@@ -21,8 +24,10 @@ mod config;
 mod connections;
 mod error;
 mod errors;
+mod exporting;
 mod keying;
 mod layers;
+mod many;
 mod metrics;
 mod observe;
 mod openapi;

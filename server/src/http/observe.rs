@@ -76,10 +76,13 @@ fn caller(
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     // Parameters that are not UTF-8 are no name.
     let unreadable = params.is_err() && route.is_some_and(|route| route.contains('{'));
-    let mut named = params.as_ref().ok().into_iter().flatten();
-    let named = named.find(|(name, _)| *name == "collection").map(|(_, value)| value);
-    let collection = named.or(unreadable.then_some(""));
-    Caller::of(app, request.headers(), Asked { route, method: request.method(), collection })
+    let named = |wanted: &str| {
+        let mut named = params.as_ref().ok().into_iter().flatten();
+        named.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    };
+    let collection = named("collection").or(unreadable.then_some(""));
+    let (method, document) = (request.method(), named("id"));
+    Caller::of(app, request.headers(), Asked { route, method, collection, document })
 }
 
 /// Logs and counts a request when it is dropped, so also if its client disconnects.

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
-use super::{keying, routes, writing};
+use super::{aliases, exporting, keying, many, routes, writing};
 use crate::api::ErrorBody;
 
 /// Path of the description.
@@ -29,7 +29,11 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         writing::remove_collection,
         writing::put_documents,
         writing::delete_document,
-        writing::delete_documents,
+        aliases::list_aliases,
+        aliases::change_aliases,
+        exporting::export,
+        many::get_documents,
+        many::delete_documents,
         routes::slow,
         keying::list_keys,
         keying::make_key,

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
+use axum::routing::{delete, get};
 
+use super::aliases::{change_aliases, list_aliases, resolve};
 use super::app::App;
+use super::exporting::export;
 use super::keying::{list_keys, make_key, remove_key};
 use super::layers::{compressing, inflate, origins};
+use super::many::act;
 use super::observe::observe;
 use super::openapi::{OPENAPI_PATH, openapi_json};
 use super::routes::{
     collection, collections, document, livez, metrics, readyz, search_get, search_post, slow,
 };
-use super::writing::{
-    delete_document, delete_documents, make_collection, put_documents, remove_collection,
-};
+use super::writing::{delete_document, make_collection, put_documents, remove_collection};
 use crate::api::{ApiError, ErrorCode};
 
 /// All routes.
@@ -29,16 +30,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/slow", get(slow))
         .route("/v1/keys", get(list_keys).post(make_key))
         .route("/v1/keys/{id}", delete(remove_key))
+        .route("/v1/aliases", get(list_aliases).post(change_aliases))
         .route("/v1/collections", get(collections))
         .route(
             "/v1/collections/{collection}",
             get(collection).put(make_collection).delete(remove_collection),
         )
         .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
-        .route("/v1/collections/{collection}/documents", post(put_documents))
+        .route("/v1/collections/{collection}/documents", get(export).post(put_documents))
         .route(
             "/v1/collections/{collection}/documents/{id}",
-            get(document).delete(delete_document).post(delete_documents),
+            get(document).delete(delete_document).post(act),
         )
         .method_not_allowed_fallback(|| async {
             ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")
@@ -55,7 +57,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         Ok(Some(cors)) => routes.layer(cors),
         Ok(None) | Err(_) => routes,
     };
-    routes.with_state(app)
+    // Around all of it, since it changes which route a path is.
+    let routes = Router::new().fallback_service(routes.with_state(app.clone()));
+    routes.layer(map_request_with_state(app, resolve))
 }
 
 /// The routes that are answered when all connections are busy.

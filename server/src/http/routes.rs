@@ -74,7 +74,7 @@ pub(crate) async fn collections(
     app.ready()?;
     let served = app.served();
     let shown = served.iter().filter(|one| caller.reaches(&one.name));
-    let collections = shown.map(|one| one.engine.describe(&one.name)).collect();
+    let collections = shown.map(|one| app.describe(&one.name, &one.engine)).collect();
     Ok(Json(CollectionsResponse { collections }))
 }
 
@@ -87,7 +87,8 @@ pub(crate) async fn collection(
     name: Parts<String>,
 ) -> Result<Json<CollectionResponse>, ApiError> {
     let name = parts(name)?;
-    Ok(Json(app.engine(&name)?.describe(&name)))
+    let engine = app.engine(&name)?;
+    Ok(Json(app.describe(&name, &engine)))
 }
 
 /// Search with a query in the URL.

@@ -39,7 +39,7 @@ impl State {
 
     /// When the oldest request began, or bytes began to wait after the last one.
     fn busy_since(&self) -> Instant {
-        self.requests.values().next().copied().unwrap_or(self.since)
+        self.requests.values().min().copied().unwrap_or(self.since)
     }
 }
 
@@ -110,6 +110,15 @@ pub(crate) struct Underway {
     number: u64,
 }
 
+impl Underway {
+    /// Counts from now on.
+    fn again(&self) {
+        self.work.change(|state| {
+            state.requests.insert(self.number, Instant::now());
+        });
+    }
+}
+
 impl Drop for Underway {
     fn drop(&mut self) {
         self.work.change(|state| {
@@ -128,11 +137,16 @@ pub(crate) struct Counted<S> {
     pub(crate) work: Work,
 }
 
+/// Marks a response that has no end in sight: its time limit is counted from its last part on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Streams;
+
 /// A response body; when it is dropped, the request has ended.
 #[derive(Debug)]
 pub(crate) struct CountedBody {
     body: Body,
-    _request: Underway,
+    request: Underway,
+    streams: bool,
 }
 
 impl<S> Service<Request<Incoming>> for Counted<S>
@@ -150,7 +164,8 @@ where
         let answer = self.service.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            Ok(answer.map(|body| CountedBody { body, _request: begun }))
+            let streams = answer.extensions().get::<Streams>().is_some();
+            Ok(answer.map(|body| CountedBody { body, request: begun, streams }))
         })
     }
 }
@@ -163,7 +178,11 @@ impl HttpBody for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let part = Pin::new(&mut self.body).poll_frame(cx);
+        if self.streams && part.is_ready() {
+            self.request.again();
+        }
+        part
     }
 
     fn is_end_stream(&self) -> bool {

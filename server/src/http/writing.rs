@@ -5,7 +5,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use quarry_engine::store::{Ack, CollectionName, Mode};
+use quarry_engine::store::{Ack, CollectionName, Mode, Selection};
 
 use super::access::{Caller, forbidden};
 use super::app::App;
@@ -14,8 +14,8 @@ use super::errors::WriteErrors;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use crate::Engine;
 use crate::api::{
-    ApiError, CollectionInput, CollectionResponse, DeleteRequest, DeleteResponse,
-    DocumentsResponse, ErrorCode, MAX_BODY_BYTES, MAX_DOCUMENTS, RemovedResponse,
+    ApiError, CollectionInput, CollectionResponse, DeleteResponse, DocumentsResponse, ErrorCode,
+    MAX_BODY_BYTES, RemovedResponse,
 };
 use crate::engine::{Sent, delete, put, settings};
 
@@ -88,8 +88,10 @@ pub(crate) async fn remove_collection(
     let name = parts(name)?;
     let store = app.store()?;
     no_parameters(&uri)?;
-    // One that cannot be opened is not removed.
-    drop(app.live(&name)?);
+    // One that cannot be opened is not removed; the store refuses an alias.
+    if app.named_by(&name).is_none() {
+        drop(app.live(&name)?);
+    }
     let removed = name.clone();
     let name = named(&name)?;
     let pass = app.writes.enter(0)?;
@@ -150,43 +152,11 @@ pub(crate) async fn delete_document(
     let ack = ack_alone(&uri)?;
     let pass = app.writes.enter(id.len())?;
     let message = format!("no document has the id `{id}`");
-    let deleted = app.write(pass, move || delete(&live, vec![id], ack)).await?;
+    let deleted = app.write(pass, move || delete(&live, Selection::Ids(vec![id]), ack)).await?;
     match deleted.deleted {
         0 => Err(ApiError::new(ErrorCode::DocumentNotFound, message).param("id")),
         _ => Ok(Json(deleted)),
     }
-}
-
-/// Delete documents by their ids.
-#[utoipa::path(post, path = "/v1/collections/{collection}/documents/delete", tag = "documents",
-    params(
-        ("collection" = String, Path, description = "Name of the collection."),
-        ("ack" = Option<String>, Query, description = "As for documents that are added."),
-    ),
-    request_body = DeleteRequest,
-    responses((status = 200, description = "What was deleted; ids that no document has are named.", body = DeleteResponse), WriteErrors))]
-pub(crate) async fn delete_documents(
-    State(app): Shared,
-    path: Parts<(String, String)>,
-    request: Request,
-) -> Result<Json<DeleteResponse>, ApiError> {
-    let (name, action) = parts(path)?;
-    // Not a route of its own, which would hide the document of this id.
-    if action != "delete" {
-        let message = "the route does not have this method";
-        return Err(ApiError::new(ErrorCode::MethodNotAllowed, message));
-    }
-    let live = app.live(&name)?;
-    let ack = ack_alone(request.uri())?;
-    let (head, body) = request.into_parts();
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
-    let DeleteRequest { ids } = DeleteRequest::from_json(&body)?;
-    if ids.is_empty() || ids.len() > MAX_DOCUMENTS {
-        let message = format!("{} ids, 1 to {MAX_DOCUMENTS} were expected", ids.len());
-        return Err(ApiError::invalid("ids", message));
-    }
-    Ok(Json(app.write(pass, move || delete(&live, ids, ack)).await?))
 }
 
 /// The length of a body that its head declares.
@@ -210,7 +180,7 @@ fn put_parameters(uri: &Uri) -> Result<(Mode, Ack), ApiError> {
 }
 
 /// The acknowledgement in the URL; other parameters are refused.
-fn ack_alone(uri: &Uri) -> Result<Ack, ApiError> {
+pub(super) fn ack_alone(uri: &Uri) -> Result<Ack, ApiError> {
     let [ack] = parameters(uri, ["ack"])?;
     acknowledged(ack.as_deref())
 }
@@ -228,7 +198,7 @@ fn acknowledged(ack: Option<&str>) -> Result<Ack, ApiError> {
 }
 
 /// The values of the parameters of these names; others, and repeated ones, are refused.
-fn parameters<const N: usize>(
+pub(super) fn parameters<const N: usize>(
     uri: &Uri,
     names: [&str; N],
 ) -> Result<[Option<String>; N], ApiError> {

@@ -86,7 +86,7 @@ impl Served {
         self.get(&format!("/{name}")).ok()["documents"].as_u64().unwrap()
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.thread.take().unwrap().join().unwrap().unwrap();
         // What runs on threads of its own may hold the folder a moment longer.

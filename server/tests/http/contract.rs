@@ -368,9 +368,11 @@ fn the_description_names_every_route_and_error() {
     }
     let documents = "/v1/collections/{collection}/documents";
     assert_eq!(methods("/v1/collections/{collection}"), ["get", "put", "delete"]);
-    assert_eq!(methods(documents), ["post"]);
+    assert_eq!(methods(documents), ["get", "post"]);
     assert_eq!(methods(&format!("{documents}/{{id}}")), ["get", "delete"]);
     assert_eq!(methods(&format!("{documents}/delete")), ["post"]);
+    assert_eq!(methods(&format!("{documents}/get")), ["post"]);
+    assert_eq!(methods("/v1/aliases"), ["get", "post"]);
     let body = &api["paths"][documents]["post"]["requestBody"]["content"];
     assert!(body["application/json"].is_object() && body["application/x-ndjson"].is_object());
     let search = "/v1/collections/{collection}/search";

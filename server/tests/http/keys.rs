@@ -154,6 +154,20 @@ fn a_key_sees_only_what_its_filter_allows() {
     let absent = document("d9").error(404, "document_not_found");
     let plain = |error: &Value, id: &str| error.to_string().replace(id, "ID");
     assert_eq!(plain(&hidden, "d2"), plain(&absent, "d9"));
+    let many = |body: &Value| {
+        let path = "/v1/collections/c/documents/get";
+        keyed.ask(key, "POST", path, &body.to_string()).ok()
+    };
+    let got = |found: &Value| found["documents"].as_array().unwrap().len();
+    let found = many(&json!({"ids": ["d1", "d2", "d9"]}));
+    assert_eq!((got(&found), &found["unknown"]), (1, &json!(["d2", "d9"])));
+    for filter in ["*", "lang:en OR lang:de", "NOT lang:fr"] {
+        let found = many(&json!({"filter": filter}));
+        assert_eq!((got(&found), &found["matched"]), (1, &json!(1)), "{filter}");
+    }
+    assert_eq!(got(&many(&json!({"filter": "lang:de"}))), 0);
+    let delete = keyed.ask(key, "POST", "/v1/collections/c/documents/delete", "{}");
+    delete.error(403, "forbidden");
     // A filter that a collection cannot have finds nothing, for it is refused.
     let other = keyed.key(&json!({"scopes": ["search"], "filter": "tenant:a"}));
     let other = other["key"].as_str().unwrap();

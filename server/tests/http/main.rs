@@ -1,6 +1,8 @@
 //! Tests of the server through a real socket: answers, errors, and behaviour under load.
 
 #[cfg(test)]
+mod aliases;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod collections;
@@ -9,11 +11,15 @@ mod contract;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod exporting;
+#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod many;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

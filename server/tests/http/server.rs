@@ -283,9 +283,31 @@ pub(crate) fn read(stream: &mut TcpStream) -> Reply {
         .map(|l| l.split_once(':').unwrap())
         .map(|(n, v)| (n.to_owned(), v.trim().to_owned()))
         .collect();
-    let reply = Reply { status, headers, body: bytes[end + 4..].to_vec() };
-    // Every answer is written whole, with its length.
+    let mut reply = Reply { status, headers, body: bytes[end + 4..].to_vec() };
+    if reply.header("transfer-encoding").is_some() {
+        let (body, whole) = unchunked(&reply.body);
+        assert!(whole || reply.body.is_empty());
+        reply.body = body;
+        return reply;
+    }
+    // Every other answer is written whole, with its length.
     let length = reply.header("content-length").unwrap().parse::<usize>().unwrap();
     assert!(reply.body.len() == length || reply.body.is_empty());
     reply
+}
+
+/// A body that was sent in chunks, and whether it had its regular end.
+pub(crate) fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(line) = rest.windows(2).position(|w| w == b"\r\n") {
+        let length = std::str::from_utf8(&rest[..line]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        let Some(chunk) = rest.get(line + 2..line + 2 + length) else { break };
+        if length == 0 {
+            return (body, true);
+        }
+        body.extend_from_slice(chunk);
+        rest = rest.get(line + 4 + length..).unwrap_or_default();
+    }
+    (body, false)
 }
