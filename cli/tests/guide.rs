@@ -33,6 +33,7 @@ macro_rules! pages {
 
 pages! {
     changing: "changing.md",
+    collections: "collections.md",
     dense: "dense.md",
     evaluation: "evaluation.md",
     feedback: "feedback.md",

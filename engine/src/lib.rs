@@ -8,6 +8,7 @@ mod describe;
 mod error;
 pub mod evaluate;
 mod feedback;
+mod fields;
 mod filters;
 mod fusion;
 mod hits;
@@ -33,6 +34,7 @@ pub use dense::DenseModel;
 pub use describe::Description;
 pub use error::EngineError;
 pub use feedback::{FeedbackCondition, FeedbackFrom, FeedbackOptions, MOST_FEEDBACK_DEPTH};
+pub use fields::{DescribedField, DescribedFields};
 pub use filters::check_filter;
 pub use fusion::{
     BM25_WEIGHT, ChannelWeight, DEFAULT_RRF_K, DEFAULT_WINDOW, FoundOn, FusionMethod,

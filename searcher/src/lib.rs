@@ -47,7 +47,7 @@ mod words;
 
 pub use error::SearchError;
 pub use feedback::{Expansion, MOST_FEEDBACK_TERMS};
-pub use filter::{Filter, syntax as filter_syntax};
+pub use filter::{Filter, ListedField, syntax as filter_syntax};
 pub use kernels::Kernels;
 pub use method::Method;
 pub use neighbours::{DEFAULT_NEIGHBOURS, LEAST_GRAPH, MadeGraph, make_graph};

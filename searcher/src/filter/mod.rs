@@ -1,10 +1,13 @@
 //! Which documents a search may find: those that a filter allows, without those deleted.
 
+mod listed;
 mod make;
 mod query;
 pub(crate) mod rows;
 pub mod syntax;
 mod values;
+
+pub use listed::ListedField;
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ use crate::filter::values::{Kinds, Wanted, existing};
 use crate::searcher::Searcher;
 
 /// The text part's field of the documents' other fields.
-const FIELDS: &str = "fields";
+pub(super) const FIELDS: &str = "fields";
 /// Rows that are read between two looks at the clock.
 const BETWEEN_LOOKS: usize = 1 << 14;
 /// Characters of an expression, or of a field's name, that an error repeats.

@@ -4,6 +4,7 @@
 //!    what it can be of those kinds: text as it is, numbers by value, a date by the second, a day for
 //!    all of it  3. one that the field cannot hold is refused, as it would match nothing
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use quarry_index::fields::{FieldRule, FieldType};
@@ -74,6 +75,18 @@ impl Kinds {
     /// The same, held to the type that the field was given.
     pub(crate) fn ruled(self, rule: Option<&FieldRule>) -> Self {
         Self { whole: rule == Some(&FieldRule::Given(FieldType::Integer)), ..self }
+    }
+
+    /// Their names.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let kinds = [
+            (self.text, "text"),
+            (self.number, "number"),
+            (self.boolean, "boolean"),
+            (self.date, "date"),
+            (self.object, "object"),
+        ];
+        kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1).collect()
     }
 
     /// Whether no document has the field.
@@ -424,12 +437,12 @@ fn next(text: &TextIndex, from: &[u8]) -> Result<Option<Vec<u8>>, std::io::Error
     Ok(terms.advance().then(|| terms.key().to_vec()))
 }
 
-/// The fields that exist, for a message.
-pub(crate) fn existing(texts: &[&TextIndex]) -> Result<String, std::io::Error> {
-    let mut paths = std::collections::BTreeSet::new();
+/// The paths of the fields that exist, at most `most`.
+pub(crate) fn paths(texts: &[&TextIndex], most: usize) -> Result<BTreeSet<String>, std::io::Error> {
+    let mut paths = BTreeSet::new();
     for text in texts {
         let mut from = Vec::new();
-        while paths.len() < MOST_LOOKED_AT
+        while paths.len() < most
             && let Some(term) = next(text, &from)?
             && let Some(end) = term.iter().position(|byte| *byte == END_OF_PATH)
         {
@@ -440,6 +453,12 @@ pub(crate) fn existing(texts: &[&TextIndex]) -> Result<String, std::io::Error> {
             from.push(END_OF_PATH + 1);
         }
     }
+    Ok(paths)
+}
+
+/// The fields that exist, for a message.
+pub(crate) fn existing(texts: &[&TextIndex]) -> Result<String, std::io::Error> {
+    let paths = paths(texts, MOST_LOOKED_AT)?;
     let named: Vec<&str> = paths.iter().take(MOST_NAMED).map(String::as_str).collect();
     Ok(match paths.len() {
         0 => "no document has any".to_owned(),

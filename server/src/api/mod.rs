@@ -4,6 +4,7 @@
 mod aliases;
 mod collection;
 mod error;
+mod fields;
 mod json;
 mod json_words;
 mod keys;
@@ -17,6 +18,7 @@ pub use collection::{
     CollectionInput, DocumentsResponse, RejectedDocument, RemovedResponse, WriteTimings,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
+pub use fields::FieldResponse;
 pub use keys::{KeyInput, KeyResponse, KeysResponse, NewKeyResponse, RemovedKeyResponse};
 pub(crate) use many::Wanted;
 pub use many::{DeleteRequest, DeleteResponse, DryRun, FoundDocument, GetRequest, GetResponse};

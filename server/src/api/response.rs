@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Channel, Method};
+use super::{Channel, FieldResponse, Method};
 
 /// The index and generation that a response is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -268,6 +268,12 @@ pub struct CollectionResponse {
     pub encoders: serde_json::Map<String, serde_json::Value>,
     /// What searches can use.
     pub capabilities: Capabilities,
+    /// Fields of the documents, by name, at most 256; only where one collection is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<FieldResponse>>,
+    /// Whether there are more fields.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more_fields: bool,
 }
 
 /// What searches of a collection can use.

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use super::Engine;
 use super::version::version;
 use crate::api::{
-    Capabilities, Channel, CollectionResponse, DEFAULT_TIMEOUT_MS, Limits, MAX_BODY_BYTES,
-    MAX_FIELDS, MAX_K, MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS,
+    ApiError, Capabilities, Channel, CollectionResponse, DEFAULT_TIMEOUT_MS, FieldResponse, Limits,
+    MAX_BODY_BYTES, MAX_FIELDS, MAX_K, MAX_QUERY_BYTES, MAX_QUERY_TERMS, MAX_TIMEOUT_MS,
 };
 
 impl Engine {
@@ -38,7 +38,31 @@ impl Engine {
                     max_timeout_ms: MAX_TIMEOUT_MS,
                 },
             },
+            fields: None,
+            more_fields: false,
         }
+    }
+
+    /// Adds the fields of the documents, as far as a filter lets one know.
+    pub(crate) fn describe_fields(
+        &self,
+        described: &mut CollectionResponse,
+        within: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let found = self.collection.snapshot().fields(within).map_err(|error| {
+            let error = ApiError::from(error);
+            if within.is_some() { error.without_list() } else { error }
+        })?;
+        let fields = found.fields.into_iter().map(|(name, field)| FieldResponse {
+            name,
+            given: field.given.map(|given| given.to_string()),
+            kinds: field.kinds,
+            values: field.values,
+            examples: field.examples,
+        });
+        described.fields = Some(fields.collect());
+        described.more_fields = found.more;
+        Ok(())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The OpenAPI description of all routes, and the route that serves it.
 
 use axum::Json;
-use axum::response::IntoResponse;
+use axum::http::Uri;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
+use super::routes::no_parameters;
 use super::{aliases, exporting, keying, many, routes, writing};
-use crate::api::ErrorBody;
+use crate::api::{ApiError, ErrorBody};
 
 /// Path of the description.
 pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
@@ -54,8 +55,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", tag = "health",
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), StateErrors))]
-pub(crate) async fn openapi_json() -> impl IntoResponse {
-    Json(openapi())
+pub(crate) async fn openapi_json(uri: Uri) -> Result<Json<utoipa::openapi::OpenApi>, ApiError> {
+    no_parameters(&uri)?;
+    Ok(Json(openapi()))
 }
 
 struct UrlSearch;

@@ -59,9 +59,10 @@ pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError>
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, description = "The metrics.", body = String), StateErrors))]
-pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
+pub(crate) async fn metrics(State(app): Shared, uri: Uri) -> Result<Response, ApiError> {
+    no_parameters(&uri)?;
     let text = app.metrics.render(&app.admission, &app.writes, &app.served());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 /// The collections served, as far as the key is for them.
@@ -70,7 +71,9 @@ pub(crate) async fn metrics(State(app): Shared) -> impl IntoResponse {
 pub(crate) async fn collections(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
 ) -> Result<Json<CollectionsResponse>, ApiError> {
+    no_parameters(&uri)?;
     app.ready()?;
     let served = app.served();
     let shown = served.iter().filter(|one| caller.reaches(&one.name));
@@ -78,17 +81,29 @@ pub(crate) async fn collections(
     Ok(Json(CollectionsResponse { collections }))
 }
 
-/// A collection and its capabilities.
+/// A collection: its capabilities, and the fields of its documents with their kinds, number and examples.
 #[utoipa::path(get, path = "/v1/collections/{collection}", tag = "collections",
     params(("collection" = String, Path, description = "Name of the collection.")),
-    responses((status = 200, description = "The collection.", body = CollectionResponse), StateErrors))]
+    responses((status = 200, description = "The collection.", body = CollectionResponse), ReadErrors))]
 pub(crate) async fn collection(
     State(app): Shared,
     name: Parts<String>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
 ) -> Result<Json<CollectionResponse>, ApiError> {
     let name = parts(name)?;
+    no_parameters(&uri)?;
     let engine = app.engine(&name)?;
-    Ok(Json(app.describe(&name, &engine)))
+    let mut described = app.describe(&name, &engine);
+    let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
+    let job = move |engine: &Engine, _| {
+        // A key whose filter names a field that no document has yet sees none.
+        match engine.describe_fields(&mut described, caller.filter()) {
+            Err(error) if error.code() == ErrorCode::Internal => Err(error),
+            _ => Ok(described),
+        }
+    };
+    Ok(Json(app.run(engine, time, job).await?))
 }
 
 /// Search with a query in the URL.
@@ -192,8 +207,10 @@ pub(crate) async fn document(
     State(app): Shared,
     path: Parts<(String, String)>,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
 ) -> Result<Response, ApiError> {
     let (name, id) = parts(path)?;
+    no_parameters(&uri)?;
     let engine = app.engine(&name)?;
     let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
     let answers = app.answers.clone();
