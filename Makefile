@@ -14,7 +14,7 @@ export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
 # Tests load ONNX Runtime themselves; the binary sets this on its own.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help build binary install demo test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-service bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+.PHONY: help build binary install demo wheel test-python test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-service bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ demo: build ## Index, search and evaluate the bundled sample collection
 
 test: build ## Run all tests
 	$(CARGO) test --release --locked --workspace
+
+wheel: ## The Python package: one dist/quarry_search-*.whl (needs pip)
+	@python/tools/wheel.sh
+
+test-python: build wheel ## Install the wheel into a new environment, and run the package's tests there
+	@python/tools/test.sh
 
 # After it the binary is the checked one, until something is built again.
 test-checked: build ## The same with overflow checks and debug assertions in our own crates; CHECKED="--lib" runs a part
@@ -106,4 +112,4 @@ fmt: ## Format
 
 clean: ## Remove what was built
 	$(CARGO) clean
-	rm -rf .onnxruntime quarry-demo
+	rm -rf .onnxruntime quarry-demo dist

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 most=10485760
 "$cargo" package --workspace --locked --no-verify --allow-dirty --quiet \
-    --exclude quarry-benches --exclude quarry-embed "$@"
+    --exclude quarry-benches --exclude quarry-embed --exclude quarry-python "$@"
 for crate in "${CARGO_TARGET_DIR:-target}"/package/*.crate; do
     bytes=$(wc -c <"$crate")
     if [ "$bytes" -gt "$most" ]; then

@@ -18,7 +18,7 @@ use common::{names, note, said, text};
 const TOLERANCE: f64 = 0.05;
 
 /// Marks of blocks; whatever else a page has is a slip of its author.
-const MARKS: [&str; 5] = ["sh", "output", "sh,ignore", "text", "json"];
+const MARKS: [&str; 6] = ["sh", "output", "sh,ignore", "text", "json", "python"];
 
 macro_rules! pages {
     ($($name:ident: $file:literal),+ $(,)?) => {
@@ -46,6 +46,7 @@ pages! {
     models: "models.md",
     operations: "operations.md",
     production: "production.md",
+    python: "python.md",
     quickstart: "quickstart.md",
     reference: "reference.md",
     reranking: "reranking.md",
@@ -167,14 +168,16 @@ struct Step<'a> {
 
 fn steps<'a>(page: &str, blocks: Vec<Block<'a>>) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'a>> = Vec::new();
-    let mut after_commands = false;
+    let mut before = "";
     for block in blocks {
         assert!(MARKS.contains(&block.mark), "{page}: a block is marked `{}`", block.mark);
         match block.mark {
             "sh" => steps.push(Step { commands: block.lines.join("\n"), output: None }),
+            // `python/tests/test_guide.py` runs these and compares.
+            "output" if before == "python" => {}
             "output" => {
                 assert!(
-                    after_commands,
+                    before == "sh",
                     "{page}: output without commands before it: {:?}",
                     block.lines
                 );
@@ -184,7 +187,7 @@ fn steps<'a>(page: &str, blocks: Vec<Block<'a>>) -> Vec<Step<'a>> {
             }
             _ => {}
         }
-        after_commands = block.mark == "sh";
+        before = block.mark;
     }
     steps
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on (outside tests).
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("vectors", &[]),
     ("transfer", &[]),
     ("index", &["vectors"]),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("indexer", &["index", "vectors"]),
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("embed", &["engine"]),
+    ("python", &["engine", "vectors"]),
     ("server", &["engine", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),

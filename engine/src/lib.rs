@@ -17,6 +17,7 @@ mod listing;
 mod model_source;
 mod models;
 mod query;
+mod ranked;
 mod remembered;
 mod rerank;
 mod rescoring;
@@ -44,6 +45,7 @@ pub use listing::{Listing, Page, PageWanted};
 pub use model_source::ModelSource;
 pub use models::{MadeBy, MadeByDense, Models, OnFetch, identity, needs_network, token_options};
 pub use query::{ChannelQuery, EncodedQuery, Query, SparseQuery};
+pub use ranked::Ranked;
 pub use rerank::{RerankOptions, SecondStage, TokenModel, TokensOptions};
 pub use search::{
     Answer, ChannelScores, ExpandedQuery, ExpandedTerm, Hit, Placed, RerankReport, Search,
@@ -56,10 +58,10 @@ pub use write::{WriteError, Writer};
 // Types that appear in the API above.
 pub use quarry_datasets::export::DocumentLine;
 pub use quarry_datasets::{RefusedDocument, read_sent_document};
-pub use quarry_encoders::{Device, Hub, HubEvent};
+pub use quarry_encoders::{Device, DocumentOptions, Hub, HubEvent, Model};
 pub use quarry_index::dense::DenseStorage;
 pub use quarry_index::doctable::PassageSpan;
-pub use quarry_index::fields::FieldType;
+pub use quarry_index::fields::{FieldRule, FieldType};
 pub use quarry_index::tokens::Form;
 pub use quarry_index::{Index, IndexError, Verify};
 pub use quarry_indexer::BuildError;

@@ -169,17 +169,32 @@ impl Snapshot {
         queries: &[Query],
         options: &SearchOptions,
     ) -> Result<Results<Answer>, EngineError> {
+        let works = self.works(queries, options)?;
+        let answer = |work: Result<Work<'_>, EngineError>| self.answer(work?, options);
+        Ok(match works.len() {
+            1 => works.into_iter().map(answer).collect(),
+            _ => works.into_par_iter().map(answer).collect(),
+        })
+    }
+
+    /// Stages 1 to 3 of queries.
+    pub(crate) fn works<'q>(
+        &self,
+        queries: &'q [Query],
+        options: &SearchOptions,
+    ) -> Result<Results<Work<'q>>, EngineError> {
         let weights = options.weights()?;
         let plan = options.feedback_plan(&weights)?;
         let reranks_first = plan.as_ref().is_some_and(|plan| plan.reranked.is_some());
         if options.rerank.is_some() || reranks_first {
             self.check_rescoring(&weights)?;
         }
-        let mut works: Results<Work<'_>> =
+        let mut works: Results<Work<'q>> =
             queries.iter().map(|query| Ok(Work::new(query))).collect();
         for weighted in &weights {
             let asked: Vec<&Query> = works.iter().flatten().map(|work| work.query).collect();
-            put(&mut works, self.encode(&asked, weighted.channel), |work, encoded| {
+            let encoded = self.encode_unless(&asked, weighted.channel, &|| options.expire());
+            put(&mut works, encoded, |work, encoded| {
                 work.timings.encode += encoded.took;
                 work.lists.push(ChannelList::new(*weighted, encoded));
             });
@@ -189,11 +204,7 @@ impl Snapshot {
             self.retrieve_all(&mut works, &weights, plan.as_ref(), options)?;
             self.rescore_all(&mut works, options)?;
         }
-        let answer = |work: Result<Work<'_>, EngineError>| self.answer(work?, options);
-        Ok(match works.len() {
-            1 => works.into_iter().map(answer).collect(),
-            _ => works.into_par_iter().map(answer).collect(),
-        })
+        Ok(works)
     }
 
     /// Stage 1: each query in the form that a channel searches, over all cores; token embeddings one query
@@ -203,7 +214,18 @@ impl Snapshot {
         queries: &[Q],
         channel: Channel,
     ) -> Results<EncodedQuery> {
+        self.encode_unless(queries, channel, &|| Ok(()))
+    }
+
+    /// The same until `expired` gives an error, which the queries get that are left.
+    fn encode_unless<Q: Borrow<Query> + Sync>(
+        &self,
+        queries: &[Q],
+        channel: Channel,
+        expired: &(dyn Fn() -> Result<(), EngineError> + Sync),
+    ) -> Results<EncodedQuery> {
         let one = |query: &Q| {
+            expired()?;
             let started = Instant::now();
             self.encode_one(query.borrow(), channel, started)
         };
@@ -299,6 +321,7 @@ impl Snapshot {
         let filtering = if filter.is_some() { started.elapsed() } else { Duration::ZERO };
         let row_options = options.row_options(filter);
         Ok(each(queries, |query| {
+            options.expire()?;
             let started = Instant::now();
             let encoded = query.encoded;
             let Some(query) = encoded.of_rows(query.seeds) else {

@@ -346,10 +346,10 @@ impl Writer {
         let index = Index::open(&self.folder, Verify::Envelope)?;
         let built = AsBuilt::of(&index);
         let remembered = self.models.remembered(&index);
-        let texts_as = match built.channel.as_deref() == Some(TextsAs::Bm25.name()) {
-            true => TextsAs::Bm25,
-            false => options.texts_as,
-        };
+        // Documents of an iterator leave no record of it.
+        let words_alone = built.channel.as_deref() == Some(TextsAs::Bm25.name())
+            || (index.has_text() && !index.has_sparse());
+        let texts_as = if words_alone { TextsAs::Bm25 } else { options.texts_as };
         let tokens = match (&built.tokens, &options.tokens) {
             (None, NewTokens::AsIndexed) | (Some(_), NewTokens::Without) => None,
             (None, _) => {

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the wheel of dist/ into a new environment, target/python/test, and runs the tests of python/tests there, outside
+# of the repository's folder so that nothing but the wheel is imported.
+#
+#   python/tools/test.sh [ARGUMENTS OF PYTEST]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+target=${CARGO_TARGET_DIR:-$root/target}
+venv=$target/python/test
+rm -rf "$venv"
+python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r python/tools/requirements-test.txt
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps dist/quarry_search-*.whl
+# The bundled model and ONNX Runtime, where an installation has them (`make install`).
+data=$target/python/data
+mkdir -p "$data/quarry"
+rm -rf "$data/quarry/models"
+ln -s "$root/models" "$data/quarry/models"
+export XDG_DATA_HOME=$data QUARRY_BINARY=$target/release/quarry QUARRY_ROOT=$root ORT_DISABLE_TELEMETRY=1
+if [ -z "${ORT_DYLIB_PATH:-}" ]; then
+    ORT_DYLIB_PATH=$(find "$root/.onnxruntime" -name 'libonnxruntime.*' | head -n 1)
+    export ORT_DYLIB_PATH
+fi
+cd "$target/python"
+"$venv/bin/python" -m pytest -rs --rootdir "$root/python" -c "$root/python/pyproject.toml" -p no:cacheprovider "$root/python/tests" "$@"
