@@ -14,7 +14,7 @@ export PATH := $(QUARRY_TOOLS)/bin:$(PATH)
 # Tests load ONNX Runtime themselves; the binary sets this on its own.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help build binary install demo wheel test-python test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-service bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
+.PHONY: help build binary install demo wheel wheel-model test-python test-python-frameworks test test-checked test-gpu tools docs check audit fuzz miri bench bench-load bench-service bench-index bench-index-growth bench-rerank bench-text runtime fmt clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,8 +41,14 @@ test: build ## Run all tests
 wheel: ## The Python package: one dist/quarry_search-*.whl (needs pip)
 	@python/tools/wheel.sh
 
+wheel-model: build ## The bundled model as a package of its own: dist/quarry_search_model-*.whl
+	@python/tools/wheel.sh model
+
 test-python: build wheel ## Install the wheel into a new environment, and run the package's tests there
-	@python/tools/test.sh
+	@python/tools/test.sh tests
+
+test-python-frameworks: build wheel ## The same of PyTerrier, BEIR, MTEB, LangChain and others, which bring gigabytes
+	@python/tools/test.sh tests_frameworks
 
 # After it the binary is the checked one, until something is built again.
 test-checked: build ## The same with overflow checks and debug assertions in our own crates; CHECKED="--lib" runs a part

@@ -69,11 +69,8 @@ fn documents_added_to_words_alone_need_no_model() {
         let text = "the tide turns the mill".into();
         Ok::<_, Infallible>(Document { id: id.into(), text, ..Document::default() })
     };
-    let how = Build {
-        out: folder.path().to_path_buf(),
-        texts_as: TextsAs::Bm25,
-        ..Build::default()
-    };
+    let how =
+        Build { out: folder.path().to_path_buf(), texts_as: TextsAs::Bm25, ..Build::default() };
     build_documents([note("a")], Value::Null, &how, &Models::default(), &|_| {}).unwrap();
     let writer = Writer::open(folder.path(), Models::default()).unwrap();
     writer.add_documents([note("b")], &Add::default(), &|_| {}).unwrap();

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Installs the wheel of dist/ into a new environment, target/python/test, and runs the tests of python/tests there, outside
+# Installs the wheel of dist/ into a new environment, target/python/TESTS, and runs the tests of python/TESTS there, outside
 # of the repository's folder so that nothing but the wheel is imported.
 #
-#   python/tools/test.sh [ARGUMENTS OF PYTEST]
+#   python/tools/test.sh tests [ARGUMENTS OF PYTEST]
+#   python/tools/test.sh tests_frameworks      those of other frameworks, which bring gigabytes
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
 target=${CARGO_TARGET_DIR:-$root/target}
-venv=$target/python/test
+tests=$1
+shift
+venv=$target/python/$tests
 rm -rf "$venv"
 python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r python/tools/requirements-test.txt
+"$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "python/tools/requirements-$tests.txt"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps dist/quarry_search-*.whl
 # The bundled model and ONNX Runtime, where an installation has them (`make install`).
 data=$target/python/data
@@ -23,4 +26,4 @@ if [ -z "${ORT_DYLIB_PATH:-}" ]; then
     export ORT_DYLIB_PATH
 fi
 cd "$target/python"
-"$venv/bin/python" -m pytest -rs --rootdir "$root/python" -c "$root/python/pyproject.toml" -p no:cacheprovider "$root/python/tests" "$@"
+"$venv/bin/python" -m pytest -rs --rootdir "$root/python" -c "$root/python/pyproject.toml" -p no:cacheprovider "$root/python/$tests" "$@"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from quarry.index import Index
     from quarry.queries import Query
     from quarry.results import Answer, Batch, Hit
+    from quarry.serving import Server, serve
 
 #: Where each name is: modules are imported when they are first used, so that `import quarry` takes milliseconds.
 _PLACES = {
@@ -34,11 +35,13 @@ _PLACES = {
     "Hit": "quarry.results",
     "Index": "quarry.index",
     "Query": "quarry.queries",
+    "Server": "quarry.serving",
     "evaluate": "quarry.evaluation",
     "fuse": "quarry.evaluation",
     "read_qrels": "quarry.evaluation",
     "read_queries": "quarry.evaluation",
     "read_run": "quarry.evaluation",
+    "serve": "quarry.serving",
     "set_threads": "quarry._native",
 }
 
