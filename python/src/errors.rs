@@ -123,7 +123,7 @@ fn of_engine(error: &EngineError) -> Sorted {
         E::Encoder(_) | E::Model { .. } => sorted(Kind::Model, "model"),
         E::Encode(_) => sorted(Kind::Model, "encode"),
         E::NoBundledModel => sorted(Kind::Model, "no_bundled_model")
-            .hint("`pip install quarry-search-model` brings it; or give model=, a folder or a name such as org/name"),
+            .hint("the wheel quarry-search-model (`make wheel-model`) or `make install` brings it; or give model=, a folder or a name such as org/name"),
         E::NoSuchModel { .. } | E::NoHub { .. } => sorted(Kind::Model, "no_such_model"),
         E::UnknownEncoder { .. } => sorted(Kind::Model, "unknown_encoder"),
         E::OtherModel(_)

@@ -31,23 +31,32 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// The collection, in this process. A forked child has none of the threads of ONNX Runtime, which wait for ever: there
-    /// the collection is opened anew if it has such a model.
+    /// The collection, in this process.
     fn collection(&self, py: Python<'_>) -> PyResult<Arc<Collection>> {
+        if let Ok(opened) = self.opened.try_lock()
+            && opened.0 == process::id()
+        {
+            return Ok(Arc::clone(&opened.1));
+        }
+        // Without Python's lock: whoever holds this one may be waiting for that.
+        let opened = threads::short(py, || self.of_this_process())?;
+        opened.map_err(|error| raised(py, &error, None))
+    }
+
+    /// A forked child has none of the threads of ONNX Runtime, which would be waited for for ever: there the collection is
+    /// opened anew if it has such a model.
+    fn of_this_process(&self) -> Result<Arc<Collection>, EngineError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let (owner, collection) = &*opened;
-        if *owner == process::id() {
-            return Ok(Arc::clone(collection));
+        if opened.0 != process::id() {
+            if has_network(&opened.1.snapshot()) {
+                let mut options = self.options.clone();
+                options.verify = Verify::Envelope;
+                let made = Arc::new(Collection::open(&self.path, &options)?);
+                // The parent's sessions are not here to be closed.
+                std::mem::forget(std::mem::replace(&mut opened.1, made));
+            }
+            opened.0 = process::id();
         }
-        if has_network(&collection.snapshot()) {
-            let mut options = self.options.clone();
-            options.verify = Verify::Envelope;
-            let made = threads::short(py, || Collection::open(&self.path, &options))?;
-            let made = Arc::new(made.map_err(|error| raised(py, &error, None))?);
-            // The parent's sessions are not here to be closed.
-            std::mem::forget(std::mem::replace(&mut opened.1, made));
-        }
-        opened.0 = process::id();
         Ok(Arc::clone(&opened.1))
     }
 

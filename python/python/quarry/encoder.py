@@ -18,7 +18,7 @@ class Encoder:
     """A model's two sides: documents and queries become rows of a matrix over its vocabulary.
 
     ``model`` is a folder, a name on the hub such as ``org/name``, or ``doc=MODEL,query=MODEL``; by default the bundled
-    one. It needs ONNX Runtime (``pip install 'quarry-search[encode]'``); networks are opened by the first text.
+    one. It needs ONNX Runtime (``pip install onnxruntime``); networks are opened by the first text.
     ``sessions`` is the number of sessions of one thread each, by default the machine's cores; it changes no vector.
     """
 
