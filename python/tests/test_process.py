@@ -124,3 +124,10 @@ def test_threads_can_be_set(index):
     one = index.batch(["bread", "salt"], k=3).ids
     quarry.set_threads(None)
     assert index.batch(["bread", "salt"], k=3).ids == one
+
+
+def test_names_are_those_that_are_listed():
+    assert set(quarry.__all__) == {*quarry._PLACES, "QuarryError", "__version__", "errors"}
+    assert all(getattr(quarry, name) is not None for name in quarry.__all__) and set(quarry.__all__) <= set(dir(quarry))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = quarry.nothing

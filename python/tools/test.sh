@@ -26,4 +26,6 @@ if [ -z "${ORT_DYLIB_PATH:-}" ]; then
     export ORT_DYLIB_PATH
 fi
 cd "$target/python"
+# LangChain's own tests leave this to the settings.
+if [ "$tests" = tests_frameworks ]; then set -- -o asyncio_mode=auto "$@"; fi
 "$venv/bin/python" -m pytest -rs --rootdir "$root/python" -c "$root/python/pyproject.toml" -p no:cacheprovider "$root/python/$tests" "$@"

@@ -45,7 +45,26 @@ _PLACES = {
     "set_threads": "quarry._native",
 }
 
-__all__ = ["QuarryError", "__version__", "errors", *sorted(_PLACES)]
+__all__ = [
+    "Answer",
+    "Batch",
+    "Encoder",
+    "Evaluation",
+    "Hit",
+    "Index",
+    "Query",
+    "QuarryError",
+    "Server",
+    "__version__",
+    "errors",
+    "evaluate",
+    "fuse",
+    "read_qrels",
+    "read_queries",
+    "read_run",
+    "serve",
+    "set_threads",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -60,4 +79,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PLACES])
+    return sorted({*globals(), *_PLACES})

@@ -152,9 +152,17 @@ class LuceneImpactSearcher(_Searcher):
         super().__init__(index_dir, {"channel": "sparse", **options})
         self._encoder = query_encoder
 
-    def batch_search(self, queries: Sequence[Any], qids: Sequence[str], k: int = 10, **more: Any) -> dict[str, list[Hit]]:
+    def batch_search(
+        self,
+        queries: Sequence[Any],
+        qids: Sequence[str],
+        k: int = 10,
+        threads: int = 1,
+        fields: Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> dict[str, list[Hit]]:
         """The k best of each query by its id."""
         if self._encoder is not None:
             encode = self._encoder.encode
             queries = [encode(query) if isinstance(query, str) else query for query in queries]
-        return super().batch_search(queries, qids, k, **more)
+        return super().batch_search(queries, qids, k, threads, fields, **options)

@@ -86,7 +86,7 @@ class Batch:
         at = np.repeat(np.arange(len(self)), counts)
         ids = pa.LargeStringArray.from_buffers(len(at), pa.py_buffer(ends), pa.py_buffer(data))
         first = np.repeat(np.cumsum(counts) - counts, counts)
-        query = pa.array(at) if qids is None else pa.array([qids[i] for i in at], pa.string())
+        query = pa.array(at) if qids is None else pa.array([qids[i] for i in at.tolist()], pa.string())
         scores = pa.array([score for scores in self.scores for score in scores], pa.float64())
         rank = pa.array(np.arange(len(at)) - first + 1)
         return pa.table({"query": query, "id": ids, "score": scores, "rank": rank})
