@@ -16,7 +16,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("indexer", &["index", "vectors"]),
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("embed", &["engine"]),
-    ("server", &["engine", "vectors"]),
+    ("server", &["engine", "transfer", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),
 ];
