@@ -54,6 +54,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "listen",
             "key",
             "keys",
+            "follow",
+            "follow_key",
             "no_auth",
             "tls_cert",
             "tls_key",

@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("engine", &["datasets", "encoders", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("embed", &["engine"]),
     ("python", &["engine", "vectors"]),
-    ("server", &["engine", "vectors"]),
+    ("server", &["engine", "transfer", "vectors"]),
     ("benches", &["datasets", "index", "indexer", "reranker", "searcher", "vectors"]),
     ("cli", &["datasets", "encoders", "engine", "index", "indexer", "server", "vectors"]),
 ];

@@ -93,6 +93,35 @@ fn texts_are_encoded_and_found() {
     }
 }
 
+/// A collection that brings its vectors becomes one whose texts a model encodes.
+#[test]
+fn a_copy_is_encoded_by_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(&folder.path().join("data"));
+    server.ok("PUT", DOCS, &json!({"model": null}));
+    let documents = json!([
+        {"id": "bread", "title": "Bread", "text": "Bread goes stale as its starch crystallises.", "vector": {"a": 1}},
+        {"id": "whale", "text": "Whales sing to each other over long distances.", "vector": {"b": 1}},
+    ]);
+    server.ok("POST", &format!("{DOCS}/documents"), &documents);
+    let body = json!({"from": "docs", "model": "bundled", "passages": 32, "provenance": true});
+    let (status, task) = server.ask("POST", "/v1/collections/new", &body.to_string()).unwrap();
+    assert_eq!(status, 202, "{task}");
+    let path = format!("/v1/tasks/{}?wait_ms=60000", task["id"].as_str().unwrap());
+    let task = server.ok("GET", &path, &Value::Null);
+    assert_eq!(
+        (&task["state"], &task["result"]["documents"]),
+        (&json!("done"), &json!(2)),
+        "{task}"
+    );
+    let search = json!({"query": {"text": "why does bread go stale"}, "k": 1, "explain": true});
+    let found = server.ok("POST", "/v1/collections/new/search", &search);
+    assert_eq!(found["hits"][0]["id"], "bread", "{found}");
+    assert!(found["hits"][0]["matched"][0]["origin"].is_object(), "{found}");
+    let document = server.ok("GET", "/v1/collections/new/documents/bread", &Value::Null);
+    assert_eq!(document["fields"]["title"], "Bread", "{document}");
+}
+
 /// The commands do not write to a folder that a server keeps, and say where it is.
 #[test]
 fn commands_are_refused_with_the_address() {

@@ -90,7 +90,10 @@ pub fn read_current(folder: &Path) -> Result<(Manifest, Lease), IndexError> {
 }
 
 fn try_read_current(storage: &Storage) -> Result<(Manifest, Lease), IndexError> {
-    let current = parse_current(storage)?;
+    read_named(storage, &parse_current(storage)?)
+}
+
+fn read_named(storage: &Storage, current: &Current) -> Result<(Manifest, Lease), IndexError> {
     let path = storage.path(&current.manifest);
     let file = storage.open(&current.manifest)?;
     // Waits only for a collector that is removing this very generation; then the name is gone.
@@ -109,7 +112,8 @@ fn try_read_current(storage: &Storage) -> Result<(Manifest, Lease), IndexError> 
         });
     }
     if hex(found) != current.checksum {
-        return Err(IndexError::Checksum { path, found: hex(found), expected: current.checksum });
+        let expected = current.checksum.clone();
+        return Err(IndexError::Checksum { path, found: hex(found), expected });
     }
     let manifest = parse_manifest(&path, &bytes)?;
     // What is not collected is known by the number in the name.
@@ -467,6 +471,71 @@ pub fn link(folder: &Path, to: &Path) -> Result<(), IndexError> {
     target.sync()?;
     target.replace(CURRENT, &pointer_file(&from)?)?;
     target.sync()
+}
+
+/// The generation that the file `CURRENT` names, to be made again elsewhere.
+#[derive(Debug)]
+pub struct SealedGeneration {
+    /// What `CURRENT` says.
+    pub current: Vec<u8>,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// All of its files: its manifest's, and those that this names.
+    pub files: Vec<SealedFile>,
+    /// As long as this exists, the files stay.
+    pub lease: Lease,
+}
+
+/// A file of a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedFile {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its checksum, as [`PartChecksum`](crate::PartChecksum) has it.
+    pub checksum: String,
+}
+
+/// Reads the generation that the file `CURRENT` names, whatever this process sees, and takes a lease on it.
+///
+/// # Errors
+/// As [`read_current`].
+pub fn read_sealed(folder: &Path) -> Result<SealedGeneration, IndexError> {
+    let storage = Storage::of(folder);
+    // As in `read_current`, it may be replaced between two reads.
+    let mut tries = 100;
+    loop {
+        let current = pointer_file(&storage)?;
+        let named = parse_pointer(&storage, &current)?;
+        let opened = read_named(&storage, &named);
+        let (manifest, lease) = match opened {
+            Err(IndexError::Io { source, .. })
+                if tries > 0 && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                tries -= 1;
+                continue;
+            }
+            other => other?,
+        };
+        let part = |part: &PartEntry| SealedFile {
+            name: part.file.clone(),
+            bytes: part.bytes,
+            checksum: part.checksum.clone(),
+        };
+        let own = SealedFile { name: named.manifest, bytes: named.bytes, checksum: named.checksum };
+        let files = manifest.parts().map(part).chain([own]).collect();
+        return Ok(SealedGeneration { current, manifest, files, lease });
+    }
+}
+
+/// The manifest that `current`, meant for the file `CURRENT` in `folder`, names.
+///
+/// # Errors
+/// When `current` is no pointer to a manifest.
+pub fn pointed(folder: &Path, current: &[u8]) -> Result<SealedFile, IndexError> {
+    let named = parse_pointer(&Storage::of(folder), current)?;
+    Ok(SealedFile { name: named.manifest, bytes: named.bytes, checksum: named.checksum })
 }
 
 /// The manifest that the file `CURRENT` names, whatever this process sees.

@@ -17,6 +17,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod calibration;
+mod checksum;
 pub mod claim;
 pub mod clusters;
 pub mod container;
@@ -53,6 +54,7 @@ pub mod text;
 pub mod tokens;
 pub mod words;
 
+pub use checksum::PartChecksum;
 pub use container::Verify;
 pub use error::IndexError;
 pub use guard::guarded;

@@ -35,8 +35,9 @@ pub use options::{
 pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{
     AddDense, AddDenseOptions, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DENSE_MODEL_FROM,
-    DeleteReport, DenseInput, MOST_SEGMENTS, MakeGraph, MakeGraphs, Merge, MergeReport, NewGraph,
-    PreparedMerge, TokenInput, TokenOptions, add, add_dense, add_lists, add_neighbours, add_tokens,
-    delete, install_merge, merge, prepare_merge, store_calibration, tidy,
+    DeleteReport, DenseInput, MOST_SEGMENTS, MakeGraph, MakeGraphs, Merge, MergeBeside,
+    MergeReport, NewGraph, PreparedMerge, TokenInput, TokenOptions, add, add_dense, add_lists,
+    add_neighbours, add_tokens, delete, install_merge, merge, prepare_merge, store_calibration,
+    tidy,
 };
 pub use upgrade::{UpgradeReport, upgrade};

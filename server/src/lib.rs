@@ -13,6 +13,6 @@ pub use hosted::Hosted;
 #[doc(hidden)]
 pub use http::search_request as parse_url;
 pub use http::{
-    BadOrigin, ConfigError, Key, Reload, ServeError, ServerConfig, TlsError, TlsFiles, openapi,
-    run, serve, terminated,
+    BadOrigin, ConfigError, Key, Leader, Reload, ServeError, ServerConfig, TlsError, TlsFiles,
+    openapi, run, serve, terminated,
 };

@@ -256,7 +256,7 @@ fn dense_overlap(
     let filter = args.search.filter.as_deref().map(|f| opened.searcher().filter(f)).transpose()?;
     let options = RowOptions { k, ..options.row_options(filter.as_ref()) };
     let share = evaluate::dense_overlap(opened.searcher(), &vectors, &options).map_err(told)?;
-    note("note: judged by comparing every dense vector, as it is stored".to_owned());
+    note("note: judged by comparing every dense vector, as it is stored");
     Ok(share)
 }
 

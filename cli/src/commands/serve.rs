@@ -9,7 +9,7 @@ use anyhow::Context;
 use quarry_engine::store::{Store, StoreError, StoreOptions};
 use quarry_engine::{Collection, DenseModel, OpenOptions, TokenModel, TokensOptions, Verify};
 use quarry_server::keys::KeyFile;
-use quarry_server::{Engine, Key, ServerConfig, TlsFiles};
+use quarry_server::{Engine, Key, Leader, ServerConfig, TlsFiles};
 
 use crate::bytes::parse_bytes;
 use crate::exit::Usage;
@@ -44,6 +44,14 @@ pub(crate) struct Args {
     /// Folder of collections, made if it is not there. Each index folder in it is served under its name
     #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "model", "token_model", "dense_model", "encode_device"])]
     data: Option<PathBuf>,
+    /// Follow the server at this address, such as http://10.0.0.1:7878: its collections are fetched into --data as they are
+    /// sealed there, within seconds, and served; writes are refused
+    #[arg(long, value_name = "URL", requires = "data")]
+    follow: Option<String>,
+    /// Key with the scope `admin` that the followed server wants; better given as QUARRY_SERVE_FOLLOW_KEY, where others do not
+    /// see it
+    #[arg(long, value_name = "KEY", requires = "follow")]
+    follow_key: Option<String>,
     /// Name of the collection in routes [default: that of the folder]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -151,6 +159,12 @@ impl Args {
         self.log_format == LogFormat::Json
     }
 
+    /// The server that is followed.
+    fn leader(&self) -> Result<Option<Leader>, Usage> {
+        let leader = self.follow.as_ref().map(|url| Leader::new(url, self.follow_key.as_deref()));
+        leader.transpose().map_err(|what| Usage(format!("--follow: {what}")))
+    }
+
     /// The files of the certificate.
     fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
@@ -183,6 +197,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     config.key = args.key.as_ref().map(Key::new);
     config.keys = args.keys.as_ref().map(KeyFile::new);
     config.tls = args.tls();
+    config.follow = args.leader()?;
     config.cors_origins.clone_from(&args.cors_origin);
     config.slow = args.slow_ms.map(Duration::from_millis);
     config.no_auth = args.no_auth;
@@ -209,9 +224,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let ended = match (args.dir.clone(), args.data.clone()) {
         (None, Some(data)) => {
+            let leader = args.follow.clone();
             let load = move |address: SocketAddr| -> Result<Store, StoreError> {
                 let address = format!("{scheme}://{address}");
-                Store::open(&data, StoreOptions { address, open: options })
+                let store = Store::open(&data, StoreOptions { address, open: options })?;
+                match leader {
+                    Some(leader) => store.follow(&leader)?,
+                    None => store.follow_none()?,
+                }
+                Ok(store)
             };
             quarry_server::run(config, load, bound)
         }

@@ -96,6 +96,42 @@ pub enum StoreError {
         /// The most there can be.
         most: usize,
     },
+    /// The collection has no snapshot of this name.
+    #[error("the collection `{collection}` has no snapshot `{name}`")]
+    NoSnapshot {
+        /// The collection.
+        collection: String,
+        /// The snapshot's name.
+        name: String,
+    },
+    /// The collection has a snapshot of this name.
+    #[error("the collection `{collection}` has a snapshot `{name}` already")]
+    SnapshotExists {
+        /// The collection.
+        collection: String,
+        /// The snapshot's name.
+        name: String,
+    },
+    /// An archive is not a snapshot's, or not as it was written.
+    #[error("the archive is refused: {what}")]
+    Archive {
+        /// What is wrong.
+        what: String,
+    },
+    /// A store is to follow another one, and has a collection that was not taken from there.
+    #[error(
+        "`{name}` was not taken from a leader: a server that follows another one needs a folder of its own, or an empty one"
+    )]
+    NotFollowed {
+        /// The collection.
+        name: String,
+    },
+    /// What a leader says or gives cannot be used.
+    #[error("what the leader gives cannot be used: {what}")]
+    Leader {
+        /// What is wrong.
+        what: String,
+    },
     /// A setting cannot be had.
     #[error("{param}: {what}")]
     Setting {
@@ -178,6 +214,15 @@ pub enum StoreError {
         /// The error.
         why: String,
     },
+    /// The task was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// More tasks wait than may.
+    #[error("{most} tasks are waiting already: try again when one has ended")]
+    TooManyTasks {
+        /// Most that may wait.
+        most: usize,
+    },
     /// The system refuses.
     #[error("{}: {source}", path.display())]
     Io {
@@ -189,6 +234,28 @@ pub enum StoreError {
     /// Opening, encoding or writing failed.
     #[error(transparent)]
     Engine(Box<EngineError>),
+}
+
+impl StoreError {
+    /// What may be said of it to whom the server's files are none of their business; `None`: that it failed.
+    pub(super) fn shown(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::NotOurs { .. }
+            | Self::Setting { .. }
+            | Self::NoSnapshot { .. }
+            | Self::SnapshotExists { .. }
+            | Self::Archive { .. }
+            | Self::NoIds
+            | Self::Removed
+            | Self::Cancelled => Some(self.to_string()),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("the disk is full".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<EngineError> for StoreError {

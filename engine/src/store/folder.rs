@@ -96,6 +96,17 @@ impl StoreFolder {
         Ok(to)
     }
 
+    /// Takes a folder of the store's own out of its place, durably, as [`Self::withdraw`] does a collection.
+    pub(super) fn retire(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let to = self.own.join(passing(GONE));
+        fs::rename(path, &to).map_err(io(path))?;
+        if let Some(folder) = path.parent() {
+            Storage::of(folder).sync()?;
+        }
+        Storage::of(&self.own).sync()?;
+        Ok(to)
+    }
+
     /// Removes a folder of the store's own with all in it. Readers that have its files mapped keep their bytes.
     pub(super) fn discard(&self, passing: &Path) -> Result<(), StoreError> {
         match fs::remove_dir_all(passing) {

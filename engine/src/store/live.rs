@@ -5,10 +5,11 @@
 //!    and the changes are answered  4. [`Live::tend`] seals: it syncs the files, makes the generation the one that others
 //!    open, and clears the log  5. opened after a crash, the changes that the log has are made again
 //!
-//! Where 2 fails, the generation is left behind, and nothing has changed.
+//! Where 2 fails, the generation is left behind, and nothing has changed. Merges are in `live/merging.rs`.
+
+mod merging;
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,22 +17,22 @@ use std::time::{Duration, Instant};
 
 use quarry_index::claim::Claim;
 use quarry_index::folder::{claim, link, seal, sync_ahead};
-use quarry_indexer::{MOST_SEGMENTS, MergeReport, tidy};
+use quarry_indexer::tidy;
 
-use super::apply::{Applied, Head, MEMORY, apply};
+use super::apply::{Applied, Head, apply};
 use super::change::{Ack, Change, Changed};
-use super::error::io;
-use super::folder::{MERGE, passing};
-use super::log::Log;
+use super::log::{Log, Operation};
+use super::merges::Merges;
 use super::queue::Queue;
 use super::replay::replay;
+use super::snapshots::Moment;
+use super::watcher::{Watcher, Watchers};
 use super::{CollectionSettings, StoreError};
 use crate::kept_encoders::KeptEncoders;
+use crate::snapshot::Snapshot;
 use crate::write::Writer;
 use crate::{Collection, OpenOptions};
 
-/// From this many times [`MOST_SEGMENTS`] on, a change waits for the merge in the background, which is behind.
-const BEHIND: usize = 4;
 /// Bytes of log from which it is sealed at once.
 const SEAL_BYTES: u64 = 32 << 20;
 /// Longest time that a change waits to be sealed.
@@ -49,8 +50,8 @@ pub struct Live {
     writer: Writer,
     settings: Option<CollectionSettings>,
     queue: Queue,
-    merging: Mutex<bool>,
-    merged: Condvar,
+    merges: Merges,
+    watchers: Watchers,
     removed: AtomicBool,
     claim: Mutex<Option<Arc<Claim>>>,
     log: Mutex<Log>,
@@ -111,8 +112,8 @@ impl Live {
             writer,
             settings,
             queue: Queue::default(),
-            merging: Mutex::new(false),
-            merged: Condvar::new(),
+            merges: Merges::default(),
+            watchers: Watchers::default(),
             removed: AtomicBool::new(false),
             claim: Mutex::new(Some(Arc::new(claim))),
             log: Mutex::new(log),
@@ -206,8 +207,8 @@ impl Live {
             snapshot: self.collection.snapshot(),
         };
         let mut applied = apply(&mut head, changes);
-        let last = match self.record(&mut applied, synced) {
-            Ok(last) => last,
+        let (last, operations) = match self.record(&mut applied, synced) {
+            Ok(recorded) => recorded,
             Err(error) => {
                 claim.rewind(place);
                 let why = error.to_string();
@@ -218,13 +219,19 @@ impl Live {
             }
         };
         self.collection.show(head.snapshot);
+        // Whoever is told finds the change.
+        operations.iter().for_each(|operation| self.watchers.tell(operation));
         *locked(&self.visible) = last;
         self.seen.notify_all();
         applied.into_iter().map(|one| one.outcome).collect()
     }
 
-    /// Appends what was changed to the log, and numbers the changes; gives the number of the last.
-    fn record(&self, applied: &mut [Applied], synced: bool) -> Result<u64, StoreError> {
+    /// Appends what was changed to the log, and numbers the changes; gives the number of the last, and what was appended.
+    fn record(
+        &self,
+        applied: &mut [Applied],
+        synced: bool,
+    ) -> Result<(u64, Vec<Operation>), StoreError> {
         let mut log = self.log();
         let (bytes, before) = (log.bytes(), log.last());
         let mut last = before;
@@ -246,7 +253,7 @@ impl Live {
             log.take_back(bytes, before);
             return Err(error);
         }
-        Ok(last)
+        Ok((last, operations))
     }
 
     /// Syncs and seals what has waited long enough: called a few times a second.
@@ -312,7 +319,15 @@ impl Live {
         let manifest = self.collection.snapshot().index().manifest().clone();
         *log = Log::open(&self.folder, manifest.uuid, manifest.applied_sequence)?.0;
         *locked(&self.visible) = log.last();
+        self.seen.notify_all();
+        self.watchers.lose();
         Ok(true)
+    }
+
+    /// Removes files that no generation in use names. What is not removed here, the next writer removes.
+    pub(super) fn tidy(&self) {
+        let _turn = self.queue.turn();
+        let _ = tidy(&self.folder);
     }
 
     /// Whether the collection's folder is still the one that was opened.
@@ -324,76 +339,18 @@ impl Live {
         locked(&self.log)
     }
 
-    fn segments(&self) -> usize {
-        self.collection.snapshot().index().segments().len()
+    /// The generation that searches see, and who is told of all changes after it.
+    pub(super) fn watch(&self) -> Result<(Arc<Watcher>, Arc<Snapshot>), StoreError> {
+        let _turn = self.hold()?;
+        Ok((self.watchers.add(), self.collection.snapshot()))
     }
 
-    /// Lets a merge that is behind end.
-    fn wait_for_merge(&self) {
-        let mut merging = locked(&self.merging);
-        while *merging && self.segments() >= BEHIND * MOST_SEGMENTS {
-            merging = self.merged.wait(merging).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn merge_if_many(self: &Arc<Self>) {
-        if self.segments() <= MOST_SEGMENTS || std::mem::replace(&mut *locked(&self.merging), true)
-        {
-            return;
-        }
-        let merging = Merging(Arc::clone(self));
-        let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
-            let live = &merging.0;
-            let merged = live.merge_beside();
-            let done = matches!(merged, Ok(Some(_)));
-            live.told(merged);
-            let live = Arc::clone(live);
-            drop(merging);
-            // Changes that came meanwhile found one at work.
-            if done {
-                live.merge_if_many();
-            }
-        });
-        if let Err(error) = spawned {
-            tracing::error!(collection = self.name, %error, "no thread to merge segments in");
-        }
-    }
-
-    /// Merges the smallest segments; changes go on until that is done, but for a moment at its end.
-    fn merge_beside(&self) -> Result<Option<MergeReport>, StoreError> {
-        let work = self.work.join(passing(MERGE));
-        fs::create_dir(&work).map_err(io(&work))?;
-        let merged = self.writer.prepare_merge(&work, MEMORY).map_err(StoreError::from);
-        let merged = merged.and_then(|prepared| {
-            let Some(prepared) = prepared else { return Ok(None) };
-            let _turn = self.queue.turn();
-            if self.removed.load(Ordering::SeqCst) || !self.holds() {
-                return Ok(None);
-            }
-            let merged = self.writer.install_merge(prepared)?;
-            self.collection.reload_own()?;
-            Ok(merged)
-        });
-        if let Err(error) = fs::remove_dir_all(&work) {
-            let work = work.display();
-            tracing::warn!(%error, "the work of a merge, {work}, goes at the next start");
-        }
-        merged
-    }
-
-    fn told(&self, merged: Result<Option<MergeReport>, StoreError>) {
-        match merged {
-            Ok(None) => {}
-            Ok(Some(report)) => tracing::info!(
-                collection = self.name,
-                generation = report.generation,
-                merged = report.merged,
-                segments = report.segments,
-                "merged"
-            ),
-            Err(error) => {
-                tracing::error!(collection = self.name, %error, "segments cannot be merged");
-            }
+    /// Lets no change be made until what it gives is dropped.
+    pub(super) fn hold(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let turn = self.queue.turn();
+        match self.removed.load(Ordering::SeqCst) || !self.holds() {
+            true => Err(StoreError::Removed),
+            false => Ok(turn),
         }
     }
 
@@ -412,14 +369,19 @@ impl Live {
         Ok(withdrawn)
     }
 
-    /// Seals what was made, and gives the files a second name in `to`, a new folder, as a collection made in the same way.
+    /// [`Self::save`], if the collection was made by a store.
     pub(super) fn link(&self, to: &Path) -> Result<(), StoreError> {
-        let Some(settings) = &self.settings else {
+        if self.settings.is_none() {
             return Err(StoreError::NotOurs {
                 name: self.name.clone(),
                 found: "it has no collection.json".to_owned(),
             });
-        };
+        }
+        self.save(to).map(drop)
+    }
+
+    /// Seals what was made, and gives the files a second name in `to`, a new folder, as a collection made in the same way.
+    pub(super) fn save(&self, to: &Path) -> Result<Moment, StoreError> {
         // Most of what is to be synced, without holding others up.
         sync_ahead(&self.folder)?;
         let _turn = self.queue.turn();
@@ -428,7 +390,18 @@ impl Live {
         }
         self.seal_now()?;
         link(&self.folder, to)?;
-        settings.write(to)
+        if let Some(settings) = &self.settings {
+            settings.write(to)?;
+        }
+        let snapshot = self.collection.snapshot();
+        let manifest = snapshot.index().manifest();
+        Ok(Moment {
+            collection: self.name.clone(),
+            index: manifest.uuid,
+            generation: manifest.generation,
+            sequence: manifest.applied_sequence,
+            documents: manifest.documents(),
+        })
     }
 
     /// Ends all changes, and seals what was made: the folder is then like any other index's.
@@ -450,14 +423,4 @@ impl Live {
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A merge in the background; however it ends, the next one may begin.
-struct Merging(Arc<Live>);
-
-impl Drop for Merging {
-    fn drop(&mut self) {
-        *locked(&self.0.merging) = false;
-        self.0.merged.notify_all();
-    }
 }

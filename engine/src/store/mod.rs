@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DIR/NAME/             an index folder, with `collection.json` if it was made here
-//! DIR/.quarry/          the store's own: LOCK, store.json, aliases.json, and what passes: new-*, gone-*, merge-*
+//! DIR/.quarry/          the store's own: LOCK, store.json, aliases.json, tasks.json, snapshots/ (`snapshots`), and what
+//!                       passes: new-*, gone-*, merge-*
 //! ```
 //!
 //! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
@@ -16,23 +17,35 @@ mod aliases;
 mod apply;
 mod change;
 mod check;
+mod copying;
 mod error;
 mod folder;
+mod following;
 mod live;
 mod log;
+mod merges;
 mod name;
 mod queue;
 mod replay;
 mod selection;
 mod settings;
+mod snapshots;
 mod stores;
+mod tasks;
 mod tending;
+mod watcher;
 
 pub use aliases::AliasAction;
 pub use change::{Ack, Change, Changed, Mode, RefusalKind, Refused};
 pub use error::StoreError;
+pub use following::{Given, GivenFile};
 pub use live::{Live, Progress};
 pub use name::CollectionName;
+pub use quarry_index::folder::Lease;
 pub use selection::{Selected, Selection};
 pub use settings::{CollectionModel, CollectionSettings};
-pub use stores::{Made, Store, StoreOptions};
+#[doc(hidden)]
+pub use snapshots::unpack;
+pub use snapshots::{Packing, SnapshotRecord};
+pub use stores::{Follower, Made, Store, StoreOptions};
+pub use tasks::{Task, TaskKind, TaskState};

@@ -1,8 +1,15 @@
-//! The collections of a folder by their names.
+//! The collections of a folder by their names. Snapshots of them are in `stores/saving.rs`, copies that are made otherwise in
+//! `stores/copies.rs`.
+
+mod copies;
+mod following;
+mod names;
+mod saving;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use quarry_encoders::{EncoderError, Hub};
 use quarry_index::Storage;
@@ -15,12 +22,18 @@ use super::aliases::{self, AliasAction, Aliases};
 use super::error::io;
 use super::folder::{Listed, StoreFolder, foreign};
 use super::live::Live;
+use super::snapshots::Snapshots;
+use super::tasks::{Task, TaskKind, Tasks};
 use super::tending::{Open, tend};
 use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
 use crate::kept_encoders::KeptEncoders;
 use crate::write::{Build, Encoding, PassageSize, build_documents};
 use crate::{EngineError, ModelSource, OpenOptions};
+pub use following::Follower;
+use names::Names;
 
+/// Longest time that tasks are given to end when a store is closed.
+const TASKS_END: Duration = Duration::from_secs(5);
 /// Tokens that neighbouring passages share, at most half of one.
 const PASSAGE_OVERLAP: u32 = 32;
 
@@ -43,6 +56,10 @@ pub struct Store {
     aliases: RwLock<Aliases>,
     /// Collections are made, opened and removed one at a time; aliases are changed as well.
     changing: Mutex<()>,
+    tasks: Tasks,
+    snapshots: Snapshots,
+    /// Taken by collections that are being made.
+    reserved: Names,
 }
 
 /// A collection that was made, or was there.
@@ -67,12 +84,16 @@ impl Store {
         let aliases = RwLock::new(aliases::read(&Storage::of(folder.own()))?);
         let open = Arc::new(Open::default());
         tend(&open).map_err(io(path))?;
-        let (kept, changing) = (Arc::default(), Mutex::default());
-        Ok(Self { folder, options, open, kept, aliases, changing })
+        let tasks = Tasks::open(folder.own());
+        let (kept, changing, snapshots) =
+            (Arc::default(), Mutex::default(), Snapshots::of(folder.own()));
+        let reserved = Names::default();
+        Ok(Self { folder, options, open, kept, aliases, changing, tasks, snapshots, reserved })
     }
 
-    /// Ends all changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
+    /// Ends all tasks and changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
     pub fn close(&self) {
+        self.tasks.close(TASKS_END);
         let _one = self.changing();
         for (name, live) in self.collections() {
             if let Err(error) = live.close() {
@@ -206,7 +227,7 @@ impl Store {
         if path.symlink_metadata().is_ok() {
             return Err(not_made(name));
         }
-        self.expect_no_alias(name)?;
+        self.expect_free(name)?;
         let staged = self.folder.staged();
         let made = self.build(&staged, settings).and_then(|()| settings.write(&staged));
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -227,10 +248,7 @@ impl Store {
         let _one = self.changing();
         let live = self.get(from);
         let live = live.ok_or_else(|| StoreError::NotFound { name: from.to_string() })?;
-        if self.folder.path(name).symlink_metadata().is_ok() {
-            return Err(StoreError::Exists { name: name.to_string(), differs: "from" });
-        }
-        self.expect_no_alias(name)?;
+        self.expect_free(name)?;
         let staged = self.folder.staged();
         let made = live.link(&staged);
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -272,10 +290,50 @@ impl Store {
         })?;
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         drop(live);
-        if let Err(error) = self.folder.discard(&gone) {
+        self.discard(&gone);
+        Ok(())
+    }
+
+    /// Takes a collection out of the store. The caller changes its collections.
+    fn close_and_withdraw(&self, name: &CollectionName, live: &Live) -> Result<(), StoreError> {
+        let gone = live.remove(|| self.folder.withdraw(name))?;
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.discard(&gone);
+        Ok(())
+    }
+
+    fn discard(&self, gone: &Path) {
+        if let Err(error) = self.folder.discard(gone) {
             tracing::warn!(%error, "the files of a removed collection go at the next start");
         }
-        Ok(())
+    }
+
+    /// The tasks, newest first.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Task> {
+        self.tasks.list()
+    }
+
+    /// A task; `None` if there is none of this id, or it ended so long ago that it is forgotten.
+    #[must_use]
+    pub fn task(&self, id: &str) -> Option<Task> {
+        self.tasks.get(id)
+    }
+
+    /// Cancels a task that waits, and asks one that runs to end; gives it as it is then. One that has ended stays as it is.
+    #[must_use]
+    pub fn cancel_task(&self, id: &str) -> Option<Task> {
+        self.tasks.cancel(id)
+    }
+
+    /// Begins to merge all segments of a collection into one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::TooManyTasks`].
+    pub fn begin_merge(&self, name: &CollectionName) -> Result<Task, StoreError> {
+        let live = self.get(name);
+        let live = live.ok_or_else(|| StoreError::NotFound { name: name.to_string() })?;
+        self.tasks.begin(TaskKind::Merge, name.as_str(), Box::new(move |work| live.merge_all(work)))
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {
@@ -293,8 +351,19 @@ impl Store {
         Ok(live)
     }
 
-    /// Builds an index of no documents.
-    fn build(&self, out: &Path, settings: &CollectionSettings) -> Result<(), StoreError> {
+    /// Fails if there is something of this name, or a collection of this name is being made.
+    fn expect_free(&self, name: &CollectionName) -> Result<(), StoreError> {
+        self.expect_no_alias(name)?;
+        let there = self.folder.path(name).symlink_metadata().is_ok();
+        let made = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        match there || made {
+            true => Err(StoreError::Exists { name: name.to_string(), differs: "from" }),
+            false => Ok(()),
+        }
+    }
+
+    /// What an index of no documents is built with, in `out`.
+    fn planned(&self, out: &Path, settings: &CollectionSettings) -> Result<Build, StoreError> {
         let models = &self.options.open.models;
         let given = |param, what: &str| StoreError::Setting { param, what: what.to_owned() };
         let model = match &settings.model {
@@ -322,7 +391,7 @@ impl Store {
             return Err(given(param, "a model makes it of texts, and `model` is null"));
         }
         let size = |tokens: u32| PassageSize { tokens, overlap: PASSAGE_OVERLAP.min(tokens / 2) };
-        let build = Build {
+        Ok(Build {
             out: out.to_owned(),
             brings_vectors,
             encoding: Encoding {
@@ -335,7 +404,14 @@ impl Store {
             tokens: settings.tokens.then(|| model.unwrap_or_default()),
             dense: settings.dense.then(ModelSource::default),
             ..Build::default()
-        };
+        })
+    }
+
+    /// Builds an index of no documents.
+    fn build(&self, out: &Path, settings: &CollectionSettings) -> Result<(), StoreError> {
+        let models = &self.options.open.models;
+        let given = |param, what: &str| StoreError::Setting { param, what: what.to_owned() };
+        let build = self.planned(out, settings)?;
         let none = std::iter::empty::<Result<Document, Infallible>>();
         build_documents(none, Value::Null, &build, models, &|_| {}).map_err(
             |error| match error {

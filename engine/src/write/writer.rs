@@ -10,8 +10,8 @@ use quarry_index::folder::read_current;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
     AddDense, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DeleteReport, Event, Merge,
-    MergeReport, PreparedMerge, SealOptions, add, add_lists, delete, install_merge, is_share,
-    merge, prepare_merge,
+    MergeBeside, MergeReport, PreparedMerge, SealOptions, add, add_lists, delete, install_merge,
+    is_share, merge, prepare_merge,
 };
 use quarry_vectors::Document;
 use serde_json::Value;
@@ -285,17 +285,18 @@ impl Writer {
         graph::add(&self.folder, options, progress)
     }
 
-    /// Merges the smallest segments if there are too many, as additions do, into `work`, an empty folder on the disk of the
-    /// index, while the index is changed. [`Self::install_merge`] commits it.
+    /// Merges segments into `work`, an empty folder on the disk of the index, while the index is changed.
+    /// [`Self::install_merge`] commits it. `None` if there is nothing to merge.
     ///
     /// # Errors
     /// As [`Self::merge`].
     pub(crate) fn prepare_merge(
         &self,
+        which: MergeBeside<'_>,
         work: &Path,
-        memory: u64,
+        (memory, progress): (u64, &(dyn Fn(Event) + Sync)),
     ) -> Result<Option<PreparedMerge>, EngineError> {
-        Ok(prepare_merge(&self.folder, Merge::Policy, work, memory, &|_| {})?)
+        Ok(prepare_merge(&self.folder, which, work, memory, progress)?)
     }
 
     /// Commits a merge; `None` if its segments are no longer those of the index.

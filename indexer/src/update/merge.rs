@@ -45,6 +45,15 @@ pub enum Merge {
     Policy,
 }
 
+/// Which segments are merged beside other writers, by their ids.
+#[derive(Debug, Clone, Copy)]
+pub enum MergeBeside<'a> {
+    /// These.
+    These(&'a [Uuid]),
+    /// As [`Merge::Policy`] has it, among the others.
+    PolicyWithout(&'a [Uuid]),
+}
+
 /// The result of a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MergeReport {
@@ -73,7 +82,10 @@ pub fn merge(
     let writer = IndexWriter::take(folder, Checked::All, |_| false)?;
     let (index, build) = (writer.index(), writer.build());
     let segments = index.segments();
-    let chosen = choose(segments, which);
+    let chosen = match which {
+        Merge::All => (0..segments.len()).collect(),
+        Merge::Policy => choose(segments, &[]),
+    };
     let dropped: u64 = chosen.iter().map(|at| deleted(&segments[*at])).sum();
     if chosen.len() < 2 && dropped == 0 {
         return Ok(None);
@@ -113,14 +125,21 @@ pub struct PreparedMerge {
 /// As [`merge`], without those of other writers.
 pub fn prepare_merge(
     folder: &Path,
-    which: Merge,
+    which: MergeBeside<'_>,
     work: &Path,
     memory: u64,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Option<PreparedMerge>, BuildError> {
     let index = Index::open(folder, Verify::Full)?;
     let segments = index.segments();
-    let chosen: Vec<&Segment> = choose(segments, which).iter().map(|at| &segments[*at]).collect();
+    let chosen: Vec<&Segment> = match which {
+        MergeBeside::These(ids) => {
+            segments.iter().filter(|s| ids.contains(&s.entry().id)).collect()
+        }
+        MergeBeside::PolicyWithout(ids) => {
+            choose(segments, ids).iter().map(|at| &segments[*at]).collect()
+        }
+    };
     let dropped: u64 = chosen.iter().map(|s| deleted(s)).sum();
     if chosen.len() < 2 && dropped == 0 {
         return Ok(None);
@@ -284,12 +303,11 @@ fn live(segment: &Segment) -> u64 {
 }
 
 /// The segments to merge, ascending. By policy only such as lose no token embeddings or dense vectors together.
-fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
-    let all: Vec<usize> = (0..segments.len()).collect();
-    if which == Merge::All {
-        return all;
-    }
-    if segments.len() <= MOST_SEGMENTS {
+fn choose(segments: &[Segment], without: &[Uuid]) -> Vec<usize> {
+    let free = |at: &usize| !without.contains(&segments[*at].entry().id);
+    let all: Vec<usize> = (0..segments.len()).filter(free).collect();
+    let count = all.len();
+    if count <= MOST_SEGMENTS {
         return Vec::new();
     }
     let mut kinds: Vec<Vec<usize>> = Vec::new();
@@ -304,7 +322,7 @@ fn choose(segments: &[Segment], which: Merge) -> Vec<usize> {
     }
     let mut chosen = kinds.into_iter().max_by_key(Vec::len).unwrap_or_default();
     chosen.sort_by_key(|at| live(&segments[*at]));
-    chosen.truncate(segments.len() - MOST_SEGMENTS / 2 + 1);
+    chosen.truncate(count - MOST_SEGMENTS / 2 + 1);
     chosen.sort_unstable();
     chosen
 }

@@ -31,7 +31,8 @@ pub use delete::{DeleteReport, delete};
 pub use dense::{AddDenseOptions, DENSE_MODEL_FROM, DenseInput, add_dense};
 pub use lists::{AddOptions, add_lists};
 pub use merge::{
-    MOST_SEGMENTS, Merge, MergeReport, PreparedMerge, install_merge, merge, prepare_merge,
+    MOST_SEGMENTS, Merge, MergeBeside, MergeReport, PreparedMerge, install_merge, merge,
+    prepare_merge,
 };
 pub use neighbours::{MakeGraph, MakeGraphs, NewGraph, add_neighbours};
 pub use rules::{AddDense, AddTokens, Adding, AsBuilt};

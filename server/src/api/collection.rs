@@ -16,6 +16,9 @@ pub struct CollectionInput {
     /// is given then.
     #[serde(default)]
     pub from: Option<String>,
+    /// A snapshot whose documents and settings it has. Nothing else is given then.
+    #[serde(default)]
+    pub snapshot: Option<SnapshotName>,
     /// Name of the model that encodes texts, as `org/name`, from the server's cache; the bundled model if absent. `null`:
     /// none, documents bring their vectors.
     #[serde(default, deserialize_with = "given")]
@@ -41,6 +44,16 @@ pub struct CollectionInput {
     pub tokens: bool,
 }
 
+/// A snapshot of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotName {
+    /// The collection that it was made of, which may be gone.
+    pub collection: String,
+    /// Its name.
+    pub name: String,
+}
+
 impl CollectionInput {
     /// Parses a body; an empty one is `{}`.
     ///
@@ -50,12 +63,14 @@ impl CollectionInput {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        from_json(bytes, &["", "/fields"])
+        from_json(bytes, &["", "/fields", "/snapshot"])
     }
 }
 
 /// Tells `null` from an absent value.
-fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 

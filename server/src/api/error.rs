@@ -35,6 +35,12 @@ pub enum ErrorCode {
     KeyNotFound,
     /// 404: no such alias.
     AliasNotFound,
+    /// 404: no task has this id, or it ended so long ago that it is forgotten.
+    TaskNotFound,
+    /// 404: the collection has no snapshot of this name.
+    SnapshotNotFound,
+    /// 404: no generation has this file.
+    FileNotFound,
     /// 405: the route does not support this method, or the server only reads.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
@@ -45,6 +51,8 @@ pub enum ErrorCode {
     IsAlias,
     /// 409: an alias names the collection, so it is not removed; switch or remove the alias first.
     CollectionAliased,
+    /// 409: the collection has a snapshot of this name.
+    SnapshotExists,
     /// 409: there is a folder of this name that no server made; it is not touched.
     NotMadeHere,
     /// 409: the model that would encode the documents is not the one that the collection was made with.
@@ -61,12 +69,16 @@ pub enum ErrorCode {
     NotSupported,
     /// 422, of a document: it is not JSON, lacks something, or does not fit the collection.
     InvalidDocument,
+    /// 422: an archive is not that of a snapshot, or is incomplete or damaged.
+    InvalidArchive,
     /// 422: the answer would exceed the server's limit in bytes; `param` names what to lower.
     AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
     Overloaded,
     /// 429: too many writes are waiting; try again after `Retry-After` seconds.
     IngestOverloaded,
+    /// 429: too many tasks are waiting; try again when one has ended.
+    TooManyTasks,
     /// 429: the key has asked more often than it may; try again after `Retry-After` seconds.
     RateLimited,
     /// 500: a fault of the server or of the index files.
@@ -91,10 +103,14 @@ impl ErrorCode {
             | Self::CollectionNotFound
             | Self::DocumentNotFound
             | Self::KeyNotFound
-            | Self::AliasNotFound => 404,
+            | Self::AliasNotFound
+            | Self::TaskNotFound
+            | Self::SnapshotNotFound
+            | Self::FileNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
             Self::CollectionExists
+            | Self::SnapshotExists
             | Self::IsAlias
             | Self::CollectionAliased
             | Self::NotMadeHere
@@ -102,8 +118,13 @@ impl ErrorCode {
             | Self::DocumentExists => 409,
             Self::BodyTooLarge | Self::DocumentTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::NotSupported | Self::InvalidDocument | Self::AnswerTooLarge => 422,
-            Self::Overloaded | Self::IngestOverloaded | Self::RateLimited => 429,
+            Self::NotSupported
+            | Self::InvalidDocument
+            | Self::InvalidArchive
+            | Self::AnswerTooLarge => 422,
+            Self::Overloaded | Self::IngestOverloaded | Self::TooManyTasks | Self::RateLimited => {
+                429
+            }
             Self::Internal => 500,
             Self::NotReady | Self::CollectionUnavailable => 503,
             Self::Timeout => 504,
@@ -397,6 +418,14 @@ impl From<StoreError> for ApiError {
             StoreError::TooManyAliases { .. } => Self::not_supported("actions", message),
             StoreError::NotOurs { .. } => Self::new(ErrorCode::NotMadeHere, message),
             StoreError::Setting { param, what } => Self::not_supported(param, what),
+            StoreError::NoSnapshot { .. } => Self::new(ErrorCode::SnapshotNotFound, message)
+                .hint("GET /v1/collections/{collection}/snapshots lists them"),
+            StoreError::SnapshotExists { .. } => Self::new(ErrorCode::SnapshotExists, message),
+            StoreError::Archive { .. } => Self::new(ErrorCode::InvalidArchive, message)
+                .hint("nothing of it was kept; send an archive as GET .../snapshots/{id} gives it"),
+            StoreError::TooManyTasks { .. } => {
+                Self::new(ErrorCode::TooManyTasks, message).hint("GET /v1/tasks lists them")
+            }
             StoreError::NoIds => Self::invalid("ids", message),
             StoreError::LateLog { .. } => Self::new(ErrorCode::CollectionUnavailable, message)
                 .hint("the server's log has the file"),

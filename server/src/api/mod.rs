@@ -3,8 +3,10 @@
 
 mod aliases;
 mod collection;
+mod copying;
 mod error;
 mod fields;
+mod following;
 mod json;
 mod json_words;
 mod keys;
@@ -12,13 +14,20 @@ mod many;
 mod request;
 mod response;
 mod slow;
+mod snapshots;
+mod tasks;
 
 pub use aliases::{Alias, AliasInput, AliasesRequest, AliasesResponse};
 pub use collection::{
-    CollectionInput, DocumentsResponse, RejectedDocument, RemovedResponse, WriteTimings,
+    CollectionInput, DocumentsResponse, RejectedDocument, RemovedResponse, SnapshotName,
+    WriteTimings,
 };
+pub use copying::CopyInput;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
 pub use fields::FieldResponse;
+pub use following::{
+    CollectionGeneration, GenerationFile, GenerationResponse, GenerationsResponse,
+};
 pub use keys::{KeyInput, KeyResponse, KeysResponse, NewKeyResponse, RemovedKeyResponse};
 pub(crate) use many::Wanted;
 pub use many::{DeleteRequest, DeleteResponse, DryRun, FoundDocument, GetRequest, GetResponse};
@@ -33,6 +42,8 @@ pub use response::{
     Scores, SearchResponse, Timings, Warning, WarningCode,
 };
 pub use slow::{SlowResponse, SlowSearch};
+pub use snapshots::{RemovedSnapshotResponse, SnapshotInput, SnapshotResponse, SnapshotsResponse};
+pub use tasks::{TaskKind, TaskResponse, TaskState, TasksResponse};
 
 /// Most results of one search.
 pub const MAX_K: u32 = 1000;

@@ -1,12 +1,12 @@
 //! Responses. Fields may be added, never renamed or removed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Channel, FieldResponse, Method};
 
 /// The index and generation that a response is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IndexVersion {
     /// The index's id (a UUID), the same for all its generations.
     pub id: String,

@@ -14,11 +14,14 @@ mod ask;
 mod describe;
 mod documents;
 mod feedback;
+mod generations;
 mod many;
 mod request;
 mod respond;
 mod settings;
+mod snapshots;
 mod split;
+mod tasks;
 mod version;
 
 use std::num::NonZeroUsize;
@@ -30,11 +33,14 @@ use quarry_engine::store::{Live, Progress};
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use documents::{Sent, put};
+pub(crate) use generations::{given, shown as shown_generation};
 pub(crate) use many::{delete, would_delete};
-pub(crate) use settings::settings;
+pub(crate) use settings::{changed as changed_settings, settings};
+pub(crate) use snapshots::shown as shown_snapshot;
 pub(crate) use split::Form;
 #[doc(hidden)]
 pub use split::split_documents;
+pub(crate) use tasks::shown as shown_task;
 use version::version;
 
 /// A collection that answers requests. Share it between threads in an `Arc`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quarry_engine::FieldType;
 use quarry_engine::store::{CollectionModel, CollectionSettings};
 
-use crate::api::{ApiError, CollectionInput};
+use crate::api::{ApiError, CollectionInput, CopyInput};
 
 /// Checks what a request says of a collection.
 pub(crate) fn settings(input: CollectionInput) -> Result<CollectionSettings, ApiError> {
@@ -14,15 +14,49 @@ pub(crate) fn settings(input: CollectionInput) -> Result<CollectionSettings, Api
         Some(None) => CollectionModel::None,
         Some(Some(name)) => CollectionModel::Named(name),
     };
+    let fields = fields(input.fields)?;
+    check_passages(input.passages)?;
+    let CollectionInput { passages, provenance, dense, tokens, .. } = input;
+    Ok(CollectionSettings { model, fields, passages, provenance, dense, tokens })
+}
+
+/// How a collection is made that has the documents of one made in the way of `before`.
+pub(crate) fn changed(
+    input: CopyInput,
+    before: &CollectionSettings,
+) -> Result<CollectionSettings, ApiError> {
+    let model = match input.model {
+        None => before.model.clone(),
+        Some(None) => CollectionModel::None,
+        Some(Some(name)) if name == "bundled" => CollectionModel::Bundled,
+        Some(Some(name)) => CollectionModel::Named(name),
+    };
+    let passages = input.passages.unwrap_or(before.passages);
+    check_passages(passages)?;
+    Ok(CollectionSettings {
+        model,
+        fields: input.fields.map(fields).transpose()?.unwrap_or_else(|| before.fields.clone()),
+        passages,
+        provenance: input.provenance.unwrap_or(before.provenance),
+        dense: input.dense.unwrap_or(before.dense),
+        tokens: input.tokens.unwrap_or(before.tokens),
+    })
+}
+
+/// Types of fields.
+fn fields(given: BTreeMap<String, String>) -> Result<BTreeMap<String, FieldType>, ApiError> {
     let mut fields = BTreeMap::new();
-    for (path, kind) in input.fields {
+    for (path, kind) in given {
         let kind: FieldType =
             kind.parse().map_err(|message| ApiError::invalid(format!("fields.{path}"), message))?;
         fields.insert(path, kind);
     }
-    if input.passages == Some(0) {
-        return Err(ApiError::invalid("passages", "0 is not 1 or more"));
+    Ok(fields)
+}
+
+fn check_passages(passages: Option<u32>) -> Result<(), ApiError> {
+    match passages {
+        Some(0) => Err(ApiError::invalid("passages", "0 is not 1 or more")),
+        _ => Ok(()),
     }
-    let CollectionInput { passages, provenance, dense, tokens, .. } = input;
-    Ok(CollectionSettings { model, fields, passages, provenance, dense, tokens })
 }

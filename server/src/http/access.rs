@@ -145,7 +145,14 @@ fn need(asked: Asked<'_>) -> Need {
     match (route, route.strip_prefix(COLLECTION)) {
         ("/openapi.json", _) => Need::Key,
         ("/metrics", _) => Need::Everywhere(Scope::Metrics),
+        // The handler shows those of the key's collections.
+        ("/v1/tasks" | "/v1/tasks/{id}", _) if reads => Need::Scope(Scope::Write),
+        ("/v1/tasks/{id}" | "/v1/generations", _) => Need::Scope(Scope::Admin),
         ("/v1/collections" | "/v1/aliases", _) if reads => Need::Scope(Scope::Search),
+        // They have every document, and make up what was removed.
+        (_, Some("/snapshots" | "/snapshots/{id}" | "/generation" | "/files/{id}")) => {
+            Need::Scope(Scope::Admin)
+        }
         (_, Some(_)) if reads => Need::Scope(Scope::Search),
         (_, Some("")) => Need::Scope(Scope::Admin),
         (_, Some("/search")) => Need::Scope(Scope::Search),
@@ -201,6 +208,16 @@ mod tests {
             (&Method::GET, one("/new"), Need::Scope(Scope::Search), false),
             (&Method::POST, one("/new"), Need::Scope(Scope::Write), false),
             (&Method::GET, "/metrics".to_owned(), Need::Everywhere(Scope::Metrics), false),
+            (&Method::GET, "/v1/tasks".to_owned(), Need::Scope(Scope::Write), false),
+            (&Method::GET, "/v1/tasks/{id}".to_owned(), Need::Scope(Scope::Write), false),
+            (&Method::DELETE, "/v1/tasks/{id}".to_owned(), Need::Scope(Scope::Admin), false),
+            (&Method::GET, one("/snapshots"), Need::Scope(Scope::Admin), false),
+            (&Method::GET, "/v1/generations".to_owned(), Need::Scope(Scope::Admin), false),
+            (&Method::GET, one("/generation"), Need::Scope(Scope::Admin), false),
+            (&Method::GET, one("/files/{id}"), Need::Scope(Scope::Admin), false),
+            (&Method::POST, one("/snapshots"), Need::Scope(Scope::Admin), false),
+            (&Method::GET, one("/snapshots/{id}"), Need::Scope(Scope::Admin), false),
+            (&Method::POST, one("/merge"), Need::Scope(Scope::Write), false),
             (&Method::GET, "/v1/keys".to_owned(), Need::Everywhere(Scope::Admin), false),
             (&Method::GET, "/v1/new".to_owned(), Need::Everywhere(Scope::Admin), false),
         ] {

@@ -16,8 +16,11 @@ use super::body::Bodies;
 use super::config::ServerConfig;
 use super::error::ServeError;
 use super::exporting::Exports;
+use super::following::Following;
+use super::given_out::GivenOut;
 use super::metrics::{Metrics, Served};
 use super::slow::SlowLog;
+use super::streams::Streams;
 use super::tls::Tls;
 use super::watch::{Attempt, Watch};
 use super::writes::{WritePass, Writes};
@@ -39,6 +42,10 @@ pub(crate) struct App {
     pub(crate) keys: Option<Arc<KeyRing>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) slow: SlowLog,
+    pub(crate) streams: Streams,
+    pub(crate) given_out: GivenOut,
+    /// The leader, if there is one.
+    pub(crate) following: Option<Following>,
     /// Set once it is loaded. Newer generations are opened inside its collections.
     hosting: OnceLock<Hosting>,
     draining: AtomicBool,
@@ -62,6 +69,9 @@ impl App {
             bodies: Bodies::default(),
             exports: Exports::default(),
             slow: SlowLog::new(config.slow),
+            streams: Streams::default(),
+            given_out: GivenOut::default(),
+            following: config.follow.clone().map(Following::new),
             config,
             metrics,
             watch: Watch::default(),
@@ -95,7 +105,17 @@ impl App {
 
     /// An error while requests are not accepted.
     pub(crate) fn ready(&self) -> Result<(), ApiError> {
-        self.hosting().map(drop)
+        let empty = |hosting: &Hosting| match hosting {
+            Hosting::One(_) => false,
+            Hosting::Many(store) => store.collections().is_empty(),
+        };
+        let hosting = self.hosting()?;
+        match &self.following {
+            Some(following) if !following.was_level() && empty(hosting) => {
+                Err(ApiError::new(ErrorCode::NotReady, "nothing was taken from the leader yet"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn hosting(&self) -> Result<&Hosting, ApiError> {
@@ -163,9 +183,31 @@ impl App {
             return Err(ApiError::new(ErrorCode::MethodNotAllowed, message)
                 .hint("`quarry serve --data DIR` serves collections that can be written to"));
         }
+        if let Some(following) = &self.following {
+            let leader = following.leader.address();
+            let message = format!("this server follows {leader}, and does not write");
+            return Err(ApiError::new(ErrorCode::MethodNotAllowed, message)
+                .hint(format!("send changes to {leader}")));
+        }
+        self.many()
+    }
+
+    /// The folder of collections, to be read; also where others are followed.
+    pub(crate) fn many(&self) -> Result<Arc<Store>, ApiError> {
         match self.hosting()? {
             Hosting::Many(store) => Ok(Arc::clone(store)),
-            Hosting::One(_) => Err(ApiError::new(ErrorCode::MethodNotAllowed, "read only")),
+            Hosting::One(_) => Err(ApiError::new(
+                ErrorCode::MethodNotAllowed,
+                "this server serves one index, and no folder of collections",
+            )),
+        }
+    }
+
+    /// Compares what is served with what the leader has. Blocks.
+    pub(crate) fn follow(&self) {
+        if let (Some(following), Some(Hosting::Many(store))) = (&self.following, self.hosting.get())
+        {
+            following.look(store);
         }
     }
 

@@ -154,6 +154,11 @@ async fn read(
     }
 }
 
+/// Whether a body is declared as a tar archive.
+pub(crate) fn is_tar(headers: &HeaderMap) -> bool {
+    is(headers, "application/x-tar")
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     is(headers, "application/json")
 }

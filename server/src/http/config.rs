@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::admission::SearchLimits;
 use super::layers::{BadOrigin, origins};
+use super::leader::Leader;
 use super::reload::Reload;
 use super::tls::TlsFiles;
 use crate::keys::KeyFile;
@@ -51,6 +52,8 @@ pub struct ServerConfig {
     pub key: Option<Key>,
     /// The file of further keys, each with what it may do. It is read again when it changes.
     pub keys: Option<KeyFile>,
+    /// Follow this server: its collections are served, and none is written to. Only for a folder of collections.
+    pub follow: Option<Leader>,
     /// Speak TLS, with this certificate; read again when newer generations are looked for at once.
     pub tls: Option<TlsFiles>,
     /// Origins whose pages may ask, as `https://docs.example`; or `*` alone, for all.
@@ -142,6 +145,7 @@ impl ServerConfig {
             collection: None,
             key: None,
             keys: None,
+            follow: None,
             tls: None,
             cors_origins: Vec::new(),
             slow: None,

@@ -60,19 +60,21 @@ fn meaning(status: u16) -> &'static str {
         400 => "Invalid JSON, an unknown name, or a value out of range.",
         401 => "The key is missing or wrong.",
         403 => "The key may not do that, whether or not what was asked for is there.",
-        404 => "No such route, collection, document, alias or key.",
+        404 => "No such route, collection, document, snapshot, alias, key or task.",
         405 => "The route does not support this method, or the server only reads.",
         408 => "The body did not arrive in time.",
         409 => {
-            "A collection is there that was made otherwise, or not by a server; or its model is another; or an alias stands in the way."
+            "A collection is there that was made otherwise, or not by a server; or a snapshot; or its model is another; or an alias stands in the way."
         }
         413 => "The body is too large.",
-        415 => "The body is not declared as JSON (documents: or as lines of JSON).",
+        415 => {
+            "The body is not declared as JSON (documents: or as lines of JSON; a snapshot: as a tar)."
+        }
         422 => {
-            "This index or this version does not support the request, or the answer is too large."
+            "This index or this version does not support the request, the answer is too large, or an archive is damaged."
         }
         429 => {
-            "Too many searches or writes wait, all connections are busy, or the key has asked too often; see Retry-After."
+            "Too many searches, writes or tasks wait, all connections are busy, or the key has asked too often; see Retry-After."
         }
         503 => "Loading or shutting down, see Retry-After; or the collection cannot be opened.",
         504 => "The search did not end within timeout_ms; or a write takes long, and goes on.",

@@ -20,6 +20,7 @@ const STAGE_SECONDS: &str = "quarry_search_stage_seconds";
 const REJECTED: &str = "quarry_searches_rejected_total";
 const WRITES_REJECTED: &str = "quarry_writes_rejected_total";
 const WRITES: &str = "quarry_writes_waiting";
+const BEHIND: &str = "quarry_follow_behind_seconds";
 const IN_FLIGHT: &str = "quarry_searches_in_flight";
 const QUEUED: &str = "quarry_searches_queued";
 
@@ -116,6 +117,7 @@ impl Metrics {
             (IN_FLIGHT, "Searches running."),
             (QUEUED, "Searches waiting."),
             (WRITES, "Writes running or waiting."),
+            (BEHIND, "Seconds since all was taken that the leader had sealed."),
         ];
         for (name, text) in gauges {
             recorder.describe_gauge(name.into(), None, SharedString::const_str(text));
@@ -161,6 +163,11 @@ impl Metrics {
     /// Counts a write that was refused because too many were waiting.
     pub(crate) fn write_rejected(&self) {
         self.count(WRITES_REJECTED, Vec::new(), 1);
+    }
+
+    /// Sets the time since a follower was level with its leader.
+    pub(crate) fn behind(&self, time: Duration) {
+        self.set(BEHIND, time.as_secs());
     }
 
     /// Moves recorded times into their buckets; must be called regularly, or they pile up.

@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
 use super::routes::no_parameters;
-use super::{aliases, exporting, keying, many, routes, writing};
+use super::{aliases, copying, exporting, giving, keying, many, routes, snapshots, tasks, writing};
 use crate::api::{ApiError, ErrorBody};
 
 /// Path of the description.
@@ -27,6 +27,7 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         routes::search_post,
         routes::document,
         writing::make_collection,
+        copying::copy_collection,
         writing::remove_collection,
         writing::put_documents,
         writing::delete_document,
@@ -39,6 +40,17 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         keying::list_keys,
         keying::make_key,
         keying::remove_key,
+        snapshots::make_snapshot,
+        snapshots::list_snapshots,
+        snapshots::read_snapshot,
+        snapshots::remove_snapshot,
+        giving::generations,
+        giving::generation,
+        giving::generation_file,
+        tasks::list_tasks,
+        tasks::task,
+        tasks::cancel_task,
+        tasks::merge,
     ),
     components(schemas(ErrorBody)),
     security(("bearer" = []), ("api_key" = [])),

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 
 use super::aliases::{change_aliases, list_aliases, resolve};
 use super::app::App;
+use super::copying::copy_collection;
 use super::exporting::export;
+use super::giving::{generation, generation_file, generations};
 use super::keying::{list_keys, make_key, remove_key};
 use super::layers::{compressing, inflate, origins};
 use super::many::act;
@@ -17,6 +19,8 @@ use super::openapi::{OPENAPI_PATH, openapi_json};
 use super::routes::{
     collection, collections, document, livez, metrics, readyz, search_get, search_post, slow,
 };
+use super::snapshots::{list_snapshots, make_snapshot, read_snapshot, remove_snapshot};
+use super::tasks::{cancel_task, list_tasks, merge, task};
 use super::writing::{delete_document, make_collection, put_documents, remove_collection};
 use crate::api::{ApiError, ErrorCode};
 
@@ -31,12 +35,23 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/keys", get(list_keys).post(make_key))
         .route("/v1/keys/{id}", delete(remove_key))
         .route("/v1/aliases", get(list_aliases).post(change_aliases))
+        .route("/v1/tasks", get(list_tasks))
+        .route("/v1/tasks/{id}", get(task).delete(cancel_task))
+        .route("/v1/generations", get(generations))
         .route("/v1/collections", get(collections))
         .route(
             "/v1/collections/{collection}",
-            get(collection).put(make_collection).delete(remove_collection),
+            get(collection).put(make_collection).post(copy_collection).delete(remove_collection),
         )
         .route("/v1/collections/{collection}/search", get(search_get).post(search_post))
+        .route("/v1/collections/{collection}/merge", post(merge))
+        .route("/v1/collections/{collection}/generation", get(generation))
+        .route("/v1/collections/{collection}/files/{id}", get(generation_file))
+        .route("/v1/collections/{collection}/snapshots", get(list_snapshots).post(make_snapshot))
+        .route(
+            "/v1/collections/{collection}/snapshots/{id}",
+            get(read_snapshot).delete(remove_snapshot),
+        )
         .route("/v1/collections/{collection}/documents", get(export).post(put_documents))
         .route(
             "/v1/collections/{collection}/documents/{id}",

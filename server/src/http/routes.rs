@@ -39,13 +39,16 @@ pub(crate) struct Health {
     /// there is none. The log says why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stale: Option<usize>,
+    /// Seconds since this server was known to have all that its leader had sealed; absent if it follows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) behind_seconds: Option<u64>,
 }
 
 /// Whether the process is running.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
     responses((status = 200, description = "It is running.", body = Health)))]
 pub(crate) async fn livez() -> Json<Health> {
-    Json(Health { status: "live", stale: None })
+    Json(Health { status: "live", stale: None, behind_seconds: None })
 }
 
 /// Whether searches are accepted: not while the index is loading or the server is shutting down.
@@ -53,7 +56,8 @@ pub(crate) async fn livez() -> Json<Health> {
     responses((status = 200, description = "Searches are accepted.", body = Health), StateErrors))]
 pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError> {
     let stale = Some(app.watch.stale()).filter(|stale| *stale > 0);
-    app.ready().map(|()| Json(Health { status: "ready", stale }))
+    let behind_seconds = app.following.as_ref().map(|following| following.behind().as_secs());
+    app.ready().map(|()| Json(Health { status: "ready", stale, behind_seconds }))
 }
 
 /// Metrics in Prometheus' text format.
@@ -61,6 +65,9 @@ pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError>
     responses((status = 200, description = "The metrics.", body = String), StateErrors))]
 pub(crate) async fn metrics(State(app): Shared, uri: Uri) -> Result<Response, ApiError> {
     no_parameters(&uri)?;
+    if let Some(following) = &app.following {
+        app.metrics.behind(following.behind());
+    }
     let text = app.metrics.render(&app.admission, &app.writes, &app.served());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -21,6 +21,7 @@ use super::app::App;
 use super::config::ServerConfig;
 use super::connections::Connections;
 use super::error::ServeError;
+use super::following;
 use super::metrics::Metrics;
 use super::signal::{reload_at_hangup, terminated};
 use super::watch::LOOK;
@@ -84,6 +85,9 @@ where
                 installed.map_err(|e| ServeError::Load(e.into()))?;
                 loaded = true;
                 watching.spawn(watch(app.clone()));
+                if app.following.is_some() {
+                    watching.spawn(follow(app.clone()));
+                }
                 tracing::info!(collection = app.config.collection, "ready");
             }
             () = &mut shutdown, if drained_by.is_none() => {
@@ -155,5 +159,16 @@ async fn watch(app: Arc<App>) {
         if let Err(error) = looked {
             tracing::error!(%error, "looking for newer generations failed");
         }
+    }
+}
+
+/// Follows the leader until the task is aborted.
+async fn follow(app: Arc<App>) {
+    loop {
+        let following = app.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || following.follow()).await {
+            tracing::error!(%error, "following the leader failed");
+        }
+        sleep(following::LOOK).await;
     }
 }

@@ -21,9 +21,9 @@ pub(crate) struct Work(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// When the requests in progress began, by their numbers; also those whose response body still exists. HTTP/2 has
-    /// several at the same time.
-    requests: BTreeMap<u64, Instant>,
+    /// When the requests in progress began, by their numbers, unless they may take any time; also those whose response body
+    /// still exists. HTTP/2 has several at the same time.
+    requests: BTreeMap<u64, Option<Instant>>,
     /// The number of the next one.
     next: u64,
     /// Whether bytes wait to be written.
@@ -37,9 +37,12 @@ impl State {
         !self.requests.is_empty() || self.writing
     }
 
-    /// When the oldest request began, or bytes began to wait after the last one.
-    fn busy_since(&self) -> Instant {
-        self.requests.values().min().copied().unwrap_or(self.since)
+    /// When the oldest request that has a time limit began, or bytes began to wait after the last one.
+    fn busy_since(&self) -> Option<Instant> {
+        match self.requests.is_empty() {
+            true => self.writing.then_some(self.since),
+            false => self.requests.values().filter_map(|began| *began).min(),
+        }
     }
 }
 
@@ -83,7 +86,7 @@ impl Work {
             number = state.next;
             state.next += 1;
             state.since = Instant::now();
-            state.requests.insert(number, state.since);
+            state.requests.insert(number, Some(state.since));
         });
         Underway { work: self.clone(), number }
     }
@@ -91,15 +94,32 @@ impl Work {
     /// Completes when a request has taken longer than `limit`.
     pub(crate) async fn overdue(self, limit: Duration) {
         loop {
-            let left = self.seen(|state| match state.busy() {
-                true => limit.saturating_sub(state.busy_since().elapsed()),
-                false => limit,
+            let left = self.seen(|state| {
+                state.busy_since().map_or(limit, |since| limit.saturating_sub(since.elapsed()))
             });
             if left.is_zero() {
                 return;
             }
             sleep(left).await;
         }
+    }
+}
+
+/// A request in progress, for its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Unhurried {
+    work: Work,
+    number: u64,
+}
+
+impl Unhurried {
+    /// The request has no time limit from now on. Whoever calls this sees to it that it ends when its client stalls.
+    pub(crate) fn take_time(&self) {
+        self.work.change(|state| {
+            if let Some(began) = state.requests.get_mut(&self.number) {
+                *began = None;
+            }
+        });
     }
 }
 
@@ -114,7 +134,10 @@ impl Underway {
     /// Counts from now on.
     fn again(&self) {
         self.work.change(|state| {
-            state.requests.insert(self.number, Instant::now());
+            let began = state.requests.get_mut(&self.number);
+            if let Some(began) = began.filter(|began| began.is_some()) {
+                *began = Some(Instant::now());
+            }
         });
     }
 }
@@ -159,8 +182,11 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let begun = self.work.request();
+        request
+            .extensions_mut()
+            .insert(Unhurried { work: begun.work.clone(), number: begun.number });
         let answer = self.service.call(request);
         Box::pin(async move {
             let answer = answer.await?;

@@ -5,12 +5,13 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use quarry_engine::store::{Ack, CollectionName, Mode, Selection};
+use quarry_engine::store::{Ack, CollectionName, CollectionSettings, Made, Mode, Selection};
 
 use super::access::{Caller, forbidden};
 use super::app::App;
-use super::body::{form, json_body, read_body};
+use super::body::{form, is_tar, json_body, read_body};
 use super::errors::WriteErrors;
+use super::restoring::restored;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use crate::Engine;
 use crate::api::{
@@ -19,10 +20,11 @@ use crate::api::{
 };
 use crate::engine::{Sent, delete, put, settings};
 
-/// Make a collection, empty or of another one's documents. The same request again changes nothing, but for a copy.
+/// Make a collection, empty, of another one's documents, or of a snapshot. The same request again changes nothing, but for a copy.
 #[utoipa::path(put, path = "/v1/collections/{collection}", tag = "collections",
     params(("collection" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, - and _, first a letter or digit.")),
-    request_body = CollectionInput,
+    request_body(content((CollectionInput = "application/json"), (Vec<u8> = "application/x-tar")),
+        description = "How it is made; or an archive of a snapshot, which is checked before anything of it counts."),
     responses((status = 201, description = "It was made.", body = CollectionResponse),
         (status = 200, description = "It was there, made the same way.", body = CollectionResponse), WriteErrors))]
 pub(crate) async fn make_collection(
@@ -35,18 +37,19 @@ pub(crate) async fn make_collection(
     let store = app.store()?;
     no_parameters(request.uri())?;
     let name = named(&name)?;
+    if is_tar(request.headers()) {
+        return restored(&app, name, request).await;
+    }
     let pass = app.writes.enter(MAX_BODY_BYTES)?;
     let input = CollectionInput::from_json(&settings_body(&app, request).await?)?;
-    let from = input.from.clone();
-    if from.as_ref().is_some_and(|from| !caller.reaches(from)) {
-        return Err(forbidden());
-    }
-    let from = from.map(|from| copied(&from, &input)).transpose()?;
-    let settings = settings(input)?;
+    let source = source(input, &caller)?;
     let described = app.write(pass, move || {
-        let made = match &from {
-            Some(from) => store.copy(&name, from)?,
-            None => store.make(&name, &settings)?,
+        let made = match &source {
+            Source::Copy(from) => store.copy(&name, from)?,
+            Source::New(settings) => store.make(&name, settings)?,
+            Source::Snapshot(of, snapshot) => {
+                Made { live: store.restore(&name, (of, snapshot))?, new: true }
+            }
         };
         let engine = Engine::new(made.live.collection().clone());
         Ok((made.new, engine.describe(name.as_str())))
@@ -56,17 +59,47 @@ pub(crate) async fn make_collection(
     Ok((status, Json(described)).into_response())
 }
 
-/// The collection to copy; nothing else may be said of the new one.
-fn copied(from: &str, input: &CollectionInput) -> Result<CollectionName, ApiError> {
-    if *input != (CollectionInput { from: input.from.clone(), ..CollectionInput::default() }) {
-        let message = "a copy is made as its original was; give nothing else";
-        return Err(ApiError::invalid("from", message));
+/// What a collection is made of.
+enum Source {
+    New(CollectionSettings),
+    Copy(CollectionName),
+    /// A snapshot of a collection.
+    Snapshot(CollectionName, CollectionName),
+}
+
+/// What a request wants a collection to be made of, which the key may read.
+fn source(mut input: CollectionInput, caller: &Caller) -> Result<Source, ApiError> {
+    let (from, snapshot) = (input.from.take(), input.snapshot.take());
+    let read = from.iter().chain(snapshot.iter().map(|snapshot| &snapshot.collection));
+    if !read.into_iter().all(|read| caller.reaches(read)) {
+        return Err(forbidden());
     }
-    from.parse().map_err(|message: String| ApiError::invalid("from", message))
+    let alone = |param, others: bool| match others || input != CollectionInput::default() {
+        true => {
+            let message = "a copy is made as its original was; give nothing else";
+            Err(ApiError::invalid(param, message))
+        }
+        false => Ok(()),
+    };
+    let name = |param, name: &str| {
+        name.parse().map_err(|message: String| ApiError::invalid(param, message))
+    };
+    match (from, snapshot) {
+        (Some(from), other) => {
+            alone("from", other.is_some())?;
+            Ok(Source::Copy(name("from", &from)?))
+        }
+        (None, Some(snapshot)) => {
+            alone("snapshot", false)?;
+            let of = name("snapshot.collection", &snapshot.collection)?;
+            Ok(Source::Snapshot(of, name("snapshot.name", &snapshot.name)?))
+        }
+        (None, None) => Ok(Source::New(settings(input)?)),
+    }
 }
 
 /// The body that says how a collection is made. Nothing need be declared if nothing is sent.
-async fn settings_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+pub(super) async fn settings_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
     let (head, body) = request.into_parts();
     let empty = declared(&head.headers).unwrap_or(0) == 0
         && !head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -99,7 +132,7 @@ pub(crate) async fn remove_collection(
     Ok(Json(RemovedResponse { removed }))
 }
 
-fn named(name: &str) -> Result<CollectionName, ApiError> {
+pub(super) fn named(name: &str) -> Result<CollectionName, ApiError> {
     name.parse().map_err(|message: String| ApiError::invalid("collection", message))
 }
 

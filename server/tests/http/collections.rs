@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use crate::index::{ALL, build};
 use crate::server::{Reply, exchange, get, request, serve_on_thread};
 
-const JSON: (&str, &str) = ("Content-Type", "application/json");
+pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 const LINES: (&str, &str) = ("Content-Type", "application/x-ndjson");
 /// Documents bring their vectors: no model is needed.
-const VECTORS: &str = r#"{"model": null, "fields": {"year": "integer"}}"#;
+pub(crate) const VECTORS: &str = r#"{"model": null, "fields": {"year": "integer"}}"#;
 
 pub(crate) struct Served {
     data: PathBuf,
@@ -71,18 +71,18 @@ impl Served {
         self.send("POST", &format!("/{name}/documents{more}"), &[JSON], body).ok()
     }
 
-    fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[], "")
     }
 
-    fn search(&self, name: &str, token: &str) -> Vec<String> {
+    pub(crate) fn search(&self, name: &str, token: &str) -> Vec<String> {
         let body = json!({"query": {"sparse": {"tokens": {token: 1.0}}}, "k": 1000}).to_string();
         let found = self.send("POST", &format!("/{name}/search"), &[JSON], &body).ok();
         let hits = found["hits"].as_array().unwrap();
         hits.iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn count(&self, name: &str) -> u64 {
+    pub(crate) fn count(&self, name: &str) -> u64 {
         self.get(&format!("/{name}")).ok()["documents"].as_u64().unwrap()
     }
 
@@ -103,7 +103,7 @@ impl Drop for Served {
     }
 }
 
-fn document(id: &str, token: &str) -> Value {
+pub(crate) fn document(id: &str, token: &str) -> Value {
     json!({"id": id, "title": "T", "text": format!("text of {id}"), "vector": {token: 2.0}})
 }
 

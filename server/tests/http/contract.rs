@@ -367,7 +367,7 @@ fn the_description_names_every_route_and_error() {
         assert_eq!(methods(path), ["get"]);
     }
     let documents = "/v1/collections/{collection}/documents";
-    assert_eq!(methods("/v1/collections/{collection}"), ["get", "put", "delete"]);
+    assert_eq!(methods("/v1/collections/{collection}"), ["get", "put", "post", "delete"]);
     assert_eq!(methods(documents), ["get", "post"]);
     assert_eq!(methods(&format!("{documents}/{{id}}")), ["get", "delete"]);
     assert_eq!(methods(&format!("{documents}/delete")), ["post"]);

@@ -9,9 +9,13 @@ mod collections;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod exporting;
+#[cfg(test)]
+mod following;
 #[cfg(test)]
 mod index;
 #[cfg(test)]
@@ -26,5 +30,9 @@ mod openapi;
 mod reload;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod transport;
