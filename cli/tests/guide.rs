@@ -35,6 +35,7 @@ pages! {
     changing: "changing.md",
     collections: "collections.md",
     dense: "dense.md",
+    documents: "documents.md",
     evaluation: "evaluation.md",
     feedback: "feedback.md",
     files: "files.md",

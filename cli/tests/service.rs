@@ -26,11 +26,21 @@ fn serve(data: &Path) -> Server {
 
 /// Asks a server; `None` if it does not answer, since it was killed.
 fn ask(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    ask_with(address, (method, path), "", body)
+}
+
+/// The same with further headers, each with its end of line.
+fn ask_with(
+    address: &str,
+    (method, path): (&str, &str),
+    headers: &str,
+    body: &str,
+) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
+         {headers}content-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).ok()?;
@@ -272,4 +282,105 @@ fn what_was_answered_survives_a_kill() {
         assert_eq!(found["hits"].as_array().unwrap().len() as u64, there, "round {round}");
     }
     note(&format!("{rounds} kills, {answered} states checked; ready again within {slowest:?}"));
+}
+
+/// A program that counts in a document: it reads, adds one, and writes under the version that it read, with a key. After a
+/// kill it sends again what was not answered. Nothing is counted twice or lost, and versions are what was answered.
+#[test]
+fn a_counter_survives_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    serve(&data).ok("PUT", DOCS, &json!({"model": null, "fields": {"count": "integer"}}));
+    let path = format!("{DOCS}/documents/counter");
+    let mut numbers = Numbers(20_261_201);
+    let (mut count, mut version, mut request) = (0u64, 0u64, 0u64);
+    for round in 0..ROUNDS / 2 {
+        let mut server = serve(&data);
+        let address = server.address.clone();
+        let life = Duration::from_millis(50 + numbers.below(400));
+        scope(|scope| {
+            let counter = scope.spawn(|| {
+                loop {
+                    let body = json!({"count": count + 1, "text": "t", "vector": {"dog": 1}});
+                    let condition = match version {
+                        0 => "if-none-match: *".to_owned(),
+                        version => format!("if-match: \"{version}\""),
+                    };
+                    let headers = format!("{condition}\r\nidempotency-key: r{request}\r\n");
+                    let made = ("PUT", path.as_str());
+                    let Some((status, answer)) =
+                        ask_with(&address, made, &headers, &body.to_string())
+                    else {
+                        return;
+                    };
+                    assert!(status == 200 || status == 201, "round {round}: {status} {answer}");
+                    (count, request) = (count + 1, request + 1);
+                    version = answer["version"].as_u64().unwrap();
+                    let (_, found) = match ask(&address, "GET", &path, "") {
+                        Some(found) => found,
+                        None => return,
+                    };
+                    assert_eq!(
+                        (&found["version"], &found["fields"]["count"]),
+                        (&json!(version), &json!(count))
+                    );
+                }
+            });
+            sleep(life);
+            server.child.kill().unwrap();
+            server.child.wait().unwrap();
+            counter.join().unwrap();
+        });
+    }
+    let server = serve(&data);
+    let found = server.ok("GET", &path, &Value::Null);
+    // The last one was made, or was not.
+    let made = found["fields"]["count"].as_u64().unwrap_or(0);
+    assert!(made == count || made == count + 1, "{made} {count}");
+    note(&format!("counted to {count} over {} kills", ROUNDS / 2));
+}
+
+/// A patch of fields leaves all that was made of a text as it is: vectors, source words, passages, dense vectors and token rows;
+/// also when it is made again after a kill. A patch of the text makes them anew.
+#[test]
+fn a_patch_encodes_what_changed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut server = serve(&data);
+    let settings = json!({"passages": 16, "provenance": true, "dense": true, "tokens": true});
+    server.ok("PUT", DOCS, &settings);
+    let long = "Bread goes stale as its starch crystallises. Warm bread is soft again for a while. \
+                Bakers slow it down with fats, with enzymes, or by keeping loaves out of the fridge.";
+    let documents = json!([
+        {"id": "bread", "title": "Bread", "text": long, "year": 2019},
+        {"id": "whale", "text": "Whales sing to each other over long distances.", "year": 2019},
+    ]);
+    server.ok("POST", &format!("{DOCS}/documents?ack=sealed"), &documents);
+    let hits = |server: &Server| -> Vec<Value> {
+        let query = json!({"text": "why does old bread go stale"});
+        let each = [
+            json!({"query": query, "channels": ["sparse"], "explain": true}),
+            json!({"query": query, "channels": ["bm25"]}),
+            json!({"query": query, "channels": ["dense"]}),
+            json!({"query": query, "rerank": {"alpha": null, "beta": null}}),
+        ];
+        each.map(|body| server.ok("POST", &format!("{DOCS}/search"), &body)["hits"].clone()).into()
+    };
+    let before = hits(&server);
+    let one = format!("{DOCS}/documents/bread");
+    let patched = server.ok("PATCH", &one, &json!({"year": 2020}));
+    assert_eq!((&patched["encoded"], &patched["version"]), (&json!(false), &json!(2)), "{patched}");
+    assert_eq!(hits(&server), before);
+    // Killed before it is sealed.
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    drop(server);
+    let server = serve(&data);
+    assert_eq!(hits(&server), before);
+    let found = server.ok("GET", &one, &Value::Null);
+    assert_eq!((&found["version"], &found["fields"]["year"]), (&json!(2), &json!(2020)));
+    assert_eq!(found["fields"]["text"], long);
+    let patched = server.ok("PATCH", &one, &json!({"text": "Whales again."}));
+    assert_eq!((&patched["encoded"], &patched["version"]), (&json!(true), &json!(3)), "{patched}");
+    assert_ne!(hits(&server)[0], before[0]);
 }

@@ -389,6 +389,8 @@ impl Placed {
 pub struct StoredDocument {
     /// Where it was read.
     pub version: Version,
+    /// The document's version: the number of the change that wrote it, or one of its segment's.
+    pub change: u64,
     /// The collection's own name of the document.
     pub id: String,
     /// `title`, `text` and its other fields; empty titles and texts are left out.

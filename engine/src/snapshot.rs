@@ -568,7 +568,17 @@ impl Snapshot {
         let hit = self.searcher().find(id);
         let hit = hit.ok_or_else(|| EngineError::UnknownDocument { id: id.to_owned() })?;
         let stored = self.searcher().stored_whole(&hit)?.ok_or(EngineError::NothingStored)?;
-        Ok(StoredDocument { version: self.version, id: id.to_owned(), fields: all_fields(stored) })
+        let change = self.index().segments()[hit.segment].version(hit.doc);
+        let fields = all_fields(stored);
+        Ok(StoredDocument { version: self.version, change, id: id.to_owned(), fields })
+    }
+
+    /// The version of a document: the number of the change that wrote it, or one of its segment's
+    /// ([`quarry_index::versions`]). `None` if it is not there. Cost: a search for its id in each segment.
+    #[must_use]
+    pub fn version_of(&self, id: &str) -> Option<u64> {
+        let hit = self.searcher().find(id)?;
+        Some(self.index().segments()[hit.segment].version(hit.doc))
     }
 
     /// [`Self::document`] among the documents that a filter allows; another one is as if it were not there.

@@ -21,6 +21,7 @@ use crate::provenance::{self, Provenance};
 use crate::seismic::{self, SeismicLists};
 use crate::text::{self, TextIndex};
 use crate::tokens::{self, TokenStore};
+use crate::versions::{self, Versions};
 use crate::words::{self, WordLists};
 
 /// Asset kind: the encoder's tokenizer file, unchanged.
@@ -105,7 +106,7 @@ impl PartKind {
 }
 
 /// Every kind of part that a segment may have. Of several faults the first in this order is reported.
-pub(crate) static PARTS: [PartKind; 13] = [
+pub(crate) static PARTS: [PartKind; 14] = [
     PartKind::of::<DocTable>(doctable::KIND, doctable::READABLE),
     PartKind::of::<ForwardIndex>(forward::KIND, forward::READABLE).access(Access::Hot),
     PartKind::of::<SeismicLists>(seismic::KIND, seismic::READABLE).access(Access::Hot).derived(),
@@ -120,6 +121,7 @@ pub(crate) static PARTS: [PartKind; 13] = [
         .other_rows(OtherRows::LeftOut)
         .derived(),
     PartKind::of::<Provenance>(provenance::KIND, provenance::READABLE).access(Access::Random),
+    PartKind::of::<Versions>(versions::KIND, versions::READABLE).access(Access::Random),
     // Measured on other rows, it says nothing about these.
     PartKind::of::<StoredCalibration>(calibration::KIND, calibration::READABLE)
         .other_rows(OtherRows::LeftOut)

@@ -52,6 +52,7 @@ pub mod storage;
 pub mod strings;
 pub mod text;
 pub mod tokens;
+pub mod versions;
 pub mod words;
 
 pub use checksum::PartChecksum;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use quarry_vectors::DocId;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -24,6 +25,7 @@ use crate::seismic::SeismicLists;
 use crate::storage::Storage;
 use crate::text::TextIndex;
 use crate::tokens::TokenStore;
+use crate::versions::{self, Versions};
 use crate::words::WordLists;
 
 /// Which parts are opened, and how much of each is checked.
@@ -242,6 +244,20 @@ impl Segment {
     pub fn neighbours(&self) -> Option<&Neighbours> {
         let dense = self.dense()?;
         self.part::<Neighbours>().filter(|graph| graph.is_of(dense.part()))
+    }
+
+    /// The version of a row's document: the number of the change that wrote it, or one that all documents have of a segment
+    /// without numbers.
+    #[must_use]
+    pub fn version(&self, doc: DocId) -> u64 {
+        let numbered = self.part::<Versions>().and_then(|versions| versions.get(doc));
+        numbered.unwrap_or_else(|| versions::of_segment(self.entry.id))
+    }
+
+    /// Whether its documents have versions of their own.
+    #[must_use]
+    pub fn has_versions(&self) -> bool {
+        self.part::<Versions>().is_some()
     }
 
     /// Where components come from, when that was kept.

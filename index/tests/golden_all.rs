@@ -433,3 +433,11 @@ fn every_part_says_what_it_said() {
     }
     assert_eq!(found.len(), kinds::all().count());
 }
+
+#[test]
+fn versions_of_rows() {
+    let index = open();
+    let segment = only_segment(&index);
+    let found: Vec<u64> = rows(segment).map(|row| segment.version(row)).collect();
+    assert_eq!(found, (100..100 + found.len() as u64).collect::<Vec<_>>());
+}

@@ -6,15 +6,16 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use quarry_index::Segment;
 use quarry_index::calibration::{Calibration, Curve, Point, Setting, Units, Work};
 use quarry_index::clusters::ClusterParams;
 use quarry_index::dense::DenseStorage;
 use quarry_index::fields::{FieldRule, FieldType};
-use quarry_index::folder::read_current;
+use quarry_index::folder::{FolderWriter, read_current};
+use quarry_index::manifest::PartEntry;
 use quarry_index::neighbours::{MeasuredBeam, NONE, NeighbourGraph, NeighbourParams};
 use quarry_index::seismic::SeismicParams;
 use quarry_index::tokens::Form;
+use quarry_index::{Segment, names, versions};
 use quarry_indexer::{
     AddDenseOptions, AddOptions, BuildError, BuildOptions, DenseInput, EncoderSetup, IngestOptions,
     LEAST_MEMORY, Lists, MakeGraphs, NewGraph, Passages, SealOptions, TokenInput, TokenOptions,
@@ -240,6 +241,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     add_lists(&out, &words, &|_| {})?;
     add_golden_graph(&out)?;
+    add_golden_versions(&out)?;
     let manifest = read_current(&out)?.0;
     store_calibration(&out, &manifest, &[Some(calibration())])?;
     Ok(())
@@ -262,6 +264,21 @@ fn add_golden_dense(out: &Path) -> Result<u64, Box<dyn std::error::Error>> {
         Ok((!["d05", "d12"].contains(&id)).then_some(vector))
     };
     Ok(add_dense(out, &options, DenseInput::Rows(4, &mut read), &|_| {})?)
+}
+
+/// Row after row 100, 101 and so on, as of changes of a server.
+fn add_golden_versions(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut writer = FolderWriter::open(out)?;
+    let mut manifest = read_current(out)?.0;
+    for segment in &mut manifest.segments {
+        let name = names::part(segment.id, versions::KIND);
+        let rows: Vec<u64> = (100..100 + segment.rows).collect();
+        let written = versions::write(&writer.storage().path(&name), &rows)?;
+        let part = PartEntry::new(versions::KIND, versions::VERSION, &name, written, false);
+        segment.parts.push(part);
+    }
+    writer.commit(manifest)?;
+    Ok(writer.collect()?)
 }
 
 /// A ring: each row with a vector has the next such row, and the one before.

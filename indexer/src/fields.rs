@@ -21,7 +21,7 @@ pub(crate) const MOST_PATHS: usize = 1000;
 
 /// Checks the fields of documents one at a time, before they are added together: [`add`](crate::add) refuses all if
 /// one does not fit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FieldCheck(Fields);
 
 impl FieldCheck {
@@ -52,7 +52,7 @@ impl FieldCheck {
 }
 
 /// The rules so far, and those that the current shard added.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     /// Whether documents come in requests; messages then name what a request can say, and no options.
     sent: bool,

@@ -36,8 +36,8 @@ pub use shares::{JoinOptions, Share, ShareReport, build_share, is_share, join};
 pub use update::{
     AddDense, AddDenseOptions, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DENSE_MODEL_FROM,
     DeleteReport, DenseInput, MOST_SEGMENTS, MakeGraph, MakeGraphs, Merge, MergeBeside,
-    MergeReport, NewGraph, PreparedMerge, TokenInput, TokenOptions, add, add_dense, add_lists,
-    add_neighbours, add_tokens, delete, install_merge, merge, prepare_merge, store_calibration,
-    tidy,
+    MergeReport, NewGraph, PreparedMerge, Rewrite, TokenInput, TokenOptions, add, add_dense,
+    add_lists, add_neighbours, add_tokens, delete, install_merge, merge, prepare_merge, rewrite,
+    store_calibration, tidy,
 };
 pub use upgrade::{UpgradeReport, upgrade};

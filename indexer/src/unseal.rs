@@ -1,5 +1,6 @@
 //! Writes the documents of a sealed segment back into shards, so that they can be sealed again.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use quarry_index::doctable::{self, DocTable, PassageSpan};
@@ -7,7 +8,7 @@ use quarry_index::forward::ErrorBefore;
 use quarry_index::manifest::{PartEntry, SegmentEntry};
 use quarry_index::text::StoredDocument;
 use quarry_index::tokens::{self, OldRow};
-use quarry_index::{IndexError, Segment, Storage, Verify, dense, names};
+use quarry_index::{IndexError, Segment, Storage, Verify, dense, names, versions};
 use quarry_vectors::{DocId, SparseVector};
 
 use crate::BuildError;
@@ -50,17 +51,34 @@ pub(crate) fn unseal(
     Ok(shard)
 }
 
-/// What cannot be made again of shards, in the new segment's order: token embeddings and dense vectors of the same
-/// documents. Nothing of a kind that no old segment has. Who calls has made sure that all have it, stored alike.
+/// Segments whose rows are written again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Carried<'a> {
+    pub(crate) old: &'a [&'a Segment],
+    /// Versions by id of documents that get another one.
+    pub(crate) versions: Option<&'a HashMap<String, u64>>,
+}
+
+impl<'a> Carried<'a> {
+    /// As they are.
+    pub(crate) fn of(old: &'a [&'a Segment]) -> Self {
+        Self { old, versions: None }
+    }
+}
+
+/// What cannot be made again of shards, in the new segment's order: versions, token embeddings and dense vectors of the same
+/// documents. Nothing of a kind that no old segment has. Who calls has made sure that all have embeddings and dense vectors
+/// of a kind, stored alike.
 pub(crate) fn carried_over(
-    old: &[&Segment],
+    Carried { old, versions }: Carried<'_>,
     storage: &Storage,
     new: &SegmentEntry,
 ) -> Result<Vec<PartEntry>, BuildError> {
     let stores: Vec<_> = old.iter().filter_map(|segment| segment.tokens()).collect();
     let dense: Vec<_> = old.iter().filter_map(|segment| segment.dense()).collect();
+    let numbered = versions.is_some() || old.iter().any(|segment| segment.has_versions());
     let mut parts = Vec::new();
-    if stores.is_empty() && dense.is_empty() {
+    if stores.is_empty() && dense.is_empty() && !numbered {
         return Ok(parts);
     }
     for (count, what) in [(stores.len(), "token embeddings"), (dense.len(), "dense vectors")] {
@@ -70,6 +88,15 @@ pub(crate) fn carried_over(
         }
     }
     let order = old_rows(old, storage, new)?;
+    if numbered {
+        let version = |row: &OldRow| {
+            let segment = old[row.segment];
+            let given = versions.and_then(|all| all.get(segment.documents().id(row.doc)).copied());
+            given.unwrap_or_else(|| segment.version(row.doc))
+        };
+        let of_rows: Vec<u64> = order.iter().map(version).collect();
+        parts.push(versions_part(storage, new, &of_rows)?);
+    }
     if !stores.is_empty() {
         let name = names::part(new.id, tokens::KIND);
         let written = tokens::reorder(&stores, &storage.path(&name), &order)?;
@@ -81,6 +108,17 @@ pub(crate) fn carried_over(
         parts.push(PartEntry::new(dense::KIND, dense::VERSION, &name, written, false));
     }
     Ok(parts)
+}
+
+/// Writes the versions of a segment's rows.
+pub(crate) fn versions_part(
+    storage: &Storage,
+    segment: &SegmentEntry,
+    of_rows: &[u64],
+) -> Result<PartEntry, BuildError> {
+    let name = names::part(segment.id, versions::KIND);
+    let written = versions::write(&storage.path(&name), of_rows)?;
+    Ok(PartEntry::new(versions::KIND, versions::VERSION, &name, written, false))
 }
 
 /// Of each row of a new segment the old one.
@@ -96,8 +134,21 @@ fn old_rows(
     };
     let path = storage.path(&documents.file);
     let documents = DocTable::open(&path, Verify::Envelope)?;
-    let place = |row: DocId| {
+    // The order of the shards, which is that of the new segment unless it has clusters.
+    let mut next = old.iter().enumerate().flat_map(|(at, segment)| {
+        let rows = u32::try_from(segment.documents().len()).unwrap_or(u32::MAX);
+        let live = move |doc: &DocId| segment.deleted().is_none_or(|gone| !gone.contains(doc.0));
+        (0..rows).map(DocId).filter(live).map(move |doc| OldRow { segment: at, doc })
+    });
+    let mut place = |row: DocId| {
         let (id, passage) = (documents.id(row), span(&documents, row));
+        let fits = |old_row: &OldRow| {
+            let table = old[old_row.segment].documents();
+            table.id(old_row.doc) == id && span(table, old_row.doc) == passage
+        };
+        if let Some(old_row) = next.next().filter(fits) {
+            return Some(old_row);
+        }
         old.iter().enumerate().find_map(|(at, segment)| {
             let live = |doc: &DocId| segment.deleted().is_none_or(|gone| !gone.contains(doc.0));
             let table = segment.documents();
@@ -105,14 +156,14 @@ fn old_rows(
             Some(OldRow { segment: at, doc })
         })
     };
-    let placed = |row: DocId| {
+    let mut placed = |row: DocId| {
         place(row).ok_or_else(|| IndexError::corrupt(&path, format!("row {} is new", row.0)))
     };
     let rows = u32::try_from(documents.len()).unwrap_or(u32::MAX);
     Ok((0..rows).map(|row| placed(DocId(row))).collect::<Result<Vec<_>, _>>()?)
 }
 
-fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
+pub(crate) fn document(segment: &Segment, doc: DocId) -> Result<SpoolDoc, BuildError> {
     let id = segment.documents().id(doc).to_owned();
     let stored = match segment.text() {
         Some(text) => match text.stored(doc)? {
@@ -136,7 +187,7 @@ fn span(documents: &DocTable, doc: DocId) -> Option<PassageSpan> {
     documents.passage(doc).filter(|p| !p.bytes.is_empty())
 }
 
-fn write(
+pub(crate) fn write(
     segment: &Segment,
     (build, number, first): (&Path, usize, usize),
     documents: &[SpoolDoc],

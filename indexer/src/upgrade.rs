@@ -33,7 +33,7 @@ use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, Sealed, seal};
 use crate::spool::shard_paths;
 use crate::terms::{Grown, Known};
-use crate::unseal::{carried_over, unseal};
+use crate::unseal::{Carried, carried_over, unseal};
 use crate::workspace::{self, Found};
 
 /// Key in the manifest's build description that names the index it was made from.
@@ -177,7 +177,7 @@ fn anew(
     for path in &shards {
         fs::remove_file(path).map_err(IndexError::io(path))?;
     }
-    entry.parts.extend(carried_over(&[segment], storage, &entry)?);
+    entry.parts.extend(carried_over(Carried::of(&[segment]), storage, &entry)?);
     Ok(entry)
 }
 

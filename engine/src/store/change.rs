@@ -1,8 +1,9 @@
 //! What is asked of a collection, and what came of it.
 
 use quarry_vectors::Document;
+use serde::{Deserialize, Serialize};
 
-use super::Selection;
+use super::{Patch, Selection};
 use crate::Version;
 
 /// A change of a collection.
@@ -18,6 +19,13 @@ pub enum Change {
     /// Deletes documents. A filter is resolved in this change's turn, so that every change before it counts, and none
     /// after it.
     Delete(Selection),
+    /// Patches documents that are there. A filter is resolved as for a deletion.
+    Patch {
+        /// Which.
+        selection: Selection,
+        /// What changes.
+        patch: Patch,
+    },
 }
 
 /// When a change is answered. Each promises what those before it do.
@@ -55,18 +63,31 @@ pub struct Changed {
     pub accepted: u64,
     /// Documents that the accepted ones replaced.
     pub replaced: u64,
+    /// Documents of a patch whose vectors were made anew.
+    pub encoded: u64,
     /// Documents deleted.
     pub deleted: u64,
     /// Ids to delete that no document has.
     pub unknown: Vec<String>,
     /// Documents not taken.
     pub refused: Vec<Refused>,
+    /// Whether it was made before, under the same key: this is its answer again.
+    pub replayed: bool,
 }
 
 impl Changed {
     pub(super) fn nothing(version: Version) -> Self {
-        let (unknown, refused) = (Vec::new(), Vec::new());
-        Self { version, sequence: 0, accepted: 0, replaced: 0, deleted: 0, unknown, refused }
+        Self {
+            version,
+            sequence: 0,
+            accepted: 0,
+            replaced: 0,
+            encoded: 0,
+            deleted: 0,
+            unknown: Vec::new(),
+            refused: Vec::new(),
+            replayed: false,
+        }
     }
 }
 
@@ -84,7 +105,8 @@ pub struct Refused {
 }
 
 /// Why a document was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
     /// The mode is insert, and its id is there.
     Exists,
@@ -92,4 +114,9 @@ pub enum RefusalKind {
     NotFound,
     /// A field or the vector does not fit the collection.
     Invalid,
+    /// Its condition does not hold.
+    Conflict {
+        /// The version of the document that is there; 0 if none is.
+        current: u64,
+    },
 }

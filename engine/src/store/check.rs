@@ -5,6 +5,7 @@ use quarry_indexer::{AsBuilt, BuildError, FieldCheck};
 use quarry_vectors::{Document, InputVector};
 
 /// What documents must be like.
+#[derive(Debug, Clone)]
 pub(super) struct Check {
     fields: FieldCheck,
     /// Whether documents have vectors; `None`: the first one decides.
@@ -51,12 +52,17 @@ impl Check {
             _ => {}
         }
         let terms = self.terms_of(document)?;
+        self.fields(document)?;
+        (self.vectors, self.terms) = (Some(has), terms);
+        Ok(())
+    }
+
+    /// Says which field does not fit; otherwise converts the fields to their types.
+    pub(super) fn fields(&mut self, document: &mut Document) -> Result<(), String> {
         self.fields.apply(document).map_err(|error| match error {
             BuildError::Document { what, .. } => what,
             other => other.to_string(),
-        })?;
-        (self.vectors, self.terms) = (Some(has), terms);
-        Ok(())
+        })
     }
 
     fn other_kind(&self, has: bool) -> &'static str {

@@ -140,6 +140,12 @@ pub enum StoreError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// Another request had this one's key.
+    #[error("another request was sent with the key `{key}`")]
+    OtherRequest {
+        /// The key.
+        key: String,
+    },
     /// No ids are given.
     #[error("no ids are given")]
     NoIds,

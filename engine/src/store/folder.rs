@@ -16,6 +16,7 @@ use quarry_index::names::is_uuid;
 use uuid::Uuid;
 
 use super::error::io;
+use super::idempotency::is_requests;
 use super::log::is_log;
 use super::settings::RECORD;
 use super::{CollectionName, StoreError};
@@ -147,7 +148,8 @@ pub(super) fn foreign(folder: &Path) -> Result<Option<String>, StoreError> {
         BUILD => work.join(JOB).is_file(),
         name => {
             let is_file = folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
-            is_file && (name == RECORD || owns(name) || is_log(&folder.join(name)))
+            let path = folder.join(name);
+            is_file && (name == RECORD || owns(name) || is_log(&path) || is_requests(&path))
         }
     };
     Ok(Storage::of(folder).names()?.into_iter().find(|name| !ours(name)))

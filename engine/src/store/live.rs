@@ -9,6 +9,7 @@
 
 mod merging;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +20,14 @@ use quarry_index::claim::Claim;
 use quarry_index::folder::{claim, link, seal, sync_ahead};
 use quarry_indexer::tidy;
 
-use super::apply::{Applied, Head, apply};
+use super::apply::apply;
 use super::change::{Ack, Change, Changed};
-use super::log::{Log, Operation};
+use super::guard::Guard;
+use super::head::{Applied, Head, Numbers, Step, Task};
+use super::idempotency::{Answers, KeptAnswer, RequestKey};
+use super::log::{Keyed, Log, Operation};
 use super::merges::Merges;
-use super::queue::Queue;
+use super::queue::{Asked, Queue};
 use super::replay::replay;
 use super::snapshots::Moment;
 use super::watcher::{Watcher, Watchers};
@@ -40,6 +44,8 @@ const SEAL_AFTER: Duration = Duration::from_secs(2);
 /// Longest time that a change waits to be synced, if its caller did not.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
 
+type Outcome = Result<Changed, StoreError>;
+
 /// A collection of a store. Changes are made one after another; searches do not wait for them.
 pub struct Live {
     name: String,
@@ -55,6 +61,8 @@ pub struct Live {
     removed: AtomicBool,
     claim: Mutex<Option<Arc<Claim>>>,
     log: Mutex<Log>,
+    /// Answers to requests with a key.
+    answers: Mutex<Answers>,
     /// A log that somebody put into the folder.
     late: Mutex<Option<PathBuf>>,
     /// Since when changes wait to be sealed.
@@ -98,8 +106,19 @@ impl Live {
         let (log, pending) = Log::open(folder, manifest.uuid, manifest.applied_sequence)?;
         claim.run_ahead();
         let waits = !pending.operations.is_empty();
-        let snapshot = collection.snapshot();
-        let mut head = Head { collection: &collection, writer: &writer, claim: &claim, snapshot };
+        let mut answers = Answers::open(folder, manifest.uuid);
+        for operation in &pending.operations {
+            if let Operation::Keyed(keyed) = operation {
+                answers.keep(keyed.answer.clone());
+            }
+        }
+        let mut head = Head {
+            collection: &collection,
+            writer: &writer,
+            claim: &claim,
+            snapshot: collection.snapshot(),
+            next: log.last() + 1,
+        };
         replay(&mut head, manifest.applied_sequence, pending)?;
         let snapshot = head.snapshot;
         collection.show(snapshot);
@@ -117,6 +136,7 @@ impl Live {
             removed: AtomicBool::new(false),
             claim: Mutex::new(Some(Arc::new(claim))),
             log: Mutex::new(log),
+            answers: Mutex::new(answers),
             late: Mutex::new(None),
             waiting: Mutex::new(waits.then(Instant::now)),
             visible: Mutex::new(visible),
@@ -174,8 +194,23 @@ impl Live {
     /// document that does not fit is no error, but named in the answer. With [`Ack::Sealed`], an error of sealing comes
     /// after the change was made and logged.
     pub fn change(self: &Arc<Self>, change: Change, ack: Ack) -> Result<Changed, StoreError> {
+        self.change_if(change, Guard::default(), ack)
+    }
+
+    /// [`Self::change`] under conditions. They are compared with the documents as all changes before left them, also those
+    /// that are made together with this one.
+    ///
+    /// # Errors
+    /// As [`Self::change`]; [`StoreError::OtherRequest`]. A document whose condition does not hold is named in the answer.
+    pub fn change_if(
+        self: &Arc<Self>,
+        change: Change,
+        guard: Guard,
+        ack: Ack,
+    ) -> Result<Changed, StoreError> {
         self.wait_for_merge();
-        let outcome = self.queue.run((change, ack), |changes| self.make(changes));
+        let asked = Asked { change, guard, ack };
+        let outcome = self.queue.run(asked, |all| self.answer(all));
         self.merge_if_many();
         let mut changed = outcome?;
         if ack == Ack::Sealed {
@@ -185,9 +220,46 @@ impl Live {
         Ok(changed)
     }
 
+    /// Makes changes, but for those that were made before under the same key; the caller has the turn.
+    fn answer(&self, all: Vec<Asked>) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> = all.iter().map(|_| None).collect();
+        let mut left: Vec<(usize, Asked)> = all.into_iter().enumerate().collect();
+        while !left.is_empty() {
+            // Of those with one key the first; the others then find its answer.
+            let mut keys: HashSet<String> = HashSet::new();
+            let (mut now, mut later) = (Vec::new(), Vec::new());
+            for (at, asked) in left {
+                let known = match &asked.guard.key {
+                    None => Ok(None),
+                    Some(key) if keys.contains(&key.key) => {
+                        later.push((at, asked));
+                        continue;
+                    }
+                    Some(key) => locked(&self.answers).find(key),
+                };
+                match known.transpose() {
+                    Some(known) => outcomes[at] = Some(known),
+                    None => {
+                        keys.extend(asked.guard.key.iter().map(|key| key.key.clone()));
+                        now.push((at, asked));
+                    }
+                }
+            }
+            let (places, asked): (Vec<usize>, Vec<Asked>) = now.into_iter().unzip();
+            for (at, outcome) in places.into_iter().zip(self.make(asked)) {
+                outcomes[at] = Some(outcome);
+            }
+            left = later;
+        }
+        outcomes.into_iter().map(|one| one.unwrap_or(Err(StoreError::Interrupted))).collect()
+    }
+
     /// Makes changes; the caller has the turn.
-    fn make(&self, changes: Vec<(Change, Ack)>) -> Vec<Result<Changed, StoreError>> {
+    fn make(&self, changes: Vec<Asked>) -> Vec<Outcome> {
         let count = changes.len();
+        if count == 0 {
+            return Vec::new();
+        }
         let all_fail = |error: &dyn Fn() -> StoreError| (0..count).map(|_| Err(error())).collect();
         if self.removed.load(Ordering::SeqCst) || !self.holds() {
             return all_fail(&|| StoreError::Removed);
@@ -197,17 +269,24 @@ impl Live {
         }
         let claim = locked(&self.claim).clone();
         let Some(claim) = claim.as_deref() else { return all_fail(&|| StoreError::Removed) };
-        let synced = changes.iter().any(|(_, ack)| *ack >= Ack::Synced);
-        let changes = changes.into_iter().map(|(change, _)| change).collect();
+        let synced = changes.iter().any(|asked| asked.ack >= Ack::Synced);
+        let keys: Vec<Option<RequestKey>> = changes.iter().map(|a| a.guard.key.clone()).collect();
+        let task = |Asked { change, guard, .. }| Task {
+            step: Step::Change(change),
+            guard,
+            numbers: Numbers::Next,
+        };
+        let tasks = changes.into_iter().map(task).collect();
         let place = claim.place();
         let mut head = Head {
             collection: &self.collection,
             writer: &self.writer,
             claim,
             snapshot: self.collection.snapshot(),
+            next: self.log().last() + 1,
         };
-        let mut applied = apply(&mut head, changes);
-        let (last, operations) = match self.record(&mut applied, synced) {
+        let mut applied = apply(&mut head, tasks);
+        let (last, operations) = match self.record(&mut applied, &keys, synced) {
             Ok(recorded) => recorded,
             Err(error) => {
                 claim.rewind(place);
@@ -226,23 +305,32 @@ impl Live {
         applied.into_iter().map(|one| one.outcome).collect()
     }
 
-    /// Appends what was changed to the log, and numbers the changes; gives the number of the last, and what was appended.
+    /// Appends what was changed to the log, and numbers the changes; gives the number of the last, and what was appended. Of
+    /// those with a key the answer is logged too, and kept.
     fn record(
         &self,
         applied: &mut [Applied],
+        keys: &[Option<RequestKey>],
         synced: bool,
     ) -> Result<(u64, Vec<Operation>), StoreError> {
         let mut log = self.log();
         let (bytes, before) = (log.bytes(), log.last());
         let mut last = before;
         let mut operations = Vec::new();
-        for one in applied {
-            if let Some(operation) = one.operation.take() {
-                operations.push(operation);
-                last += 1;
-            }
-            if let Ok(changed) = &mut one.outcome {
-                changed.sequence = last;
+        let mut answers = Vec::new();
+        for (one, key) in applied.iter_mut().zip(keys) {
+            let key = key.as_ref().filter(|_| one.outcome.is_ok());
+            last += u64::from(one.operation.is_some() || key.is_some());
+            let did = one.operation.take();
+            let Ok(changed) = &mut one.outcome else { continue };
+            changed.sequence = last;
+            match key {
+                None => operations.extend(did),
+                Some(key) => {
+                    let answer = KeptAnswer::of(key.clone(), changed);
+                    answers.push(answer.clone());
+                    operations.push(Operation::Keyed(Box::new(Keyed { answer, did })));
+                }
             }
         }
         if !operations.is_empty() {
@@ -253,6 +341,8 @@ impl Live {
             log.take_back(bytes, before);
             return Err(error);
         }
+        let mut kept = locked(&self.answers);
+        answers.into_iter().for_each(|answer| kept.keep(answer));
         Ok((last, operations))
     }
 
@@ -292,6 +382,8 @@ impl Live {
     fn seal_now(&self) -> Result<(), StoreError> {
         let mut log = self.log();
         log.check()?;
+        // Before the log goes, which has them too.
+        locked(&self.answers).write(&self.folder)?;
         seal(&self.folder, log.last())?;
         log.clear()?;
         *locked(&self.waiting) = None;
@@ -318,6 +410,7 @@ impl Live {
         }
         let manifest = self.collection.snapshot().index().manifest().clone();
         *log = Log::open(&self.folder, manifest.uuid, manifest.applied_sequence)?.0;
+        *locked(&self.answers) = Answers::open(&self.folder, manifest.uuid);
         *locked(&self.visible) = log.last();
         self.seen.notify_all();
         self.watchers.lose();

@@ -9,9 +9,10 @@
 //! 1. [`Store`] holds the collections (`folder.rs` has the files); making one is a rename into place, and so is its
 //!    removal: after a crash it is there, or it is not  2. [`Live`] is one of them: changes are logged (`log`) and
 //!    visible when the call returns, and sealed into a generation within seconds (`tending.rs`)  3. `queue.rs` lets one
-//!    caller apply the changes of all who wait  4. `apply.rs` turns changes into generations; `check.rs` refuses
-//!    documents one by one; `selection.rs` finds those that a filter means  5. after a crash `replay.rs` makes the changes of
-//!    the log again  6. `aliases.rs` has other names of collections
+//!    caller apply the changes of all who wait  4. `apply.rs` turns changes into generations, `put.rs` those that add
+//!    documents, `patch.rs` those that patch them, under the conditions of `guard.rs`; `check.rs` refuses documents one by
+//!    one; `selection.rs` finds those that a filter means  5. after a crash `replay.rs` makes the changes of the log again
+//! 6. `idempotency.rs` keeps answers to requests with a key  7. `aliases.rs` has other names of collections
 
 mod aliases;
 mod apply;
@@ -21,10 +22,16 @@ mod copying;
 mod error;
 mod folder;
 mod following;
+mod guard;
+mod head;
+mod idempotency;
 mod live;
 mod log;
+mod merge_patch;
 mod merges;
 mod name;
+mod patch;
+mod put;
 mod queue;
 mod replay;
 mod selection;
@@ -39,7 +46,10 @@ pub use aliases::AliasAction;
 pub use change::{Ack, Change, Changed, Mode, RefusalKind, Refused};
 pub use error::StoreError;
 pub use following::{Given, GivenFile};
+pub use guard::{Condition, Guard};
+pub use idempotency::RequestKey;
 pub use live::{Live, Progress};
+pub use merge_patch::Patch;
 pub use name::CollectionName;
 pub use quarry_index::folder::Lease;
 pub use selection::{Selected, Selection};

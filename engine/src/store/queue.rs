@@ -9,8 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::StoreError;
 use super::change::{Ack, Change, Changed};
+use super::guard::Guard;
 
 type Outcome = Result<Changed, StoreError>;
+
+/// A change that is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) change: Change,
+    pub(super) guard: Guard,
+    pub(super) ack: Ack,
+}
 
 /// The changes that wait, and the turn to write.
 #[derive(Debug, Default)]
@@ -21,7 +30,7 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Waiting {
-    change: (Change, Ack),
+    change: Asked,
     answer: Arc<Mutex<Option<Outcome>>>,
 }
 
@@ -29,8 +38,8 @@ impl Queue {
     /// Applies `change`, alone or with others. `apply` gives an outcome for each change, in order.
     pub(super) fn run(
         &self,
-        change: (Change, Ack),
-        apply: impl FnOnce(Vec<(Change, Ack)>) -> Vec<Outcome>,
+        change: Asked,
+        apply: impl FnOnce(Vec<Asked>) -> Vec<Outcome>,
     ) -> Outcome {
         let answer = Arc::new(Mutex::new(None));
         locked(&self.waiting).push(Waiting { change, answer: Arc::clone(&answer) });

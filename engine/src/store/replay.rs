@@ -4,10 +4,13 @@
 //!    deletion and one addition  2. if a document is refused so, which the order of the changes may have allowed, they are
 //!    made one after another
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::apply::{Head, apply};
+use super::apply::apply;
 use super::change::{Change, Mode};
+use super::guard::Guard;
+use super::head::{Head, Numbers, Step, Task};
 use super::log::{Entry, Operation, Pending};
 use super::{Selection, StoreError};
 
@@ -32,14 +35,17 @@ pub(super) fn replay(
     }
     let (place, before) = (head.claim.place(), head.snapshot.clone());
     let count = operations.len();
-    if let Err(error) = make(head, (applied, count), net(&operations)?) {
+    if let Err(error) = make(head, (applied, count), net(&operations, applied + 1)?) {
         tracing::warn!(%error, "the changes of the log are made one after another");
         head.claim.rewind(place);
         head.snapshot = before;
         let mut number = applied;
         for group in operations.chunks(TOGETHER) {
-            let changes = group.iter().map(change).collect::<Result<Vec<_>, _>>()?;
-            make(head, (number, group.len()), changes)?;
+            let tasks = (number + 1..)
+                .zip(group)
+                .filter_map(|(number, operation)| operation.did().map(|did| again(did, number)));
+            let tasks = tasks.collect::<Result<Vec<_>, _>>()?.concat();
+            make(head, (number, group.len()), tasks)?;
             number += group.len() as u64;
         }
     }
@@ -51,14 +57,14 @@ pub(super) fn replay(
 fn make(
     head: &mut Head<'_>,
     (after, count): (u64, usize),
-    changes: Vec<Change>,
+    tasks: Vec<Task>,
 ) -> Result<(), StoreError> {
     let failed = |what: String| StoreError::NotReplayed {
         first: after + 1,
         last: after + count as u64,
         what,
     };
-    for one in apply(head, changes) {
+    for one in apply(head, tasks) {
         let changed = one.outcome.map_err(|error| failed(error.to_string()))?;
         if let Some(refused) = changed.refused.first() {
             return Err(failed(format!("document `{}`: {}", refused.id, refused.reason)));
@@ -67,54 +73,86 @@ fn make(
     Ok(())
 }
 
-/// What is left of the operations: ids to delete, then documents to put, in the order of their last change.
-fn net(operations: &[Operation]) -> Result<Vec<Change>, StoreError> {
-    // By id: the place of its last change, and the document if that put one.
-    let mut last: HashMap<&str, (usize, Option<&Entry>)> = HashMap::new();
-    let mut place = 0;
-    for operation in operations {
-        match operation {
-            Operation::Put(entries) => {
-                for entry in entries {
-                    place += 1;
-                    last.insert(entry.id(), (place, Some(entry)));
-                }
-            }
-            Operation::Delete(ids) => {
-                for id in ids {
-                    place += 1;
-                    last.insert(id, (place, None));
-                }
-            }
-        }
-    }
-    let mut all: Vec<(&str, (usize, Option<&Entry>))> = last.into_iter().collect();
-    all.sort_unstable_by_key(|(_, (place, _))| *place);
-    let (mut ids, mut documents) = (Vec::new(), Vec::new());
-    for (line, (id, (_, entry))) in (1..).zip(all) {
-        match entry {
-            None => ids.push(id.to_owned()),
-            Some(entry) => documents.push(document(entry, line)?),
-        }
-    }
-    let mut changes = Vec::new();
-    if !ids.is_empty() {
-        changes.push(Change::Delete(Selection::Ids(ids)));
-    }
-    if !documents.is_empty() {
-        changes.push(Change::Put { documents, mode: Mode::Upsert });
-    }
-    Ok(changes)
+/// The last change of an id.
+struct Last<'a> {
+    /// Its place among all.
+    place: usize,
+    /// The document, if it put one.
+    entry: Option<Cow<'a, Entry>>,
+    /// The document's version.
+    version: u64,
 }
 
-fn change(operation: &Operation) -> Result<Change, StoreError> {
-    Ok(match operation {
-        Operation::Delete(ids) => Change::Delete(Selection::Ids(ids.clone())),
-        Operation::Put(entries) => {
-            let documents = (1..).zip(entries).map(|(line, entry)| document(entry, line));
-            Change::Put { documents: documents.collect::<Result<_, _>>()?, mode: Mode::Upsert }
+/// What is left of the operations, of which the first has the number `first`: ids to delete, then documents to put, in the
+/// order of their last change.
+fn net<'a>(operations: &'a [Operation], first: u64) -> Result<Vec<Task>, StoreError> {
+    let mut last: HashMap<&str, Last<'_>> = HashMap::new();
+    let mut place = 0;
+    for (version, operation) in (first..).zip(operations) {
+        let mut note = |id: &'a str, entry: Option<&'a Entry>| {
+            place += 1;
+            let entry = entry.map(|entry| match last.get(id).map(|last| &last.entry) {
+                Some(Some(before)) if entry.is_carried() => Cow::Owned(entry.over(before)),
+                _ => Cow::Borrowed(entry),
+            });
+            last.insert(id, Last { place, entry, version });
+        };
+        match operation.did() {
+            Some(Operation::Put(entries)) => {
+                entries.iter().for_each(|entry| note(entry.id(), Some(entry)));
+            }
+            Some(Operation::Delete(ids)) => ids.iter().for_each(|id| note(id, None)),
+            Some(Operation::Keyed(_)) | None => {}
         }
-    })
+    }
+    let mut all: Vec<(&str, Last<'_>)> = last.into_iter().collect();
+    all.sort_unstable_by_key(|(_, last)| last.place);
+    let (mut ids, mut documents, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+    let mut versions = HashMap::new();
+    for (line, (id, last)) in (1..).zip(all) {
+        match last.entry {
+            None => ids.push(id.to_owned()),
+            Some(entry) => {
+                let to = if entry.is_carried() { &mut carried } else { &mut documents };
+                to.push(document(&entry, line)?);
+                versions.insert(id.to_owned(), last.version);
+            }
+        }
+    }
+    let mut tasks = Vec::new();
+    let mut add = |step, numbers| tasks.push(Task { step, guard: Guard::default(), numbers });
+    if !ids.is_empty() {
+        add(Step::Change(Change::Delete(Selection::Ids(ids))), Numbers::Next);
+    }
+    if !carried.is_empty() {
+        add(Step::Carry(carried), Numbers::Of(versions.clone()));
+    }
+    if !documents.is_empty() {
+        let put = Change::Put { documents, mode: Mode::Upsert };
+        add(Step::Change(put), Numbers::Of(versions));
+    }
+    Ok(tasks)
+}
+
+/// The change of this number again.
+fn again(operation: &Operation, number: u64) -> Result<Vec<Task>, StoreError> {
+    let task = |step| Task { step, guard: Guard::default(), numbers: Numbers::This(number) };
+    match operation {
+        Operation::Delete(ids) => {
+            Ok(vec![task(Step::Change(Change::Delete(Selection::Ids(ids.clone()))))])
+        }
+        Operation::Put(entries) => {
+            let (mut documents, mut carried) = (Vec::new(), Vec::new());
+            for (line, entry) in (1..).zip(entries) {
+                let to = if entry.is_carried() { &mut carried } else { &mut documents };
+                to.push(document(entry, line)?);
+            }
+            let put = Change::Put { documents, mode: Mode::Upsert };
+            Ok(vec![task(Step::Carry(carried)), task(Step::Change(put))])
+        }
+        // None is within another.
+        Operation::Keyed(_) => Err(StoreError::Interrupted),
+    }
 }
 
 fn document(entry: &Entry, line: u64) -> Result<quarry_vectors::Document, StoreError> {
@@ -154,17 +192,43 @@ mod tests {
             put(&[("b", "4"), ("d", "4")]),
             delete(&["d", "e"]),
         ];
-        let changes = net(&operations).unwrap();
-        let [Change::Delete(Selection::Ids(ids)), Change::Put { documents, .. }] =
-            changes.as_slice()
-        else {
-            panic!("{changes:?}")
+        let tasks = net(&operations, 10).unwrap();
+        let [first, second] = tasks.as_slice() else { panic!("{tasks:?}") };
+        let Step::Change(Change::Delete(Selection::Ids(ids))) = &first.step else {
+            panic!("{first:?}")
         };
         assert_eq!(ids, &["d", "e"]);
+        let Step::Change(Change::Put { documents, .. }) = &second.step else {
+            panic!("{second:?}")
+        };
+        assert_eq!(["a", "b", "c"].map(|id| second.numbers.of(0, id)), [10, 13, 12]);
         let of = |d: &Document| (d.id.clone(), d.text.clone());
         let expected = [("a", "2"), ("c", "3"), ("b", "4")];
         let expected = expected.map(|(id, text)| (id.to_owned(), text.to_owned()));
         assert_eq!(documents.iter().map(of).collect::<Vec<_>>(), expected);
-        assert!(net(&[]).unwrap().is_empty());
+        assert!(net(&[], 1).unwrap().is_empty());
+        // A patch is made of what was put before it, or of what is there.
+        let carried = |id: &str, text: &str| {
+            let document = Document { id: id.into(), text: text.into(), ..Document::default() };
+            Operation::Put(vec![Entry::from(&document).carried()])
+        };
+        let operations = [
+            put(&[("a", "1")]),
+            carried("a", "2"),
+            carried("b", "3"),
+            delete(&["c"]),
+            carried("b", "4"),
+        ];
+        let tasks = net(&operations, 1).unwrap();
+        let [_, Task { step: Step::Carry(kept), .. }, Task { step: Step::Change(put), .. }] =
+            tasks.as_slice()
+        else {
+            panic!("{tasks:?}")
+        };
+        let Change::Put { documents, .. } = put else { panic!("{put:?}") };
+        assert_eq!(
+            [of(&kept[0]), of(&documents[0])],
+            [("b", "4"), ("a", "2")].map(|(i, t)| (i.to_owned(), t.to_owned()))
+        );
     }
 }

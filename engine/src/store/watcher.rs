@@ -43,9 +43,12 @@ impl Watchers {
     pub(super) fn tell(&self, operation: &Operation) {
         self.each(|watcher| {
             let mut ids = locked(&watcher.ids);
-            match operation {
-                Operation::Put(entries) => ids.extend(entries.iter().map(|e| e.id().to_owned())),
-                Operation::Delete(gone) => ids.extend(gone.iter().cloned()),
+            match operation.did() {
+                Some(Operation::Put(entries)) => {
+                    ids.extend(entries.iter().map(|e| e.id().to_owned()));
+                }
+                Some(Operation::Delete(gone)) => ids.extend(gone.iter().cloned()),
+                Some(Operation::Keyed(_)) | None => {}
             }
         });
     }

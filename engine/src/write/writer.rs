@@ -1,6 +1,6 @@
 //! Changes of an existing index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use quarry_index::folder::read_current;
 use quarry_index::{Index, Verify};
 use quarry_indexer::{
     AddDense, AddOptions, AddReport, AddTokens, Adding, AsBuilt, DeleteReport, Event, Merge,
-    MergeBeside, MergeReport, PreparedMerge, SealOptions, add, add_lists, delete, install_merge,
-    is_share, merge, prepare_merge,
+    MergeBeside, MergeReport, PreparedMerge, Rewrite, SealOptions, add, add_lists, delete,
+    install_merge, is_share, merge, prepare_merge, rewrite,
 };
 use quarry_vectors::Document;
 use serde_json::Value;
@@ -57,6 +57,9 @@ pub struct Add {
     pub tokens: NewTokens,
     /// Their dense vectors.
     pub dense: NewDense,
+    /// Their versions by id, of all of them; `None`: they have none of their own, but that of their segment
+    /// ([`quarry_index::versions`]).
+    pub versions: Option<HashMap<String, u64>>,
     /// Whether to merge the smallest segments afterwards if there are more than
     /// [`MOST_SEGMENTS`](quarry_indexer::MOST_SEGMENTS).
     pub merge: bool,
@@ -71,6 +74,7 @@ impl Default for Add {
             seal: SealOptions::default(),
             tokens: NewTokens::default(),
             dense: NewDense::default(),
+            versions: None,
             merge: true,
         }
     }
@@ -285,6 +289,15 @@ impl Writer {
         graph::add(&self.folder, options, progress)
     }
 
+    /// Changes what documents store, and encodes nothing: each document is there, and is named once. The new generation.
+    ///
+    /// # Errors
+    /// If a document is not there or a field does not fit; or writing fails. Nothing is changed then.
+    pub(crate) fn rewrite(&self, rewrites: &[Rewrite], memory: u64) -> Result<u64, EngineError> {
+        let generation = rewrite(&self.folder, rewrites, memory, &|_| {})?;
+        Ok(self.filled(generation, &|_| {}))
+    }
+
     /// Merges segments into `work`, an empty folder on the disk of the index, while the index is changed.
     /// [`Self::install_merge`] commits it. `None` if there is nothing to merge.
     ///
@@ -429,7 +442,11 @@ impl ReadyToAdd {
         }
     }
 
-    fn adding<'a>(&'a self, built: &'a quarry_indexer::BuildOptions, options: &Add) -> Adding<'a> {
+    fn adding<'a>(
+        &'a self,
+        built: &'a quarry_indexer::BuildOptions,
+        options: &'a Add,
+    ) -> Adding<'a> {
         let tokens = match &self.tokens {
             Some(made) => AddTokens::Encoder(made.encoder.as_ref(), &made.identity),
             None if options.tokens == NewTokens::Without => AddTokens::Without,
@@ -440,6 +457,7 @@ impl ReadyToAdd {
             None if options.dense == NewDense::Without => AddDense::Without,
             None => AddDense::None,
         };
-        Adding { tokens, dense, merge: options.merge, ..Adding::new(built) }
+        let versions = options.versions.as_ref();
+        Adding { tokens, dense, versions, merge: options.merge, ..Adding::new(built) }
     }
 }

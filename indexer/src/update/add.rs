@@ -11,11 +11,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use quarry_index::doctable::{self, DocTable};
 use quarry_index::features::{Channels, Features};
 use quarry_index::folder::read_current;
 use quarry_index::lexicon;
-use quarry_index::{Index, IndexError, Segment, Verify, names};
-use quarry_vectors::{Document, SparseVector};
+use quarry_index::manifest::{PartEntry, SegmentEntry};
+use quarry_index::{Index, IndexError, Segment, Storage, Verify, names};
+use quarry_vectors::{DocId, Document, SparseVector};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -34,6 +36,7 @@ use crate::options::{EncoderSetup, Event, IngestOptions, Lists, SealOptions, Wor
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::{self, Shard, ShardMeta, SpoolDoc, shard_path, shard_paths};
 use crate::terms::{Grown, Known};
+use crate::unseal::versions_part;
 
 /// The result of adding documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -177,6 +180,10 @@ where
         let part = at.write(kept, &mut DenseInput::Encoder(*encoder), progress)?;
         sealed.segment.parts.push(part);
     }
+    if let Some(versions) = adding.versions {
+        let part = of_ids(writer.storage(), &sealed.segment, versions)?;
+        sealed.segment.parts.push(part);
+    }
     report.replaced = deletions.count();
     report.empty_vectors = sealed.totals.empty_vectors;
     let mut manifest = index.manifest().clone();
@@ -196,6 +203,25 @@ where
     manifest.segments.push(sealed.segment);
     report.generation = writer.commit(manifest)?;
     Ok(report)
+}
+
+/// Writes the versions of a new segment's documents.
+fn of_ids(
+    storage: &Storage,
+    segment: &SegmentEntry,
+    versions: &HashMap<String, u64>,
+) -> Result<PartEntry, BuildError> {
+    let lacks = |what: String| BuildError::from(IndexError::corrupt(storage.folder(), what));
+    let table = segment.parts.iter().find(|part| part.kind == doctable::KIND);
+    let table = table.ok_or_else(|| lacks("a segment without a document table".to_owned()))?;
+    let documents = DocTable::open(&storage.path(&table.file), Verify::Envelope)?;
+    let rows = u32::try_from(documents.len()).unwrap_or(u32::MAX);
+    let of_row = |row| {
+        let id = documents.id(DocId(row));
+        versions.get(id).copied().ok_or_else(|| lacks(format!("`{id}` has no version")))
+    };
+    let of_rows = (0..rows).map(of_row).collect::<Result<Vec<u64>, _>>()?;
+    versions_part(storage, segment, &of_rows)
 }
 
 /// Refuses lists that are named but differ from those of the index, whose segments would then be searched

@@ -23,7 +23,7 @@ use crate::options::{Event, LEAST_MEMORY, Lists, SealOptions, WordLists};
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal, write_lists, write_words};
 use crate::spool::shard_paths;
-use crate::unseal::{carried_over, unseal};
+use crate::unseal::{Carried, carried_over, unseal};
 use crate::words::has_words;
 
 /// The lists to add, and how to build them.
@@ -187,6 +187,6 @@ fn sealed_anew(
     if entry.rows == 0 {
         return Ok(entry);
     }
-    entry.parts.extend(carried_over(&[segment], storage, &entry)?);
+    entry.parts.extend(carried_over(Carried::of(&[segment]), storage, &entry)?);
     Ok(entry)
 }

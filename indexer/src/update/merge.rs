@@ -29,7 +29,7 @@ use crate::options::{Event, LEAST_MEMORY, Levels, Lists, SealOptions, WordLists}
 use crate::quantize::Stored;
 use crate::seal::{Kept, SealJob, seal};
 use crate::spool::shard_paths;
-use crate::unseal::{carried_over, unseal};
+use crate::unseal::{Carried, carried_over, unseal};
 use crate::workspace;
 
 /// Most segments of an index before an addition merges the smallest of them.
@@ -221,7 +221,7 @@ fn sealed(
     for segment in merged {
         shards = unseal(segment, (build, shards), progress)?;
     }
-    let options = options(memory, index, merged);
+    let options = options(memory, index, merged.iter().map(|s| live(s)).sum());
     let job = SealJob {
         storage,
         build,
@@ -236,7 +236,7 @@ fn sealed(
         channels: Channels { sparse: index.has_sparse(), bm25: index.has_text() },
     };
     let mut sealed = seal(job, progress)?.segment;
-    sealed.parts.extend(carried_over(merged, storage, &sealed)?);
+    sealed.parts.extend(carried_over(Carried::of(merged), storage, &sealed)?);
     Ok(Some(sealed))
 }
 
@@ -328,7 +328,7 @@ fn choose(segments: &[Segment], without: &[Uuid]) -> Vec<usize> {
 }
 
 /// Whether two segments can be merged without losing token embeddings or dense vectors.
-fn merge_well(first: &Segment, second: &Segment) -> bool {
+pub(super) fn merge_well(first: &Segment, second: &Segment) -> bool {
     let tokens = match (first.tokens(), second.tokens()) {
         (None, None) => true,
         (Some(a), Some(b)) => tokens::alike(&[a, b]),
@@ -352,8 +352,8 @@ fn shared_form(segments: &[&Segment]) -> Option<Stored> {
     shared.then_some(Stored { quantization, tolerance })
 }
 
-fn options(memory: u64, index: &Index, merged: &[&Segment]) -> SealOptions {
-    let rows = merged.iter().map(|s| live(s)).sum();
+/// Options of a segment of so many rows of the index.
+pub(super) fn options(memory: u64, index: &Index, rows: u64) -> SealOptions {
     let Features { seismic, clusters, .. } = index.features();
     SealOptions {
         memory: memory.max(LEAST_MEMORY),

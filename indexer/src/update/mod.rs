@@ -14,6 +14,7 @@ mod lists;
 mod merge;
 mod neighbours;
 mod numbers;
+mod rewrite;
 mod rules;
 pub(crate) mod tokens;
 mod writer;
@@ -35,6 +36,7 @@ pub use merge::{
     prepare_merge,
 };
 pub use neighbours::{MakeGraph, MakeGraphs, NewGraph, add_neighbours};
+pub use rewrite::{Rewrite, rewrite};
 pub use rules::{AddDense, AddTokens, Adding, AsBuilt};
 pub use tokens::{TokenInput, TokenOptions, add_tokens};
 pub use writer::tidy;

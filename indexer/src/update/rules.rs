@@ -1,5 +1,6 @@
 //! How an index was built, and the rules that added documents must follow.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use quarry_index::Index;
@@ -107,6 +108,8 @@ pub struct Adding<'a> {
     pub tokens: AddTokens<'a>,
     /// Who makes their dense vectors.
     pub dense: AddDense<'a>,
+    /// Versions of the new documents by id, all of them; `None`: they have none of their own.
+    pub versions: Option<&'a HashMap<String, u64>>,
     /// Whether to merge the smallest segments afterwards if there are more than
     /// [`super::MOST_SEGMENTS`].
     pub merge: bool,
@@ -164,7 +167,7 @@ impl<'a> Adding<'a> {
     pub fn new(options: &'a BuildOptions) -> Self {
         let BuildOptions { out, seal, ingest, .. } = options;
         let (tokens, dense) = (AddTokens::None, AddDense::None);
-        Self { folder: out, seal, ingest, tokens, dense, merge: false }
+        Self { folder: out, seal, ingest, tokens, dense, versions: None, merge: false }
     }
 
     /// The encoder of dense vectors and how they are stored, where the index has them and they are wanted.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::json::from_json;
-use super::{ApiError, ErrorDetail, IndexVersion};
+use super::{ApiError, IndexVersion, RejectedDocument};
 
 /// How a collection is made. All is optional: `{}` makes one whose texts the bundled model encodes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
@@ -98,15 +98,30 @@ pub struct DocumentsResponse {
     pub timings_us: WriteTimings,
 }
 
-/// A document that was not taken.
+/// A document that was written.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct RejectedDocument {
-    /// Its line in the body, or its place in the list, from 1.
-    pub line: u64,
-    /// Its id, if that could be read.
-    pub id: Option<String>,
-    /// Why.
-    pub error: ErrorDetail,
+pub struct WrittenResponse {
+    /// The generation that has it; every later search sees it or a newer one.
+    pub index: IndexVersion,
+    /// Number of this change among those of the collection, for `min_seq`.
+    pub seq: u64,
+    /// The document's version, also in the header `ETag`.
+    pub version: u64,
+    /// Whether there was none of this id.
+    pub created: bool,
+}
+
+/// A document that was patched.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PatchedResponse {
+    /// The generation that has it; every later search sees it or a newer one.
+    pub index: IndexVersion,
+    /// Number of this change among those of the collection, for `min_seq`.
+    pub seq: u64,
+    /// The document's version, also in the header `ETag`.
+    pub version: u64,
+    /// Whether its vectors were made anew, since its title or text is another.
+    pub encoded: bool,
 }
 
 /// Microseconds per stage.

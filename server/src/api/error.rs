@@ -59,6 +59,10 @@ pub enum ErrorCode {
     ModelMismatch,
     /// 409, of a document: the mode is `insert`, and a document of its id is there.
     DocumentExists,
+    /// 409: another request was sent with this `Idempotency-Key`.
+    IdempotencyMismatch,
+    /// 412, also of a document: it has another version, `current`; 0 if it is not there.
+    VersionConflict,
     /// 413: the body is too large.
     BodyTooLarge,
     /// 413, of a document: it is too large.
@@ -71,6 +75,8 @@ pub enum ErrorCode {
     InvalidDocument,
     /// 422: an archive is not that of a snapshot, or is incomplete or damaged.
     InvalidArchive,
+    /// 422: documents were rejected, `rejected`, and all were to be taken or none.
+    DocumentRejected,
     /// 422: the answer would exceed the server's limit in bytes; `param` names what to lower.
     AnswerTooLarge,
     /// 429: too many searches are waiting; try again after `Retry-After` seconds.
@@ -115,12 +121,15 @@ impl ErrorCode {
             | Self::CollectionAliased
             | Self::NotMadeHere
             | Self::ModelMismatch
-            | Self::DocumentExists => 409,
+            | Self::DocumentExists
+            | Self::IdempotencyMismatch => 409,
+            Self::VersionConflict => 412,
             Self::BodyTooLarge | Self::DocumentTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::NotSupported
             | Self::InvalidDocument
             | Self::InvalidArchive
+            | Self::DocumentRejected
             | Self::AnswerTooLarge => 422,
             Self::Overloaded | Self::IngestOverloaded | Self::TooManyTasks | Self::RateLimited => {
                 429
@@ -152,6 +161,33 @@ pub struct ErrorDetail {
     pub param: Option<String>,
     /// How to fix the request.
     pub hint: Option<String>,
+    /// Of [`ErrorCode::VersionConflict`]: the document's version, 0 if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<u64>,
+    /// Of [`ErrorCode::DocumentRejected`]: the documents that were rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    pub rejected: Vec<RejectedDocument>,
+}
+
+impl ErrorDetail {
+    /// With a message alone.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let (message, rejected) = (message.into(), Vec::new());
+        Self { code, message, param: None, hint: None, current: None, rejected }
+    }
+}
+
+/// A document that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RejectedDocument {
+    /// Its line in the body, or its place in the list, from 1.
+    pub line: u64,
+    /// Its id, if that could be read.
+    pub id: Option<String>,
+    /// Why.
+    pub error: ErrorDetail,
 }
 
 /// The cause of an [`ErrorCode::Internal`].
@@ -168,8 +204,7 @@ impl ApiError {
     /// An error with a message.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        let detail = ErrorDetail { code, message: message.into(), param: None, hint: None };
-        Self { detail: Box::new(detail), source: None }
+        Self { detail: Box::new(ErrorDetail::new(code, message)), source: None }
     }
 
     /// A value that is missing or out of range.
@@ -253,6 +288,12 @@ impl ApiError {
     #[must_use]
     pub fn detail(&self) -> &ErrorDetail {
         &self.detail
+    }
+}
+
+impl From<ErrorDetail> for ApiError {
+    fn from(detail: ErrorDetail) -> Self {
+        Self { detail: Box::new(detail), source: None }
     }
 }
 
@@ -426,6 +467,9 @@ impl From<StoreError> for ApiError {
             StoreError::TooManyTasks { .. } => {
                 Self::new(ErrorCode::TooManyTasks, message).hint("GET /v1/tasks lists them")
             }
+            StoreError::OtherRequest { .. } => Self::new(ErrorCode::IdempotencyMismatch, message)
+                .param("Idempotency-Key")
+                .hint("a key names one request for a day; send another one with another key"),
             StoreError::NoIds => Self::invalid("ids", message),
             StoreError::LateLog { .. } => Self::new(ErrorCode::CollectionUnavailable, message)
                 .hint("the server's log has the file"),

@@ -59,3 +59,14 @@ fn describe(error: &serde_json::Error, path: Option<String>, bytes: &[u8]) -> Ap
     let error = ApiError::new(ErrorCode::InvalidValue, in_json_words(&message));
     param.into_iter().fold(error, ApiError::param)
 }
+
+/// Parses a body that is an object of any names.
+pub(crate) fn json_object(
+    bytes: &[u8],
+) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    let body = serde_json::from_slice(bytes).map_err(|error| describe(&error, None, bytes))?;
+    match body {
+        serde_json::Value::Object(object) => Ok(object),
+        _ => Err(ApiError::new(ErrorCode::InvalidValue, "an object was expected")),
+    }
+}

@@ -11,6 +11,7 @@ mod json;
 mod json_words;
 mod keys;
 mod many;
+mod patch;
 mod request;
 mod response;
 mod slow;
@@ -19,18 +20,20 @@ mod tasks;
 
 pub use aliases::{Alias, AliasInput, AliasesRequest, AliasesResponse};
 pub use collection::{
-    CollectionInput, DocumentsResponse, RejectedDocument, RemovedResponse, SnapshotName,
-    WriteTimings,
+    CollectionInput, DocumentsResponse, PatchedResponse, RemovedResponse, SnapshotName,
+    WriteTimings, WrittenResponse,
 };
 pub use copying::CopyInput;
-pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail};
+pub use error::{ApiError, ErrorBody, ErrorCode, ErrorDetail, RejectedDocument};
 pub use fields::FieldResponse;
 pub use following::{
     CollectionGeneration, GenerationFile, GenerationResponse, GenerationsResponse,
 };
+pub(crate) use json::json_object;
 pub use keys::{KeyInput, KeyResponse, KeysResponse, NewKeyResponse, RemovedKeyResponse};
 pub(crate) use many::Wanted;
 pub use many::{DeleteRequest, DeleteResponse, DryRun, FoundDocument, GetRequest, GetResponse};
+pub use patch::{PatchRequest, PatchResponse};
 pub use request::{
     Channel, Condition, DenseMethod, ExpansionInput, FeedbackFrom, FeedbackInput, Fusion,
     FusionInput, MeanInput, Method, QueryInput, RerankInput, SearchRequest, SparseInput,

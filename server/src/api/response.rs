@@ -240,6 +240,9 @@ pub struct DocumentResponse {
     pub index: IndexVersion,
     /// The document's id in the collection.
     pub id: String,
+    /// Its version, also in the header `ETag`: the number of the change that wrote it, or one of its segment's. Two contents
+    /// never have the same.
+    pub version: u64,
     /// `title`, `text` and the document's other fields; empty ones are omitted.
     #[schema(value_type = Object)]
     pub fields: serde_json::Map<String, serde_json::Value>,

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quarry_engine::store::{Ack, Change, Changed, Live, Selection};
+use quarry_engine::store::{Ack, Change, Changed, Guard, Live, RequestKey, Selection};
 use quarry_engine::{EngineError, PageWanted, Snapshot, StoredDocument};
 
 use super::Engine;
+use super::outcome::Outcome;
 use super::version::version;
 use crate::api::{
     ApiError, DeleteResponse, DryRun, FoundDocument, GetRequest, GetResponse, Wanted, Warning,
@@ -136,26 +137,29 @@ impl Engine {
 pub(crate) fn delete(
     live: &Arc<Live>,
     selection: Selection,
-    ack: Ack,
-) -> Result<DeleteResponse, ApiError> {
-    let changed = live.change(Change::Delete(selection), ack)?;
-    let Changed { version: found, sequence: seq, deleted, unknown, .. } = changed;
-    Ok(DeleteResponse { index: version(found), seq, deleted, unknown, dry_run: None })
+    (ack, key): (Ack, Option<RequestKey>),
+) -> Result<Outcome<DeleteResponse>, ApiError> {
+    let guard = Guard { key, ..Guard::default() };
+    let changed = live.change_if(Change::Delete(selection), guard, ack)?;
+    let Changed { version: found, sequence: seq, deleted, unknown, replayed, .. } = changed;
+    let answer = Ok(DeleteResponse { index: version(found), seq, deleted, unknown, dry_run: None });
+    Ok(Outcome { answer, replayed })
 }
 
 /// What [`delete`] would delete now.
 pub(crate) fn would_delete(
     live: &Arc<Live>,
     selection: &Selection,
-) -> Result<DeleteResponse, ApiError> {
+) -> Result<Outcome<DeleteResponse>, ApiError> {
     let seq = live.progress().visible;
     let snapshot = live.collection().snapshot();
     let selected = selection.resolve(&snapshot)?;
-    Ok(DeleteResponse {
+    let answer = DeleteResponse {
         index: version(snapshot.version()),
         seq,
         deleted: 0,
         unknown: selected.unknown,
         dry_run: Some(DryRun::of(selected.ids)),
-    })
+    };
+    Ok(Outcome { answer: Ok(answer), replayed: false })
 }

@@ -16,6 +16,9 @@ mod documents;
 mod feedback;
 mod generations;
 mod many;
+mod one;
+mod outcome;
+mod patching;
 mod request;
 mod respond;
 mod settings;
@@ -28,13 +31,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quarry_engine::Collection;
 use quarry_engine::store::{Live, Progress};
+use quarry_engine::{Collection, StoredDocument};
 
 use crate::api::{ApiError, DocumentResponse, SearchRequest, SearchResponse};
 pub(crate) use documents::{Sent, put};
 pub(crate) use generations::{given, shown as shown_generation};
 pub(crate) use many::{delete, would_delete};
+pub(crate) use one::{OneSent, delete_one, put_one};
+pub(crate) use outcome::Outcome;
+pub(crate) use patching::{patch_many, patch_one};
 pub(crate) use settings::{changed as changed_settings, settings};
 pub(crate) use snapshots::shown as shown_snapshot;
 pub(crate) use split::Form;
@@ -162,7 +168,7 @@ impl Engine {
     /// no documents; [`crate::api::ErrorCode::Internal`] if its files cannot be read.
     pub fn document(&self, id: &str) -> Result<DocumentResponse, ApiError> {
         let found = self.collection.document(id)?;
-        Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })
+        Ok(stored(found))
     }
 
     /// [`Self::document`] among the documents that a filter allows; another one is as if it were not there.
@@ -171,6 +177,11 @@ impl Engine {
     /// As [`Self::document`], and those of the filter.
     pub fn document_within(&self, id: &str, filter: &str) -> Result<DocumentResponse, ApiError> {
         let found = self.collection.snapshot().document_within(id, filter)?;
-        Ok(DocumentResponse { index: version(found.version), id: found.id, fields: found.fields })
+        Ok(stored(found))
     }
+}
+
+fn stored(found: StoredDocument) -> DocumentResponse {
+    let StoredDocument { version: of, change, id, fields, .. } = found;
+    DocumentResponse { index: version(of), id, version: change, fields }
 }

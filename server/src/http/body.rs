@@ -60,7 +60,7 @@ impl Bodies {
             }
             Ok(())
         };
-        declared_json(headers)?;
+        json_body_of(headers)?;
         let bytes = read(body, Bounds { most: MAX_BODY_BYTES, time }, grow).await?;
         Ok(HeldBody { bytes, _room: held })
     }
@@ -72,11 +72,12 @@ pub(crate) async fn json_body(
     body: Body,
     time: Duration,
 ) -> Result<Bytes, ApiError> {
-    declared_json(headers)?;
+    json_body_of(headers)?;
     read_body(body, MAX_BODY_BYTES, time).await
 }
 
-fn declared_json(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Refuses a body that is not declared as JSON.
+pub(super) fn json_body_of(headers: &HeaderMap) -> Result<(), ApiError> {
     if is_json(headers) {
         return Ok(());
     }

@@ -16,7 +16,7 @@ pub(crate) struct WriteErrors;
 
 const STATE: &[u16] = &[400, 401, 403, 404, 405, 429, 503];
 const READ: &[u16] = &[400, 401, 403, 404, 405, 422, 429, 500, 503, 504];
-const WRITE: &[u16] = &[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504];
+const WRITE: &[u16] = &[400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503, 504];
 const SEARCH: &[u16] = &[400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
 
 impl IntoResponses for StateErrors {
@@ -64,14 +64,15 @@ fn meaning(status: u16) -> &'static str {
         405 => "The route does not support this method, or the server only reads.",
         408 => "The body did not arrive in time.",
         409 => {
-            "A collection is there that was made otherwise, or not by a server; or a snapshot; or its model is another; or an alias stands in the way."
+            "A collection is there that was made otherwise, or not by a server; or a snapshot; or its model is another; or an alias stands in the way; or another request had this Idempotency-Key."
         }
+        412 => "The document has another version: `current`, 0 if it is not there.",
         413 => "The body is too large.",
         415 => {
             "The body is not declared as JSON (documents: or as lines of JSON; a snapshot: as a tar)."
         }
         422 => {
-            "This index or this version does not support the request, the answer is too large, or an archive is damaged."
+            "This index or this version does not support the request, a document does not fit, the answer is too large, or an archive is damaged."
         }
         429 => {
             "Too many searches, writes or tasks wait, all connections are busy, or the key has asked too often; see Retry-After."

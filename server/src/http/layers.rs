@@ -96,7 +96,12 @@ pub(super) fn origins(origins: &[String]) -> Result<Option<CorsLayer>, BadOrigin
             own("x-api-key"),
             own("x-request-id"),
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, own("x-request-id")]);
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            own("idempotency-replayed"),
+            own("x-request-id"),
+        ]);
     Ok(Some(cors))
 }
 

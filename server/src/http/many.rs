@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 
 use super::access::Caller;
 use super::body::json_body;
+use super::conditions::{Keyed, answered};
 use super::errors::{SearchErrors, WriteErrors};
+use super::patching::patch_documents;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use super::writing::ack_alone;
 use crate::Engine;
@@ -23,6 +25,7 @@ const GET_TIME: Duration = Duration::from_secs(10);
 /// Posted to instead of a document: it reads only.
 const GET: &str = "get";
 const DELETE: &str = "delete";
+const PATCH: &str = "patch";
 
 /// What is posted to in place of a document of this id. No routes of their own, which would hide the documents of these
 /// ids.
@@ -35,7 +38,8 @@ pub(crate) async fn act(
     let (name, action) = parts(path)?;
     match action.as_str() {
         GET => get_documents(state, caller, (name, request)).await,
-        DELETE => Ok(delete_documents(state, (name, request)).await?.into_response()),
+        DELETE => delete_documents(state, (name, request)).await,
+        PATCH => patch_documents(state, (name, request)).await,
         _ => {
             let message = "the route does not have this method";
             Err(ApiError::new(ErrorCode::MethodNotAllowed, message))
@@ -78,13 +82,14 @@ pub(crate) async fn get_documents(
     params(
         ("collection" = String, Path, description = "Name of the collection."),
         ("ack" = Option<String>, Query, description = "As for documents that are added."),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for documents that are added."),
     ),
     request_body = DeleteRequest,
     responses((status = 200, description = "What was deleted; ids that no document has are named.", body = DeleteResponse), WriteErrors))]
 pub(crate) async fn delete_documents(
     State(app): Shared,
     (name, request): (String, Request),
-) -> Result<Json<DeleteResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let live = app.live(&name)?;
     let ack = ack_alone(request.uri())?;
     let (head, body) = request.into_parts();
@@ -93,9 +98,11 @@ pub(crate) async fn delete_documents(
     let request = DeleteRequest::from_json(&body)?;
     let dry_run = request.dry_run;
     let selection = request.selection()?;
+    let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
+        .key()?;
     let answer = app.write(pass, move || match dry_run {
         true => would_delete(&live, &selection),
-        false => delete(&live, selection, ack),
+        false => delete(&live, selection, (ack, key)),
     });
-    Ok(Json(answer.await?))
+    Ok(answered(answer.await?))
 }

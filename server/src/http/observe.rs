@@ -190,6 +190,7 @@ fn method_name(method: &Method) -> &'static str {
         Method::POST => "POST",
         Method::HEAD => "HEAD",
         Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "other",
     }

@@ -7,7 +7,10 @@ use utoipa::{Modify, OpenApi};
 
 use super::errors::StateErrors;
 use super::routes::no_parameters;
-use super::{aliases, copying, exporting, giving, keying, many, routes, snapshots, tasks, writing};
+use super::{
+    aliases, copying, document, exporting, giving, keying, many, patching, routes, snapshots,
+    tasks, writing,
+};
 use crate::api::{ApiError, ErrorBody};
 
 /// Path of the description.
@@ -25,12 +28,15 @@ pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
         routes::collection,
         routes::search_get,
         routes::search_post,
-        routes::document,
+        document::document,
+        document::put_document,
         writing::make_collection,
         copying::copy_collection,
         writing::remove_collection,
         writing::put_documents,
-        writing::delete_document,
+        document::delete_document,
+        patching::patch_document,
+        patching::patch_documents,
         aliases::list_aliases,
         aliases::change_aliases,
         exporting::export,

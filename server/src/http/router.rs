@@ -9,6 +9,7 @@ use axum::routing::{delete, get, post};
 use super::aliases::{change_aliases, list_aliases, resolve};
 use super::app::App;
 use super::copying::copy_collection;
+use super::document::{delete_document, document, put_document};
 use super::exporting::export;
 use super::giving::{generation, generation_file, generations};
 use super::keying::{list_keys, make_key, remove_key};
@@ -16,12 +17,13 @@ use super::layers::{compressing, inflate, origins};
 use super::many::act;
 use super::observe::observe;
 use super::openapi::{OPENAPI_PATH, openapi_json};
+use super::patching::patch_document;
 use super::routes::{
-    collection, collections, document, livez, metrics, readyz, search_get, search_post, slow,
+    collection, collections, livez, metrics, readyz, search_get, search_post, slow,
 };
 use super::snapshots::{list_snapshots, make_snapshot, read_snapshot, remove_snapshot};
 use super::tasks::{cancel_task, list_tasks, merge, task};
-use super::writing::{delete_document, make_collection, put_documents, remove_collection};
+use super::writing::{make_collection, put_documents, remove_collection};
 use crate::api::{ApiError, ErrorCode};
 
 /// All routes.
@@ -55,7 +57,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/collections/{collection}/documents", get(export).post(put_documents))
         .route(
             "/v1/collections/{collection}/documents/{id}",
-            get(document).delete(delete_document).post(act),
+            get(document).put(put_document).delete(delete_document).post(act).patch(patch_document),
         )
         .method_not_allowed_fallback(|| async {
             ApiError::new(ErrorCode::MethodNotAllowed, "the route does not have this method")

@@ -19,8 +19,8 @@ use super::params::search_request;
 use super::slow::Answered;
 use crate::Engine;
 use crate::api::{
-    ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, DocumentResponse,
-    ErrorCode, SearchRequest, SearchResponse, SlowResponse,
+    ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, ErrorCode,
+    SearchRequest, SearchResponse, SlowResponse,
 };
 
 pub(super) type Shared = State<Arc<App>>;
@@ -201,34 +201,6 @@ async fn search(app: &App, asking: Asking) -> Result<Response, ApiError> {
 pub(crate) async fn slow(State(app): Shared, uri: Uri) -> Result<Json<SlowResponse>, ApiError> {
     no_parameters(&uri)?;
     Ok(Json(app.slow.noted()))
-}
-
-/// A stored document.
-#[utoipa::path(get, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
-    params(
-        ("collection" = String, Path, description = "Name of the collection."),
-        ("id" = String, Path, description = "The document's id in the collection, percent-encoded."),
-    ),
-    responses((status = 200, description = "The document.", body = DocumentResponse), ReadErrors))]
-pub(crate) async fn document(
-    State(app): Shared,
-    path: Parts<(String, String)>,
-    Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Response, ApiError> {
-    let (name, id) = parts(path)?;
-    no_parameters(&uri)?;
-    let engine = app.engine(&name)?;
-    let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
-    let answers = app.answers.clone();
-    let job = move |engine: &Engine, _| {
-        let found = match caller.filter() {
-            Some(filter) => engine.document_within(&id, filter)?,
-            None => engine.document(&id)?,
-        };
-        answers.write(&found)
-    };
-    Ok(app.run(engine, time, job).await?.into_response())
 }
 
 /// Refuses parameters in the URL of a request whose body has all of it.

@@ -5,20 +5,21 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use quarry_engine::store::{Ack, CollectionName, CollectionSettings, Made, Mode, Selection};
+use quarry_engine::store::{Ack, CollectionName, CollectionSettings, Made, Mode};
 
 use super::access::{Caller, forbidden};
 use super::app::App;
 use super::body::{form, is_tar, json_body, read_body};
+use super::conditions::{Keyed, answered};
 use super::errors::WriteErrors;
 use super::restoring::restored;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use crate::Engine;
 use crate::api::{
-    ApiError, CollectionInput, CollectionResponse, DeleteResponse, DocumentsResponse, ErrorCode,
-    MAX_BODY_BYTES, RemovedResponse,
+    ApiError, CollectionInput, CollectionResponse, DocumentsResponse, ErrorCode, MAX_BODY_BYTES,
+    RemovedResponse,
 };
-use crate::engine::{Sent, delete, put, settings};
+use crate::engine::{Sent, put, settings};
 
 /// Make a collection, empty, of another one's documents, or of a snapshot. The same request again changes nothing, but for a copy.
 #[utoipa::path(put, path = "/v1/collections/{collection}", tag = "collections",
@@ -141,55 +142,33 @@ pub(super) fn named(name: &str) -> Result<CollectionName, ApiError> {
     params(
         ("collection" = String, Path, description = "Name of the collection."),
         ("mode" = Option<String>, Query, description = "`upsert` (if absent) takes all documents, `insert` those whose ids are not there, `update` those whose ids are."),
+        ("atomic" = Option<bool>, Query, description = "Whether all documents are taken or none: if one is rejected, the answer is 422 and names those rejected."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request, for a day: sent again with the same key, it is answered again and not made again (`Idempotency-Replayed: true`); another request with the key is 409."),
         ("ack" = Option<String>, Query, description = "When the request is answered: `received`, when the documents can be found; `synced` (if absent), when the disk has them in the log as well; `sealed`, when they are in a generation that other processes can open."),
     ),
     request_body(
         content((Vec<serde_json::Value> = "application/json"), (String = "application/x-ndjson")),
-        description = "Documents with `id` (or `_id`), `title`, `text`, `vector` and any other fields: a JSON list, or one a line."),
+        description = "Documents with `id` (or `_id`), `title`, `text`, `vector` and any other fields: a JSON list, or one a line. One with `if_version` is taken only if the document of its id has this version; 0: only if none is there."),
     responses((status = 200, description = "What became of them; documents that were not taken are named.", body = DocumentsResponse), WriteErrors))]
 pub(crate) async fn put_documents(
     State(app): Shared,
     name: Parts<String>,
     request: Request,
-) -> Result<Json<DocumentsResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let live = app.live(&parts(name)?)?;
-    let (mode, ack) = put_parameters(request.uri())?;
+    let PutParameters { mode, ack, atomic } = put_parameters(request.uri())?;
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;
     let most = app.config.write_bytes.get();
     let pass = app.writes.enter(declared(&head.headers).map_or(most, |bytes| bytes.min(most)))?;
     let body = read_body(body, most, app.config.body_timeout).await?;
-    let document_bytes = app.config.document_bytes.get();
-    let answer = app.write(pass, move || {
-        put(&live, &Sent { body: &body, form, mode, ack, most: document_bytes })
-    });
+    let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
+        .key()?;
+    let most = app.config.document_bytes.get();
+    let answer = app
+        .write(pass, move || put(&live, Sent { body: &body, form, mode, ack, most, atomic, key }));
     // Without a limit of its own, which would hide what was done; it is about as long as the body at most.
-    Ok(Json(answer.await?))
-}
-
-/// Delete a document.
-#[utoipa::path(delete, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
-    params(
-        ("collection" = String, Path, description = "Name of the collection."),
-        ("id" = String, Path, description = "The document's id, percent-encoded."),
-        ("ack" = Option<String>, Query, description = "As for documents that are added."),
-    ),
-    responses((status = 200, description = "It is deleted.", body = DeleteResponse), WriteErrors))]
-pub(crate) async fn delete_document(
-    State(app): Shared,
-    path: Parts<(String, String)>,
-    uri: Uri,
-) -> Result<Json<DeleteResponse>, ApiError> {
-    let (name, id) = parts(path)?;
-    let live = app.live(&name)?;
-    let ack = ack_alone(&uri)?;
-    let pass = app.writes.enter(id.len())?;
-    let message = format!("no document has the id `{id}`");
-    let deleted = app.write(pass, move || delete(&live, Selection::Ids(vec![id]), ack)).await?;
-    match deleted.deleted {
-        0 => Err(ApiError::new(ErrorCode::DocumentNotFound, message).param("id")),
-        _ => Ok(Json(deleted)),
-    }
+    Ok(answered(answer.await?))
 }
 
 /// The length of a body that its head declares.
@@ -197,9 +176,16 @@ fn declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Mode and acknowledgement in the URL; other parameters are refused.
-fn put_parameters(uri: &Uri) -> Result<(Mode, Ack), ApiError> {
-    let [mode, ack] = parameters(uri, ["mode", "ack"])?;
+/// What the URL says of documents that are put.
+struct PutParameters {
+    mode: Mode,
+    ack: Ack,
+    atomic: bool,
+}
+
+/// Other parameters are refused.
+fn put_parameters(uri: &Uri) -> Result<PutParameters, ApiError> {
+    let [mode, ack, atomic] = parameters(uri, ["mode", "ack", "atomic"])?;
     let mode = match mode.as_deref() {
         None | Some("upsert") => Mode::Upsert,
         Some("insert") => Mode::Insert,
@@ -209,7 +195,17 @@ fn put_parameters(uri: &Uri) -> Result<(Mode, Ack), ApiError> {
             return Err(ApiError::invalid("mode", message));
         }
     };
-    Ok((mode, acknowledged(ack.as_deref())?))
+    let atomic = match atomic.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            return Err(ApiError::invalid(
+                "atomic",
+                format!("`{other}` is neither true nor false"),
+            ));
+        }
+    };
+    Ok(PutParameters { mode, ack: acknowledged(ack.as_deref())?, atomic })
 }
 
 /// The acknowledgement in the URL; other parameters are refused.

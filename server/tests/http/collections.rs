@@ -552,7 +552,10 @@ fn a_single_index_is_read_only() {
         ("DELETE", "/v1/collections/c"),
         ("POST", "/v1/collections/c/documents"),
         ("DELETE", "/v1/collections/c/documents/d1"),
+        ("PUT", "/v1/collections/c/documents/d1"),
+        ("PATCH", "/v1/collections/c/documents/d1"),
         ("POST", "/v1/collections/c/documents/delete"),
+        ("POST", "/v1/collections/c/documents/patch"),
     ] {
         let error = server.send(method, path, &[JSON], "[]").error(405, "method_not_allowed");
         assert!(error["hint"].as_str().unwrap().contains("--data"), "{method} {path}");

@@ -27,6 +27,8 @@ mod many;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod patches;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod server;
@@ -36,3 +38,5 @@ mod snapshots;
 mod tasks;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod versions;

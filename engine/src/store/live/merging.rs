@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::apply::MEMORY;
 use super::super::error::io;
 use super::super::folder::{MERGE, passing};
+use super::super::head::MEMORY;
 use super::super::merges::Merges;
 use super::super::tasks::Work;
 use super::{Live, locked};

@@ -17,7 +17,9 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 /// Bytes of a file's head.
 pub(super) const HEAD: usize = 64;
 const HEAD_MAGIC: [u8; 8] = *b"QUARRYLG";
-const VERSION: u32 = 1;
+/// Version written. 1 had no keys of requests.
+const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 const FRAME: usize = 48;
 const FRAME_MAGIC: [u8; 8] = *b"QRYFRAME";
 
@@ -51,8 +53,9 @@ impl Head {
             return Err("its head does not have its checksum".to_owned());
         }
         let version = number(head, 8) & u64::from(u32::MAX);
-        if version != u64::from(VERSION) {
-            return Err(format!("it has version {version}, and this quarry reads {VERSION}"));
+        if !(u64::from(OLDEST)..=u64::from(VERSION)).contains(&version) {
+            let known = format!("{OLDEST} to {VERSION}");
+            return Err(format!("it has version {version}, and this quarry reads {known}"));
         }
         let mut index = [0; 16];
         index.copy_from_slice(&head[16..32]);

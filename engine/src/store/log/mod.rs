@@ -19,7 +19,7 @@ use quarry_index::{Storage, names};
 use uuid::Uuid;
 
 use frame::{Frame, HEAD, Head, frames};
-pub(super) use operation::{Entry, Operation};
+pub(super) use operation::{Entry, Keyed, Operation};
 
 use super::StoreError;
 use super::error::io;

@@ -1,8 +1,10 @@
-//! What the log keeps of a change: documents as they were accepted, or ids.
+//! What the log keeps of a change: documents as they were accepted, or ids; and the answer to a request with a key.
 
 use quarry_vectors::{Document, InputVector, SparseVector, VectorError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::store::idempotency::KeptAnswer;
 
 /// A change, so that it can be made again. Made twice, it gives the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +14,26 @@ pub(in crate::store) enum Operation {
     Put(Vec<Entry>),
     /// No documents of these ids are there.
     Delete(Vec<String>),
+    /// What a request with a key changed, if anything, and its answer.
+    Keyed(Box<Keyed>),
+}
+
+/// A request with a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct Keyed {
+    pub(in crate::store) answer: KeptAnswer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) did: Option<Operation>,
+}
+
+impl Operation {
+    /// What was changed, if anything.
+    pub(in crate::store) fn did(&self) -> Option<&Self> {
+        match self {
+            Self::Keyed(keyed) => keyed.did.as_ref(),
+            did => Some(did),
+        }
+    }
 }
 
 /// A document.
@@ -26,6 +48,9 @@ pub(in crate::store) struct Entry {
     fields: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vector: Option<Vector>,
+    /// Whether what is made of the document (vectors, passages, embeddings) stays as it was before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    carried: bool,
 }
 
 /// Terms and weights, parallel.
@@ -53,11 +78,27 @@ impl From<&Document> for Entry {
             text: document.text.clone(),
             fields: document.fields.clone(),
             vector,
+            carried: false,
         }
     }
 }
 
 impl Entry {
+    /// The document, whose vectors stay as they were.
+    pub(in crate::store) fn carried(self) -> Self {
+        Self { carried: true, ..self }
+    }
+
+    /// Whether they do.
+    pub(in crate::store) fn is_carried(&self) -> bool {
+        self.carried
+    }
+
+    /// What comes of a document that was put as `before` says, and then carried as this says.
+    pub(in crate::store) fn over(&self, before: &Self) -> Self {
+        Self { vector: before.vector.clone(), carried: before.carried, ..self.clone() }
+    }
+
     /// The document's id.
     pub(in crate::store) fn id(&self) -> &str {
         &self.id
