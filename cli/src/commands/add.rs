@@ -79,6 +79,7 @@ pub(crate) fn run(args: &Args, threads: Option<NonZeroUsize>) -> anyhow::Result<
         tokens,
         dense,
         merge: !args.no_merge,
+        versions: None,
     };
     let writer = Writer::open(&args.dir, models()).map_err(told)?;
     let progress = Progress::new(false);
