@@ -79,6 +79,9 @@ const GROUPS: &[(&str, &[&str])] = &[
             "writes",
             "write_bytes",
             "document_bytes",
+            "encode_bytes",
+            "min_free_disk",
+            "min_free_memory",
         ],
     ),
     (

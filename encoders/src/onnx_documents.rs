@@ -80,6 +80,7 @@ pub struct OnnxDocumentEncoder {
     sessions: Sessions<Scratch>,
     traces: Option<PooledBy>,
     truncated: AtomicU64,
+    tokens_read: AtomicU64,
 }
 
 /// Scratch space of a session.
@@ -158,6 +159,7 @@ impl OnnxDocumentEncoder {
             sessions: sessions.limited(limit),
             traces: run.traces,
             truncated: AtomicU64::new(0),
+            tokens_read: AtomicU64::new(0),
         })
     }
 
@@ -173,8 +175,7 @@ impl OnnxDocumentEncoder {
     /// When a passage cannot be tokenised, the model cannot be run, or its output is not a vector.
     pub fn encode(&self, passages: &[Passage<'_>]) -> Result<Vec<SparseVector>, EncoderError> {
         let tokens = self.sessions.map(passages, |passage| self.texts.passage(passage))?;
-        let cut = tokens.iter().filter(|t| t.cut).count() as u64;
-        self.truncated.fetch_add(cut, Ordering::Relaxed);
+        self.count(tokens.iter());
         self.sessions
             .run(&tokens, |scratch, at, output| self.reader.read(scratch, &tokens[at], at, output))
     }
@@ -189,10 +190,16 @@ impl OnnxDocumentEncoder {
             return Err(EncoderError::NotTracing);
         }
         let placed = self.sessions.map(passages, |passage| self.texts.placed(passage))?;
-        let cut = placed.iter().filter(|t| t.tokens.cut).count() as u64;
-        self.truncated.fetch_add(cut, Ordering::Relaxed);
+        self.count(placed.iter().map(|placed| &placed.tokens));
         self.sessions
             .run(&placed, |scratch, at, output| self.reader.trace(scratch, &placed[at], at, output))
+    }
+
+    fn count<'a>(&self, texts: impl Iterator<Item = &'a Tokens> + Clone) {
+        let cut = texts.clone().filter(|tokens| tokens.cut).count() as u64;
+        self.truncated.fetch_add(cut, Ordering::Relaxed);
+        let read: usize = texts.map(|tokens| tokens.ids.len()).sum();
+        self.tokens_read.fetch_add(read as u64, Ordering::Relaxed);
     }
 
     /// Encodes one text alone, in the caller's thread; gives its tokens too. Its vector does not
@@ -381,5 +388,9 @@ impl EncodeDocument for OnnxDocumentEncoder {
 
     fn truncated(&self) -> u64 {
         self.truncated.load(Ordering::Relaxed)
+    }
+
+    fn tokens_read(&self) -> u64 {
+        self.tokens_read.load(Ordering::Relaxed)
     }
 }

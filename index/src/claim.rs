@@ -14,7 +14,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,7 +102,10 @@ impl Claim {
         if let Err(source) = file.write_all(content.as_bytes()) {
             // The first error matters more.
             let _ = file.set_len(0);
-            return Err(IndexError::Io { path: lock_file.to_path_buf(), source });
+            // On a full disk the lock holds without an address: what is there can be read, and deleted.
+            if !matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+                return Err(IndexError::Io { path: lock_file.to_path_buf(), source });
+            }
         }
         let kept = Arc::new(Kept {
             path: lock_file.to_path_buf(),

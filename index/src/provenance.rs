@@ -80,7 +80,7 @@ pub fn record(origins: &[Origin]) -> Vec<u8> {
 
 /// The origins of `components` components that a record has; `None` when it is not such a record.
 #[must_use]
-pub(crate) fn origins(record: &[u8], components: usize) -> Option<Vec<Origin>> {
+pub fn origins(record: &[u8], components: usize) -> Option<Vec<Origin>> {
     let mut rest = record;
     // A token takes two bytes at least.
     let count = usize::try_from(take(&mut rest)?).ok().filter(|n| (1..=rest.len()).contains(n))?;

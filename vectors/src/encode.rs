@@ -47,6 +47,11 @@ pub trait EncodeDocument: Send + Sync {
     fn truncated(&self) -> u64 {
         0
     }
+
+    /// How many tokens the model has read in the calls so far; 0 where that is not counted.
+    fn tokens_read(&self) -> u64 {
+        0
+    }
 }
 
 /// Cuts long texts into passages that an encoder reads whole.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use quarry_engine::store::{Store, StoreError, StoreOptions};
+use quarry_engine::store::{Store, StoreError, StoreLimits, StoreOptions};
 use quarry_engine::{Collection, DenseModel, OpenOptions, TokenModel, TokensOptions, Verify};
 use quarry_server::keys::KeyFile;
 use quarry_server::{Engine, Key, Leader, ServerConfig, TlsFiles};
@@ -65,6 +65,18 @@ pub(crate) struct Args {
     /// Largest document in such a body; larger ones are rejected, each by its line [default: 1MiB]
     #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
     document_bytes: Option<u64>,
+    /// Most bytes of texts that wait to be encoded, such as 64MiB; further ones are answered with 429, and larger ones
+    /// wait alone [default: 16MiB]
+    #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
+    encode_bytes: Option<u64>,
+    /// Free bytes of the disk below which no documents are taken, such as 10GiB; 0 for none [default: 1GiB, or a twentieth
+    /// of the disk if that is less]
+    #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
+    min_free_disk: Option<u64>,
+    /// Free bytes of memory below which no documents are taken, such as 1GiB; 0 for none [default: 128MiB, or a fiftieth of
+    /// the memory if that is less]
+    #[arg(long, value_name = "BYTES", conflicts_with = "dir", value_parser = parse_bytes)]
+    min_free_memory: Option<u64>,
     /// Address to listen on; port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
     listen: SocketAddr,
@@ -216,6 +228,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(bytes) = args.document_bytes {
         config.document_bytes = positive("--document-bytes", bytes)?;
     }
+    let mut limits = StoreLimits {
+        min_free_disk: args.min_free_disk,
+        min_free_memory: args.min_free_memory,
+        ..StoreLimits::default()
+    };
+    if let Some(bytes) = args.encode_bytes {
+        limits.encode_bytes = positive("--encode-bytes", bytes)?.get();
+    }
     let options = open_options(args);
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let bound = |address: SocketAddr| {
@@ -227,7 +247,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let leader = args.follow.clone();
             let load = move |address: SocketAddr| -> Result<Store, StoreError> {
                 let address = format!("{scheme}://{address}");
-                let store = Store::open(&data, StoreOptions { address, open: options })?;
+                let options = StoreOptions { address, open: options };
+                let store = Store::with_limits(&data, options, &limits)?;
                 match leader {
                     Some(leader) => store.follow(&leader)?,
                     None => store.follow_none()?,

@@ -1,7 +1,7 @@
 //! A server as a process, which ends with the test.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::quarry;
 
@@ -15,11 +15,19 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `quarry serve` on a free port, with further arguments.
     pub(crate) fn bound(args: &[&str]) -> Self {
-        let mut child = quarry(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::started(quarry(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
+    }
+
+    /// The same by another program, whose last arguments are those to run.
+    pub(crate) fn bound_by(program: &[&str], args: &[&str]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_quarry"));
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(args);
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").unwrap();

@@ -16,10 +16,10 @@ use super::{Selection, StoreError};
 pub(super) fn apply(head: &mut Head<'_>, tasks: Vec<Task>) -> Vec<Applied> {
     let mut all = Vec::with_capacity(tasks.len());
     let mut puts: Vec<Put> = Vec::new();
-    for Task { step, guard, numbers } in tasks {
+    for Task { step, texts, guard, numbers } in tasks {
         match step {
             Step::Change(Change::Put { documents, mode }) => {
-                puts.push(Put { documents, mode, guard, numbers });
+                puts.push(Put { documents, texts, mode, guard, numbers });
             }
             Step::Change(Change::Patch { selection, patch: members }) => {
                 all.extend(put(head, &std::mem::take(&mut puts)));

@@ -1,6 +1,8 @@
 //! What is asked of a collection, and what came of it.
 
 use quarry_vectors::Document;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Patch, Selection};
@@ -26,6 +28,26 @@ pub enum Change {
         /// What changes.
         patch: Patch,
     },
+}
+
+impl Change {
+    /// Whether it may need room for more than a few marks.
+    pub(super) fn adds(&self) -> bool {
+        !matches!(self, Self::Delete(_))
+    }
+
+    /// The ids of the documents that it changes, as far as it names them: a filter means what is there when it is made.
+    pub(super) fn ids(&self) -> Vec<&str> {
+        match self {
+            Self::Put { documents, .. } => documents.iter().map(|d| d.id.as_str()).collect(),
+            Self::Delete(Selection::Ids(ids))
+            | Self::Patch { selection: Selection::Ids(ids), .. } => {
+                ids.iter().map(String::as_str).collect()
+            }
+            Self::Delete(Selection::Filter(_))
+            | Self::Patch { selection: Selection::Filter(_), .. } => Vec::new(),
+        }
+    }
 }
 
 /// When a change is answered. Each promises what those before it do.
@@ -73,6 +95,21 @@ pub struct Changed {
     pub refused: Vec<Refused>,
     /// Whether it was made before, under the same key: this is its answer again.
     pub replayed: bool,
+    /// Where the time went.
+    pub spent: Spent,
+}
+
+/// Where the time of a change went. Changes that are made together take the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Waiting for its texts to be encoded.
+    pub queued: Duration,
+    /// Encoding them, with others' that share their batches.
+    pub encode: Duration,
+    /// Waiting for its turn, and making the generation.
+    pub write: Duration,
+    /// Writing the log, and waiting for the disk.
+    pub log: Duration,
 }
 
 impl Changed {
@@ -87,6 +124,7 @@ impl Changed {
             unknown: Vec::new(),
             refused: Vec::new(),
             replayed: false,
+            spent: Spent::default(),
         }
     }
 }
@@ -112,6 +150,8 @@ pub enum RefusalKind {
     Exists,
     /// The mode is update, and its id is not there.
     NotFound,
+    /// No vector can be made of its text.
+    NotEncoded,
     /// A field or the vector does not fit the collection.
     Invalid,
     /// Its condition does not hold.

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use quarry_index::IndexError;
 use quarry_indexer::BuildError;
 
+use super::room::Low;
 use crate::EngineError;
 
 /// Why a collection is not made, opened, changed or removed.
@@ -149,6 +152,14 @@ pub enum StoreError {
     /// No ids are given.
     #[error("no ids are given")]
     NoIds,
+    /// Too many bytes of texts wait to be encoded.
+    #[error("{waiting} bytes of texts wait to be encoded, and there is no room for these")]
+    EncodeQueueFull {
+        /// The bytes.
+        waiting: u64,
+        /// How long it takes until there is room, as measured.
+        again: Duration,
+    },
     /// The collection was removed meanwhile.
     #[error("the collection was removed")]
     Removed,
@@ -199,10 +210,21 @@ pub enum StoreError {
         what: String,
     },
     /// The change could not be logged, so it was not made.
-    #[error("the change was not made, since it cannot be logged: {why}")]
+    #[error("the change was not made, since it cannot be logged: {source}")]
     NotLogged {
         /// The error.
-        why: String,
+        source: Arc<StoreError>,
+    },
+    /// Less is free than a floor.
+    #[error("{0}: no documents are taken until there is more; searches and deletions go on")]
+    Low(Low),
+    /// Changes of the log could not be made when the collection was opened.
+    #[error(
+        "{changes} changes of the log wait to be made again, since the disk was full: nothing is changed until there is room; searches see the state before them"
+    )]
+    Unmade {
+        /// How many.
+        changes: usize,
     },
     /// A log came into the folder of an open collection.
     #[error(
@@ -261,6 +283,20 @@ impl StoreError {
             }
             _ => None,
         }
+    }
+
+    /// Whether it comes of a disk without space.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
     }
 }
 

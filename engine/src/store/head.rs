@@ -12,12 +12,15 @@ use super::guard::Guard;
 use super::log::Operation;
 use crate::Collection;
 use crate::snapshot::Snapshot;
-use crate::write::Writer;
+use crate::write::{EncodedText, Writer};
 
 /// Bytes that buffers and sorting may take.
 pub(super) const MEMORY: u64 = 256 << 20;
 
 type Outcome = Result<Changed, StoreError>;
+
+/// What was made of texts, by document, or why it could not be; where there is less than documents, nothing was tried.
+pub(super) type Texts = Vec<Option<Result<Arc<EncodedText>, String>>>;
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub(super) enum Step {
 #[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) step: Step,
+    /// What was made of the texts of its documents; what is not there is made when the change is.
+    pub(super) texts: Texts,
     pub(super) guard: Guard,
     pub(super) numbers: Numbers,
 }

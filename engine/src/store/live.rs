@@ -8,6 +8,7 @@
 //! Where 2 fails, the generation is left behind, and nothing has changed. Merges are in `live/merging.rs`.
 
 mod merging;
+mod unmade;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,21 +21,25 @@ use quarry_index::claim::Claim;
 use quarry_index::folder::{claim, link, seal, sync_ahead};
 use quarry_indexer::tidy;
 
+use self::unmade::Unmade;
 use super::apply::apply;
-use super::change::{Ack, Change, Changed};
+use super::change::{Ack, Change, Changed, Spent};
+use super::encoding::EncodeQueue;
+use super::floors::Floors;
 use super::guard::Guard;
 use super::head::{Applied, Head, Numbers, Step, Task};
 use super::idempotency::{Answers, KeptAnswer, RequestKey};
 use super::log::{Keyed, Log, Operation};
 use super::merges::Merges;
+use super::order::Order;
 use super::queue::{Asked, Queue};
-use super::replay::replay;
 use super::snapshots::Moment;
+use super::texts::{self, Prepared};
 use super::watcher::{Watcher, Watchers};
 use super::{CollectionSettings, StoreError};
 use crate::kept_encoders::KeptEncoders;
 use crate::snapshot::Snapshot;
-use crate::write::Writer;
+use crate::write::{TextEncoders, Writer};
 use crate::{Collection, OpenOptions};
 
 /// Bytes of log from which it is sealed at once.
@@ -56,6 +61,9 @@ pub struct Live {
     writer: Writer,
     settings: Option<CollectionSettings>,
     queue: Queue,
+    order: Order,
+    encoding: Arc<EncodeQueue<TextEncoders>>,
+    floors: Arc<Floors>,
     merges: Merges,
     watchers: Watchers,
     removed: AtomicBool,
@@ -69,6 +77,8 @@ pub struct Live {
     waiting: Mutex<Option<Instant>>,
     /// Number of the last change that searches see.
     visible: Mutex<u64>,
+    /// Changes of the log that are not made yet.
+    unmade: Mutex<Option<Unmade>>,
     seen: Condvar,
 }
 
@@ -76,6 +86,14 @@ impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// What the collections of a store share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) kept: Arc<KeptEncoders>,
+    pub(super) encoding: Arc<EncodeQueue<TextEncoders>>,
+    pub(super) floors: Arc<Floors>,
 }
 
 /// How far a collection's changes have come.
@@ -87,6 +105,10 @@ pub struct Progress {
     pub sealed: u64,
     /// Bytes of the log.
     pub log_bytes: u64,
+    /// How long the oldest change has waited to be sealed.
+    pub unsealed: Duration,
+    /// Changes of the log that wait for room on the disk.
+    pub unmade: usize,
 }
 
 impl Live {
@@ -96,12 +118,13 @@ impl Live {
         name: &str,
         folder: &Path,
         (address, work): (&str, &Path),
-        (options, kept): (&OpenOptions, &Arc<KeptEncoders>),
+        (options, shared): (&OpenOptions, &Shared),
     ) -> Result<Self, StoreError> {
         let claim = claim(folder, address)?;
         let settings = CollectionSettings::read(folder)?;
         let collection = Arc::new(Collection::open(folder, options)?);
-        let writer = Writer::open(folder, options.models.clone())?.keeping(Arc::clone(kept));
+        let writer =
+            Writer::open(folder, options.models.clone())?.keeping(Arc::clone(&shared.kept));
         let manifest = collection.snapshot().index().manifest().clone();
         let (log, pending) = Log::open(folder, manifest.uuid, manifest.applied_sequence)?;
         claim.run_ahead();
@@ -119,10 +142,10 @@ impl Live {
             snapshot: collection.snapshot(),
             next: log.last() + 1,
         };
-        replay(&mut head, manifest.applied_sequence, pending)?;
+        let unmade = Unmade::made(&mut head, folder, manifest.applied_sequence, pending)?;
         let snapshot = head.snapshot;
         collection.show(snapshot);
-        let visible = log.last();
+        let visible = unmade.as_ref().map_or_else(|| log.last(), |unmade| unmade.applied);
         Ok(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
@@ -131,6 +154,10 @@ impl Live {
             writer,
             settings,
             queue: Queue::default(),
+            order: Order::default(),
+            encoding: Arc::clone(&shared.encoding),
+            floors: Arc::clone(&shared.floors),
+            unmade: Mutex::new(unmade),
             merges: Merges::default(),
             watchers: Watchers::default(),
             removed: AtomicBool::new(false),
@@ -165,7 +192,8 @@ impl Live {
             0 => visible,
             _ => self.collection.snapshot().index().manifest().applied_sequence,
         };
-        Progress { visible, sealed, log_bytes }
+        let unsealed = locked(&self.waiting).map_or(Duration::ZERO, |since| since.elapsed());
+        Progress { visible, sealed, log_bytes, unsealed, unmade: self.unmade() }
     }
 
     /// Waits until searches see the change of this number. Returns whether they do, at the latest at `deadline`.
@@ -208,11 +236,27 @@ impl Live {
         guard: Guard,
         ack: Ack,
     ) -> Result<Changed, StoreError> {
+        let started = Instant::now();
+        if change.adds() {
+            self.floors.check()?;
+        }
+        self.check_made()?;
+        let order = self.order.enter(change.ids());
+        let snapshot = self.collection.snapshot();
+        let place =
+            texts::Place { writer: &self.writer, snapshot: &snapshot, queue: &self.encoding };
+        let Prepared { change, texts, queued, encode } = texts::prepare(change, &place)?;
+        drop(snapshot);
+        order.wait();
         self.wait_for_merge();
-        let asked = Asked { change, guard, ack };
+        let asked = Asked { change, texts, guard, ack };
         let outcome = self.queue.run(asked, |all| self.answer(all));
+        drop(order);
         self.merge_if_many();
         let mut changed = outcome?;
+        let log = changed.spent.log;
+        let write = started.elapsed().saturating_sub(queued + encode + log);
+        changed.spent = Spent { queued, encode, write, log };
         if ack == Ack::Sealed {
             self.seal()?;
             changed.version = self.collection.snapshot().version();
@@ -267,12 +311,16 @@ impl Live {
         if let Some(path) = locked(&self.late).clone() {
             return all_fail(&|| StoreError::LateLog { path: path.clone() });
         }
+        if let Err(StoreError::Unmade { changes }) = self.check_made() {
+            return all_fail(&|| StoreError::Unmade { changes });
+        }
         let claim = locked(&self.claim).clone();
         let Some(claim) = claim.as_deref() else { return all_fail(&|| StoreError::Removed) };
         let synced = changes.iter().any(|asked| asked.ack >= Ack::Synced);
         let keys: Vec<Option<RequestKey>> = changes.iter().map(|a| a.guard.key.clone()).collect();
-        let task = |Asked { change, guard, .. }| Task {
+        let task = |Asked { change, texts, guard, .. }| Task {
             step: Step::Change(change),
+            texts,
             guard,
             numbers: Numbers::Next,
         };
@@ -286,15 +334,14 @@ impl Live {
             next: self.log().last() + 1,
         };
         let mut applied = apply(&mut head, tasks);
+        let logging = Instant::now();
         let (last, operations) = match self.record(&mut applied, &keys, synced) {
             Ok(recorded) => recorded,
             Err(error) => {
                 claim.rewind(place);
-                let why = error.to_string();
-                return applied
-                    .into_iter()
-                    .map(|one| one.outcome.and(Err(StoreError::NotLogged { why: why.clone() })))
-                    .collect();
+                let source = Arc::new(error);
+                let failed = || StoreError::NotLogged { source: Arc::clone(&source) };
+                return applied.into_iter().map(|one| one.outcome.and(Err(failed()))).collect();
             }
         };
         self.collection.show(head.snapshot);
@@ -302,7 +349,9 @@ impl Live {
         operations.iter().for_each(|operation| self.watchers.tell(operation));
         *locked(&self.visible) = last;
         self.seen.notify_all();
-        applied.into_iter().map(|one| one.outcome).collect()
+        let log = logging.elapsed();
+        let timed = |changed: Changed| Changed { spent: Spent { log, ..changed.spent }, ..changed };
+        applied.into_iter().map(|one| one.outcome.map(timed)).collect()
     }
 
     /// Appends what was changed to the log, and numbers the changes; gives the number of the last, and what was appended. Of
@@ -351,6 +400,9 @@ impl Live {
     /// # Errors
     /// If the disk refuses; what is logged stays in the log.
     pub fn tend(&self) -> Result<(), StoreError> {
+        if self.unmade() > 0 {
+            return self.make_up();
+        }
         let Some(since) = *locked(&self.waiting) else { return Ok(()) };
         if since.elapsed() >= SEAL_AFTER || self.log().bytes() >= SEAL_BYTES {
             return self.seal();
@@ -380,6 +432,7 @@ impl Live {
 
     /// The caller has the turn.
     fn seal_now(&self) -> Result<(), StoreError> {
+        self.check_made()?;
         let mut log = self.log();
         log.check()?;
         // Before the log goes, which has them too.
@@ -399,6 +452,9 @@ impl Live {
     /// refused until it is gone.
     pub fn reload_if_newer(&self) -> Result<bool, StoreError> {
         let Some(_turn) = self.queue.free_turn() else { return Ok(false) };
+        if self.unmade() > 0 {
+            return Ok(false);
+        }
         let mut log = self.log();
         let late = log.other()?;
         *locked(&self.late) = late.clone();
@@ -506,7 +562,8 @@ impl Live {
         if self.removed.swap(true, Ordering::SeqCst) || !self.holds() {
             return Ok(());
         }
-        let sealed = self.seal_now();
+        // What is not made stays in the log for the next start.
+        let sealed = if self.unmade() > 0 { Ok(()) } else { self.seal_now() };
         drop(locked(&self.claim).take());
         // What is not tidied here, the next writer tidies.
         let _ = tidy(&self.folder);

@@ -126,6 +126,7 @@ fn make(
     if !whole.is_empty() {
         let put_one = Put {
             documents: whole,
+            texts: Vec::new(),
             mode: Mode::Update,
             guard: Guard { atomic: guard.atomic, ..Guard::default() },
             numbers: Numbers::This(number),

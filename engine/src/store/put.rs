@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use quarry_indexer::{BuildError, SealOptions};
 use quarry_vectors::Document;
@@ -15,10 +16,10 @@ use super::StoreError;
 use super::change::{Changed, Mode, RefusalKind, Refused};
 use super::check::Check;
 use super::guard::Guard;
-use super::head::{Applied, Head, MEMORY, Numbers, conflict};
+use super::head::{Applied, Head, MEMORY, Numbers, Texts, conflict};
 use super::log::{Entry, Operation};
 use crate::EngineError;
-use crate::write::{Add, Writer};
+use crate::write::{Add, EncodedText, Known, Writer};
 
 /// Most documents that the build may refuse; then the change fails.
 const MOST_REFUSED: usize = 16;
@@ -27,6 +28,7 @@ const MOST_REFUSED: usize = 16;
 #[derive(Debug, Clone)]
 pub(super) struct Put {
     pub(super) documents: Vec<Document>,
+    pub(super) texts: Texts,
     pub(super) mode: Mode,
     pub(super) guard: Guard,
     pub(super) numbers: Numbers,
@@ -55,6 +57,7 @@ type Place = (usize, usize);
 /// A document that was taken.
 struct Taken {
     document: Document,
+    text: Option<Arc<EncodedText>>,
     place: Place,
     /// Whether there was one of its id before that change.
     replaces: bool,
@@ -90,7 +93,7 @@ fn put_together(head: &mut Head<'_>, puts: &[Put]) -> Result<Vec<Applied>, Store
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); puts.len()];
         for one in &taken {
             let change = one.place.0;
-            entries[change].push(Entry::from(&one.document));
+            entries[change].push(Entry::from(&one.document).with(one.text.as_deref()));
             changed[change].accepted += 1;
             if one.replaces && replaced.insert((change, &one.document.id)) {
                 changed[change].replaced += 1;
@@ -146,12 +149,21 @@ fn selected(head: &Head<'_>, puts: &[Put], unfit: &HashMap<Place, String>) -> Se
                 refuse(RefusalKind::Invalid, reason.clone());
                 continue;
             }
+            let text = match put.texts.get(position) {
+                Some(Some(Err(reason))) => {
+                    let reason = format!("its text cannot be encoded: {reason}");
+                    refuse(RefusalKind::NotEncoded, reason);
+                    continue;
+                }
+                Some(Some(Ok(text))) => Some(Arc::clone(text)),
+                Some(None) | None => None,
+            };
             let mut document = document.clone();
             match check.apply(&mut document) {
                 Ok(()) => {
                     let version = put.numbers.of(next, id);
                     own.insert(id, version);
-                    taken.push(Taken { document, place, replaces: was != 0, version });
+                    taken.push(Taken { document, text, place, replaces: was != 0, version });
                 }
                 Err(reason) => refuse(RefusalKind::Invalid, reason),
             }
@@ -179,6 +191,8 @@ fn add(writer: &Writer, taken: &[Taken]) -> Result<Option<(Place, String)>, Stor
     let documents = (1..)
         .zip(taken)
         .map(|(line, one)| Ok::<_, Infallible>(Document { line, ..one.document.clone() }));
+    let known = taken.iter().filter_map(|one| Some((&one.document, one.text.as_ref()?)));
+    let writer = writer.knowing(Known::of(known));
     let (line, reason) = match writer.add_documents(documents, &how, &|_| {}) {
         Ok(_) => return Ok(None),
         Err(EngineError::Build(BuildError::Document { line, what, .. })) => (line, what),

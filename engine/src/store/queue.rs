@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use super::StoreError;
 use super::change::{Ack, Change, Changed};
 use super::guard::Guard;
+use super::head::Texts;
 
 type Outcome = Result<Changed, StoreError>;
 
@@ -17,6 +18,7 @@ type Outcome = Result<Changed, StoreError>;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) change: Change,
+    pub(super) texts: Texts,
     pub(super) guard: Guard,
     pub(super) ack: Ack,
 }

@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::apply::apply;
 use super::change::{Change, Mode};
 use super::guard::Guard;
-use super::head::{Head, Numbers, Step, Task};
-use super::log::{Entry, Operation, Pending};
+use super::head::{Head, Numbers, Step, Task, Texts};
+use super::log::{Entry, Operation};
 use super::{Selection, StoreError};
 
 /// Changes made again together, one after another.
@@ -21,21 +22,27 @@ const TOGETHER: usize = 64;
 pub(super) fn replay(
     head: &mut Head<'_>,
     applied: u64,
-    pending: Pending,
+    operations: &[Operation],
 ) -> Result<(), StoreError> {
-    let Pending { operations, dropped } = pending;
-    if dropped > 0 {
-        tracing::warn!(
-            bytes = dropped,
-            "the log ends with a change that was not complete; it is dropped"
-        );
-    }
     if operations.is_empty() {
         return Ok(());
     }
     let (place, before) = (head.claim.place(), head.snapshot.clone());
+    let made = make_all(head, applied, operations);
+    if made.is_err() {
+        head.claim.rewind(place);
+        head.snapshot = before;
+    }
+    made
+}
+
+fn make_all(head: &mut Head<'_>, applied: u64, operations: &[Operation]) -> Result<(), StoreError> {
+    let (place, before) = (head.claim.place(), head.snapshot.clone());
     let count = operations.len();
-    if let Err(error) = make(head, (applied, count), net(&operations, applied + 1)?) {
+    if let Err(error) = make(head, (applied, count), net(operations, applied + 1)?) {
+        if error.is_full() {
+            return Err(error);
+        }
         tracing::warn!(%error, "the changes of the log are made one after another");
         head.claim.rewind(place);
         head.snapshot = before;
@@ -65,7 +72,11 @@ fn make(
         what,
     };
     for one in apply(head, tasks) {
-        let changed = one.outcome.map_err(|error| failed(error.to_string()))?;
+        // That the disk is full is an error that passes.
+        let changed = one.outcome.map_err(|error| match error.is_full() {
+            true => error,
+            false => failed(error.to_string()),
+        })?;
         if let Some(refused) = changed.refused.first() {
             return Err(failed(format!("document `{}`: {}", refused.id, refused.reason)));
         }
@@ -108,6 +119,7 @@ fn net<'a>(operations: &'a [Operation], first: u64) -> Result<Vec<Task>, StoreEr
     let mut all: Vec<(&str, Last<'_>)> = last.into_iter().collect();
     all.sort_unstable_by_key(|(_, last)| last.place);
     let (mut ids, mut documents, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+    let mut texts = Texts::new();
     let mut versions = HashMap::new();
     for (line, (id, last)) in (1..).zip(all) {
         match last.entry {
@@ -115,31 +127,38 @@ fn net<'a>(operations: &'a [Operation], first: u64) -> Result<Vec<Task>, StoreEr
             Some(entry) => {
                 let to = if entry.is_carried() { &mut carried } else { &mut documents };
                 to.push(document(&entry, line)?);
+                if !entry.is_carried() {
+                    texts.push(entry.text().map(|text| Ok(Arc::new(text))));
+                }
                 versions.insert(id.to_owned(), last.version);
             }
         }
     }
     let mut tasks = Vec::new();
-    let mut add = |step, numbers| tasks.push(Task { step, guard: Guard::default(), numbers });
+    let mut add = |step, texts, numbers| {
+        tasks.push(Task { step, texts, guard: Guard::default(), numbers });
+    };
     if !ids.is_empty() {
-        add(Step::Change(Change::Delete(Selection::Ids(ids))), Numbers::Next);
+        add(Step::Change(Change::Delete(Selection::Ids(ids))), Texts::new(), Numbers::Next);
     }
     if !carried.is_empty() {
-        add(Step::Carry(carried), Numbers::Of(versions.clone()));
+        add(Step::Carry(carried), Texts::new(), Numbers::Of(versions.clone()));
     }
     if !documents.is_empty() {
         let put = Change::Put { documents, mode: Mode::Upsert };
-        add(Step::Change(put), Numbers::Of(versions));
+        add(Step::Change(put), texts, Numbers::Of(versions));
     }
     Ok(tasks)
 }
 
 /// The change of this number again.
 fn again(operation: &Operation, number: u64) -> Result<Vec<Task>, StoreError> {
-    let task = |step| Task { step, guard: Guard::default(), numbers: Numbers::This(number) };
+    let task =
+        |step, texts| Task { step, texts, guard: Guard::default(), numbers: Numbers::This(number) };
     match operation {
         Operation::Delete(ids) => {
-            Ok(vec![task(Step::Change(Change::Delete(Selection::Ids(ids.clone()))))])
+            let delete = Change::Delete(Selection::Ids(ids.clone()));
+            Ok(vec![task(Step::Change(delete), Texts::new())])
         }
         Operation::Put(entries) => {
             let (mut documents, mut carried) = (Vec::new(), Vec::new());
@@ -148,7 +167,10 @@ fn again(operation: &Operation, number: u64) -> Result<Vec<Task>, StoreError> {
                 to.push(document(entry, line)?);
             }
             let put = Change::Put { documents, mode: Mode::Upsert };
-            Ok(vec![task(Step::Carry(carried)), task(Step::Change(put))])
+            let put_again = entries.iter().filter(|entry| !entry.is_carried());
+            let texts =
+                put_again.map(|entry| entry.text().map(|text| Ok(Arc::new(text)))).collect();
+            Ok(vec![task(Step::Carry(carried), Texts::new()), task(Step::Change(put), texts)])
         }
         // None is within another.
         Operation::Keyed(_) => Err(StoreError::Interrupted),

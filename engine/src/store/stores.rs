@@ -19,14 +19,16 @@ use quarry_vectors::Document;
 use serde_json::Value;
 
 use super::aliases::{self, AliasAction, Aliases};
+use super::encoding::{EncodeFigures, EncodeQueue};
 use super::error::io;
+use super::floors::Floors;
 use super::folder::{Listed, StoreFolder, foreign};
-use super::live::Live;
+use super::live::{Live, Shared};
+use super::room::Room;
 use super::snapshots::Snapshots;
 use super::tasks::{Task, TaskKind, Tasks};
 use super::tending::{Open, tend};
 use super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
-use crate::kept_encoders::KeptEncoders;
 use crate::write::{Build, Encoding, PassageSize, build_documents};
 use crate::{EngineError, ModelSource, OpenOptions};
 pub use following::Follower;
@@ -46,13 +48,34 @@ pub struct StoreOptions {
     pub open: OpenOptions,
 }
 
+/// Limits on what a store takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Most bytes of texts that wait to be encoded, in all collections. Further ones are refused; a change with more
+    /// texts is admitted when none wait.
+    pub encode_bytes: usize,
+    /// Free bytes of the disk below which no documents are taken; 0: none. By default 1 GiB, or a twentieth of the disk if
+    /// that is less.
+    pub min_free_disk: Option<u64>,
+    /// Free bytes of memory below which no documents are taken; 0: none. By default 128 MiB, or a fiftieth of memory if
+    /// that is less.
+    pub min_free_memory: Option<u64>,
+}
+
+impl Default for StoreLimits {
+    /// 16 MiB of texts, and floors by the size of the machine.
+    fn default() -> Self {
+        Self { encode_bytes: 16 << 20, min_free_disk: None, min_free_memory: None }
+    }
+}
+
 /// A folder of collections.
 #[derive(Debug)]
 pub struct Store {
     folder: StoreFolder,
     options: StoreOptions,
     open: Arc<Open>,
-    kept: Arc<KeptEncoders>,
+    shared: Shared,
     aliases: RwLock<Aliases>,
     /// Collections are made, opened and removed one at a time; aliases are changed as well.
     changing: Mutex<()>,
@@ -79,16 +102,43 @@ impl Store {
     /// If another process holds the folder, which is named; something else lies under the name that a store needs; or
     /// the system refuses.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::with_limits(folder, options, &StoreLimits::default())
+    }
+
+    /// The same with limits of one's own.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_limits(
+        folder: &Path,
+        options: StoreOptions,
+        limits: &StoreLimits,
+    ) -> Result<Self, StoreError> {
         let path = folder;
         let folder = StoreFolder::open(folder, &options.address)?;
         let aliases = RwLock::new(aliases::read(&Storage::of(folder.own()))?);
         let open = Arc::new(Open::default());
         tend(&open).map_err(io(path))?;
         let tasks = Tasks::open(folder.own());
-        let (kept, changing, snapshots) =
-            (Arc::default(), Mutex::default(), Snapshots::of(folder.own()));
+        let (changing, snapshots) = (Mutex::default(), Snapshots::of(folder.own()));
         let reserved = Names::default();
-        Ok(Self { folder, options, open, kept, aliases, changing, tasks, snapshots, reserved })
+        let encoding = Arc::new(EncodeQueue::new(limits.encode_bytes));
+        let (disk, memory) = (limits.min_free_disk, limits.min_free_memory);
+        let floors = Arc::new(Floors::new(path, disk, memory));
+        let shared = Shared { kept: Arc::default(), encoding, floors };
+        Ok(Self { folder, options, open, shared, aliases, changing, tasks, snapshots, reserved })
+    }
+
+    /// What is free of disk and memory, and the floors.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.shared.floors.room()
+    }
+
+    /// What was encoded, and what waits for it.
+    #[must_use]
+    pub fn encoding(&self) -> EncodeFigures {
+        self.shared.encoding.figures()
     }
 
     /// Ends all tasks and changes, and seals what was made. A collection that cannot be sealed keeps its log, and is logged.
@@ -228,6 +278,7 @@ impl Store {
             return Err(not_made(name));
         }
         self.expect_free(name)?;
+        self.shared.floors.check()?;
         let staged = self.folder.staged();
         let made = self.build(&staged, settings).and_then(|()| settings.write(&staged));
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -249,6 +300,7 @@ impl Store {
         let live = self.get(from);
         let live = live.ok_or_else(|| StoreError::NotFound { name: from.to_string() })?;
         self.expect_free(name)?;
+        self.shared.floors.check()?;
         let staged = self.folder.staged();
         let made = live.link(&staged);
         if let Err(error) = made.and_then(|()| self.folder.publish(&staged, name)) {
@@ -344,7 +396,7 @@ impl Store {
         let address = format!("{}/v1/collections/{name}", self.options.address);
         let folder = self.folder.path(name);
         let at = (address.as_str(), self.folder.own());
-        let live = Live::open(name.as_str(), &folder, at, (&self.options.open, &self.kept))?;
+        let live = Live::open(name.as_str(), &folder, at, (&self.options.open, &self.shared))?;
         let live = Arc::new(live);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone(), Arc::clone(&live));

@@ -196,6 +196,7 @@ impl Build {
             remembered: None,
             indexed: None,
             kept: None,
+            known: None,
         }
     }
 }

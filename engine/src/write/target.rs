@@ -10,11 +10,12 @@ use quarry_index::features::Channels;
 use quarry_indexer::{
     BuildError, BuildOptions, EncoderSetup, Event, IngestOptions, Passages, SealOptions,
 };
-use quarry_vectors::Document;
+use quarry_vectors::{Document, EncodeDocument, SplitText};
 use serde_json::{Map, Value};
 
 use super::encoding::{Encoding, TextsAs, setup};
 use super::input::{Input, InputReport, Reading, Watched};
+use super::known::{Known, KnownDocuments, KnownSplits};
 use super::rules::Content;
 use super::{OnProgress, WriteError};
 use crate::kept_encoders::{KeptEncoders, OpenDocuments};
@@ -47,6 +48,8 @@ pub(super) struct Target<'a> {
     pub(super) indexed: Option<&'a EncoderIdentity>,
     /// Where encoders stay open.
     pub(super) kept: Option<&'a KeptEncoders>,
+    /// What is known of the documents' texts.
+    pub(super) known: Option<&'a Known>,
 }
 
 /// The input of a build, of a share of one, or of an addition.
@@ -190,6 +193,39 @@ impl Target<'_> {
         run: impl FnOnce(Ready<'_>) -> Result<T, BuildError>,
     ) -> Result<T, EngineError> {
         let options = self.encoding.options();
+        let opened = facts.encode.then(|| self.opened(models)).transpose()?;
+        let model = opened.as_ref().map(|opened| &opened.model);
+        let plain = opened.as_ref().map(|opened| opened.encoder.as_ref());
+        let knowing = self.known.zip(plain).map(|(known, e)| KnownDocuments::new(known, e));
+        let encoder = knowing.as_ref().map(|knowing| knowing as &dyn EncodeDocument).or(plain);
+        let splitter = match (self.encoding.passages, model) {
+            (Some(size), Some(model)) => {
+                Some((model.splitter(size.tokens, size.overlap, &options)?, size))
+            }
+            _ => None,
+        };
+        let split = splitter.as_ref().map(|(splitter, _)| splitter as &dyn SplitText);
+        let knowing =
+            self.known.zip(split).map(|(known, splitter)| KnownSplits { known, splitter });
+        let split = knowing.as_ref().map(|knowing| knowing as &dyn SplitText).or(split);
+        let setup = match (model, encoder) {
+            (Some(model), Some(encoder)) => Some(EncoderSetup {
+                passages: splitter.as_ref().zip(split).map(|((_, size), splitter)| Passages {
+                    splitter,
+                    tokens: size.tokens,
+                    overlap: size.overlap,
+                }),
+                ..setup(model, encoder, &options)?
+            }),
+            _ => None,
+        };
+        let options = self.options(facts);
+        Ok(run(Ready { encoder: setup.as_ref(), options: &options })?)
+    }
+
+    /// The model and its encoder of documents, kept open where encoders are kept.
+    pub(super) fn opened(&self, models: &Models) -> Result<Arc<OpenDocuments>, EngineError> {
+        let options = self.encoding.options();
         let source = self.encoding.source(self.remembered);
         let open = || {
             let model = models.open(&source)?;
@@ -197,35 +233,12 @@ impl Target<'_> {
             let encoder = model.document_encoder(&options)?;
             Ok(OpenDocuments { model, encoder })
         };
-        let opened = match (facts.encode, self.kept) {
-            (false, _) => None,
-            (true, None) => Some(Arc::new(open()?)),
-            (true, Some(kept)) => Some(kept.documents((source.clone(), options.clone()), open)?),
+        let opened = match self.kept {
+            None => Arc::new(open()?),
+            Some(kept) => kept.documents((source.clone(), options.clone()), open)?,
         };
-        if let Some(opened) = &opened {
-            self.check_remembered(&opened.model, &options)?;
-        }
-        let (model, encoder) =
-            (opened.as_ref().map(|o| &o.model), opened.as_ref().map(|o| &o.encoder));
-        let splitter = match (self.encoding.passages, model) {
-            (Some(size), Some(model)) => {
-                Some((model.splitter(size.tokens, size.overlap, &options)?, size))
-            }
-            _ => None,
-        };
-        let setup = match (model, encoder) {
-            (Some(model), Some(encoder)) => Some(EncoderSetup {
-                passages: splitter.as_ref().map(|(splitter, size)| Passages {
-                    splitter,
-                    tokens: size.tokens,
-                    overlap: size.overlap,
-                }),
-                ..setup(model, encoder.as_ref(), &options)?
-            }),
-            _ => None,
-        };
-        let options = self.options(facts);
-        Ok(run(Ready { encoder: setup.as_ref(), options: &options })?)
+        self.check_remembered(&opened.model, &options)?;
+        Ok(opened)
     }
 
     /// Checks that the model recorded in an index is really its model, before its network is opened.

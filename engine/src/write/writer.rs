@@ -13,10 +13,11 @@ use quarry_indexer::{
     MergeBeside, MergeReport, PreparedMerge, Rewrite, SealOptions, add, add_lists, delete,
     install_merge, is_share, merge, prepare_merge, rewrite,
 };
-use quarry_vectors::Document;
+use quarry_vectors::{Document, EncodeDense, EncodeTokens};
 use serde_json::Value;
 
 use super::dense::of_documents;
+use super::known::{Known, KnownDense, KnownTokens};
 use super::target::Target;
 use super::{
     Calibrate, Calibrated, DenseFrom, Encoding, GraphOptions, Input, InputReport, OnProgress,
@@ -40,6 +41,8 @@ pub struct Writer {
     folder: PathBuf,
     models: Models,
     kept: Option<Arc<KeptEncoders>>,
+    /// What is known of the texts that are added.
+    known: Option<Arc<Known>>,
 }
 
 /// Options of adding documents.
@@ -125,12 +128,21 @@ impl Writer {
             return Err(WriteError::IsShard { path: folder.to_path_buf() }.into());
         }
         read_current(folder)?;
-        Ok(Self { folder: folder.to_path_buf(), models, kept: None })
+        Ok(Self { folder: folder.to_path_buf(), models, kept: None, known: None })
     }
 
     /// Keeps encoders open between changes.
     pub(crate) fn keeping(self, kept: Arc<KeptEncoders>) -> Self {
         Self { kept: Some(kept), ..self }
+    }
+
+    /// The same writer, which does not encode the texts again that are known.
+    pub(crate) fn knowing(&self, known: Known) -> Self {
+        Self { known: Some(Arc::new(known)), ..self.clone() }
+    }
+
+    pub(super) fn models(&self) -> &Models {
+        &self.models
     }
 
     /// The folder of the index.
@@ -357,9 +369,17 @@ impl Writer {
 
     /// The options with unset ones as the index was built, and the encoder of token embeddings.
     fn ready(&self, options: &Add) -> Result<ReadyToAdd, EngineError> {
-        let index = Index::open(&self.folder, Verify::Envelope)?;
-        let built = AsBuilt::of(&index);
-        let remembered = self.models.remembered(&index);
+        self.ready_for(&Index::open(&self.folder, Verify::Envelope)?, options)
+    }
+
+    /// The same for an index that is open.
+    pub(super) fn ready_for(
+        &self,
+        index: &Index,
+        options: &Add,
+    ) -> Result<ReadyToAdd, EngineError> {
+        let built = AsBuilt::of(index);
+        let remembered = self.models.remembered(index);
         // Documents of an iterator leave no record of it.
         let words_alone = built.channel.as_deref() == Some(TextsAs::Bm25.name())
             || (index.has_text() && !index.has_sparse());
@@ -380,11 +400,11 @@ impl Writer {
                     None => open(),
                 };
                 let failed = |source| WriteError::NewTokens { source: Box::new(source) };
-                Some(made.map_err(failed)?)
+                Some(self.knows_tokens(made.map_err(failed)?))
             }
         };
-        let dense = self.new_dense(&index, built.dense.as_ref(), &options.dense)?;
-        let (encoding, indexed) = (options.encoding.as_built(&built), identity(&index)?);
+        let dense = self.new_dense(index, built.dense.as_ref(), &options.dense)?;
+        let (encoding, indexed) = (options.encoding.as_built(&built), identity(index)?);
         Ok(ReadyToAdd { encoding, texts_as, tokens, dense, remembered, indexed })
     }
 
@@ -409,12 +429,22 @@ impl Writer {
             None => open(),
         };
         let failed = |source| WriteError::NewDense { source: Box::new(of_documents(source)) };
-        Ok(Some(made.map_err(failed)?))
+        Ok(Some(self.knows_dense(made.map_err(failed)?)))
+    }
+
+    fn knows_tokens(&self, made: MadeBy) -> MadeBy {
+        let Some(known) = self.known.clone() else { return made };
+        MadeBy { encoder: Arc::new(KnownTokens { known, encoder: made.encoder }), ..made }
+    }
+
+    fn knows_dense(&self, made: MadeByDense) -> MadeByDense {
+        let Some(known) = self.known.clone() else { return made };
+        MadeByDense { encoder: Arc::new(KnownDense { known, encoder: made.encoder }), ..made }
     }
 }
 
 /// The prepared options of an addition.
-struct ReadyToAdd {
+pub(super) struct ReadyToAdd {
     encoding: Encoding,
     texts_as: TextsAs,
     tokens: Option<MadeBy>,
@@ -425,7 +455,21 @@ struct ReadyToAdd {
 }
 
 impl ReadyToAdd {
-    fn target<'a>(&'a self, writer: &'a Writer, options: &'a Add) -> Target<'a> {
+    pub(super) fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// The encoder of token embeddings.
+    pub(super) fn token_encoder(&self) -> Option<Arc<dyn EncodeTokens>> {
+        self.tokens.as_ref().map(|made| Arc::clone(&made.encoder))
+    }
+
+    /// The encoder of dense vectors.
+    pub(super) fn dense_encoder(&self) -> Option<Arc<dyn EncodeDense>> {
+        self.dense.as_ref().map(|made| Arc::clone(&made.encoder))
+    }
+
+    pub(super) fn target<'a>(&'a self, writer: &'a Writer, options: &'a Add) -> Target<'a> {
         Target {
             out: &writer.folder,
             overwrite: false,
@@ -439,6 +483,7 @@ impl ReadyToAdd {
             remembered: self.remembered.as_ref(),
             indexed: self.indexed.as_ref(),
             kept: writer.kept.as_deref(),
+            known: writer.known.as_deref(),
         }
     }
 

@@ -129,6 +129,12 @@ pub struct PatchedResponse {
 pub struct WriteTimings {
     /// Reading the documents out of the body.
     pub parse: u64,
-    /// Waiting for the writes before, encoding and writing, until the documents are as safe as `ack` says.
+    /// Waiting for texts to be encoded, behind those of others.
+    pub queue: u64,
+    /// Encoding the texts, in batches that may have others' too.
+    pub encode: u64,
+    /// Waiting for the writes before, and writing.
     pub write: u64,
+    /// Logging the change, until the disk has it if `ack` says so.
+    pub log: u64,
 }

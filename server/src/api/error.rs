@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quarry_engine::store::StoreError;
 use quarry_engine::write::WriteError;
@@ -89,8 +90,14 @@ pub enum ErrorCode {
     RateLimited,
     /// 500: a fault of the server or of the index files.
     Internal,
+    /// 500, of a document: no vector can be made of its text; the others are taken.
+    EncodingFailed,
     /// 503: still loading, or shutting down.
     NotReady,
+    /// 503: less disk or memory is free than the server keeps: no documents are taken; searches and deletions go on.
+    ReadOnly,
+    /// 507: the disk is full; nothing was changed.
+    DiskFull,
     /// 503: the collection is there, and cannot be opened; the log has the cause.
     CollectionUnavailable,
     /// 504: the search did not end within `timeout_ms`, waiting included.
@@ -134,8 +141,9 @@ impl ErrorCode {
             Self::Overloaded | Self::IngestOverloaded | Self::TooManyTasks | Self::RateLimited => {
                 429
             }
-            Self::Internal => 500,
-            Self::NotReady | Self::CollectionUnavailable => 503,
+            Self::Internal | Self::EncodingFailed => 500,
+            Self::NotReady | Self::CollectionUnavailable | Self::ReadOnly => 503,
+            Self::DiskFull => 507,
             Self::Timeout => 504,
         }
     }
@@ -198,13 +206,16 @@ type Failure = Arc<dyn Error + Send + Sync>;
 pub struct ApiError {
     detail: Box<ErrorDetail>,
     source: Option<Failure>,
+    /// Seconds after which to try again, where the error knows that better than the server as a whole.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     /// An error with a message.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { detail: Box::new(ErrorDetail::new(code, message)), source: None }
+        let detail = Box::new(ErrorDetail::new(code, message));
+        Self { detail, source: None, retry_after: None }
     }
 
     /// A value that is missing or out of range.
@@ -239,10 +250,7 @@ impl ApiError {
     /// A fault of the server while it changed something.
     #[must_use]
     pub fn change_failed(source: impl Error + Send + Sync + 'static) -> Self {
-        let full = is_full(&source);
-        let message =
-            if full { "the change failed: the disk is full" } else { "the change failed" };
-        let mut error = Self::new(ErrorCode::Internal, message);
+        let mut error = Self::new(ErrorCode::Internal, "the change failed");
         error.source = Some(Arc::new(source));
         error.hint("the server's log has the cause under this request's id")
     }
@@ -276,6 +284,19 @@ impl ApiError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.detail.hint = Some(hint.into());
         self
+    }
+
+    /// Sets when to try again, in whole seconds, 1 at least.
+    #[must_use]
+    pub(crate) fn again_after(mut self, time: Duration) -> Self {
+        let seconds = u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(1);
+        self.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// Seconds after which to try again, if the error says so.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
     }
 
     /// The error's code.
@@ -423,19 +444,6 @@ impl From<SearchError> for ApiError {
     }
 }
 
-/// Whether an error comes of a disk without space.
-fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let found = error.downcast_ref::<std::io::Error>();
-        if found.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
@@ -471,6 +479,24 @@ impl From<StoreError> for ApiError {
                 .param("Idempotency-Key")
                 .hint("a key names one request for a day; send another one with another key"),
             StoreError::NoIds => Self::invalid("ids", message),
+            error if error.is_full() => {
+                tracing::error!(%error, "the disk is full");
+                let message = "the disk is full: nothing was changed";
+                let mut made = Self::new(ErrorCode::DiskFull, message);
+                made.source = Some(Arc::new(error));
+                made.hint("make room on the server's disk, and send it again; deletions may need less")
+            }
+            StoreError::Low(low) => Self::new(ErrorCode::ReadOnly, message).hint(format!(
+                "the server's --min-free-{} sets the floor; it ends by itself when there is room",
+                low.resource.name()
+            )),
+            StoreError::Unmade { .. } => Self::new(ErrorCode::ReadOnly, message)
+                .hint("make room on the server's disk; it ends by itself"),
+            StoreError::EncodeQueueFull { again, .. } => {
+                Self::new(ErrorCode::IngestOverloaded, message)
+                    .hint("try again after the seconds in Retry-After; the server's --encode-bytes sets the limit")
+                    .again_after(again)
+            }
             StoreError::LateLog { .. } => Self::new(ErrorCode::CollectionUnavailable, message)
                 .hint("the server's log has the file"),
             StoreError::Engine(error) => match *error {

@@ -1,10 +1,10 @@
 //! Changes of a collection, as requests ask for them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quarry_engine::store::{
-    Ack, Change, Changed, Condition, Guard, Live, Mode, RefusalKind, RequestKey,
+    Ack, Change, Changed, Condition, Guard, Live, Mode, RefusalKind, RequestKey, Spent,
 };
 use quarry_engine::{Document, FieldType, read_sent_document};
 
@@ -58,11 +58,17 @@ pub(crate) fn put(
     if sent.atomic && !rejected.is_empty() {
         return Err(all_or_none(rejected));
     }
-    let parse = micros(started);
-    let started = Instant::now();
+    let parse = whole_micros(started.elapsed());
     let guard = Guard { conditions, atomic: sent.atomic, key: sent.key };
     let changed = live.change_if(Change::Put { documents, mode: sent.mode }, guard, sent.ack)?;
-    let timings_us = WriteTimings { parse, write: micros(started) };
+    let Spent { queued, encode, write, log } = changed.spent;
+    let timings_us = WriteTimings {
+        parse,
+        queue: whole_micros(queued),
+        encode: whole_micros(encode),
+        write: whole_micros(write),
+        log: whole_micros(log),
+    };
     let Changed { sequence: seq, accepted, replaced, refused, replayed, .. } = changed;
     rejected.extend(refused.into_iter().map(|one| RejectedDocument {
         line: one.line,
@@ -131,11 +137,12 @@ pub(super) fn refusal(kind: RefusalKind, reason: String) -> ErrorDetail {
         RefusalKind::Exists => (ErrorCode::DocumentExists, None),
         RefusalKind::NotFound => (ErrorCode::DocumentNotFound, None),
         RefusalKind::Invalid => (ErrorCode::InvalidDocument, None),
+        RefusalKind::NotEncoded => (ErrorCode::EncodingFailed, None),
         RefusalKind::Conflict { current } => (ErrorCode::VersionConflict, Some(current)),
     };
     ErrorDetail { current, ..ErrorDetail::new(code, reason) }
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn whole_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -235,6 +235,14 @@ impl App {
         }
     }
 
+    /// The folder of collections, for its figures; `None` if the server only reads.
+    pub(crate) fn written(&self) -> Option<&Store> {
+        match self.hosting.get()? {
+            Hosting::Many(store) => Some(store),
+            Hosting::One(_) => None,
+        }
+    }
+
     /// Opens what is newer than what is served. Blocks. `at_once`: without regard to pauses between attempts.
     pub(crate) fn reload(&self, at_once: bool) {
         match self.keys.as_ref().map(|keys| keys.reload_if_changed()) {

@@ -16,7 +16,8 @@ pub(crate) struct WriteErrors;
 
 const STATE: &[u16] = &[400, 401, 403, 404, 405, 429, 503];
 const READ: &[u16] = &[400, 401, 403, 404, 405, 422, 429, 500, 503, 504];
-const WRITE: &[u16] = &[400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503, 504];
+const WRITE: &[u16] =
+    &[400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503, 504, 507];
 const SEARCH: &[u16] = &[400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504];
 
 impl IntoResponses for StateErrors {
@@ -77,7 +78,10 @@ fn meaning(status: u16) -> &'static str {
         429 => {
             "Too many searches, writes or tasks wait, all connections are busy, or the key has asked too often; see Retry-After."
         }
-        503 => "Loading or shutting down, see Retry-After; or the collection cannot be opened.",
+        503 => {
+            "Loading or shutting down, see Retry-After; or the collection cannot be opened; or no documents are taken, for want of disk or memory."
+        }
+        507 => "The disk is full; nothing was changed.",
         504 => "The search did not end within timeout_ms; or a write takes long, and goes on.",
         _ => "A fault of the server.",
     }

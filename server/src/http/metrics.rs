@@ -13,10 +13,12 @@ use metrics_exporter_prometheus::{
 use super::admission::Admission;
 use super::writes::Writes;
 use crate::Engine;
+use crate::api::{Timings, WriteTimings};
 
 const REQUESTS: &str = "quarry_http_requests_total";
 const REQUEST_SECONDS: &str = "quarry_http_request_seconds";
 const STAGE_SECONDS: &str = "quarry_search_stage_seconds";
+const WRITE_STAGE_SECONDS: &str = "quarry_write_stage_seconds";
 const REJECTED: &str = "quarry_searches_rejected_total";
 const WRITES_REJECTED: &str = "quarry_writes_rejected_total";
 const WRITES: &str = "quarry_writes_waiting";
@@ -25,7 +27,7 @@ const IN_FLIGHT: &str = "quarry_searches_in_flight";
 const QUEUED: &str = "quarry_searches_queued";
 
 /// Gauges of each collection, with its name as a label.
-const OF_COLLECTIONS: [OfCollection; 7] = [
+const OF_COLLECTIONS: [OfCollection; 9] = [
     OfCollection {
         name: "quarry_documents",
         help: "Documents of the generation served.",
@@ -58,6 +60,23 @@ const OF_COLLECTIONS: [OfCollection; 7] = [
         name: "quarry_log_bytes",
         help: "Bytes of changes that are logged and not sealed.",
         value: |one| one.engine.progress().map_or(0, |progress| progress.log_bytes),
+    },
+    OfCollection {
+        name: "quarry_unsealed_milliseconds",
+        help: "How long the oldest logged change has waited to be sealed.",
+        value: |one| {
+            let unsealed =
+                one.engine.progress().map_or(0, |progress| progress.unsealed.as_millis());
+            u64::try_from(unsealed).unwrap_or(u64::MAX)
+        },
+    },
+    OfCollection {
+        name: "quarry_changes_unmade",
+        help: "Logged changes that wait for room on the disk, and that searches do not see.",
+        value: |one| {
+            let unmade = one.engine.progress().map_or(0, |progress| progress.unmade);
+            u64::try_from(unmade).unwrap_or(u64::MAX)
+        },
     },
     OfCollection {
         name: "quarry_generation_refused",
@@ -124,7 +143,14 @@ impl Metrics {
         }
         let histograms = [
             (REQUEST_SECONDS, "Time to answer, by route."),
-            (STAGE_SECONDS, "Time of a search's stages: queue, encode, search."),
+            (
+                STAGE_SECONDS,
+                "Time of a search's stages: queue, encode, search, and where there are such: feedback, second_search, fuse, tokens, rerank.",
+            ),
+            (
+                WRITE_STAGE_SECONDS,
+                "Time of the stages of a write of documents: parse, queue, encode, write, log.",
+            ),
         ];
         for (name, text) in histograms {
             let text = SharedString::const_str(text);
@@ -153,6 +179,39 @@ impl Metrics {
     /// Records the time of a stage of a search.
     pub(crate) fn stage(&self, stage: &'static str, time: Duration) {
         self.time(STAGE_SECONDS, vec![Label::from_static_parts("stage", stage)], time);
+    }
+
+    /// Records the stages of a search; those that it did not have are left out.
+    pub(crate) fn search_stages(&self, timings: &Timings) {
+        let Timings { encode, search, feedback, second_search, fuse, tokens, rerank } = *timings;
+        self.stage("encode", Duration::from_micros(encode));
+        self.stage("search", Duration::from_micros(search));
+        let further = [
+            ("feedback", feedback),
+            ("second_search", second_search),
+            ("fuse", fuse),
+            ("tokens", tokens),
+            ("rerank", rerank),
+        ];
+        for (stage, micros) in further.into_iter().filter(|(_, micros)| *micros > 0) {
+            self.stage(stage, Duration::from_micros(micros));
+        }
+    }
+
+    /// Records the stages of a write of documents.
+    pub(crate) fn write_stages(&self, timings: &WriteTimings) {
+        let WriteTimings { parse, queue, encode, write, log } = *timings;
+        let stages = [
+            ("parse", parse),
+            ("queue", queue),
+            ("encode", encode),
+            ("write", write),
+            ("log", log),
+        ];
+        for (stage, micros) in stages {
+            let labels = vec![Label::from_static_parts("stage", stage)];
+            self.time(WRITE_STAGE_SECONDS, labels, Duration::from_micros(micros));
+        }
     }
 
     /// Counts a search that was refused because too many were waiting.

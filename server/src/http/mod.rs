@@ -52,6 +52,7 @@ mod signal;
 mod slow;
 mod snapshots;
 mod stall;
+mod store_metrics;
 mod streams;
 mod tasks;
 mod tls;

@@ -131,7 +131,9 @@ impl Record {
                 headers.insert(header::RETRY_AFTER, self.app.admission.retry_after().into());
             }
             ErrorCode::IngestOverloaded => {
-                headers.insert(header::RETRY_AFTER, self.app.writes.retry_after().into());
+                let measured = || self.app.writes.retry_after();
+                let after = error.retry_after().unwrap_or_else(measured);
+                headers.insert(header::RETRY_AFTER, after.into());
             }
             // A rate is at least one a second.
             ErrorCode::NotReady | ErrorCode::RateLimited => {

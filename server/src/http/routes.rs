@@ -17,6 +17,7 @@ use super::errors::{ReadErrors, SearchErrors, StateErrors};
 use super::observe::RequestId;
 use super::params::search_request;
 use super::slow::Answered;
+use super::store_metrics::of_store;
 use crate::Engine;
 use crate::api::{
     ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, ErrorCode,
@@ -42,13 +43,26 @@ pub(crate) struct Health {
     /// Seconds since this server was known to have all that its leader had sealed; absent if it follows none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) behind_seconds: Option<u64>,
+    /// `disk` or `memory`, while so little of it is free that no documents are taken; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) read_only: Option<&'static str>,
+    /// Number of collections with logged changes that searches do not see, since the disk was full at the start; absent if
+    /// there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) behind: Option<usize>,
 }
 
 /// Whether the process is running.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
     responses((status = 200, description = "It is running.", body = Health)))]
 pub(crate) async fn livez() -> Json<Health> {
-    Json(Health { status: "live", stale: None, behind_seconds: None })
+    Json(Health {
+        status: "live",
+        stale: None,
+        behind_seconds: None,
+        read_only: None,
+        behind: None,
+    })
 }
 
 /// Whether searches are accepted: not while the index is loading or the server is shutting down.
@@ -57,7 +71,14 @@ pub(crate) async fn livez() -> Json<Health> {
 pub(crate) async fn readyz(State(app): Shared) -> Result<Json<Health>, ApiError> {
     let stale = Some(app.watch.stale()).filter(|stale| *stale > 0);
     let behind_seconds = app.following.as_ref().map(|following| following.behind().as_secs());
-    app.ready().map(|()| Json(Health { status: "ready", stale, behind_seconds }))
+    app.ready()?;
+    let written = app.written();
+    let read_only = written.and_then(|store| store.room().low()).map(|low| low.resource.name());
+    let behind = written.map_or(0, |store| {
+        store.collections().iter().filter(|(_, live)| live.unmade() > 0).count()
+    });
+    let behind = Some(behind).filter(|behind| *behind > 0);
+    Ok(Json(Health { status: "ready", stale, behind_seconds, read_only, behind }))
 }
 
 /// Metrics in Prometheus' text format.
@@ -68,7 +89,8 @@ pub(crate) async fn metrics(State(app): Shared, uri: Uri) -> Result<Response, Ap
     if let Some(following) = &app.following {
         app.metrics.behind(following.behind());
     }
-    let text = app.metrics.render(&app.admission, &app.writes, &app.served());
+    let text = app.metrics.render(&app.admission, &app.writes, &app.served())
+        + &app.written().map(of_store).unwrap_or_default();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -190,8 +212,7 @@ async fn search(app: &App, asking: Asking) -> Result<Response, ApiError> {
         result: found.as_ref().map(|found| found.0).map_err(ApiError::code),
     });
     let (timings, answer) = found?;
-    app.metrics.stage("encode", Duration::from_micros(timings.encode));
-    app.metrics.stage("search", Duration::from_micros(timings.search));
+    app.metrics.search_stages(&timings);
     Ok(answer.into_response())
 }
 

@@ -168,7 +168,11 @@ pub(crate) async fn put_documents(
     let answer = app
         .write(pass, move || put(&live, Sent { body: &body, form, mode, ack, most, atomic, key }));
     // Without a limit of its own, which would hide what was done; it is about as long as the body at most.
-    Ok(answered(answer.await?))
+    let outcome = answer.await?;
+    if let (Ok(answer), false) = (&outcome.answer, outcome.replayed) {
+        app.metrics.write_stages(&answer.timings_us);
+    }
+    Ok(answered(outcome))
 }
 
 /// The length of a body that its head declares.

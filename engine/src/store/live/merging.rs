@@ -46,7 +46,9 @@ impl Live {
         if ended.load(Ordering::SeqCst) {
             return;
         }
-        if self.segments() <= MOST_SEGMENTS || std::mem::replace(&mut *locked(merging), true) {
+        // A merge writes new files before the old ones go.
+        let room = self.segments() > MOST_SEGMENTS && self.floors.has_room_to_merge();
+        if !room || std::mem::replace(&mut *locked(merging), true) {
             return;
         }
         let merging = Merging(Arc::clone(self));

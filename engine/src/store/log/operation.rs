@@ -1,10 +1,13 @@
 //! What the log keeps of a change: documents as they were accepted, or ids; and the answer to a request with a key.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use quarry_vectors::{Document, InputVector, SparseVector, VectorError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::store::idempotency::KeptAnswer;
+use crate::write::EncodedText;
 
 /// A change, so that it can be made again. Made twice, it gives the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,9 @@ pub(in crate::store) struct Entry {
     /// Whether what is made of the document (vectors, passages, embeddings) stays as it was before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     carried: bool,
+    /// What encoders made of its text, so that a crash changes no vector and costs no encoding: base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoded: Option<String>,
 }
 
 /// Terms and weights, parallel.
@@ -79,6 +85,7 @@ impl From<&Document> for Entry {
             fields: document.fields.clone(),
             vector,
             carried: false,
+            encoded: None,
         }
     }
 }
@@ -96,12 +103,23 @@ impl Entry {
 
     /// What comes of a document that was put as `before` says, and then carried as this says.
     pub(in crate::store) fn over(&self, before: &Self) -> Self {
-        Self { vector: before.vector.clone(), carried: before.carried, ..self.clone() }
+        let (vector, encoded) = (before.vector.clone(), before.encoded.clone());
+        Self { vector, encoded, carried: before.carried, ..self.clone() }
     }
 
     /// The document's id.
     pub(in crate::store) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The same, with what was made of the document's text.
+    pub(in crate::store) fn with(self, text: Option<&EncodedText>) -> Self {
+        Self { encoded: text.map(|text| STANDARD.encode(text.to_bytes())), ..self }
+    }
+
+    /// What was made of the document's text, if that is known.
+    pub(in crate::store) fn text(&self) -> Option<EncodedText> {
+        EncodedText::from_bytes(&STANDARD.decode(self.encoded.as_ref()?).ok()?)
     }
 
     /// The document; `line` is its place.
