@@ -165,6 +165,11 @@ impl<E: Encode> EncodeQueue<E> {
         Self { most, state: Mutex::new(state), moved, opening }
     }
 
+    /// An empty one of the same size.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.most)
+    }
+
     fn state(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::change::{Changed, RefusalKind, Refused};
+use super::change::{Changed, RefusalKind, Refused, Spent};
 use crate::Version;
 
 /// The file with the answers.
@@ -107,6 +107,7 @@ impl KeptAnswer {
             unknown: self.unknown.clone(),
             refused: self.refused.iter().map(refused).collect(),
             replayed: true,
+            spent: Spent::default(),
         }
     }
 

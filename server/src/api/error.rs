@@ -314,7 +314,7 @@ impl ApiError {
 
 impl From<ErrorDetail> for ApiError {
     fn from(detail: ErrorDetail) -> Self {
-        Self { detail: Box::new(detail), source: None }
+        Self { detail: Box::new(detail), source: None, retry_after: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::copying::{Copying, copy};
-use super::super::live::Live;
+use super::super::live::{Live, Shared};
 use super::super::tasks::{Task, TaskKind, Work};
 use super::super::{CollectionModel, CollectionName, CollectionSettings, StoreError};
 use super::Store;
@@ -68,9 +68,14 @@ impl Store {
         (staged, work): (&std::path::Path, &Work),
     ) -> Result<serde_json::Value, StoreError> {
         let at = (self.options.address.as_str(), self.folder.own());
-        // Its models are others than those of the collections that are written to meanwhile.
-        let kept = Arc::default();
-        let new = Live::open(name.as_str(), staged, at, (&self.options.open, &kept))?;
+        // Its models are others than those of the collections that are written to meanwhile, and its texts are not to
+        // fill the queue for these.
+        let shared = Shared {
+            kept: Arc::default(),
+            encoding: Arc::new(self.shared.encoding.another()),
+            floors: Arc::clone(&self.shared.floors),
+        };
+        let new = Live::open(name.as_str(), staged, at, (&self.options.open, &shared))?;
         let new = Arc::new(new);
         let vectors = settings.model == CollectionModel::None;
         let copying = Copying { old, new: &new, vectors, work };
