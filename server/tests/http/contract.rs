@@ -369,7 +369,8 @@ fn the_description_names_every_route_and_error() {
     let documents = "/v1/collections/{collection}/documents";
     assert_eq!(methods("/v1/collections/{collection}"), ["get", "put", "post", "delete"]);
     assert_eq!(methods(documents), ["get", "post"]);
-    assert_eq!(methods(&format!("{documents}/{{id}}")), ["get", "delete"]);
+    assert_eq!(methods(&format!("{documents}/{{id}}")), ["get", "put", "delete", "patch"]);
+    assert_eq!(methods(&format!("{documents}/patch")), ["post"]);
     assert_eq!(methods(&format!("{documents}/delete")), ["post"]);
     assert_eq!(methods(&format!("{documents}/get")), ["post"]);
     assert_eq!(methods("/v1/aliases"), ["get", "post"]);
