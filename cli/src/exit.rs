@@ -126,6 +126,7 @@ fn of_config(error: &ConfigError) -> u8 {
         | ConfigError::KeyAndNoAuth
         | ConfigError::Key
         | ConfigError::Origin(_)
+        | ConfigError::DocumentBytes { .. }
         | ConfigError::Collection { .. } => USAGE,
     }
 }

@@ -65,6 +65,23 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
+/// A table of words: as [`table`], with all columns flush left.
+pub(crate) fn words(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| {
+        rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let padded = |(cell, width): (&String, &usize)| {
+        format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))
+    };
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(padded).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,6 +101,10 @@ impl Progress {
             bar.set_prefix(describe(rate, unit, left, extra));
             return;
         }
+        // Nothing is done yet: the stage may be over before there is anything to tell.
+        if done == state.base && total.is_some() {
+            return;
+        }
         if state
             .told
             .is_none_or(|t| Instant::now().checked_duration_since(t).is_some_and(|d| d >= QUIET))

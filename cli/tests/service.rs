@@ -153,7 +153,10 @@ fn commands_are_refused_with_the_address() {
     }
     let said = fails(&["serve", "--data", text(&data), "--listen", "127.0.0.1:0"], 5);
     assert!(said.contains(&format!("http://{}", server.address)), "{said}");
-    fails(&["serve"], 2);
+    assert!(fails(&["serve"], 2).contains("--data DIR"));
+    let many = ["--document-bytes", "2MiB", "--write-bytes", "1MiB", "--listen", "127.0.0.1:0"];
+    let said = fails(&[&["serve", "--data", text(&at("other"))], &many[..]].concat(), 2);
+    assert!(said.contains("--write-bytes"), "{said}");
     fails(&["serve", text(&index), "--data", text(&data)], 2);
     fails(&["serve", "--data", text(&data), "--model", "x"], 2);
     fails(&["serve", text(&index), "--writes", "3"], 2);

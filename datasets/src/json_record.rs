@@ -52,6 +52,11 @@ pub(crate) fn query(line: Line<'_>, rules: Rules<'_>) -> Result<Query, DatasetEr
 /// Reads a document that a program sent; messages name no options of commands.
 pub(crate) fn sent_document(line: Line<'_>, rules: Rules<'_>) -> Result<Document, DatasetError> {
     let (document, has_text, has_title) = read(line, rules, Of::Sent)?;
+    // Where both are there, `id` is a field.
+    if document.fields.contains_key("id") {
+        let reason = "the document has both \"id\" and \"_id\"; give one of them, and another name to what is no id";
+        return Err(lacks(line, reason));
+    }
     if !has_text && !has_title && document.vector.is_none() {
         let reason = "the document has no \"text\", \"title\" or \"vector\"";
         return Err(lacks(line, reason));

@@ -80,6 +80,7 @@ mod tests {
             ("[1]", None, "expected a JSON object"),
             (r#"{"text":"t"}"#, None, "no \"_id\" and no \"id\""),
             (r#"{"id":"","text":"t"}"#, None, "the id is empty"),
+            (r#"{"id":"a","_id":"b","text":"t"}"#, Some("b"), "both \"id\" and \"_id\""),
             (r#"{"id":7}"#, Some("7"), "the document has no \"text\""),
             (r#"{"id":"a","text":4}"#, Some("a"), "not a string"),
             (r#"{"id":"a","vector":{"t":-1}}"#, Some("a"), "weight -1"),

@@ -80,6 +80,10 @@ impl Snapshot {
         for (path, field) in &mut all.fields {
             if let Some(FieldRule::Given(given)) = rules.get(path) {
                 field.given = Some(*given);
+                // One that no document has yet; what is stored only is not counted.
+                if within.is_none() && *given != FieldType::Stored {
+                    field.values.get_or_insert(0);
+                }
             }
         }
         Ok(all)

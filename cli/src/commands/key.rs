@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use quarry_server::keys::{KeyFile, KeyRecord, KeyRequest, NewKey, Scope, parse_time, time_text};
 
 use crate::exit::{BadInput, Usage};
-use crate::output::{line, note, table, text};
+use crate::output::{line, note, text, words};
 
 /// Make and remove keys of clients of `quarry serve --keys FILE`
 ///
@@ -127,7 +127,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     let heads = ["id", "name", "scopes", "collections", "filter", "expires", "rate"];
     let rows: Vec<Vec<String>> =
         std::iter::once(heads.map(str::to_owned).to_vec()).chain(keys.iter().map(row)).collect();
-    Ok(text(&table(&rows))?)
+    Ok(text(&words(&rows))?)
 }
 
 fn row(key: &KeyRecord) -> Vec<String> {

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     slow_ms: Option<u64>,
     /// Folder of the index
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(conflicts_with = "data")]
     dir: Option<PathBuf>,
     /// Folder of collections, made if it is not there. Each index folder in it is served under its name
     #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "model", "token_model", "dense_model", "encode_device"])]
@@ -204,6 +204,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let routes = format!("/v1/collections/{name}");
             (ServerConfig::new(args.listen, name), routes)
         }
+        None if args.data.is_none() => return Err(Usage(NEITHER.to_owned()).into()),
         None => (ServerConfig::of_folder(args.listen), "/v1/collections".to_owned()),
     };
     config.key = args.key.as_ref().map(Key::new);
@@ -244,6 +245,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let ended = match (args.dir.clone(), args.data.clone()) {
         (None, Some(data)) => {
+            // Said before an address is.
+            Store::expect_unheld(&data).context("serving")?;
             let leader = args.follow.clone();
             let load = move |address: SocketAddr| -> Result<Store, StoreError> {
                 let address = format!("{scheme}://{address}");
@@ -259,11 +262,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         (Some(dir), _) => quarry_server::run(config, move |_| one(&dir, &options), bound),
         (None, None) => {
-            return Err(Usage("give the folder of an index, or --data DIR".to_owned()).into());
+            return Err(Usage(NEITHER.to_owned()).into());
         }
     };
     ended.context("serving")
 }
+
+/// Nothing to serve.
+const NEITHER: &str = "nothing to serve: give the folder of an index, which is read only, or --data DIR, a folder of \
+                       collections that are written to over HTTP";
 
 fn positive(option: &str, bytes: u64) -> Result<NonZeroUsize, Usage> {
     let number = usize::try_from(bytes).ok().and_then(NonZeroUsize::new);

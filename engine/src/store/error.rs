@@ -31,7 +31,7 @@ pub enum StoreError {
     },
     /// There is a folder of this name that no store made.
     #[error(
-        "the folder `{name}` was not made by a server ({found}); it is left as it is: remove it by hand"
+        "`{name}` was not made by a request ({found}), so no request removes it or makes another in its place: what lies in its folder is left as it is; move the folder away by hand"
     )]
     NotOurs {
         /// Its name.

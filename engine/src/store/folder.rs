@@ -65,6 +65,18 @@ impl StoreFolder {
         Ok(kept)
     }
 
+    /// Fails if another process holds the folder, or it is none for a store. Makes nothing.
+    pub(super) fn expect_unheld(folder: &Path) -> Result<(), StoreError> {
+        if folder.join(CURRENT).is_file() {
+            return Err(StoreError::IsIndex { path: folder.to_owned() });
+        }
+        let own = folder.join(OWN);
+        if own.join(MARK).is_file() {
+            drop(claim(&own, "")?);
+        }
+        Ok(())
+    }
+
     /// The store's own folder.
     pub(super) fn own(&self) -> &Path {
         &self.own

@@ -523,7 +523,7 @@ impl Live {
         if self.settings.is_none() {
             return Err(StoreError::NotOurs {
                 name: self.name.clone(),
-                found: "it has no collection.json".to_owned(),
+                found: "its folder has no collection.json".to_owned(),
             });
         }
         self.save(to).map(drop)

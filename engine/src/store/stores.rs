@@ -95,6 +95,14 @@ pub struct Made {
 }
 
 impl Store {
+    /// Whether another process holds a folder of collections: to be asked before anything is said of serving it.
+    ///
+    /// # Errors
+    /// If one does, which is named, or the folder cannot be a store's.
+    pub fn expect_unheld(folder: &Path) -> Result<(), StoreError> {
+        StoreFolder::expect_unheld(folder)
+    }
+
     /// Takes a folder, making it if it is not there, and removes what a crash left of collections that were being
     /// made or removed. No collection is opened; see [`Self::look`].
     ///
@@ -482,6 +490,6 @@ impl Store {
 }
 
 fn not_made(name: &CollectionName) -> StoreError {
-    let found = "it has no collection.json".to_owned();
+    let found = "its folder has no collection.json".to_owned();
     StoreError::NotOurs { name: name.to_string(), found }
 }

@@ -7,6 +7,9 @@ use quarry_engine::store::{CollectionModel, CollectionSettings};
 
 use crate::api::{ApiError, CollectionInput, CopyInput};
 
+/// Parts of a document that are not among its other fields.
+const OWN: [&str; 5] = ["id", "_id", "title", "text", "vector"];
+
 /// Checks what a request says of a collection.
 pub(crate) fn settings(input: CollectionInput) -> Result<CollectionSettings, ApiError> {
     let model = match input.model {
@@ -47,6 +50,11 @@ pub(crate) fn changed(
 fn fields(given: BTreeMap<String, String>) -> Result<BTreeMap<String, FieldType>, ApiError> {
     let mut fields = BTreeMap::new();
     for (path, kind) in given {
+        if OWN.contains(&path.as_str()) {
+            let message =
+                "every document has it, and it is no other field: a type is for other fields";
+            return Err(ApiError::invalid(format!("fields.{path}"), message));
+        }
         let kind: FieldType =
             kind.parse().map_err(|message| ApiError::invalid(format!("fields.{path}"), message))?;
         fields.insert(path, kind);

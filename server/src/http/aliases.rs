@@ -13,10 +13,9 @@ use quarry_engine::store::CollectionName;
 
 use super::access::Caller;
 use super::app::App;
-use super::body::json_body;
 use super::errors::{StateErrors, WriteErrors};
 use super::routes::{Shared, no_parameters};
-use crate::api::{Alias, AliasesRequest, AliasesResponse, ApiError, MAX_BODY_BYTES};
+use crate::api::{Alias, AliasesRequest, AliasesResponse, ApiError};
 
 const COLLECTIONS: &str = "/v1/collections/";
 
@@ -44,9 +43,9 @@ pub(crate) async fn change_aliases(
     let store = app.store()?;
     no_parameters(request.uri())?;
     let (head, body) = request.into_parts();
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
-    let actions = AliasesRequest::from_json(&body)?.actions()?;
+    let body = app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await?;
+    let actions = AliasesRequest::from_json(&body.bytes)?.actions()?;
+    let pass = app.writes.seat(body.room)?;
     let after = app.write(pass, move || Ok(store.change_aliases(&actions)?)).await?;
     Ok(Json(shown(after)))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use quarry_engine::store::{CollectionName, Live, Store};
 use quarry_engine::{Collection, Version};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
@@ -15,7 +16,7 @@ use super::answer::Answers;
 use super::body::Bodies;
 use super::config::ServerConfig;
 use super::error::ServeError;
-use super::exporting::Exports;
+use super::exports::Exports;
 use super::following::Following;
 use super::given_out::GivenOut;
 use super::metrics::{Metrics, Served};
@@ -28,6 +29,9 @@ use crate::api::{ApiError, CollectionResponse, ErrorCode};
 use crate::keys::KeyRing;
 use crate::{Engine, Hosted};
 
+/// Short jobs that run at the same time beside searches.
+const ASIDES: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
@@ -37,6 +41,7 @@ pub(crate) struct App {
     pub(crate) answers: Answers,
     pub(crate) bodies: Bodies,
     pub(crate) exports: Exports,
+    asides: Arc<Semaphore>,
     pub(crate) watch: Watch,
     /// The keys of a file.
     pub(crate) keys: Option<Arc<KeyRing>>,
@@ -66,8 +71,9 @@ impl App {
             admission: Admission::new(config.searches()),
             writes: Writes::new(config.writes, config.write_bytes),
             answers: Answers::new(config.answer_bytes),
-            bodies: Bodies::default(),
+            bodies: Bodies::of_searches(),
             exports: Exports::default(),
+            asides: Arc::new(Semaphore::new(ASIDES)),
             slow: SlowLog::new(config.slow),
             streams: Streams::default(),
             given_out: GivenOut::default(),
@@ -339,6 +345,21 @@ impl App {
             Ok(Err(panicked)) => Err(ApiError::internal(panicked)),
             Err(_) => Err(ApiError::timeout()),
         }
+    }
+
+    /// Runs a short job on a blocking thread, a few at a time, without a search's slot: answered under load as well.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        // The semaphore is never closed.
+        let turn = self.asides.clone().acquire_owned().await.map_err(ApiError::internal)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let done = job();
+            drop(turn);
+            done
+        });
+        task.await.unwrap_or_else(|panicked| Err(ApiError::internal(panicked)))
     }
 
     /// Runs a write on a blocking thread. A caller who gives up, or whose time is up, does not end it.

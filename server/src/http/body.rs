@@ -17,52 +17,80 @@ const MAX_DISCARDED: usize = 7 * MAX_BODY_BYTES;
 
 /// Number of bodies of the largest size that searches may hold at the same time, while they are read and wait.
 const AT_ONCE: usize = 64;
+/// Bytes of each body of a write that are always read: at most as many bodies are read as there are connections.
+const FREE: usize = 64 << 10;
 /// Bytes per unit of that limit.
 const UNIT: usize = 1 << 10;
 
-/// The limit on the bodies of all searches together.
+/// A limit on the bodies of all requests of a kind together.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     room: Arc<Semaphore>,
-}
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(AT_ONCE * MAX_BODY_BYTES / UNIT)) }
-    }
+    /// Bytes of each body that do not count, so that a few long ones that arrive slowly never keep short ones out.
+    free: usize,
+    /// What is said when there is no room.
+    full: ErrorCode,
 }
 
 /// A body, which counts towards the limit until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    pub(crate) room: HeldRoom,
 }
 
+/// The room that a body takes.
+pub(crate) type HeldRoom = Option<OwnedSemaphorePermit>;
+
 impl Bodies {
-    /// [`json_body`] of a search. Bytes count as they arrive, so that who only declares a long body takes no room.
+    /// The limit of searches.
+    pub(crate) fn of_searches() -> Self {
+        let room = Arc::new(Semaphore::new(AT_ONCE * MAX_BODY_BYTES / UNIT));
+        Self { room, free: 0, full: ErrorCode::Overloaded }
+    }
+
+    /// The limit of writes: a room in units of 1 KiB, beside 64 KiB of each body.
+    pub(crate) fn of_writes(room: Arc<Semaphore>) -> Self {
+        Self { room, free: FREE, full: ErrorCode::IngestOverloaded }
+    }
+
+    /// [`json_body`] whose bytes count.
     pub(crate) async fn json(
         &self,
         headers: &HeaderMap,
         body: Body,
         time: Duration,
     ) -> Result<HeldBody, ApiError> {
-        let mut held: Option<OwnedSemaphorePermit> = None;
+        json_body_of(headers)?;
+        self.read(body, MAX_BODY_BYTES, time).await
+    }
+
+    /// Reads the whole body, of at most `most` bytes. They count as they arrive, so that who only declares a long body takes
+    /// no room.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        most: usize,
+        time: Duration,
+    ) -> Result<HeldBody, ApiError> {
+        let (mut room, mut total, mut counted): (HeldRoom, usize, usize) = (None, 0, 0);
         let grow = |bytes: usize| {
-            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+            total += bytes;
+            let wanted = total.saturating_sub(self.free).div_ceil(UNIT);
+            let units = u32::try_from(wanted.saturating_sub(counted)).unwrap_or(u32::MAX);
             let more = self.room.clone().try_acquire_many_owned(units).map_err(|_| {
-                ApiError::new(ErrorCode::Overloaded, "too many long requests are being read")
+                ApiError::new(self.full, "too many long requests are being read")
                     .hint("try again after the seconds in Retry-After")
             })?;
-            match &mut held {
-                Some(held) => held.merge(more),
+            counted = wanted.max(counted);
+            match &mut room {
+                Some(room) => room.merge(more),
                 none => *none = Some(more),
             }
             Ok(())
         };
-        json_body_of(headers)?;
-        let bytes = read(body, Bounds { most: MAX_BODY_BYTES, time }, grow).await?;
-        Ok(HeldBody { bytes, _room: held })
+        let bytes = read(body, Bounds { most, time }, grow).await?;
+        Ok(HeldBody { bytes, room })
     }
 }
 
@@ -73,7 +101,7 @@ pub(crate) async fn json_body(
     time: Duration,
 ) -> Result<Bytes, ApiError> {
     json_body_of(headers)?;
-    read_body(body, MAX_BODY_BYTES, time).await
+    read(body, Bounds { most: MAX_BODY_BYTES, time }, |_| Ok(())).await
 }
 
 /// Refuses a body that is not declared as JSON.
@@ -96,11 +124,6 @@ pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     let message = "the body must be a JSON list, or one JSON object a line";
     Err(ApiError::new(ErrorCode::UnsupportedMediaType, message)
         .hint("send the header Content-Type: application/json or application/x-ndjson"))
-}
-
-/// Reads the whole body, of at most `most` bytes.
-pub(crate) async fn read_body(body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
-    read(body, Bounds { most, time }, |_| Ok(())).await
 }
 
 #[derive(Debug, Clone, Copy)]

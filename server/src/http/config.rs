@@ -110,6 +110,16 @@ pub enum ConfigError {
     /// The key cannot be sent in a header.
     #[error("a key must be one or more visible ASCII characters")]
     Key,
+    /// A document may be larger than the body that it comes in.
+    #[error(
+        "a document may have {document} bytes (--document-bytes), and the body that it comes in only {body} (--write-bytes)"
+    )]
+    DocumentBytes {
+        /// Most bytes of a document.
+        document: NonZeroUsize,
+        /// Most bytes of a body.
+        body: NonZeroUsize,
+    },
     /// An origin is not as browsers send it.
     #[error(transparent)]
     Origin(#[from] BadOrigin),
@@ -186,6 +196,10 @@ impl ServerConfig {
             return Err(ConfigError::Collection { name: name.clone() });
         }
         origins(&self.cors_origins)?;
+        if self.document_bytes > self.write_bytes {
+            let (document, body) = (self.document_bytes, self.write_bytes);
+            return Err(ConfigError::DocumentBytes { document, body });
+        }
         match &self.key {
             _ if self.no_auth && (self.key.is_some() || self.keys.is_some()) => {
                 Err(ConfigError::KeyAndNoAuth)

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
 use super::access::Caller;
-use super::body::{json_body_of, read_body};
+use super::body::json_body_of;
 use super::conditions::{Keyed, answered, condition, etag, has_it};
 use super::errors::{ReadErrors, WriteErrors};
 use super::routes::{Parts, Shared, no_parameters, parts};
@@ -79,8 +79,9 @@ pub(crate) async fn put_document(
     let condition = condition(&head.headers)?;
     json_body_of(&head.headers)?;
     let most = app.config.document_bytes.get();
-    let pass = app.writes.enter(most)?;
-    let body = read_body(body, most, app.config.body_timeout).await?;
+    let body = app.writes.bodies()?.read(body, most, app.config.body_timeout).await?;
+    let (body, room) = (body.bytes, body.room);
+    let pass = app.writes.seat(room)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
     let sent = move || put_one(&live, &OneSent { id, body: &body, ack, condition, key });

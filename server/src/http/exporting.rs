@@ -7,7 +7,6 @@
 //! No writer waits for it. Where reading fails the connection is cut, so that the client sees no regular end.
 
 use std::io;
-use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -17,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use quarry_engine::{DocumentLine, Listing};
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::access::Caller;
@@ -26,34 +24,12 @@ use super::routes::{Parts, Shared, parts};
 use super::work::Streams;
 use super::writing::parameters;
 use crate::Engine;
-use crate::api::{ApiError, ErrorCode, MAX_TIMEOUT_MS};
+use crate::api::{ApiError, MAX_TIMEOUT_MS};
 
-/// Exports that run at the same time.
-const AT_ONCE: usize = 4;
 /// Bytes after which a part is sent.
 const PART: usize = 64 << 10;
 /// Parts that wait to be sent.
 const WAITING: usize = 2;
-
-/// The limit on exports.
-#[derive(Debug)]
-pub(crate) struct Exports(Arc<Semaphore>);
-
-impl Default for Exports {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
-    }
-}
-
-impl Exports {
-    fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.0.clone().try_acquire_owned().map_err(|_| {
-            let message = format!("{AT_ONCE} exports are running, the most at the same time");
-            ApiError::new(ErrorCode::Overloaded, message)
-                .hint("try again after the seconds in Retry-After")
-        })
-    }
-}
 
 /// All documents of one generation, one a line, as they can be added again. An answer that breaks off has no regular end.
 #[utoipa::path(get, path = "/v1/collections/{collection}/documents", tag = "documents",

@@ -4,26 +4,19 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 
-use super::access::Caller;
-use super::body::json_body;
 use super::conditions::{Keyed, answered};
 use super::errors::{SearchErrors, WriteErrors};
 use super::patching::patch_documents;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use super::writing::ack_alone;
 use crate::Engine;
-use crate::api::{
-    ApiError, DeleteRequest, DeleteResponse, ErrorCode, GetRequest, GetResponse, MAX_BODY_BYTES,
-};
+use crate::api::{ApiError, DeleteRequest, DeleteResponse, ErrorCode, GetRequest, GetResponse};
 use crate::engine::{delete, would_delete};
 
 /// Time limit of getting many documents.
 const GET_TIME: Duration = Duration::from_secs(10);
-/// Posted to instead of a document: it reads only.
-const GET: &str = "get";
 const DELETE: &str = "delete";
 const PATCH: &str = "patch";
 
@@ -45,11 +38,6 @@ pub(crate) async fn act(
             Err(ApiError::new(ErrorCode::MethodNotAllowed, message))
         }
     }
-}
-
-/// Whether a request to [`act`] changes nothing.
-pub(super) fn only_reads(method: &Method, action: Option<&str>) -> bool {
-    *method == Method::POST && action == Some(GET)
 }
 
 /// Get many documents of one generation, by their ids or by a filter.
@@ -93,13 +81,14 @@ pub(crate) async fn delete_documents(
     let live = app.live(&name)?;
     let ack = ack_alone(request.uri())?;
     let (head, body) = request.into_parts();
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
-    let request = DeleteRequest::from_json(&body)?;
+    let body = app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await?;
+    let request = DeleteRequest::from_json(&body.bytes)?;
     let dry_run = request.dry_run;
     let selection = request.selection()?;
+    let (body, room) = (body.bytes, body.room);
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
+    let pass = app.writes.seat(room)?;
     let answer = app.write(pass, move || match dry_run {
         true => would_delete(&live, &selection),
         false => delete(&live, selection, (ack, key)),

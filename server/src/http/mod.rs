@@ -30,6 +30,7 @@ mod document;
 mod error;
 mod errors;
 mod exporting;
+mod exports;
 mod following;
 mod given_out;
 mod giving;

@@ -4,12 +4,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
-use super::body::{json_body, json_body_of, read_body};
+use super::body::json_body_of;
 use super::conditions::{Keyed, answered, condition, etag};
 use super::errors::WriteErrors;
 use super::routes::{Parts, Shared, parts};
 use super::writing::ack_alone;
-use crate::api::{ApiError, MAX_BODY_BYTES, PatchRequest, PatchResponse, PatchedResponse};
+use crate::api::{ApiError, PatchRequest, PatchResponse, PatchedResponse};
 use crate::engine::{OneSent, patch_many, patch_one};
 
 /// Change some fields of a document by a JSON merge patch (RFC 7396). Where neither title nor text changes, nothing is
@@ -41,8 +41,9 @@ pub(crate) async fn patch_document(
         json_body_of(&head.headers)?;
     }
     let most = app.config.document_bytes.get();
-    let pass = app.writes.enter(most)?;
-    let body = read_body(body, most, app.config.body_timeout).await?;
+    let body = app.writes.bodies()?.read(body, most, app.config.body_timeout).await?;
+    let (body, room) = (body.bytes, body.room);
+    let pass = app.writes.seat(room)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
     let sent = move || patch_one(&live, &OneSent { id, body: &body, ack, condition, key });
@@ -71,8 +72,9 @@ pub(super) async fn patch_documents(
     let live = app.live(&name)?;
     let ack = ack_alone(request.uri())?;
     let (head, body) = request.into_parts();
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let body = json_body(&head.headers, body, app.config.body_timeout).await?;
+    let body = app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await?;
+    let (body, room) = (body.bytes, body.room);
+    let pass = app.writes.seat(room)?;
     let wanted = PatchRequest::from_json(&body)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;

@@ -124,15 +124,14 @@ pub(crate) async fn collection(
     no_parameters(&uri)?;
     let engine = app.engine(&name)?;
     let mut described = app.describe(&name, &engine);
-    let time = Duration::from_millis(DEFAULT_TIMEOUT_MS);
-    let job = move |engine: &Engine, _| {
+    let job = move || {
         // A key whose filter names a field that no document has yet sees none.
         match engine.describe_fields(&mut described, caller.filter()) {
             Err(error) if error.code() == ErrorCode::Internal => Err(error),
             _ => Ok(described),
         }
     };
-    Ok(Json(app.run(engine, time, job).await?))
+    Ok(Json(app.aside(job).await?))
 }
 
 /// Search with a query in the URL.

@@ -12,8 +12,7 @@ use super::streams::written;
 use super::work::Unhurried;
 use super::writing::{named, settings_body};
 use crate::api::{
-    ApiError, MAX_BODY_BYTES, RemovedSnapshotResponse, SnapshotInput, SnapshotResponse,
-    SnapshotsResponse,
+    ApiError, RemovedSnapshotResponse, SnapshotInput, SnapshotResponse, SnapshotsResponse,
 };
 use crate::engine::shown_snapshot;
 
@@ -33,8 +32,9 @@ pub(crate) async fn make_snapshot(
     let name = parts(name)?;
     no_parameters(request.uri())?;
     let (store, of) = (app.store()?, named(&name)?);
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let input = SnapshotInput::from_json(&settings_body(&app, request).await?)?;
+    let body = settings_body(&app, request).await?;
+    let input = SnapshotInput::from_json(&body.bytes)?;
+    let pass = app.writes.seat(body.room)?;
     let name = input.name.as_deref().map(str::parse::<CollectionName>).transpose();
     let name = name.map_err(|message| ApiError::invalid("name", message))?;
     let made = app.write(pass, move || Ok(store.make_snapshot(&of, name.as_ref())?)).await?;

@@ -1,5 +1,5 @@
-//! Limits on writes: how many wait, and how many bytes they hold. Both count from before a body is read until the
-//! write ends, not until its caller gives up.
+//! Limits on writes: how many bytes they hold, and how many wait. Bytes count as they arrive; a seat is taken when the body is
+//! there, so that slow bodies keep nobody out. Both are held until the write ends, not until its caller gives up.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::body::{Bodies, HeldRoom};
 use super::pace::{Pace, Waiting};
 use crate::api::{ApiError, ErrorCode};
 
@@ -20,6 +21,7 @@ const UNIT: usize = 1 << 10;
 pub(crate) struct Writes {
     seats: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    bodies: Bodies,
     seat_count: u32,
     room_units: u32,
     pace: Arc<Pace>,
@@ -29,7 +31,7 @@ pub(crate) struct Writes {
 #[derive(Debug)]
 pub(crate) struct WritePass {
     _seat: OwnedSemaphorePermit,
-    _room: OwnedSemaphorePermit,
+    _room: HeldRoom,
     began: Instant,
     pace: Arc<Pace>,
 }
@@ -46,29 +48,38 @@ impl Writes {
         let room = body_bytes.get().div_ceil(UNIT).saturating_mul(AT_ONCE);
         let room = room.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         let room_units = u32::try_from(room).unwrap_or(u32::MAX);
+        let room = Arc::new(Semaphore::new(room));
         Self {
             seats: Arc::new(Semaphore::new(usize::try_from(seat_count).unwrap_or(usize::MAX))),
-            room: Arc::new(Semaphore::new(room)),
+            bodies: Bodies::of_writes(Arc::clone(&room)),
+            room,
             seat_count,
             room_units,
             pace: Arc::default(),
         }
     }
 
-    /// Admits a write with a body of at most this many bytes, or refuses it at once. One that needs more room than
-    /// there is in all is admitted alone.
+    /// Reads bodies of writes; [`Self::seat`] takes their room. An error at once if a write would not be admitted now.
+    pub(crate) fn bodies(&self) -> Result<&Bodies, ApiError> {
+        match self.seats.available_permits() {
+            0 => Err(overloaded()),
+            _ => Ok(&self.bodies),
+        }
+    }
+
+    /// Admits a write whose body was read, or refuses it at once.
+    pub(crate) fn seat(&self, room: HeldRoom) -> Result<WritePass, ApiError> {
+        let seat = self.seats.clone().try_acquire_owned().map_err(|_| overloaded())?;
+        let (began, pace) = (Instant::now(), Arc::clone(&self.pace));
+        Ok(WritePass { _seat: seat, _room: room, began, pace })
+    }
+
+    /// Admits a write that holds this many bytes, or refuses it at once. One that needs more room than there is in all is
+    /// admitted alone.
     pub(crate) fn enter(&self, bytes: usize) -> Result<WritePass, ApiError> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.room_units);
-        let seat = self.seats.clone().try_acquire_owned();
-        let room = self.room.clone().try_acquire_many_owned(units);
-        match (seat, room) {
-            (Ok(seat), Ok(room)) => {
-                let (began, pace) = (Instant::now(), Arc::clone(&self.pace));
-                Ok(WritePass { _seat: seat, _room: room, began, pace })
-            }
-            _ => Err(ApiError::new(ErrorCode::IngestOverloaded, "too many writes are waiting")
-                .hint("try again after the seconds in Retry-After")),
-        }
+        let room = self.room.clone().try_acquire_many_owned(units).map_err(|_| overloaded())?;
+        self.seat(Some(room))
     }
 
     /// Waits until nothing is written.
@@ -88,6 +99,11 @@ impl Writes {
         let seats = usize::try_from(self.seat_count).unwrap_or(usize::MAX);
         seats.saturating_sub(self.seats.available_permits())
     }
+}
+
+fn overloaded() -> ApiError {
+    ApiError::new(ErrorCode::IngestOverloaded, "too many writes are waiting")
+        .hint("try again after the seconds in Retry-After")
 }
 
 #[cfg(test)]
@@ -111,5 +127,32 @@ mod tests {
         assert!(writes.enter(1).is_err());
         drop(whole);
         writes.enter(1).unwrap();
+    }
+
+    #[tokio::test]
+    async fn bytes_count_as_they_arrive() {
+        let number = |n| NonZeroUsize::new(n).unwrap();
+        let writes = Writes::new(number(2), number(1 << 20));
+        let time = std::time::Duration::from_secs(60);
+        let read = |bytes: usize| {
+            let body = axum::body::Body::from(vec![b'x'; bytes]);
+            writes.bodies().unwrap().read(body, 1 << 20, time)
+        };
+        let long: Vec<_> =
+            [read(1 << 20).await, read(1 << 20).await, read(1 << 20).await, read(1 << 20).await]
+                .into_iter()
+                .map(|body| body.unwrap().room)
+                .collect();
+        // No room but for short ones, and a seat for each.
+        assert_eq!(read(1 << 20).await.unwrap_err().code(), ErrorCode::IngestOverloaded);
+        let short = read(60_000).await.unwrap();
+        assert_eq!(short.bytes.len(), 60_000);
+        let first = writes.seat(short.room).unwrap();
+        let second = writes.seat(None).unwrap();
+        assert_eq!(writes.seat(None).unwrap_err().code(), ErrorCode::IngestOverloaded);
+        assert!(writes.bodies().is_err());
+        drop((first, second));
+        drop(long);
+        read(1 << 20).await.unwrap();
     }
 }

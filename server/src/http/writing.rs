@@ -9,15 +9,14 @@ use quarry_engine::store::{Ack, CollectionName, CollectionSettings, Made, Mode};
 
 use super::access::{Caller, forbidden};
 use super::app::App;
-use super::body::{form, is_tar, json_body, read_body};
+use super::body::{HeldBody, form, is_tar};
 use super::conditions::{Keyed, answered};
 use super::errors::WriteErrors;
 use super::restoring::restored;
 use super::routes::{Parts, Shared, no_parameters, parts};
 use crate::Engine;
 use crate::api::{
-    ApiError, CollectionInput, CollectionResponse, DocumentsResponse, ErrorCode, MAX_BODY_BYTES,
-    RemovedResponse,
+    ApiError, CollectionInput, CollectionResponse, DocumentsResponse, ErrorCode, RemovedResponse,
 };
 use crate::engine::{Sent, put, settings};
 
@@ -41,9 +40,10 @@ pub(crate) async fn make_collection(
     if is_tar(request.headers()) {
         return restored(&app, name, request).await;
     }
-    let pass = app.writes.enter(MAX_BODY_BYTES)?;
-    let input = CollectionInput::from_json(&settings_body(&app, request).await?)?;
+    let body = settings_body(&app, request).await?;
+    let input = CollectionInput::from_json(&body.bytes)?;
     let source = source(input, &caller)?;
+    let pass = app.writes.seat(body.room)?;
     let described = app.write(pass, move || {
         let made = match &source {
             Source::Copy(from) => store.copy(&name, from)?,
@@ -100,13 +100,13 @@ fn source(mut input: CollectionInput, caller: &Caller) -> Result<Source, ApiErro
 }
 
 /// The body that says how a collection is made. Nothing need be declared if nothing is sent.
-pub(super) async fn settings_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+pub(super) async fn settings_body(app: &App, request: Request) -> Result<HeldBody, ApiError> {
     let (head, body) = request.into_parts();
     let empty = declared(&head.headers).unwrap_or(0) == 0
         && !head.headers.contains_key(header::TRANSFER_ENCODING);
     match empty {
-        true => Ok(Bytes::new()),
-        false => json_body(&head.headers, body, app.config.body_timeout).await,
+        true => Ok(HeldBody { bytes: Bytes::new(), room: None }),
+        false => app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await,
     }
 }
 
@@ -160,10 +160,11 @@ pub(crate) async fn put_documents(
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;
     let most = app.config.write_bytes.get();
-    let pass = app.writes.enter(declared(&head.headers).map_or(most, |bytes| bytes.min(most)))?;
-    let body = read_body(body, most, app.config.body_timeout).await?;
+    let body = app.writes.bodies()?.read(body, most, app.config.body_timeout).await?;
+    let (body, room) = (body.bytes, body.room);
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
+    let pass = app.writes.seat(room)?;
     let most = app.config.document_bytes.get();
     let answer = app
         .write(pass, move || put(&live, Sent { body: &body, form, mode, ack, most, atomic, key }));

@@ -126,6 +126,12 @@ impl NewKey {
         let record =
             KeyRecord { id, name, hash, scopes, collections, filter, expires_at, rate, created_at };
         record.check()?;
+        let all = record.collections.iter().filter_map(|text| Pattern::new(text));
+        if record.scopes.contains(&Scope::Metrics) && !all.into_iter().any(|p| p.matches_all()) {
+            let message = "the metrics are of every collection, so a key with the scope metrics is for `*`; \
+                           make another key for the other scopes";
+            return Err(Fault::new("collections", message));
+        }
         if record.expires_at.is_some_and(|end| end <= created_at) {
             return Err(Fault::new("expires_at", "it has passed already"));
         }

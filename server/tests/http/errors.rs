@@ -356,7 +356,7 @@ fn what_is_not_there() {
     let server = Server::start();
     server.get("/").error(404, "route_not_found");
     server.get("/v1/collections/c/document").error(404, "route_not_found");
-    server.get("/v1/collections/c/documents").error(405, "method_not_allowed");
+    server.send("PUT", "/v1/collections/c/documents", &[], "").error(405, "method_not_allowed");
     server.get("/v1/collections/other").error(404, "collection_not_found");
     server.get("/v1/collections/other/search?q=dog").error(404, "collection_not_found");
     server.get("/v1/collections/other/documents/d1").error(404, "collection_not_found");

@@ -175,6 +175,18 @@ fn a_key_sees_only_what_its_filter_allows() {
     assert_eq!(keyed.ask(other, "GET", "/v1/collections/c/documents/d1", "").status, 400);
 }
 
+/// Metrics are of every collection.
+#[test]
+fn a_key_that_could_do_nothing_is_not_made() {
+    let keyed = Keyed::start();
+    for scopes in [json!(["metrics"]), json!(["search", "metrics"])] {
+        let body = json!({"scopes": scopes, "collections": ["c"]}).to_string();
+        let reply = keyed.ask(&keyed.admin, "POST", "/v1/keys", &body);
+        assert_eq!(reply.error(400, "invalid_value")["param"], "collections");
+    }
+    keyed.key(&json!({"scopes": ["search", "metrics"], "collections": ["c", "*"]}));
+}
+
 #[test]
 fn keys_are_made_listed_and_removed() {
     let keyed = Keyed::start();

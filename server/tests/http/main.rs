@@ -15,6 +15,8 @@ mod errors;
 #[cfg(test)]
 mod exporting;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod index;

@@ -6,8 +6,13 @@
 //!        bytes of the file that were synced before u64, XXH3-64 of these 40 bytes and the JSON; then the JSON
 //! ```
 //!
-//! A frame that is not whole is the end of the file if nothing says that it was synced: a power cut may leave any part
-//! of what was not. Otherwise the file is damaged.
+//! A frame that is not whole is the end of the file if a crash can have left it so ([`torn`]), and nothing says that it was
+//! synced. Otherwise the file is damaged.
+//!
+//! What a crash leaves: the file is only appended to, so of what was not synced each sector has its bytes, or the file ends
+//! before it, or it reads as zeros. JSON has no byte 0. So a frame that is all there and has no zeros where its JSON lies was
+//! not torn but changed, even if it is the last. A file system that shows other bytes after a power cut (ext4 with
+//! `data=writeback`) makes a torn end look like damage; then it is refused rather than dropped.
 
 use std::ops::Range;
 
@@ -21,6 +26,8 @@ const HEAD_MAGIC: [u8; 8] = *b"QUARRYLG";
 const VERSION: u32 = 2;
 const OLDEST: u32 = 1;
 const FRAME: usize = 48;
+/// Least bytes that a disk writes at once.
+const SECTOR: usize = 512;
 const FRAME_MAGIC: [u8; 8] = *b"QRYFRAME";
 
 /// The head of a file.
@@ -127,10 +134,37 @@ pub(super) fn frames(bytes: &[u8]) -> Result<Frames, usize> {
         let starts = starts.filter(|(_, window)| *window == FRAME_MAGIC);
         starts.filter_map(|(start, _)| Frame::at(bytes, end + start))
     };
-    match end < bytes.len() && behind().any(|(frame, _)| known(&frame)) {
+    let rest = bytes.get(end..).unwrap_or_default();
+    match !rest.is_empty() && (behind().any(|(frame, _)| known(&frame)) || !torn(rest)) {
         true => Err(end),
         false => Ok(Frames { frames, end }),
     }
+}
+
+/// Whether a crash can have left what stands in the place of a frame, which is not whole.
+fn torn(rest: &[u8]) -> bool {
+    // It ends within the head, or the head's sector was lost.
+    if rest.len() < FRAME || rest[..8] == [0; 8] {
+        return true;
+    }
+    let json = &rest[FRAME..];
+    let next =
+        (1..json.len()).find(|at| json[*at..].starts_with(&FRAME_MAGIC) && json[at - 1] == b']');
+    let json = json.get(..next.unwrap_or(json.len())).unwrap_or_default();
+    if rest[..8] != FRAME_MAGIC {
+        return lost(json);
+    }
+    match usize::try_from(number(rest, 8)).ok().and_then(|length| json.get(..length)) {
+        Some(json) if !json.is_empty() => lost(json),
+        // It is cut, or the length is wrong; what was cut is no JSON.
+        _ => lost(json) || serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err(),
+    }
+}
+
+/// Whether a JSON lacks sectors.
+fn lost(json: &[u8]) -> bool {
+    let ends = [json.first(), json.last()];
+    ends.contains(&Some(&0)) || json.split(|byte| *byte != 0).any(|zeros| zeros.len() >= SECTOR)
 }
 
 fn checksum(head: &[u8], json: &[u8]) -> u64 {
@@ -177,12 +211,24 @@ mod tests {
             let read = frames(&bytes[..cut]).unwrap();
             assert_eq!(read.frames.len(), ends.iter().filter(|end| **end <= cut).count(), "{cut}");
         }
-        // Any byte of a frame that was not synced may be lost, with what follows.
+        // Any sector of what was not synced may be lost, with all behind it or alone.
+        for from in HEAD..bytes.len() {
+            for to in [bytes.len(), (from + 64).min(bytes.len())] {
+                let mut bytes = bytes.clone();
+                bytes[from..to].fill(0);
+                let read = frames(&bytes).unwrap();
+                let whole = ends.iter().filter(|end| **end <= from).count();
+                assert_eq!(read.frames.len(), whole, "{from}..{to}");
+            }
+        }
+        // A bit that changed is damage, also in the last frame, wherever it lies.
         for at in HEAD..bytes.len() {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= 0x55;
-            let read = frames(&bytes).unwrap();
-            assert_eq!(read.frames.len(), ends.iter().filter(|end| **end <= at).count(), "{at}");
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1 << bit;
+                let begin = ends.iter().rev().find(|end| **end <= at).copied().unwrap_or(HEAD);
+                assert_eq!(frames(&bytes), Err(begin), "bit {bit} of byte {at}");
+            }
         }
         // The third frame says that the first two were synced, the second that the first was.
         let (bytes, ends) = file([64, 0, 0]);
@@ -195,7 +241,7 @@ mod tests {
         whole[HEAD + 9] ^= 1;
         assert_eq!(frames(&whole), Err(HEAD));
         whole[HEAD + 9] ^= 1;
-        whole[ends[1] + 3] ^= 1;
+        whole[ends[1]..].fill(0);
         assert_eq!(frames(&whole).unwrap().frames.len(), 2);
         // Zeros at the end, as a power cut leaves them.
         let (mut bytes, _) = file([64, 64, 64]);
