@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
+use super::access::{Caller, GET};
 use super::conditions::{Keyed, answered};
 use super::errors::{SearchErrors, WriteErrors};
 use super::patching::patch_documents;

@@ -20,8 +20,8 @@ use super::slow::Answered;
 use super::store_metrics::of_store;
 use crate::Engine;
 use crate::api::{
-    ApiError, CollectionResponse, CollectionsResponse, DEFAULT_TIMEOUT_MS, ErrorCode,
-    SearchRequest, SearchResponse, SlowResponse,
+    ApiError, CollectionResponse, CollectionsResponse, ErrorCode, SearchRequest, SearchResponse,
+    SlowResponse,
 };
 
 pub(super) type Shared = State<Arc<App>>;
