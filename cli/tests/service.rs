@@ -363,12 +363,12 @@ fn a_patch_encodes_what_changed_alone() {
         let query = json!({"text": "why does old bread go stale"});
         let each = [
             json!({"query": query, "channels": ["sparse"], "explain": true}),
-            json!({"query": query, "channels": ["bm25"]}),
             json!({"query": query, "channels": ["dense"]}),
             json!({"query": query, "rerank": {"alpha": null, "beta": null}}),
         ];
         each.map(|body| server.ok("POST", &format!("{DOCS}/search"), &body)["hits"].clone()).into()
     };
+    // Not BM25, whose statistics count a row that was replaced until segments are merged.
     let before = hits(&server);
     let one = format!("{DOCS}/documents/bread");
     let patched = server.ok("PATCH", &one, &json!({"year": 2020}));
