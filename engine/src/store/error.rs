@@ -277,6 +277,8 @@ impl StoreError {
             | Self::Archive { .. }
             | Self::NoIds
             | Self::Removed
+            | Self::Low(_)
+            | Self::Unmade { .. }
             | Self::Cancelled => Some(self.to_string()),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("the disk is full".to_owned())
