@@ -21,7 +21,6 @@ use quarry_index::claim::Claim;
 use quarry_index::folder::{claim, link, seal, sync_ahead};
 use quarry_indexer::tidy;
 
-use self::unmade::Unmade;
 use super::apply::apply;
 use super::change::{Ack, Change, Changed, Spent};
 use super::encoding::EncodeQueue;
@@ -35,6 +34,7 @@ use super::order::Order;
 use super::queue::{Asked, Queue};
 use super::snapshots::Moment;
 use super::texts::{self, Prepared};
+use super::unmade::Unmade;
 use super::watcher::{Watcher, Watchers};
 use super::{CollectionSettings, StoreError};
 use crate::kept_encoders::KeptEncoders;

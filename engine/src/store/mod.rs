@@ -45,6 +45,7 @@ mod stores;
 mod tasks;
 mod tending;
 mod texts;
+mod unmade;
 mod watcher;
 
 pub use aliases::AliasAction;
