@@ -30,9 +30,13 @@ impl Live {
         let claim = locked(&self.claim).clone();
         let Some(claim) = claim.as_deref() else { return Err(StoreError::Removed) };
         // Not locked while they are made, which may take long: others ask how many there are.
-        let (applied, operations) = match &mut *locked(&self.unmade) {
-            Some(unmade) if unmade.is_due() => (unmade.applied, Arc::clone(&unmade.operations)),
-            Some(_) | None => return Ok(()),
+        let (applied, operations) = {
+            let mut unmade = locked(&self.unmade);
+            let Some(unmade) = unmade.as_mut() else { return Ok(()) };
+            if !unmade.is_due() {
+                return Ok(());
+            }
+            (unmade.applied, Arc::clone(&unmade.operations))
         };
         let snapshot = self.collection.snapshot();
         let (collection, writer, next) = (&*self.collection, &self.writer, self.log().last() + 1);
