@@ -90,8 +90,8 @@ fn every_kind_is_there() {
 fn manifest() {
     let index = open();
     let manifest = index.manifest();
-    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 6, 42));
-    assert_eq!(manifest.uuid.to_string(), "3393af58-bd2f-48ad-8458-4b2f8e42fa9b");
+    assert_eq!((manifest.format, manifest.generation, manifest.seed), (1, 8, 42));
+    assert_eq!(manifest.uuid.to_string(), "85472d66-efcf-4781-aba7-1f6af1a4b664");
     // Of 14 documents two are deleted; d08 has three rows, d14 two.
     assert_eq!((manifest.documents(), only_segment(&index).documents().len()), (12, ROWS.len()));
     assert_eq!(manifest.encoders["sparse"]["name"], "words");
@@ -395,6 +395,9 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
             say(kind, format!("{term:?} {postings:?} {bands:?}"));
         }
     }
+    for row in rows(segment) {
+        say("versions", segment.version(row).to_string());
+    }
     let lists = segment.seismic().unwrap();
     let view = lists.view().unwrap();
     for term in (0..lists.meta().lists).map(TermId) {
@@ -406,7 +409,7 @@ fn said(index: &Index) -> BTreeMap<&'static str, String> {
 }
 
 /// XXH3-64 of what each kind says: nothing that can be read of it changed.
-const SAID: [(&str, u64); 14] = [
+const SAID: [(&str, u64); 15] = [
     ("calibration", 0x3d43_1d1b_117a_9038),
     ("clusters", 0x4d65_5907_e403_2c5e),
     ("deleted", 0x41f1_567c_b1cd_6a34),
@@ -420,6 +423,7 @@ const SAID: [(&str, u64); 14] = [
     ("seismic", 0x3655_64f1_df90_05c8),
     ("text", 0x4941_b844_0385_f195),
     ("tokens", 0xae5f_81b0_cfda_4ad4),
+    ("versions", 0x3775_bb65_54ad_6a28),
     ("words", 0x94be_9b37_5664_5d36),
 ];
 

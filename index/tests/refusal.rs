@@ -25,7 +25,7 @@ use quarry_vectors::{DocId, TermId};
 use serde_json::{Value, json};
 
 /// All of [`quarry_index::kinds::all`]; tantivy's last.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "lexicon",
     "documents",
     "deleted",
@@ -39,6 +39,7 @@ const PARTS: [&str; 14] = [
     "neighbours",
     "dense",
     "provenance",
+    "versions",
     "text",
 ];
 const OWN_PARTS: &[&str] = PARTS.split_at(PARTS.len() - 1).0;

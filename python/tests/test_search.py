@@ -154,6 +154,26 @@ def test_an_index_is_pickled_by_its_path(index):
     assert again.search("bread", k=1).ids == index.search("bread", k=1).ids and again.path == index.path
 
 
+def test_a_matrix_by_column_is_the_same_queries(index, questions):
+    matrix = quarry.Encoder().encode_queries(list(questions.values())[:5])
+    wanted = index.batch(matrix, k=5)
+    for form in (matrix.tocsc(), matrix.tocoo(), matrix.todok(), matrix.T.tocsr().T):
+        assert index.batch(form, k=5).ids == wanted.ids
+
+
+def test_what_does_not_go_with_the_queries_is_refused(index, questions):
+    found = index.batch(list(questions.values())[:3], k=5)
+    for qids in (["a"], ["a", "b", "c", "d"], ["a", "b", "a"], {"a", "b", "c"}, "abc"):
+        for call in (found.run, found.dicts, found.frame):
+            with pytest.raises(quarry.InputError):
+                call(qids)
+    assert found[0:2] == [found[0], found[1]]
+    with pytest.raises(quarry.InputError):
+        index.batch(list(questions.values())[:3], k=2**31 - 1).arrays()
+    with pytest.raises(quarry.InputError):
+        quarry.Encoder().encode_documents("bread")
+
+
 def test_the_version_is_the_workspaces():
     line = next(x for x in (Path(SAMPLE).parents[1] / "Cargo.toml").read_text().splitlines() if x.startswith("version"))
     assert f'"{quarry.__version__}"' in line

@@ -154,6 +154,8 @@ pub enum RefusalKind {
     NotEncoded,
     /// A field or the vector does not fit the collection.
     Invalid,
+    /// It would have more bytes than a document may have.
+    TooLarge,
     /// Its condition does not hold.
     Conflict {
         /// The version of the document that is there; 0 if none is.

@@ -215,6 +215,14 @@ pub enum StoreError {
         /// The error.
         source: Arc<StoreError>,
     },
+    /// The change was made and logged, and could not be sealed.
+    #[error(
+        "the change is made, found by searches and in the log; it could not be sealed: {source}"
+    )]
+    NotSealed {
+        /// The error.
+        source: Arc<StoreError>,
+    },
     /// Less is free than a floor.
     #[error("{0}: no documents are taken until there is more; searches and deletions go on")]
     Low(Low),

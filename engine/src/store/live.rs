@@ -258,7 +258,7 @@ impl Live {
         let write = started.elapsed().saturating_sub(queued + encode + log);
         changed.spent = Spent { queued, encode, write, log };
         if ack == Ack::Sealed {
-            self.seal()?;
+            self.seal().map_err(|error| StoreError::NotSealed { source: Arc::new(error) })?;
             changed.version = self.collection.snapshot().version();
         }
         Ok(changed)

@@ -5,7 +5,11 @@ use serde_json::{Map, Value};
 
 /// A change of what documents store: `title`, `text` and the other fields.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Patch(Map<String, Value>);
+pub struct Patch {
+    members: Map<String, Value>,
+    /// Most bytes that a document may have after it.
+    pub(super) most: usize,
+}
 
 impl Patch {
     /// A patch of these members; `null` removes one.
@@ -18,6 +22,12 @@ impl Patch {
                 return Err((name, "an id cannot be changed"));
             }
         }
+        if members.contains_key("if_version") {
+            return Err((
+                "if_version",
+                "it is said of documents in a batch; for one document send If-Match",
+            ));
+        }
         for name in ["vector", "dense"] {
             if members.contains_key(name) {
                 return Err((name, "vectors cannot be patched: put the document whole"));
@@ -29,12 +39,18 @@ impl Patch {
                 return Err((name, "a string or null was expected"));
             }
         }
-        Ok(Self(members))
+        Ok(Self { members, most: usize::MAX })
+    }
+
+    /// The same, with most bytes that a document may have after it: title, text, and the other fields as JSON.
+    #[must_use]
+    pub fn up_to(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// What is stored after it.
     pub(super) fn apply(&self, mut stored: StoredDocument) -> StoredDocument {
-        for (name, value) in &self.0 {
+        for (name, value) in &self.members {
             let text = || value.as_str().unwrap_or_default().to_owned();
             match name.as_str() {
                 "title" => stored.title = text(),

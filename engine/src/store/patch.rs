@@ -16,6 +16,9 @@ use super::log::{Entry, Operation};
 use super::put::{Put, put};
 use super::{Patch, Selection, StoreError};
 
+/// Most bytes of all documents of a patch: they are held together.
+const MOST_BYTES: usize = 64 << 20;
+
 /// Documents after a patch.
 #[derive(Default)]
 struct Patched {
@@ -75,6 +78,7 @@ fn patched(
     let mut check = Check::of(snapshot.index());
     let mut patched = Patched::default();
     let mut seen = std::collections::HashSet::new();
+    let mut bytes = 0usize;
     for (at, id) in ids.iter().enumerate().filter(|(_, id)| seen.insert(id.as_str())) {
         let line = at as u64 + 1;
         let current = head.version_of(id);
@@ -93,6 +97,21 @@ fn patched(
         let StoredDocument { title, text, fields } = after;
         let mut document =
             Document { id: id.clone(), title, text, fields, line, ..Document::default() };
+        let size = size(&document);
+        bytes = bytes.saturating_add(size);
+        if bytes > MOST_BYTES {
+            let what = format!(
+                "the documents have more than {MOST_BYTES} bytes after it; patch fewer at once"
+            );
+            return Err(StoreError::Setting { param: "patch", what });
+        }
+        if size > patch.most {
+            let reason =
+                format!("it would have {size} bytes, and a document has at most {}", patch.most);
+            let kind = RefusalKind::TooLarge;
+            changed.refused.push(Refused { line, id: id.clone(), kind, reason });
+            continue;
+        }
         let mut refuse = |reason: String| {
             let kind = RefusalKind::Invalid;
             changed.refused.push(Refused { line, id: id.clone(), kind, reason });
@@ -110,6 +129,12 @@ fn patched(
         }
     }
     Ok(patched)
+}
+
+/// Bytes of title, text and other fields, these as JSON.
+fn size(document: &Document) -> usize {
+    let fields = serde_json::to_vec(&document.fields).map_or(0, |json| json.len());
+    document.title.len() + document.text.len() + fields
 }
 
 /// Writes the documents; gives them for the log.

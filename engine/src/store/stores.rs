@@ -206,7 +206,9 @@ impl Store {
         let _one = self.changing();
         let before = self.aliases.read().unwrap_or_else(PoisonError::into_inner).clone();
         let is_there = |name: &CollectionName| {
-            self.get(name).is_some() || self.folder.path(name).symlink_metadata().is_ok()
+            self.get(name).is_some()
+                || self.folder.path(name).symlink_metadata().is_ok()
+                || self.reserved.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
         };
         let is_open = |name: &CollectionName| self.get(name).is_some();
         let after = aliases::changed(&before, actions, is_there, is_open)?;
@@ -389,8 +391,10 @@ impl Store {
     /// Begins to merge all segments of a collection into one.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::TooManyTasks`].
+    /// [`StoreError::NotFound`], [`StoreError::TooManyTasks`]; [`StoreError::Low`], since a merge takes room before it
+    /// gives some.
     pub fn begin_merge(&self, name: &CollectionName) -> Result<Task, StoreError> {
+        self.shared.floors.check()?;
         let live = self.get(name);
         let live = live.ok_or_else(|| StoreError::NotFound { name: name.to_string() })?;
         self.tasks.begin(TaskKind::Merge, name.as_str(), Box::new(move |work| live.merge_all(work)))

@@ -46,6 +46,8 @@ class Encoder:
         Returns a CSR matrix [documents, vocabulary] of float32. Equal to ``quarry encode`` to the bit for the same
         documents in the same order, which are encoded 1,024 at once.
         """
+        if isinstance(documents, (str, Mapping)):
+            raise InputError("documents are a list; found one document", "invalid_input")
         return self._matrix(self._native.documents([_passage(document, at) for at, document in enumerate(documents)]))
 
     def encode_queries(self, texts: Iterable[str]) -> sp.csr_matrix:

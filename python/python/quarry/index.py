@@ -119,8 +119,8 @@ class Index:
         other fields (keyword, integer, float, date, bool). ``tokens`` and ``dense`` also store token embeddings and dense
         vectors. ``tune`` lets the index measure itself at the end. ``memory`` bounds buffers, in bytes.
 
-        Ctrl-C ends a build when the documents at hand are encoded, at most 1,024; ``resume=True`` then goes on, if the
-        documents are those of a path. Raises ``RefusedError`` if there is an index already and ``overwrite`` is not set.
+        Ctrl-C ends a build of an iterable when what was read ahead is encoded; one of a path goes on to its end. After a crash
+        ``resume=True`` goes on, if the documents are those of a path. Raises ``RefusedError`` if there is an index already and ``overwrite`` is not set.
         """
         how = {
             "overwrite": overwrite,

@@ -29,6 +29,6 @@ def scored_docs(found: Batch, qids: Iterable[str]) -> Iterator[Any]:
     """What a batch found, as ir_measures takes it. Scores that tie are put in trec_eval's order there, which is ours."""
     from ir_measures import ScoredDoc
 
-    for qid, hits in zip(qids, found):
+    for qid, hits in zip(found._named(qids), found):
         for id, score in hits:
             yield ScoredDoc(qid, id, score)

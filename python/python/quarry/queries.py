@@ -50,17 +50,20 @@ def one(query: Any) -> Any:
 
 def given(queries: Any) -> Given:
     """Queries of a list, a matrix, an array, a tensor, a column or any other iterable."""
+    if hasattr(queries, "tocsr"):
+        # Also of matrices by column, whose parts have the same names as those by row.
+        return _csr(queries.tocsr())
     if isinstance(queries, (str, bytes, Query, Mapping)):
         raise InputError(
             "a batch is of several queries; found one",
             "invalid_input",
             "give a list, or search() for one query",
         )
-    if hasattr(queries, "indptr") and hasattr(queries, "indices"):
-        return _csr(queries)
-    if hasattr(queries, "tocsr"):
-        return _csr(queries.tocsr())
     module = type(queries).__module__.partition(".")[0]
+    if module == "pandas" and hasattr(queries, "columns"):
+        raise InputError(
+            "queries are a column; found a table", "invalid_input", 'give a column of it, such as frame["query"]'
+        )
     if module == "torch" and hasattr(queries, "layout"):
         return _torch(queries)
     if module == "numpy" and getattr(queries, "ndim", 0) == 2:

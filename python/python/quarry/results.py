@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+from quarry.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
     from quarry._native import Found
+
+
+#: Most cells of an array: 3 GiB with rows and scores.
+_MOST_CELLS = 1 << 28
 
 
 class Batch:
@@ -54,7 +60,15 @@ class Batch:
         for ids, scores in zip(self.ids, self.scores):
             yield list(zip(ids, scores))
 
-    def __getitem__(self, at: int) -> list[tuple[str, float]]:
+    @overload
+    def __getitem__(self, at: int) -> list[tuple[str, float]]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[list[tuple[str, float]]]: ...
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [list(zip(ids, scores)) for ids, scores in zip(self.ids[at], self.scores[at])]
         return list(zip(self.ids[at], self.scores[at]))
 
     def __repr__(self) -> str:
@@ -68,6 +82,12 @@ class Batch:
         """
         import numpy as np
 
+        if len(self) * self.k > _MOST_CELLS:
+            raise InputError(
+                f"arrays of {len(self)} queries and k {self.k} are too large",
+                "invalid_input",
+                "a smaller k; or ids, frame() or arrow(), which have what was found",
+            )
         rows, scores, counts = self._found.padded(self.k)
         shape = (len(self), self.k)
         return (
@@ -76,27 +96,29 @@ class Batch:
             np.frombuffer(counts, dtype="<i8"),
         )
 
-    def arrow(self, qids: Sequence[str] | None = None) -> pa.Table:
+    def arrow(self, qids: Iterable[str] | None = None) -> pa.Table:
         """A table of one row a hit: ``query`` (its place, or what ``qids`` calls it), ``id``, ``score``, ``rank`` from 1."""
         import numpy as np
         import pyarrow as pa
 
         ends, data = self._found.arrow_ids()
         counts = np.array([len(scores) for scores in self.scores], dtype=np.int64)
+        named = None if qids is None else self._named(qids)
         at = np.repeat(np.arange(len(self)), counts)
         ids = pa.LargeStringArray.from_buffers(len(at), pa.py_buffer(ends), pa.py_buffer(data))
         first = np.repeat(np.cumsum(counts) - counts, counts)
-        query = pa.array(at) if qids is None else pa.array([qids[i] for i in at.tolist()], pa.string())
+        query = pa.array(at) if named is None else pa.array([named[i] for i in at.tolist()], pa.string())
         scores = pa.array([score for scores in self.scores for score in scores], pa.float64())
         rank = pa.array(np.arange(len(at)) - first + 1)
         return pa.table({"query": query, "id": ids, "score": scores, "rank": rank})
 
-    def frame(self, qids: Sequence[str] | None = None) -> pd.DataFrame:
+    def frame(self, qids: Iterable[str] | None = None) -> pd.DataFrame:
         """The same as a DataFrame of pandas."""
         import pandas as pd
 
+        named = None if qids is None else self._named(qids)
         rows = [
-            (at if qids is None else qids[at], id, score, rank)
+            (at if named is None else named[at], id, score, rank)
             for at, hits in enumerate(self)
             for rank, (id, score) in enumerate(hits, 1)
         ]
@@ -104,11 +126,22 @@ class Batch:
 
     def run(self, qids: Iterable[str]) -> dict[str, list[tuple[str, float]]]:
         """A run: hits by the queries' own ids, as ``evaluate`` and ``fuse`` take it."""
-        return dict(zip(qids, self))
+        return dict(zip(self._named(qids), self))
 
     def dicts(self, qids: Iterable[str]) -> dict[str, dict[str, float]]:
         """A run as pytrec_eval and BEIR have it. A dict keeps no order of ties; those tools put them in their own."""
-        return {qid: dict(hits) for qid, hits in zip(qids, self)}
+        return {qid: dict(hits) for qid, hits in zip(self._named(qids), self)}
+
+    def _named(self, qids: Iterable[str]) -> list[str]:
+        """The queries' own ids, one a query."""
+        if isinstance(qids, (str, set, frozenset)):
+            raise InputError(f"ids of queries are in their order; found a {type(qids).__name__}", "invalid_input")
+        named = list(qids)
+        if len(named) != len(self):
+            raise InputError(f"{len(named)} ids for {len(self)} queries", "invalid_input")
+        if len(set(named)) != len(named):
+            raise InputError("an id of a query is there twice", "invalid_input")
+        return named
 
 
 @dataclass(frozen=True)

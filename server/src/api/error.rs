@@ -96,7 +96,7 @@ pub enum ErrorCode {
     NotReady,
     /// 503: less disk or memory is free than the server keeps: no documents are taken; searches and deletions go on.
     ReadOnly,
-    /// 507: the disk is full; nothing was changed.
+    /// 507: the disk is full; nothing was changed, or a change is made and not sealed, as the message says.
     DiskFull,
     /// 503: the collection is there, and cannot be opened; the log has the cause.
     CollectionUnavailable,
@@ -481,7 +481,12 @@ impl From<StoreError> for ApiError {
             StoreError::NoIds => Self::invalid("ids", message),
             error if error.is_full() => {
                 tracing::error!(%error, "the disk is full");
-                let message = "the disk is full: nothing was changed";
+                let message = match &error {
+                    StoreError::NotSealed { .. } => {
+                        "the change is made and in the log, but not sealed: the disk is full"
+                    }
+                    _ => "the disk is full: nothing was changed",
+                };
                 let mut made = Self::new(ErrorCode::DiskFull, message);
                 made.source = Some(Arc::new(error));
                 made.hint("make room on the server's disk, and send it again; deletions may need less")
@@ -496,6 +501,11 @@ impl From<StoreError> for ApiError {
                 Self::new(ErrorCode::IngestOverloaded, message)
                     .hint("try again after the seconds in Retry-After; the server's --encode-bytes sets the limit")
                     .again_after(again)
+            }
+            StoreError::NotSealed { .. } => {
+                tracing::error!(%error, "a change is not sealed");
+                let message = "the change is made and in the log; it could not be sealed";
+                Self::new(ErrorCode::Internal, message).hint("the server's log has the cause")
             }
             StoreError::LateLog { .. } => Self::new(ErrorCode::CollectionUnavailable, message)
                 .hint("the server's log has the file"),

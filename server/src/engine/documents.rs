@@ -137,6 +137,7 @@ pub(super) fn refusal(kind: RefusalKind, reason: String) -> ErrorDetail {
         RefusalKind::Exists => (ErrorCode::DocumentExists, None),
         RefusalKind::NotFound => (ErrorCode::DocumentNotFound, None),
         RefusalKind::Invalid => (ErrorCode::InvalidDocument, None),
+        RefusalKind::TooLarge => (ErrorCode::DocumentTooLarge, None),
         RefusalKind::NotEncoded => (ErrorCode::EncodingFailed, None),
         RefusalKind::Conflict { current } => (ErrorCode::VersionConflict, Some(current)),
     };

@@ -21,6 +21,8 @@ pub(crate) struct OneSent<'a> {
     pub(crate) ack: Ack,
     pub(crate) condition: Option<Condition>,
     pub(crate) key: Option<RequestKey>,
+    /// Most bytes of the document after a patch.
+    pub(crate) most: usize,
 }
 
 impl OneSent<'_> {
@@ -49,6 +51,10 @@ impl OneSent<'_> {
     /// The document in the body.
     fn document(&self, live: &Live) -> Result<Document, ApiError> {
         let mut object = self.object()?;
+        if object.contains_key("if_version") {
+            let message = "it is said of documents in a batch; for one document send If-Match";
+            return Err(ApiError::invalid("if_version", message));
+        }
         object.insert("_id".to_owned(), Value::String(self.id.clone()));
         let text = Value::Object(object).to_string();
         read_sent_document(&text, 1, &kept_fields(live))

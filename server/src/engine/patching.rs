@@ -22,7 +22,7 @@ pub(crate) fn patch_one(
     live: &Arc<Live>,
     sent: &OneSent<'_>,
 ) -> Result<Outcome<PatchedResponse>, ApiError> {
-    let patch = checked(sent.object()?, "")?;
+    let patch = checked(sent.object()?, "")?.up_to(sent.most);
     let selection = Selection::Ids(vec![sent.id.clone()]);
     let mut changed = live.change_if(Change::Patch { selection, patch }, sent.guard(), sent.ack)?;
     let answer = match changed.refused.pop() {
@@ -39,14 +39,14 @@ pub(crate) fn patch_one(
     Ok(Outcome { answer, replayed: changed.replayed })
 }
 
-/// Patches many documents.
+/// Patches many documents, each of at most `most` bytes after it.
 pub(crate) fn patch_many(
     live: &Arc<Live>,
-    request: PatchRequest,
+    (request, most): (PatchRequest, usize),
     (ack, key): (Ack, Option<RequestKey>),
 ) -> Result<Outcome<PatchResponse>, ApiError> {
     let selection = request.selection()?;
-    let patch = checked(request.patch, "patch.")?;
+    let patch = checked(request.patch, "patch.")?.up_to(most);
     if request.dry_run {
         let snapshot = live.collection().snapshot();
         let found = selection.resolve(&snapshot)?;

@@ -51,6 +51,17 @@ pub(super) fn condition(headers: &HeaderMap) -> Result<Option<Condition>, ApiErr
     }
 }
 
+/// Refuses conditions where many documents are changed, each of which may have its own.
+pub(super) fn no_condition(headers: &HeaderMap) -> Result<(), ApiError> {
+    for name in [&header::IF_MATCH, &header::IF_NONE_MATCH] {
+        if headers.contains_key(name) {
+            let message = "it is about one document, PUT, PATCH or DELETE .../documents/{id}; documents in a batch may have `if_version`";
+            return Err(ApiError::invalid(header_name(name), message));
+        }
+    }
+    Ok(())
+}
+
 /// Whether who asks has a document of this version already.
 pub(super) fn has_it(headers: &HeaderMap, version: u64) -> Result<bool, ApiError> {
     Ok(match tags(headers, &header::IF_NONE_MATCH, true)? {

@@ -84,7 +84,7 @@ pub(crate) async fn put_document(
     let pass = app.writes.seat(room)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
-    let sent = move || put_one(&live, &OneSent { id, body: &body, ack, condition, key });
+    let sent = move || put_one(&live, &OneSent { id, body: &body, ack, condition, key, most });
     Ok(written(app.write(pass, sent).await?))
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn delete_document(
     let condition = condition(headers)?;
     let key = Keyed { method, uri, headers, body: b"" }.key()?;
     let pass = app.writes.enter(id.len())?;
-    let sent = move || delete_one(&live, &OneSent { id, body: b"", ack, condition, key });
+    let sent = move || delete_one(&live, &OneSent { id, body: b"", ack, condition, key, most: 0 });
     Ok(answered(app.write(pass, sent).await?))
 }
 

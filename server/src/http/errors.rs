@@ -81,7 +81,9 @@ fn meaning(status: u16) -> &'static str {
         503 => {
             "Loading or shutting down, see Retry-After; or the collection cannot be opened; or no documents are taken, for want of disk or memory."
         }
-        507 => "The disk is full; nothing was changed.",
+        507 => {
+            "The disk is full; nothing was changed, or, with `ack=sealed`, the change is made and not sealed: the message says which."
+        }
         504 => "The search did not end within timeout_ms; or a write takes long, and goes on.",
         _ => "A fault of the server.",
     }

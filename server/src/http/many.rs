@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
 use super::access::{Caller, GET};
-use super::conditions::{Keyed, answered};
+use super::conditions::{Keyed, answered, no_condition};
 use super::errors::{SearchErrors, WriteErrors};
 use super::patching::patch_documents;
 use super::routes::{Parts, Shared, no_parameters, parts};
@@ -82,6 +82,7 @@ pub(crate) async fn delete_documents(
     let live = app.live(&name)?;
     let ack = ack_alone(request.uri())?;
     let (head, body) = request.into_parts();
+    no_condition(&head.headers)?;
     let body = app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await?;
     let request = DeleteRequest::from_json(&body.bytes)?;
     let dry_run = request.dry_run;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
 use super::body::json_body_of;
-use super::conditions::{Keyed, answered, condition, etag};
+use super::conditions::{Keyed, answered, condition, etag, no_condition};
 use super::errors::WriteErrors;
 use super::routes::{Parts, Shared, parts};
 use super::writing::ack_alone;
@@ -46,7 +46,7 @@ pub(crate) async fn patch_document(
     let pass = app.writes.seat(room)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
-    let sent = move || patch_one(&live, &OneSent { id, body: &body, ack, condition, key });
+    let sent = move || patch_one(&live, &OneSent { id, body: &body, ack, condition, key, most });
     let outcome = app.write(pass, sent).await?;
     let version = outcome.answer.as_ref().ok().map(|patched: &PatchedResponse| patched.version);
     let mut response = answered(outcome);
@@ -71,14 +71,16 @@ pub(super) async fn patch_documents(
 ) -> Result<Response, ApiError> {
     let live = app.live(&name)?;
     let ack = ack_alone(request.uri())?;
+    let most = app.config.document_bytes.get();
     let (head, body) = request.into_parts();
+    no_condition(&head.headers)?;
     let body = app.writes.bodies()?.json(&head.headers, body, app.config.body_timeout).await?;
     let (body, room) = (body.bytes, body.room);
     let pass = app.writes.seat(room)?;
     let wanted = PatchRequest::from_json(&body)?;
     let key = Keyed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body }
         .key()?;
-    Ok(answered(app.write(pass, move || patch_many(&live, wanted, (ack, key))).await?))
+    Ok(answered(app.write(pass, move || patch_many(&live, (wanted, most), (ack, key))).await?))
 }
 
 fn is_merge_patch(headers: &HeaderMap) -> bool {

@@ -10,7 +10,7 @@ use quarry_engine::store::{Ack, CollectionName, CollectionSettings, Made, Mode};
 use super::access::{Caller, forbidden};
 use super::app::App;
 use super::body::{HeldBody, form, is_tar};
-use super::conditions::{Keyed, answered};
+use super::conditions::{Keyed, answered, no_condition};
 use super::errors::WriteErrors;
 use super::restoring::restored;
 use super::routes::{Parts, Shared, no_parameters, parts};
@@ -158,6 +158,7 @@ pub(crate) async fn put_documents(
     let live = app.live(&parts(name)?)?;
     let PutParameters { mode, ack, atomic } = put_parameters(request.uri())?;
     let (head, body) = request.into_parts();
+    no_condition(&head.headers)?;
     let form = form(&head.headers)?;
     let most = app.config.write_bytes.get();
     let body = app.writes.bodies()?.read(body, most, app.config.body_timeout).await?;

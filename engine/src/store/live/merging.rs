@@ -83,21 +83,17 @@ impl Live {
     /// Merges all segments that are there now into one, without what was deleted; changes go on meanwhile.
     ///
     /// # Errors
-    /// If another one runs, the task is cancelled, or the disk refuses: nothing is changed then.
+    /// If the task is cancelled, or the disk refuses: nothing is changed then.
     pub(in crate::store) fn merge_all(&self, work: &Work) -> Result<Value, StoreError> {
         work.stage("waiting for another merge", None);
         let Merges { merging, merged, held, .. } = &self.merges;
         let mut at_work = locked(merging);
-        while *at_work {
+        while *at_work || !locked(held).is_empty() {
             at_work = merged.wait(at_work).unwrap_or_else(PoisonError::into_inner);
         }
         work.check()?;
         let ids: Vec<Uuid> = {
             let mut held = locked(held);
-            if !held.is_empty() {
-                let what = "its segments are being merged already".to_owned();
-                return Err(StoreError::Setting { param: "merge", what });
-            }
             let snapshot = self.collection.snapshot();
             held.extend(snapshot.index().segments().iter().map(|segment| segment.entry().id));
             held.clone()
@@ -178,6 +174,10 @@ struct Whole<'a>(&'a Live);
 
 impl Drop for Whole<'_> {
     fn drop(&mut self) {
-        locked(&self.0.merges.held).clear();
+        let Merges { merging, merged, held, .. } = &self.0.merges;
+        // Who waits looks under this lock.
+        let _one = locked(merging);
+        locked(held).clear();
+        merged.notify_all();
     }
 }

@@ -132,6 +132,7 @@ impl Store {
         name: &CollectionName,
         fill: impl FnOnce(&Path) -> Result<(), StoreError>,
     ) -> Result<Arc<Live>, StoreError> {
+        self.shared.floors.check()?;
         let staged = self.folder.staged();
         let filled = fill(&staged).and_then(|()| self.check(&staged));
         let _one = self.changing();
