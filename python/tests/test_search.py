@@ -165,12 +165,12 @@ def test_what_does_not_go_with_the_queries_is_refused(index, questions):
     found = index.batch(list(questions.values())[:3], k=5)
     for qids in (["a"], ["a", "b", "c", "d"], ["a", "b", "a"], {"a", "b", "c"}, "abc"):
         for call in (found.run, found.dicts, found.frame):
-            with pytest.raises(quarry.InputError):
+            with pytest.raises(quarry.errors.InputError):
                 call(qids)
     assert found[0:2] == [found[0], found[1]]
-    with pytest.raises(quarry.InputError):
+    with pytest.raises(quarry.errors.InputError):
         index.batch(list(questions.values())[:3], k=2**31 - 1).arrays()
-    with pytest.raises(quarry.InputError):
+    with pytest.raises(quarry.errors.InputError):
         quarry.Encoder().encode_documents("bread")
 
 
