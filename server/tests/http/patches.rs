@@ -30,6 +30,27 @@ fn found(server: &Served, filter: &str) -> Vec<(Value, Value, Value)> {
     hits.map(|hit| (hit["id"].clone(), hit["score"].clone(), hit["matched"].clone())).collect()
 }
 
+/// Patches make no document larger than one that is sent, and do not hold more at once than there is room for.
+#[test]
+fn what_patches_make_has_bounds() {
+    let data = tempfile::tempdir().unwrap();
+    let server = start(data.path());
+    server.make("docs");
+    let all: Vec<Value> = (0..90)
+        .map(|at| json!({"id": format!("d{at}"), "text": "t", "vector": {"dog": 1.0}}))
+        .collect();
+    server.put("docs", "", &Value::Array(all).to_string());
+    let long = "x".repeat(800_000);
+    patch(&server, "d0", &[], &json!({"a": long})).ok();
+    patch(&server, "d0", &[], &json!({"b": long})).error(413, "document_too_large");
+    assert_eq!(fields(&server, "d0").as_object().unwrap().len(), 2);
+    let many = json!({"filter": "*", "patch": {"c": long}}).to_string();
+    let refused = server.send("POST", "/docs/documents/patch", &[JSON], &many);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("patch fewer"), "{}", refused.text());
+    assert_eq!(fields(&server, "d5"), json!({"text": "t"}));
+}
+
 #[test]
 fn a_document_is_patched() {
     let data = tempfile::tempdir().unwrap();

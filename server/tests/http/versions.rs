@@ -92,6 +92,34 @@ fn a_document_is_written_under_conditions() {
     );
 }
 
+/// What would be passed over is refused: a condition in the wrong place.
+#[test]
+fn conditions_have_their_places() {
+    let data = tempfile::tempdir().unwrap();
+    let server = start(data.path());
+    server.make("docs");
+    let batched = listed("a", "1", Some(7)).to_string();
+    for (method, body) in [("PUT", batched.as_str()), ("PATCH", "{\"if_version\": 7}")] {
+        let refused = one(&server, method, "a", &[], body);
+        assert_eq!(refused.status, 400, "{method}: {}", refused.text());
+        assert!(refused.text().contains("If-Match"), "{}", refused.text());
+    }
+    assert_eq!(one(&server, "PUT", "a", &[], &document("1")).status, 201);
+    for (path, body) in [
+        ("", json!([listed("b", "1", None)])),
+        ("/delete", json!({"ids": ["a"]})),
+        ("/patch", json!({"ids": ["a"], "patch": {"x": 1}})),
+    ] {
+        for name in ["If-Match", "If-None-Match"] {
+            let headers = [JSON, (name, "*")];
+            let path = format!("/docs/documents{path}");
+            let refused = server.send("POST", &path, &headers, &body.to_string());
+            assert_eq!(refused.status, 400, "{path} {name}: {}", refused.text());
+        }
+    }
+    assert_eq!(read(&server, "a"), Some((1, "1".to_owned())));
+}
+
 #[test]
 fn documents_of_a_batch_have_conditions_of_their_own() {
     let data = tempfile::tempdir().unwrap();
