@@ -99,7 +99,9 @@ def test_ctrl_c_ends_a_batch(sample):
     """A batch that would take minutes is interrupted, and the index goes on working."""
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(f"""
-            import quarry, time
+            import quarry, signal
+            # Where the tests run in the background, signals from the keyboard are ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             index = quarry.Index.open({str(sample)!r})
             queries = ["why does bread go stale " * 40] * 100_000
             print("ready", flush=True)

@@ -11,10 +11,10 @@ from conftest import run_of
 
 import quarry
 
-SHARED = os.environ.get("QUARRY_SHARED")
+SHARED = os.environ.get("QUARRY_SHARED", "")
 
 
-@pytest.mark.skipif(not SHARED, reason="QUARRY_SHARED names no folder of real collections")
+@pytest.mark.skipif(not os.path.isdir(SHARED), reason="QUARRY_SHARED names no folder of real collections")
 @pytest.mark.parametrize("name", ["nfcorpus", "scifact", "cranfield"])
 def test_words_of_real_collections(name, tmp_path, command):
     collection = Path(str(SHARED)) / "data/beir" / name
@@ -29,7 +29,7 @@ def test_words_of_real_collections(name, tmp_path, command):
     assert measured["nDCG@10"] == pytest.approx(shown["nDCG@10"], abs=1e-12)
 
 
-@pytest.mark.skipif(not SHARED, reason="QUARRY_SHARED names no folder of real collections")
+@pytest.mark.skipif(not os.path.isdir(SHARED), reason="QUARRY_SHARED names no folder of real collections")
 @pytest.mark.parametrize("method", ["exact", "impact", "auto"])
 def test_real_vectors(method, tmp_path_factory, command):
     vectors = Path(str(SHARED)) / "data/vectors/nfcorpus-splade-v3"
