@@ -115,7 +115,8 @@ class Index:
         * the path of a collection, as the command ``quarry index`` takes it.
 
         Texts are encoded by ``model`` (by default the bundled one), or with ``channel="bm25"`` only their words are
-        indexed; vectors are indexed as given. ``passages=(tokens, overlap)`` splits long texts. ``fields`` gives types to
+        indexed; vectors are indexed as given; the first document says whether there are any, and a
+        vector after one without is passed over. ``passages=(tokens, overlap)`` splits long texts. ``fields`` gives types to
         other fields (keyword, integer, float, date, bool). ``tokens`` and ``dense`` also store token embeddings and dense
         vectors. ``tune`` lets the index measure itself at the end. ``memory`` bounds buffers, in bytes.
 
